@@ -1,0 +1,51 @@
+import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
+import { defineConfig } from "vitest/config";
+
+/**
+ * Three kinds of tests. `*.pure.test.ts`: decisions, in plain Node. `test/process`: the real service, started as a
+ * user starts it. All others: on the real bindings, inside the runtime.
+ */
+export default defineConfig({
+  test: {
+    reporters: ["default", "./test/setup/closing-line.ts"],
+    projects: [
+      {
+        test: { name: "pure", include: ["test/**/*.pure.test.ts"] },
+      },
+      {
+        plugins: [
+          cloudflareTest(async () => ({
+            wrangler: { configPath: "./wrangler.toml" },
+            miniflare: {
+              bindings: { LOG_LEVEL: "ERROR", TEST_MIGRATIONS: await readD1Migrations("migrations") },
+              queueConsumers: {
+                "feature-availability": {
+                  maxBatchSize: 10,
+                  maxBatchTimeout: 0.05,
+                  maxRetries: 2,
+                  retryDelay: 0,
+                  deadLetterQueue: "feature-availability-dlq",
+                },
+              },
+            },
+          })),
+        ],
+        test: {
+          name: "runtime",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/**/*.pure.test.ts", "test/process/**"],
+          setupFiles: ["./test/setup/apply-migrations.ts"],
+        },
+      },
+      {
+        test: {
+          name: "process",
+          include: ["test/process/**/*.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});

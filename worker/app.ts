@@ -1,0 +1,27 @@
+/** The table of contents: middleware in order, then every endpoint. */
+import { Hono } from "hono";
+import { docsEndpoints } from "./docs/routes.ts";
+import { crossOrigin, securityHeaders } from "./http/browser.ts";
+import type { AppEnv } from "./http/context.ts";
+import { type Endpoint, mount } from "./http/endpoint.ts";
+import { notFound, onError } from "./http/failures.ts";
+import { observe } from "./http/observe.ts";
+import { monitoringEndpoints } from "./monitoring/routes.ts";
+import { servingEndpoints } from "./serving/routes.ts";
+import { writingEndpoints } from "./writing/routes.ts";
+
+/** Everything that is documented. */
+export const endpoints: readonly Endpoint[] = [
+  ...servingEndpoints,
+  ...writingEndpoints,
+  ...monitoringEndpoints,
+];
+
+export const app = new Hono<AppEnv>();
+
+app.use(observe);
+app.use(securityHeaders);
+app.use(crossOrigin);
+for (const each of [...endpoints, ...docsEndpoints(endpoints)]) mount(app, each);
+app.notFound(notFound(app));
+app.onError(onError);

@@ -1,0 +1,93 @@
+/**
+ * The tables of D1, from which `migrations/` is generated (`npm run db:generate`).
+ *
+ * Times are whole microseconds since 1970 (exact in a double until the year 2255), so that a timestamp of six
+ * digits comes back as it was written. The tables are WITHOUT ROWID (added by hand to the first migration: drizzle
+ * cannot say it), so that the rows of an entity lie side by side and a write bills one row, not two. The hot statements are hand-written in `writing/statements.ts` and
+ * `serving/queries.ts`; everything else queries through these definitions.
+ */
+import { integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
+
+/**
+ * The columns of a current row: one category of one entity.
+ *
+ * A row whose `data` is null is a tombstone. One for the category `""` stands for the whole entity. It stays, so
+ * that a late write cannot resurrect what was deleted.
+ */
+const currentColumns = () => ({
+  /** `""` for the tombstone of a whole entity. */
+  category: text("category").notNull(),
+  /** JSON object of feature values; null in a tombstone. */
+  data: text("data"),
+  /** JSON object feature → event time, only of features whose event time is not the row's; null when there are none. */
+  eventTimes: text("event_times"),
+  /** The newest event time in the row. */
+  eventTime: integer("event_time").notNull(),
+  /** Event time of the last full replacement or deletion: an older write changes no current value. */
+  floor: integer("floor"),
+  /** Event time of the last deletion: an older write is not even kept in the history. */
+  deletedAt: integer("deleted_at"),
+  createdAt: integer("created_at").notNull(),
+  updatedAt: integer("updated_at").notNull(),
+  /** The entity's revision when this row was last written. The entity's own revision is the highest of its rows. */
+  revision: integer("revision").notNull(),
+  computeId: text("compute_id"),
+  source: text("source"),
+  expiresAt: integer("expires_at"),
+});
+
+export const brightUid = sqliteTable(
+  "bright_uid",
+  { tenantId: text("tenant_id").notNull(), brightUid: text("bright_uid").notNull(), ...currentColumns() },
+  (t) => [primaryKey({ columns: [t.tenantId, t.brightUid, t.category] })],
+);
+
+export const accountId = sqliteTable(
+  "account_id",
+  { tenantId: text("tenant_id").notNull(), accountId: text("account_id").notNull(), ...currentColumns() },
+  (t) => [primaryKey({ columns: [t.tenantId, t.accountId, t.category] })],
+);
+
+/** Entities of every declared type that is not built in. */
+export const entities = sqliteTable(
+  "entities",
+  {
+    tenantId: text("tenant_id").notNull(),
+    entityType: text("entity_type").notNull(),
+    entityValue: text("entity_value").notNull(),
+    ...currentColumns(),
+  },
+  (t) => [primaryKey({ columns: [t.tenantId, t.entityType, t.entityValue, t.category] })],
+);
+
+/**
+ * What was written, append only: a row for each category of each write. The source of point in time.
+ *
+ * A write that came too late to change a current value is kept too (it was true at its time), with the revision
+ * that the entity had, and without an event.
+ */
+export const featureHistory = sqliteTable(
+  "feature_history",
+  {
+    tenantId: text("tenant_id").notNull(),
+    entityType: text("entity_type").notNull(),
+    entityValue: text("entity_value").notNull(),
+    category: text("category").notNull(),
+    eventTime: integer("event_time").notNull(),
+    revision: integer("revision").notNull(),
+    /** `replace` or `merge`. */
+    mode: text("mode", { enum: ["replace", "merge"] }).notNull(),
+    /** JSON object of the values as they were written, not merged. */
+    data: text("data").notNull(),
+    ingestedAt: integer("ingested_at").notNull(),
+    computeId: text("compute_id"),
+    expiresAt: integer("expires_at"),
+    /** The id of the row's availability event, by which a writer recognises its own commit; null when it came too late. */
+    eventId: text("event_id"),
+  },
+  (t) => [
+    primaryKey({
+      columns: [t.tenantId, t.entityType, t.entityValue, t.category, t.eventTime, t.revision, t.ingestedAt],
+    }),
+  ],
+);

@@ -1,0 +1,143 @@
+/** The OpenAPI document, made from the endpoints themselves. */
+import * as z from "zod";
+import {
+  createDocument,
+  type ZodOpenApiObject,
+  type ZodOpenApiOperationObject,
+  type ZodOpenApiPathsObject,
+} from "zod-openapi";
+import type { ProblemStatus } from "../errors.ts";
+import type { Endpoint, EndpointSpec } from "../http/endpoint.ts";
+import { MAX_BODY_BYTES, MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
+
+const problem = z
+  .object({
+    type: z.string().meta({ example: "about:blank" }),
+    title: z.string().meta({ example: "Unprocessable Content" }),
+    status: z.int().meta({ example: 422 }),
+    detail: z.string().meta({ example: "body.data.entity_value: must not be empty" }),
+    request_id: z.string().meta({ example: "5f0c3f0e-7e3c-4d6b-9a39-5a9f1a7c2b11" }),
+    errors: z
+      .array(
+        z.object({
+          loc: z.array(z.union([z.string(), z.int()])).meta({ example: ["body", "data", "entity_value"] }),
+          msg: z.string().meta({ example: "must not be empty" }),
+          type: z.string().meta({ example: "custom" }),
+        }),
+      )
+      .optional(),
+  })
+  .meta({ id: "Problem", description: "RFC 9457. `errors` names each fault and its place." });
+
+const PROBLEM_WORDS: Record<ProblemStatus, string> = {
+  400: "The body is not JSON, or rows do not fit their table.",
+  401: "No API key, or one that is not valid.",
+  403: "The key's scopes, or the source, do not allow it.",
+  404: "There is no such thing, or it is another tenant's.",
+  405: "The path exists for other methods.",
+  409: "It conflicts with what is there.",
+  413: "The body is too large.",
+  415: "The body is not declared as JSON.",
+  422: "The request does not fit its schema; `errors` says where.",
+  429: "Too many requests; `Retry-After` says when.",
+  500: "An unexpected error; the request id finds it in the logs.",
+  503: "A store does not answer; `Retry-After` says when to try again.",
+};
+
+/** Problems that follow from what an endpoint takes. */
+function problemsOf(spec: EndpointSpec): ProblemStatus[] {
+  const statuses = new Set<ProblemStatus>([500, ...(spec.problems ?? [])]);
+  if (spec.scope !== "public") for (const status of [401, 403, 503] as const) statuses.add(status);
+  if (spec.request.json) for (const status of [400, 413, 415, 422] as const) statuses.add(status);
+  if (spec.request.param || spec.request.query || spec.requestHeaders) statuses.add(422);
+  // A status that the endpoint answers itself has its own form.
+  return [...statuses].filter((status) => !(status in spec.answers)).sort((a, b) => a - b);
+}
+
+function operation(spec: EndpointSpec): ZodOpenApiOperationObject {
+  const { request, answers } = spec;
+  const headers = Object.entries(spec.requestHeaders ?? {}).map(
+    ([name, description]) => [name, z.string().optional().meta({ description })] as const,
+  );
+  return {
+    tags: [spec.tag],
+    summary: spec.summary,
+    ...(spec.description && { description: spec.description }),
+    operationId: `${spec.method}${spec.path.replace("/api/v1", "").replaceAll(/[^\w]+/g, "_")}`.replace(
+      /_+$/,
+      "",
+    ),
+    security: spec.scope === "public" ? [] : [{ apiKey: [] }, { bearer: [] }],
+    requestParams: {
+      ...(request.param && { path: request.param as z.ZodObject }),
+      ...(request.query && { query: request.query as z.ZodObject }),
+      ...(headers.length > 0 && { header: z.object(Object.fromEntries(headers)) }),
+    },
+    ...(request.json && {
+      requestBody: { required: true, content: { "application/json": { schema: request.json } } },
+    }),
+    responses: {
+      ...Object.fromEntries(
+        Object.entries(answers).map(([status, answer]) => [
+          status,
+          {
+            description: answer.description,
+            content: {
+              [answer.contentType ?? "application/json"]: answer.schema ? { schema: answer.schema } : {},
+            },
+            headers: z.object({
+              "x-request-id": z.string(),
+              ...Object.fromEntries(
+                Object.entries(answer.headers ?? {}).map(([name, description]) => [
+                  name,
+                  z.string().optional().meta({ description }),
+                ]),
+              ),
+            }),
+          },
+        ]),
+      ),
+      ...Object.fromEntries(
+        problemsOf(spec).map((status) => [
+          String(status),
+          {
+            description: PROBLEM_WORDS[status],
+            content: { "application/problem+json": { schema: problem } },
+          },
+        ]),
+      ),
+    },
+  } as ZodOpenApiOperationObject;
+}
+
+export function openApiDocument(endpoints: readonly Endpoint[], version: string) {
+  const paths: ZodOpenApiPathsObject = {};
+  for (const { spec } of endpoints) {
+    for (const path of [spec.path, ...(spec.aliases ?? [])]) {
+      const own = operation(spec);
+      const isAlias = path !== spec.path;
+      paths[path] = {
+        ...paths[path],
+        [spec.method]: isAlias ? { ...own, operationId: `${own.operationId}_alias` } : own,
+      };
+    }
+  }
+  const document: ZodOpenApiObject = {
+    openapi: "3.1.1",
+    info: {
+      title: "Edge feature store",
+      version,
+      license: { name: "MIT", identifier: "MIT" },
+      description: `Features of entities, served from a place near their reader. Timestamps are ISO 8601 with a zone. A body may have ${MAX_BODY_BYTES} bytes, a request ${MAX_ENTITIES_PER_REQUEST} entities or rows.`,
+    },
+    servers: [{ url: "/" }],
+    components: {
+      securitySchemes: {
+        apiKey: { type: "apiKey", in: "header", name: "X-API-Key" },
+        bearer: { type: "http", scheme: "bearer" },
+      },
+    },
+    paths,
+  };
+  return createDocument(document);
+}

@@ -1,0 +1,108 @@
+/** The API documents: the OpenAPI document, Swagger UI and Redoc. Their assets are ours, so they work offline. */
+import { html } from "hono/html";
+import * as z from "zod";
+import { version } from "../../package.json";
+import { Problem } from "../errors.ts";
+import { type Endpoint, endpoint } from "../http/endpoint.ts";
+import { openApiDocument } from "./openapi.ts";
+
+/** Swagger UI and Redoc style themselves inline, and Redoc searches in a worker of its own. */
+const PAGE_HEADERS = {
+  "content-security-policy":
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; worker-src 'self' blob:",
+};
+
+const swaggerPage = html`<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8" />
+    <meta name="viewport" content="width=device-width, initial-scale=1" />
+    <title>Edge feature store: API</title>
+    <link rel="stylesheet" href="/docs/swagger-ui.css" />
+    <link rel="icon" href="/docs/favicon-32x32.png" />
+  </head>
+  <body>
+    <div id="swagger-ui"></div>
+    <script src="/docs/swagger-ui-bundle.js"></script>
+    <script>
+      SwaggerUIBundle({ url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null });
+    </script>
+  </body>
+</html>`;
+
+const redocPage = html`<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8" />
+    <meta name="viewport" content="width=device-width, initial-scale=1" />
+    <title>Edge feature store: API reference</title>
+    <link rel="icon" href="/docs/favicon-32x32.png" />
+  </head>
+  <body style="margin: 0">
+    <redoc spec-url="/openapi.json" disable-search="false"></redoc>
+    <script src="/docs/redoc.standalone.js"></script>
+  </body>
+</html>`;
+
+/** @param described What the document is about; the document describes its own endpoints too. */
+export function docsEndpoints(described: readonly Endpoint[]): Endpoint[] {
+  let document: ReturnType<typeof openApiDocument> | undefined;
+  const page = (path: string, summary: string, body: typeof swaggerPage) =>
+    endpoint(
+      {
+        method: "get",
+        path,
+        tag: "documents",
+        summary,
+        scope: "public",
+        request: {},
+        answers: { 200: { description: "A page.", contentType: "text/html" } },
+      },
+      async (c) => c.html(await body, 200, PAGE_HEADERS),
+    );
+  const own: Endpoint[] = [
+    endpoint(
+      {
+        method: "get",
+        path: "/openapi.json",
+        tag: "documents",
+        summary: "This document",
+        scope: "public",
+        request: {},
+        answers: { 200: { description: "OpenAPI 3.1." } },
+      },
+      (c) => {
+        // Made at the first request: a read that serves features never pays for it.
+        document ??= openApiDocument([...described, ...own], version);
+        return c.json(document);
+      },
+    ),
+    page("/docs", "Swagger UI", swaggerPage),
+    page("/redoc", "Redoc", redocPage),
+    endpoint(
+      {
+        method: "get",
+        path: "/docs/{file}",
+        tag: "documents",
+        summary: "A file of Swagger UI or Redoc",
+        scope: "public",
+        request: {
+          param: z.object({
+            file: z
+              .string()
+              .regex(/^[\w.-]+$/)
+              .meta({ example: "swagger-ui.css" }),
+          }),
+        },
+        answers: { 200: { description: "The file.", contentType: "*/*" } },
+        problems: [404],
+      },
+      async (c) => {
+        const found = await c.env.ASSETS.fetch(c.req.raw);
+        if (!found.ok && found.status !== 304) throw new Problem(404, "there is no such file");
+        return new Response(found.body, found);
+      },
+    ),
+  ];
+  return own;
+}

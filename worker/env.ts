@@ -1,0 +1,56 @@
+/** The variables of `wrangler.toml`, read once per isolate into the types that the code wants. */
+import { KV_MIN_EXPIRATION_SECONDS } from "./limits.ts";
+import { LOG_LEVELS, type LogLevel } from "./log.ts";
+
+export interface Settings {
+  isDevelopment: boolean;
+  logLevel: LogLevel;
+  writerPartitions: number;
+  memoryTtlMs: number;
+  documentTtlSeconds: number;
+  /** Origins that may call from a browser; `"*"` in development. */
+  corsOrigins: "*" | string[];
+  queueStorage: "durable" | "memory";
+}
+
+let cached: { env: Env; settings: Settings } | undefined;
+
+export function settings(env: Env): Settings {
+  if (cached?.env !== env) cached = { env, settings: readSettings(env) };
+  return cached.settings;
+}
+
+/** @throws Error naming the variable, when one is not what it must be: a deployment mistake, found at once. */
+export function readSettings(env: Env): Settings {
+  const isDevelopment = env.ENVIRONMENT === "development";
+  return {
+    isDevelopment,
+    logLevel: oneOf("LOG_LEVEL", env.LOG_LEVEL.toUpperCase(), LOG_LEVELS),
+    writerPartitions: integerBetween("WRITER_PARTITIONS", env.WRITER_PARTITIONS, 1, 1024),
+    memoryTtlMs: integerBetween("MEMORY_TTL_MS", env.MEMORY_TTL_MS, 0, 60_000),
+    documentTtlSeconds: integerBetween(
+      "DOCUMENT_TTL_SECONDS",
+      env.DOCUMENT_TTL_SECONDS,
+      KV_MIN_EXPIRATION_SECONDS,
+      365 * 86_400,
+    ),
+    corsOrigins: isDevelopment
+      ? "*"
+      : env.CORS_ORIGINS.split(",")
+          .map((origin) => origin.trim())
+          .filter(Boolean),
+    queueStorage: oneOf("QUEUE_STORAGE", env.QUEUE_STORAGE, ["durable", "memory"] as const),
+  };
+}
+
+function integerBetween(name: string, text: string, least: number, most: number): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  throw new Error(`variable ${name} must be a whole number from ${least} to ${most}`);
+}
+
+function oneOf<T extends string>(name: string, text: string, allowed: readonly T[]): T {
+  const found = allowed.find((candidate) => candidate === text);
+  if (found === undefined) throw new Error(`variable ${name} must be one of ${allowed.join(", ")}`);
+  return found;
+}

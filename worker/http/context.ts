@@ -1,0 +1,18 @@
+/** What a request carries on its way through the app. */
+import type { Context } from "hono";
+import type { Settings } from "../env.ts";
+import type { Log } from "../log.ts";
+import type { Principal } from "./auth.ts";
+
+export interface Variables {
+  requestId: string;
+  settings: Settings;
+  log: Log;
+  /** Who asks; set by the endpoint's authorisation, so absent on public ones. */
+  principal: Principal;
+  /** The pattern of the route, such as `/api/v1/items`; never the path, which holds entity values. */
+  route: string;
+}
+
+export type AppEnv = { Bindings: Env; Variables: Variables };
+export type AppContext = Context<AppEnv>;

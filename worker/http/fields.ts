@@ -1,0 +1,142 @@
+/** Schemas of the fields that many endpoints share, each with the limits and the words of its errors. */
+import * as z from "zod";
+import { isJsonObject, nestsDeeperThan } from "../json.ts";
+import { MAX_CATEGORY_BYTES, MAX_NAME_CHARACTERS, MAX_TTL_SECONDS, MAX_VALUE_DEPTH } from "../limits.ts";
+import { parseTimestamp, TIMESTAMP_FORM } from "../timestamps.ts";
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/;
+
+/** What is wrong with a name, or null. */
+function faultOfName(name: string): string | null {
+  if (name.length === 0) return "must not be empty";
+  if (name.length > MAX_NAME_CHARACTERS)
+    return `must have at most ${MAX_NAME_CHARACTERS} characters, has ${name.length}`;
+  if (CONTROL_CHARACTER.test(name)) return "must not contain control characters";
+  return name.isWellFormed() ? null : "must be well-formed Unicode text";
+}
+
+function nameField(description: string, example: string) {
+  return z
+    .string()
+    .superRefine((name, ctx) => {
+      const message = faultOfName(name);
+      if (message) ctx.addIssue({ code: "custom", message });
+    })
+    .meta({ description, example, minLength: 1, maxLength: MAX_NAME_CHARACTERS } as never);
+}
+
+export const entityValue = nameField("The entity: any text without control characters.", "user-123");
+export const entityType = nameField("`bright_uid`, `account_id`, or a declared type.", "bright_uid");
+export const featureName = nameField("A feature of a category.", "age");
+export const computeId = nameField("What computed the values, for those who trace them.", "compute-123");
+
+export const category = nameField("A named group of features; may not contain `:`.", "user_features").refine(
+  (name) => !name.includes(":"),
+  "must not contain `:`",
+);
+
+/** Feature values as the text in which they are stored, with their names. */
+export interface FeatureValues {
+  data: string;
+  names: string[];
+}
+
+const encoder = new TextEncoder();
+
+/** An object of feature values; any name is data, `__proto__` too, so it is not checked as a record. */
+export const featureValues = z
+  .unknown()
+  .meta({ override: { type: "object", additionalProperties: true } } as never)
+  .transform((value, ctx): FeatureValues => {
+    const fail = (message: string, path: string[] = []) => {
+      ctx.addIssue({ code: "custom", message, path });
+      return z.NEVER;
+    };
+    if (!isJsonObject(value)) return fail("must be an object of feature names and values");
+    const names = Object.keys(value);
+    for (const name of names) {
+      const message = faultOfName(name);
+      if (message) return fail(`the feature name ${message}`, [name.slice(0, MAX_NAME_CHARACTERS)]);
+      if (nestsDeeperThan(value[name], MAX_VALUE_DEPTH)) {
+        return fail(`must not nest arrays and objects deeper than ${MAX_VALUE_DEPTH}`, [name]);
+      }
+    }
+    const data = JSON.stringify(value);
+    const bytes = data.length * 3 > MAX_CATEGORY_BYTES ? encoder.encode(data).length : data.length;
+    if (bytes > MAX_CATEGORY_BYTES)
+      return fail(`must have at most ${MAX_CATEGORY_BYTES} bytes as JSON, has ${bytes}`);
+    return { data, names };
+  });
+
+/** An ISO 8601 timestamp with a zone, as microseconds since 1970. */
+export const timestamp = z
+  .string()
+  .transform((text, ctx) => {
+    const time = parseTimestamp(text);
+    if (time !== null) return time;
+    ctx.addIssue({ code: "custom", message: `must be ${TIMESTAMP_FORM}` });
+    return z.NEVER;
+  })
+  .meta({
+    description: `When the values became true: ${TIMESTAMP_FORM}.`,
+    example: "2025-10-13T09:15:51.358632+00:00",
+  });
+
+export const ttlSeconds = z
+  .number()
+  .positive()
+  .max(MAX_TTL_SECONDS)
+  .meta({
+    description: "How long after its event time the category may be read, in seconds.",
+    example: 86400,
+  });
+
+export const writeMode = z.enum(["replace", "merge"]).meta({
+  description: "`replace`: the category becomes what is written. `merge`: only the features named change.",
+});
+
+export const ifRevision = z
+  .int()
+  .min(0)
+  .meta({
+    description: "Refused with 409 unless the entity has this revision; 0: unless it was never written.",
+    example: 1,
+  });
+
+/** The form of every timestamp in an answer. */
+export const answeredTimestamp = z.string().meta({ example: "2025-10-13T09:15:51.358632+00:00" });
+export const answeredRevision = z.int().meta({ description: "The entity's revision.", example: 1 });
+
+/**
+ * An object with any keys, as entries; `z.record` would drop a key called `__proto__`.
+ *
+ * @param example shown in the API documents.
+ */
+export function entriesOf<V extends z.ZodType>(
+  key: z.ZodType<string>,
+  value: V,
+  example: Record<string, unknown>,
+) {
+  return z
+    .unknown()
+    .meta({ override: { type: "object", additionalProperties: true, minProperties: 1, example } } as never)
+    .transform((object, ctx): [string, z.output<V>][] => {
+      if (!isJsonObject(object)) {
+        ctx.addIssue({ code: "custom", message: "must be an object" });
+        return z.NEVER;
+      }
+      const entries = Object.entries(object);
+      if (entries.length === 0) ctx.addIssue({ code: "custom", message: "must name at least one category" });
+      return entries.map(([name, inner]) => {
+        const at = name.slice(0, MAX_NAME_CHARACTERS);
+        const [checkedName, checkedValue] = [key.safeParse(name), value.safeParse(inner)];
+        for (const { error } of [checkedName, checkedValue]) {
+          for (const issue of error?.issues ?? []) {
+            ctx.addIssue({ code: "custom", message: issue.message, path: [at, ...issue.path] });
+          }
+        }
+        return [name, checkedValue.data as z.output<V>];
+      });
+    });
+}

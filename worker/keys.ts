@@ -1,0 +1,63 @@
+/**
+ * Names of things outside D1: KV keys and Durable Object names. The tenant comes first in each, and no two
+ * `(tenant, type, value)` share one, because every part is percent-encoded and `/` never is left bare.
+ *
+ * | key | where | example | lifetime |
+ * |---|---|---|---|
+ * | `<tenant>/doc/<partitions>/<type>/<value>` | KV `HOT` | `default/doc/4/bright_uid/user-123` | `DOCUMENT_TTL_SECONDS` |
+ * | `<tenant>/doc/<partitions>/<type>#<sha256>` | the same, for values too long for a KV key | | |
+ * | `<tenant>/<partitions>/<partition>` | object `EntityWriter` | `default/4/2` | for ever |
+ *
+ * The number of partitions stands in both, so that a document has exactly one writer for as long as it lives: when
+ * `WRITER_PARTITIONS` changes, the documents of the old writers are simply no longer asked for, and expire.
+ */
+import { KV_MAX_KEY_BYTES } from "./limits.ts";
+
+export interface EntityRef {
+  entityType: string;
+  entityValue: string;
+}
+
+/** `<type>/<value>`, encoded: unique within a tenant. */
+export function entityKey({ entityType, entityValue }: EntityRef): string {
+  return `${encodeURIComponent(entityType)}/${encodeURIComponent(entityValue)}`;
+}
+
+export function entityRef(key: string): EntityRef {
+  const slash = key.indexOf("/");
+  return {
+    entityType: decodeURIComponent(key.slice(0, slash)),
+    entityValue: decodeURIComponent(key.slice(slash + 1)),
+  };
+}
+
+/** The KV key of an entity's document. Asynchronous only for values whose key must be hashed to fit KV's limit. */
+export function documentKey(tenant: string, partitions: number, ref: EntityRef): string | Promise<string> {
+  const prefix = `${encodeURIComponent(tenant)}/doc/${partitions}/`;
+  const key = prefix + entityKey(ref);
+  // Percent-encoded text is ASCII: its length is its bytes.
+  return key.length <= KV_MAX_KEY_BYTES ? key : hashedKey(prefix, ref);
+}
+
+async function hashedKey(prefix: string, ref: EntityRef): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(entityKey(ref)));
+  const hex = [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  // An entity type is at most 512 characters, a plain name: shortened here, the digest covers all of it.
+  return `${prefix}${encodeURIComponent(ref.entityType).slice(0, 128)}#${hex}`;
+}
+
+/** Which of a tenant's writers owns an entity: FNV-1a over its key, so that it is the same everywhere. */
+export function partitionOf(ref: EntityRef, partitions: number): number {
+  return fnv1a(entityKey(ref)) % partitions;
+}
+
+/** 32-bit FNV-1a over UTF-16 code units (http://www.isthe.com/chongo/tech/comp/fnv/). */
+export function fnv1a(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;
+  return hash;
+}
+
+export function writerName(tenant: string, partitions: number, partition: number): string {
+  return `${encodeURIComponent(tenant)}/${partitions}/${partition}`;
+}

@@ -1,0 +1,92 @@
+/**
+ * Every limit, its unit and its reason. What a platform enforces in production only is enforced here as well, so
+ * that a laptop refuses what the world would.
+ */
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** A request's body. A Worker holds it in memory with its parsed form, and 128 MB is all an isolate has. */
+export const MAX_BODY_BYTES = 10 * MIB;
+
+/** Entities or rows of one request: what one D1 query answers well under a second. */
+export const MAX_ENTITIES_PER_REQUEST = 1_000;
+
+/** Categories of one entity. A read of an entity reads all of them. */
+export const MAX_CATEGORIES_PER_ENTITY = 200;
+
+/** A category's JSON. D1 takes no value over 2 MB, and a write sends it once as it is. */
+export const MAX_CATEGORY_BYTES = 1 * MIB;
+
+/** All categories of an entity together: they are one KV value, which may have 25 MiB. */
+export const MAX_ENTITY_BYTES = 20 * MIB;
+
+/** A category, feature, entity value or any other name, in UTF-16 code units. */
+export const MAX_NAME_CHARACTERS = 512;
+
+/** Arrays and objects inside one feature value. Keeps every recursive walk shallow. */
+export const MAX_VALUE_DEPTH = 32;
+
+/** `Idempotency-Key` header. */
+export const MAX_IDEMPOTENCY_KEY_CHARACTERS = 255;
+
+/** The longest TTL: a hundred years keeps `event time + TTL` exact. */
+export const MAX_TTL_SECONDS = 100 * 366 * 24 * 60 * 60;
+
+/** How long an `Idempotency-Key` is remembered. */
+export const IDEMPOTENCY_TTL_SECONDS = 24 * 60 * 60;
+
+/** A string parameter of a D1 statement may have 2 MB; a UTF-16 code unit is at most three bytes of it. */
+export const MAX_D1_PARAMETER_CHARACTERS = 600_000;
+
+/** Rows with longer data send it as a parameter of its own, unescaped, not inside the group's JSON. */
+export const MAX_PACKED_DATA_CHARACTERS = 64_000;
+
+/** What one D1 batch takes: far under its 30 s, and small enough that the writes behind it do not wait long. */
+export const MAX_GROUP_CHARACTERS = 4_000_000;
+export const MAX_GROUP_WRITES = 1_000;
+export const MAX_GROUP_CATEGORIES = 5_000;
+
+/** One row of an EntityWriter's intent log: SQLite takes 2 MB, a character is at most three bytes. */
+export const MAX_INTENT_CHARACTERS = 500_000;
+
+/** Writes waiting in one EntityWriter. Beyond it a caller is told to come back: memory is 128 MB. */
+export const MAX_QUEUED_CHARACTERS = 24_000_000;
+
+/** Intents whose events Queues has not taken. Beyond it writes are refused, or the log would grow without end. */
+export const MAX_PENDING_INTENTS = 20_000;
+
+/** `sendBatch` of Queues. */
+export const MAX_QUEUE_BATCH_MESSAGES = 100;
+export const MAX_QUEUE_BATCH_BYTES = 250 * KIB;
+/** Queues takes 128 KB a message; the names of an event's features are cut to this. */
+export const MAX_EVENT_NAMES_BYTES = 96 * KIB;
+
+/** KV: one write per second and key. */
+export const KV_MIN_PUT_INTERVAL_MS = 1_000;
+/** KV: the shortest `expirationTtl` and the shortest useful `cacheTtl`. */
+export const KV_MIN_EXPIRATION_SECONDS = 60;
+export const KV_CACHE_TTL_SECONDS = 30;
+/** KV: keys of one bulk `get`. */
+export const KV_MAX_BULK_KEYS = 100;
+/** KV: bytes of one key. */
+export const KV_MAX_KEY_BYTES = 512;
+
+/** KV: a value may have 25 MiB; an entity's document is its data, escaped once more. Larger ones are not cached. */
+export const KV_MAX_VALUE_BYTES = 24 * MIB;
+
+/** Entity documents in an isolate's memory: a share of its 128 MB. */
+export const MEMORY_MAX_CHARACTERS = 24_000_000;
+/** Entity states in an EntityWriter's memory. */
+export const WRITER_STATE_MAX_CHARACTERS = 24_000_000;
+
+/** How often a change is decided anew when its entity was changed from elsewhere meanwhile. */
+export const MAX_COMMIT_ATTEMPTS = 5;
+/** D1 ends a batch after 30 s: one that has not shown by then never will. */
+export const UNRESOLVED_INTENT_MS = 60_000;
+/** An intent that is still there after this long is driven by the alarm: its writer has crashed, or a store is down. */
+export const RECOVERY_ALARM_MS = 5_000;
+export const PURGE_ALARM_MS = 60 * 60 * 1_000;
+
+/** How long a caller should wait before it tries again after a 503. */
+export const RETRY_AFTER_SECONDS = 1;

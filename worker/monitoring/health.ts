@@ -1,0 +1,66 @@
+/** Whether the parts that the service stands on answer. */
+import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
+import type { Log } from "../log.ts";
+
+/** A part that does not answer within this is down, as far as a caller is concerned. */
+const CHECK_TIMEOUT_MS = 2_000;
+
+export interface Check {
+  ok: boolean;
+  /** Without it no request can be served; the hot cache is not needed, reads go to D1. */
+  needed: boolean;
+  duration_ms: number;
+}
+
+export interface Health {
+  healthy: boolean;
+  tablesAvailable: string[];
+  checks: { d1: Check; kv: Check; schema: Check };
+}
+
+const TABLES = [...BUILT_IN_ENTITY_TYPES, "entities", "feature_history"];
+
+/** Asks D1 and KV at the same time. Never throws. */
+export async function checkHealth(env: Env, log: Log): Promise<Health> {
+  let tables: string[] = [];
+  const [d1, kv] = await Promise.all([
+    check("d1", log, async () => {
+      tables = await existingTables(env.DB);
+    }),
+    check("kv", log, () => env.HOT.get("health")),
+  ]);
+  const hasSchema = TABLES.every((table) => tables.includes(table));
+  const schema = { ok: hasSchema, needed: true, duration_ms: d1.duration_ms };
+  return {
+    healthy: d1.ok && hasSchema,
+    tablesAvailable: BUILT_IN_ENTITY_TYPES.filter((table) => tables.includes(table)),
+    checks: { d1: { ...d1, needed: true }, kv: { ...kv, needed: false }, schema },
+  };
+}
+
+async function existingTables(db: D1Database): Promise<string[]> {
+  const { results } = await db
+    .prepare(
+      "SELECT name FROM sqlite_schema WHERE type = 'table' AND name IN (SELECT value FROM json_each(?))",
+    )
+    .bind(JSON.stringify(TABLES))
+    .all<{ name: string }>();
+  return results.map(({ name }) => name);
+}
+
+async function check(name: string, log: Log, ask: () => Promise<unknown>): Promise<Omit<Check, "needed">> {
+  const startedMs = Date.now();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error("no answer in time")), CHECK_TIMEOUT_MS);
+  });
+  try {
+    await Promise.race([ask(), late]);
+    return { ok: true, duration_ms: Date.now() - startedMs };
+  } catch (cause) {
+    log.warning("health check failed", { check: name }, cause);
+    return { ok: false, duration_ms: Date.now() - startedMs };
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,73 @@
+/** `/health` for people and monitors, `/ready` for load balancers. Both need no key. */
+import * as z from "zod";
+import { endpoint } from "../http/endpoint.ts";
+import { answeredTimestamp } from "../http/fields.ts";
+import { formatTimestamp, nowMicros } from "../timestamps.ts";
+import { checkHealth } from "./health.ts";
+
+const checkSchema = z.object({
+  ok: z.boolean(),
+  needed: z.boolean().meta({ description: "Without it the service is unhealthy." }),
+  duration_ms: z.number(),
+});
+
+const healthSchema = z
+  .object({
+    status: z.enum(["healthy", "unhealthy"]),
+    database_connection: z.boolean(),
+    tables_available: z.array(z.string()).meta({ example: ["bright_uid", "account_id"] }),
+    timestamp: answeredTimestamp,
+    checks: z.object({ d1: checkSchema, kv: checkSchema, schema: checkSchema }),
+  })
+  .meta({ id: "Health" });
+
+export const health = endpoint(
+  {
+    method: "get",
+    path: "/api/v1/health",
+    aliases: ["/health"],
+    tag: "monitoring",
+    summary: "Health of the service and its parts",
+    scope: "public",
+    request: {},
+    answers: {
+      200: { description: "All that is needed answers.", schema: healthSchema },
+      503: { description: "A needed part is down; the same form as 200.", schema: healthSchema },
+    },
+  },
+  async (c) => {
+    const { healthy, tablesAvailable, checks } = await checkHealth(c.env, c.var.log);
+    const body = {
+      status: healthy ? "healthy" : "unhealthy",
+      database_connection: checks.d1.ok,
+      tables_available: tablesAvailable,
+      timestamp: formatTimestamp(nowMicros()),
+      checks,
+    };
+    return c.json(body, healthy ? 200 : 503);
+  },
+);
+
+const readySchema = z.object({ ready: z.boolean() }).meta({ id: "Ready" });
+
+export const ready = endpoint(
+  {
+    method: "get",
+    path: "/ready",
+    aliases: ["/api/v1/ready"],
+    tag: "monitoring",
+    summary: "Whether requests can be served",
+    scope: "public",
+    request: {},
+    answers: {
+      200: { description: "Requests can be served.", schema: readySchema },
+      503: { description: "Not yet, or not now.", schema: readySchema },
+    },
+  },
+  async (c) => {
+    const { healthy } = await checkHealth(c.env, c.var.log);
+    return c.json({ ready: healthy }, healthy ? 200 : 503);
+  },
+);
+
+export const monitoringEndpoints = [health, ready];

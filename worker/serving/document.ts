@@ -1,0 +1,112 @@
+/**
+ * The hot-cache document: one KV value with all categories of one entity.
+ *
+ * The values of a category stay the text in which they are stored: a read of a whole category passes them on
+ * unparsed, and integers keep their digits.
+ */
+import type { CategoryRow } from "../db/current-rows.ts";
+import type { Micros } from "../timestamps.ts";
+
+export interface DocumentCategory {
+  /** JSON text of an object. */
+  data: string;
+  eventTime: Micros;
+  /** JSON text: feature → event time, of features whose event time is not the category's. */
+  eventTimes: string | null;
+  createdAt: Micros;
+  updatedAt: Micros;
+  computeId: string | null;
+  expiresAt: Micros | null;
+}
+
+export interface EntityDocument {
+  revision: number;
+  categories: ReadonlyMap<string, DocumentCategory>;
+  /** Characters that it takes in memory, nearly. */
+  size: number;
+}
+
+/** Raised when the stored form changes; a document of another format is a miss. */
+const FORMAT = 1;
+
+type StoredCategory = [
+  category: string,
+  data: string,
+  eventTime: Micros,
+  eventTimes: string | null,
+  createdAt: Micros,
+  updatedAt: Micros,
+  computeId: string | null,
+  expiresAt: Micros | null,
+];
+
+interface StoredDocument {
+  format: number;
+  revision: number;
+  categories: StoredCategory[];
+}
+
+/** The document of what D1 holds; null when there is no category: nothing is cached of what does not exist. */
+export function documentOf(revision: number, rows: Iterable<CategoryRow>): EntityDocument | null {
+  const categories = new Map<string, DocumentCategory>();
+  let size = 0;
+  for (const row of rows) {
+    const { category, data, eventTime, eventTimes, createdAt, updatedAt, computeId, expiresAt } = row;
+    if (data === null) continue;
+    categories.set(category, { data, eventTime, eventTimes, createdAt, updatedAt, computeId, expiresAt });
+    size += sizeOf(category, data, eventTimes);
+  }
+  return categories.size > 0 ? { revision, categories, size } : null;
+}
+
+export function encodeDocument({ revision, categories }: EntityDocument): string {
+  const stored: StoredDocument = {
+    format: FORMAT,
+    revision,
+    categories: [...categories].map(([category, c]) => [
+      category,
+      c.data,
+      c.eventTime,
+      c.eventTimes,
+      c.createdAt,
+      c.updatedAt,
+      c.computeId,
+      c.expiresAt,
+    ]),
+  };
+  return JSON.stringify(stored);
+}
+
+/** Null when it is not a document of this format. Only the writer puts documents, so the inside is not checked again. */
+export function decodeDocument(text: string): EntityDocument | null {
+  let stored: StoredDocument;
+  try {
+    stored = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  if (stored?.format !== FORMAT) return null;
+  const categories = new Map<string, DocumentCategory>();
+  let size = 0;
+  for (const [
+    category,
+    data,
+    eventTime,
+    eventTimes,
+    createdAt,
+    updatedAt,
+    computeId,
+    expiresAt,
+  ] of stored.categories) {
+    categories.set(category, { data, eventTime, eventTimes, createdAt, updatedAt, computeId, expiresAt });
+    size += sizeOf(category, data, eventTimes);
+  }
+  return { revision: stored.revision, categories, size };
+}
+
+/** What the numbers and the object around them take, in characters; measured once, nearly enough for a bound. */
+const CATEGORY_OVERHEAD = 200;
+
+function sizeOf(category: string, data: string, eventTimes: string | null): number {
+  return CATEGORY_OVERHEAD + category.length + data.length + (eventTimes?.length ?? 0);
+}

@@ -1,0 +1,74 @@
+/**
+ * What an isolate remembers for a moment: entity documents, and the writes that went through it.
+ *
+ * After a write the isolate knows a revision that KV may not show for a while. It asks for that revision in every
+ * later read of the entity, so whoever writes and reads through the same isolate sees the write, whatever the caches
+ * say. (Others see it when KV does, or at once with the write's consistency token.)
+ */
+import { BoundedMap } from "../bounded-map.ts";
+import { KV_CACHE_TTL_SECONDS, KV_MIN_PUT_INTERVAL_MS, MEMORY_MAX_CHARACTERS } from "../limits.ts";
+import { ANY_REVISION, type Requirement } from "./consistency.ts";
+import type { EntityDocument } from "./document.ts";
+
+/** KV may show the old document for its cache time after a put, which itself may wait its turn; then some. */
+const WRITE_MEMORY_MS = 2 * (KV_CACHE_TTL_SECONDS * 1_000 + KV_MIN_PUT_INTERVAL_MS);
+const MAX_REMEMBERED_WRITES = 20_000;
+/** How long an isolate does not ask again for a document that it has asked for. */
+const FILL_PAUSE_MS = 5_000;
+
+export class IsolateMemory {
+  readonly #documents = new BoundedMap<{ document: EntityDocument; untilMs: number }>(MEMORY_MAX_CHARACTERS);
+  readonly #writes = new BoundedMap<{ revision: number; bookmark: string | null; untilMs: number }>(
+    MAX_REMEMBERED_WRITES,
+  );
+  readonly #fills = new BoundedMap<number>(MAX_REMEMBERED_WRITES);
+
+  /** @param key KV key of the document: it names the tenant. */
+  get(key: string, nowMs: number): EntityDocument | null {
+    const entry = this.#documents.get(key);
+    if (!entry) return null;
+    if (entry.untilMs > nowMs) return entry.document;
+    this.#documents.delete(key);
+    return null;
+  }
+
+  /** Answers may overtake each other: the newer document stays. */
+  put(key: string, document: EntityDocument, untilMs: number): void {
+    const known = this.#documents.get(key);
+    if (known && known.document.revision > document.revision) return;
+    this.#documents.set(key, { document, untilMs }, document.size);
+  }
+
+  noteWrite(key: string, revision: number, bookmark: string | null, nowMs: number): void {
+    this.#documents.delete(key);
+    const known = this.#writes.get(key);
+    if (known && known.revision > revision) return;
+    this.#writes.set(key, { revision, bookmark, untilMs: nowMs + WRITE_MEMORY_MS }, 1);
+  }
+
+  /** What a read must satisfy because of a write through this isolate. */
+  requirement(key: string, nowMs: number): Requirement {
+    const write = this.#writes.get(key);
+    if (!write) return ANY_REVISION;
+    if (write.untilMs > nowMs)
+      return { kind: "revision", revision: write.revision, bookmark: write.bookmark };
+    this.#writes.delete(key);
+    return ANY_REVISION;
+  }
+
+  /** True once in a while for each key: many misses at once ask for one fill. */
+  mayAskFill(key: string, nowMs: number): boolean {
+    const untilMs = this.#fills.get(key);
+    if (untilMs !== undefined && untilMs > nowMs) return false;
+    this.#fills.set(key, nowMs + FILL_PAUSE_MS, 1);
+    return true;
+  }
+
+  clear(): void {
+    this.#documents.clear();
+    this.#writes.clear();
+    this.#fills.clear();
+  }
+}
+
+export const isolateMemory = new IsolateMemory();

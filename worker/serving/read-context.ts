@@ -1,0 +1,51 @@
+/** How a request says how fresh its answer must be. */
+import * as z from "zod";
+import { Problem, unprocessable } from "../errors.ts";
+import type { AppContext } from "../http/context.ts";
+import { CONSISTENCIES, type Consistency, type ConsistencyToken, decodeToken } from "./consistency.ts";
+import type { ReadContext } from "./read-entities.ts";
+
+export const TOKEN_HEADER = "x-consistency-token";
+
+export const consistency = z.enum(CONSISTENCIES).meta({
+  description:
+    "`edge` (default): memory, KV or a replica. `session`: never older than the write whose `x-consistency-token` is sent. `strong`: the primary database.",
+});
+
+/**
+ * A token asks for `session` where nothing else is asked for.
+ *
+ * @throws Problem 422 for a token that is none of ours, or `session` without one.
+ */
+export function readContext(c: AppContext, asked: Consistency | undefined): ReadContext {
+  const text = c.req.header(TOKEN_HEADER);
+  const token = text === undefined ? null : readToken(text);
+  if (asked === "session" && !token) {
+    throw new Problem(422, `consistency \`session\` needs the header ${TOKEN_HEADER} of a write`, {
+      errors: [
+        { loc: ["header", TOKEN_HEADER], msg: "is needed for consistency `session`", type: "missing" },
+      ],
+    });
+  }
+  const { env, var: variables } = c;
+  return {
+    env,
+    settings: variables.settings,
+    tenant: variables.principal.tenant,
+    consistency: asked ?? (token ? "session" : "edge"),
+    token,
+    log: variables.log,
+    nowMs: Date.now(),
+    after: (work) => c.executionCtx.waitUntil(work),
+  };
+}
+
+function readToken(text: string): ConsistencyToken {
+  const token = decodeToken(text);
+  if (token) return token;
+  throw unprocessable({
+    loc: ["header", TOKEN_HEADER],
+    msg: "is not a token that a write has answered",
+    type: "invalid_token",
+  });
+}

@@ -1,0 +1,211 @@
+/**
+ * Reading entities: memory, else KV, else D1. All of the read path is in this file, in that order.
+ *
+ * Whatever their number: KV bulk reads of 100 keys each, then one round trip to D1 for all that is still missing. A
+ * cache that fails is a miss; only what D1 alone can answer fails with D1.
+ */
+import { selectEntities } from "../db/current-rows.ts";
+import type { Settings } from "../env.ts";
+import { unavailable } from "../errors.ts";
+import { documentKey, type EntityRef, entityKey, partitionOf } from "../keys.ts";
+import { KV_CACHE_TTL_SECONDS, KV_MAX_BULK_KEYS, RETRY_AFTER_SECONDS } from "../limits.ts";
+import type { Log } from "../log.ts";
+import { writerOf } from "../writing/submit-changes.ts";
+import {
+  ANY_REVISION,
+  type Consistency,
+  type ConsistencyToken,
+  type Requirement,
+  requirementOf,
+} from "./consistency.ts";
+import { decodeDocument, documentOf, type EntityDocument } from "./document.ts";
+import { isolateMemory as memory } from "./memory.ts";
+
+export interface ReadContext {
+  env: Env;
+  settings: Settings;
+  tenant: string;
+  consistency: Consistency;
+  token: ConsistencyToken | null;
+  log: Log;
+  nowMs: number;
+  /** Runs something after the answer. */
+  after: (work: Promise<unknown>) => void;
+}
+
+export type Source = "memory" | "kv" | "d1";
+
+export interface EntityRead {
+  /** Null when the entity has no category. */
+  document: EntityDocument | null;
+  /** 0 when it was never written; that of its tombstone when it was deleted. */
+  revision: number;
+  source: Source;
+}
+
+const NOTHING: EntityRead = { document: null, revision: 0, source: "d1" };
+
+interface Wanted {
+  ref: EntityRef;
+  key: string;
+  requirement: Requirement;
+}
+
+/** @throws Problem 503 when D1 is needed and does not answer. */
+export async function readEntity(context: ReadContext, ref: EntityRef): Promise<EntityRead> {
+  const wanted = want(
+    context,
+    ref,
+    await documentKey(context.tenant, context.settings.writerPartitions, ref),
+  );
+  const remembered = fromMemory(context, wanted);
+  if (remembered) return remembered;
+  const [read = NOTHING] = await readAll(context, [wanted]);
+  return read;
+}
+
+/**
+ * Reads any number of entities; the same one may be asked for several times.
+ *
+ * @returns in the order of `refs`.
+ * @throws Problem 503 when D1 is needed and does not answer.
+ */
+export async function readEntities(context: ReadContext, refs: readonly EntityRef[]): Promise<EntityRead[]> {
+  const keys = await Promise.all(
+    refs.map((ref) => documentKey(context.tenant, context.settings.writerPartitions, ref)),
+  );
+  const reads = new Map<string, EntityRead>();
+  const missing = new Map<string, Wanted>();
+  refs.forEach((ref, position) => {
+    const key = keys[position] ?? "";
+    if (reads.has(key) || missing.has(key)) return;
+    const wanted = want(context, ref, key);
+    const remembered = fromMemory(context, wanted);
+    if (remembered) reads.set(key, remembered);
+    else missing.set(key, wanted);
+  });
+  const rest = [...missing.values()];
+  const found = await readAll(context, rest);
+  rest.forEach(({ key }, position) => {
+    const read = found[position];
+    if (read) reads.set(key, read);
+  });
+  return keys.map((key) => reads.get(key) ?? NOTHING);
+}
+
+function want({ consistency, token, nowMs }: ReadContext, ref: EntityRef, key: string): Wanted {
+  const asked = requirementOf(consistency, token, consistency === "session" ? entityKey(ref) : "");
+  return { ref, key, requirement: asked === ANY_REVISION ? memory.requirement(key, nowMs) : asked };
+}
+
+function fromMemory({ settings, nowMs }: ReadContext, { key, requirement }: Wanted): EntityRead | null {
+  if (settings.memoryTtlMs === 0 || requirement.kind === "database") return null;
+  const document = memory.get(key, nowMs);
+  if (!document || document.revision < requirement.revision) return null;
+  return { document, revision: document.revision, source: "memory" };
+}
+
+/** KV, else D1. In the order of `wanted`. */
+async function readAll(context: ReadContext, wanted: readonly Wanted[]): Promise<EntityRead[]> {
+  const documents = await readFromKv(
+    context,
+    wanted.filter(({ requirement }) => requirement.kind === "revision"),
+  );
+  const reads = new Map<string, EntityRead>();
+  for (const { key, requirement } of wanted) {
+    const document = documents.get(key);
+    const isFreshEnough =
+      requirement.kind === "revision" && document && document.revision >= requirement.revision;
+    if (isFreshEnough) reads.set(key, { document, revision: document.revision, source: "kv" });
+  }
+  const missing = wanted.filter(({ key }) => !reads.has(key));
+  const found = missing.length > 0 ? await readFromD1(context, missing) : [];
+  missing.forEach(({ key }, position) => {
+    const read = found[position];
+    if (read) reads.set(key, read);
+  });
+  // Asked for only when KV itself said that there is none, and D1 that there is an entity.
+  askForFills(
+    context,
+    missing.filter(({ key }) => documents.get(key) === null && reads.get(key)?.document),
+  );
+  return wanted.map(({ key }) => {
+    const read = reads.get(key) ?? NOTHING;
+    if (read.document) memory.put(key, read.document, context.nowMs + context.settings.memoryTtlMs);
+    return read;
+  });
+}
+
+/** A document, null where KV has none of this form; no entry where KV was not asked or failed. */
+async function readFromKv(
+  { env, log }: ReadContext,
+  wanted: readonly Wanted[],
+): Promise<Map<string, EntityDocument | null>> {
+  const documents = new Map<string, EntityDocument | null>();
+  // A miss is cached by KV as long as a hit: the shortest time that it takes.
+  const options = { type: "text", cacheTtl: KV_CACHE_TTL_SECONDS } as const;
+  const note = (key: string, text: string | null) =>
+    documents.set(key, text === null ? null : decodeDocument(text));
+  try {
+    const [only] = wanted;
+    if (only && wanted.length === 1) note(only.key, await env.HOT.get(only.key, options));
+    else {
+      const keys = wanted.map(({ key }) => key);
+      const chunks = Array.from({ length: Math.ceil(keys.length / KV_MAX_BULK_KEYS) }, (_, i) =>
+        keys.slice(i * KV_MAX_BULK_KEYS, (i + 1) * KV_MAX_BULK_KEYS),
+      );
+      const found = await Promise.all(chunks.map((chunk) => env.HOT.get(chunk, options)));
+      for (const texts of found) for (const [key, text] of texts) note(key, text);
+    }
+  } catch (cause) {
+    log.warning("hot cache did not answer, reading D1", { keys: wanted.length }, cause);
+  }
+  return documents;
+}
+
+async function readFromD1(
+  { env, tenant, log }: ReadContext,
+  wanted: readonly Wanted[],
+): Promise<EntityRead[]> {
+  try {
+    const db = env.DB.withSession(sessionStart(wanted.map(({ requirement }) => requirement)));
+    const found = await selectEntities(
+      db,
+      tenant,
+      wanted.map(({ ref }) => ref),
+    );
+    return found.map(({ revision, rows }) => ({
+      document: documentOf(revision, rows),
+      revision,
+      source: "d1",
+    }));
+  } catch (cause) {
+    log.error("D1 did not answer a read", cause, { entities: wanted.length });
+    throw unavailable("the database does not answer; try again", RETRY_AFTER_SECONDS);
+  }
+}
+
+/** Where D1 may be asked so that every requirement holds: any replica, one past a bookmark, or the primary. */
+function sessionStart(requirements: readonly Requirement[]): string {
+  let newest = "first-unconstrained";
+  for (const requirement of requirements) {
+    if (requirement === ANY_REVISION) continue;
+    if (requirement.bookmark === null) return "first-primary";
+    // Bookmarks are ordered as texts, and "first-…" stands behind none of them only by this test.
+    if (newest === "first-unconstrained" || requirement.bookmark > newest) newest = requirement.bookmark;
+  }
+  return newest;
+}
+
+function askForFills(
+  { env, settings, tenant, nowMs, log, after }: ReadContext,
+  missed: readonly Wanted[],
+): void {
+  const asking = missed.filter(({ key }) => memory.mayAskFill(key, nowMs));
+  const byPartition = Map.groupBy(asking, ({ ref }) => partitionOf(ref, settings.writerPartitions));
+  for (const [partition, wanted] of byPartition) {
+    const { writer, identity } = writerOf({ env, settings, tenant }, partition);
+    const refs = wanted.map(({ ref }) => ref);
+    after(writer.fill(identity, refs).catch((cause) => log.warning("hot cache was not filled", {}, cause)));
+  }
+}

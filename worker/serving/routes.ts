@@ -1,0 +1,189 @@
+/** Reading items: the routes of system A. */
+import * as z from "zod";
+import { Problem } from "../errors.ts";
+import type { AppContext } from "../http/context.ts";
+import { endpoint } from "../http/endpoint.ts";
+import { entityTypeOf, entityTypeQuery, knownEntityType } from "../http/entity-type.ts";
+import {
+  answeredRevision,
+  answeredTimestamp,
+  category,
+  entityType,
+  entityValue,
+  entriesOf,
+  featureName,
+} from "../http/fields.ts";
+import type { EntityRef } from "../keys.ts";
+import { MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
+import { MICROS_PER_MS } from "../timestamps.ts";
+import type { Consistency } from "./consistency.ts";
+import { itemAnswer, itemsAnswer, type Selection } from "./item-answers.ts";
+import { consistency, readContext, TOKEN_HEADER } from "./read-context.ts";
+import { readEntity } from "./read-entities.ts";
+
+const meta = z.object({
+  created_at: answeredTimestamp,
+  updated_at: answeredTimestamp,
+  compute_id: z.string().nullable().meta({ example: "compute-123" }),
+});
+const data = z.record(z.string(), z.unknown()).meta({ example: { age: 30, income: 60000, city: "SF" } });
+const origin = {
+  revision: answeredRevision,
+  source: z.enum(["memory", "kv", "d1"]).meta({ description: "Where the answer came from." }),
+};
+
+const itemSchema = z
+  .object({
+    bright_uid: z
+      .string()
+      .optional()
+      .meta({ example: "user-123", description: "The entity, under the name of its type." }),
+    account_id: z.string().optional(),
+    category: z.string().meta({ example: "user_features" }),
+    features: z.object({ data, meta }),
+    ...origin,
+  })
+  .meta({ id: "Item" });
+
+const itemsSchema = z
+  .object({
+    entity_value: z.string().meta({ example: "user-123" }),
+    entity_type: z.string().meta({ example: "bright_uid" }),
+    items: z.record(z.string(), z.object({ features: z.object({ data, metadata: meta }) })),
+    unavailable_feature_categories: z.array(z.string()).meta({ example: [] }),
+    unavailable_features: z
+      .record(z.string(), z.array(z.string()))
+      .meta({ description: "Features that a known category does not have.", example: {} }),
+    ...origin,
+  })
+  .meta({ id: "Items" });
+
+const requestHeaders = { [TOKEN_HEADER]: "Of an earlier write: the answer is never older than it." };
+
+export const getItem = endpoint(
+  {
+    method: "get",
+    path: "/api/v1/get/item/{entity_value}/{category}",
+    tag: "items",
+    summary: "Read one category of an entity",
+    scope: "read",
+    request: {
+      param: z.object({ entity_value: entityValue, category }),
+      query: z.object({ ...entityTypeQuery, consistency: consistency.optional() }),
+    },
+    requestHeaders,
+    answers: { 200: { description: "The category's features.", schema: itemSchema } },
+    problems: [404],
+  },
+  async (c, { param, query }) => {
+    const ref = { entityType: entityTypeOf(query), entityValue: param.entity_value };
+    const context = readContext(c, query.consistency);
+    const read = await readEntity(context, ref);
+    return answer(itemAnswer(ref, param.category, read, context.nowMs * MICROS_PER_MS));
+  },
+);
+
+/** `category:feature` or `category:*`; the category ends at the first colon. */
+const reference = z
+  .string()
+  .transform((text, ctx) => {
+    const colon = text.indexOf(":");
+    const name = category.safeParse(text.slice(0, Math.max(colon, 0)));
+    const feature = featureName.safeParse(text.slice(colon + 1));
+    if (colon > 0 && name.success && feature.success) return { category: name.data, feature: feature.data };
+    ctx.addIssue({ code: "custom", message: "must be `category:feature` or `category:*`" });
+    return z.NEVER;
+  })
+  .meta({ description: "`category:feature` or `category:*`.", example: "user_features:age" });
+
+export const getItems = endpoint(
+  {
+    method: "post",
+    path: "/api/v1/get/items",
+    tag: "items",
+    summary: "Read features of several categories",
+    description:
+      "`category:*` reads all features of a category. What is missing is named; all missing is 404.",
+    scope: "read",
+    request: {
+      json: z.object({
+        meta: z
+          .looseObject({})
+          .optional()
+          .meta({ example: { source: "api" } }),
+        metadata: z.looseObject({}).optional().meta({ description: "Another name of `meta`." }),
+        data: z.object({
+          entity_type: entityType.default("bright_uid"),
+          entity_value: entityValue,
+          feature_list: z
+            .array(reference)
+            .min(1)
+            .max(MAX_ENTITIES_PER_REQUEST)
+            .meta({ example: ["user_features:age", "user_features:income", "transaction_features:*"] }),
+          consistency: consistency.optional(),
+        }),
+      }),
+    },
+    requestHeaders,
+    answers: { 200: { description: "What there is of the features.", schema: itemsSchema } },
+    problems: [404],
+  },
+  (c, { json: { data: asked } }) => {
+    const ref = {
+      entityType: knownEntityType(asked.entity_type, ["body", "data", "entity_type"]),
+      entityValue: asked.entity_value,
+    };
+    const selection = new Map<string, "*" | string[]>();
+    for (const { category: name, feature } of asked.feature_list) {
+      const sofar = selection.get(name);
+      if (feature === "*" || sofar === "*") selection.set(name, "*");
+      else if (!sofar?.includes(feature)) selection.set(name, [...(sofar ?? []), feature]);
+    }
+    return readSelection(c, ref, selection, asked.consistency);
+  },
+);
+
+export const getItemFiltered = endpoint(
+  {
+    method: "post",
+    path: "/api/v1/get/item/{identifier}",
+    tag: "items",
+    summary: "Read named features of several categories",
+    scope: "read",
+    request: {
+      param: z.object({ identifier: entityValue }),
+      query: z.object({ ...entityTypeQuery, consistency: consistency.optional() }),
+      json: entriesOf(category, z.array(featureName).max(MAX_ENTITIES_PER_REQUEST), {
+        trans_features: ["avg_credit_30d", "num_transactions"],
+      }),
+    },
+    requestHeaders,
+    answers: { 200: { description: "What there is of the features.", schema: itemsSchema } },
+    problems: [404],
+  },
+  (c, { param, query, json }) => {
+    const ref = { entityType: entityTypeOf(query), entityValue: param.identifier };
+    const selection = json.map(
+      ([name, names]) => [name, names.includes("*") ? "*" : [...new Set(names)]] as const,
+    );
+    return readSelection(c, ref, new Map(selection), query.consistency);
+  },
+);
+
+async function readSelection(
+  c: AppContext,
+  ref: EntityRef,
+  selection: Selection,
+  asked: Consistency | undefined,
+) {
+  const context = readContext(c, asked);
+  const read = await readEntity(context, ref);
+  return answer(itemsAnswer(ref, selection, read, context.nowMs * MICROS_PER_MS));
+}
+
+function answer(text: string | null): Response {
+  if (text === null) throw new Problem(404, "there are no such features of this entity");
+  return new Response(text, { headers: { "content-type": "application/json" } });
+}
+
+export const servingEndpoints = [getItem, getItems, getItemFiltered];

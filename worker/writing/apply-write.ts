@@ -1,0 +1,274 @@
+/**
+ * Decides what a write or a deletion makes of an entity. No I/O, no clock: `now` is an argument.
+ *
+ * The newest event time wins, for each feature on its own; of equal event times the later arrival. A `replace` also
+ * drops what it does not name and raises the category's floor, so that an older write cannot bring it back. Hence
+ * any order and any repetition of writes with distinct event times ends in the same values.
+ */
+
+import type { CategoryRow } from "../db/current-rows.ts";
+import { WHOLE_ENTITY } from "../db/current-rows.ts";
+import { isJsonObject, parseJson } from "../json.ts";
+import { MAX_CATEGORIES_PER_ENTITY, MAX_CATEGORY_BYTES, MAX_ENTITY_BYTES } from "../limits.ts";
+import { MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
+import type { CategoryWrite, EntityDelete, EntityWrite, Rejection, WriteMode } from "./entity-write.ts";
+
+/** All that is known of an entity. Rows by category, tombstones among them. Never changed in place. */
+export interface EntityState {
+  readonly revision: number;
+  readonly rows: ReadonlyMap<string, CategoryRow>;
+}
+
+export const NEVER_WRITTEN: EntityState = { revision: 0, rows: new Map() };
+
+/** A row for the history: what was written, not what came of it. */
+export interface HistoryEntry {
+  category: string;
+  eventTime: Micros;
+  mode: WriteMode;
+  data: string;
+  computeId: string | null;
+  expiresAt: Micros | null;
+  names: string[];
+  /** False when the write came too late to change a current value: then nobody is told of it. */
+  announced: boolean;
+}
+
+export type WriteDecision =
+  | { outcome: "applied"; next: EntityState; categories: string[]; history: HistoryEntry[] }
+  | { outcome: "stale"; next: EntityState; history: HistoryEntry[] }
+  | { outcome: "duplicate"; next: EntityState }
+  | { outcome: "rejected"; next: EntityState; rejection: Rejection };
+
+export function applyWrite(current: EntityState, write: EntityWrite, now: Micros): WriteDecision {
+  const { ifRevision } = write;
+  if (ifRevision !== null && ifRevision !== current.revision) {
+    return rejected(current, { reason: "revision_mismatch", expected: ifRevision, actual: current.revision });
+  }
+  const revision = current.revision + 1;
+  const entityDeletedAt = current.rows.get(WHOLE_ENTITY)?.deletedAt ?? null;
+  const rows = new Map(current.rows);
+  const history: HistoryEntry[] = [];
+  const categories: string[] = [];
+  let allDuplicates = true;
+  for (const part of write.categories) {
+    const eventTime = part.eventTime ?? now;
+    const row = rows.get(part.category);
+    // Older than a deletion: what was deleted must not come back, not even in the history.
+    if (eventTime < latest(entityDeletedAt, row?.deletedAt ?? null)) {
+      allDuplicates = false;
+      continue;
+    }
+    const merged = mergeCategory(row, part, eventTime);
+    if (merged === "duplicate") continue;
+    allDuplicates = false;
+    history.push(historyEntry(part, eventTime, merged !== "stale"));
+    if (merged === "stale") continue;
+    categories.push(part.category);
+    rows.set(part.category, {
+      category: part.category,
+      ...merged.content,
+      source: merged.newest ? write.source : (row?.source ?? null),
+      createdAt: row && row.data !== null ? row.createdAt : now,
+      updatedAt: now,
+      deletedAt: row?.deletedAt ?? null,
+      revision,
+    });
+  }
+  if (categories.length === 0) {
+    return allDuplicates
+      ? { outcome: "duplicate", next: current }
+      : { outcome: "stale", next: current, history };
+  }
+  const excess = overLimit(rows, categories);
+  return excess
+    ? rejected(current, excess)
+    : { outcome: "applied", next: { revision, rows }, categories, history };
+}
+
+export type DeleteDecision =
+  | { outcome: "deleted"; next: EntityState; categories: string[] }
+  | { outcome: "not_found"; next: EntityState };
+
+/** Leaves a tombstone with the new revision in the place of what is removed. */
+export function applyDelete(current: EntityState, { category }: EntityDelete, now: Micros): DeleteDecision {
+  const categories = liveRows(current)
+    .map((row) => row.category)
+    .filter((name) => category === null || name === category);
+  if (categories.length === 0) return { outcome: "not_found", next: current };
+  const revision = current.revision + 1;
+  const tombstone = tombstoneOf(category ?? WHOLE_ENTITY, revision, now);
+  // The tombstone of the entity stands for all its categories.
+  const rows = new Map(category === null ? [] : current.rows);
+  rows.set(tombstone.category, tombstone);
+  return { outcome: "deleted", next: { revision, rows }, categories };
+}
+
+/** The categories that exist: no tombstones. */
+export function liveRows(state: EntityState): (CategoryRow & { data: string })[] {
+  return [...state.rows.values()].filter((row): row is CategoryRow & { data: string } => row.data !== null);
+}
+
+type RowContent = Pick<
+  CategoryRow,
+  "data" | "eventTimes" | "eventTime" | "floor" | "computeId" | "expiresAt"
+>;
+
+/** What a category's row becomes. `newest`: the write is the newest that the row has seen, so its metadata stand. */
+type Merged = "stale" | "duplicate" | { content: RowContent; newest: boolean };
+
+function mergeCategory(row: CategoryRow | undefined, write: CategoryWrite, eventTime: Micros): Merged {
+  const floor = row?.floor ?? null;
+  if (floor !== null && eventTime < floor) return "stale";
+  if (write.mode === "replace" && (!row || eventTime > row.eventTime)) {
+    // The common case: all that was there is older and falls, so neither side need be taken apart.
+    const { computeId, data } = write;
+    const content = {
+      data,
+      eventTimes: null,
+      eventTime,
+      floor: eventTime,
+      computeId,
+      expiresAt: expiry(write, eventTime),
+    };
+    return { content, newest: true };
+  }
+  const before = row ? readFeatures(row) : new Map<string, Feature>();
+  const written = splitObject(write.data);
+  const after = new Map<string, Feature>();
+  // The features that a replacement does not name fall, unless something newer set them.
+  for (const [name, feature] of before) {
+    if (write.mode === "merge" || feature.eventTime > eventTime) after.set(name, feature);
+  }
+  let lost = 0;
+  for (const [name, json] of written) {
+    if ((before.get(name)?.eventTime ?? eventTime) > eventTime) lost += 1;
+    else after.set(name, { json, eventTime });
+  }
+  const newest = !row || eventTime >= row.eventTime;
+  const content: RowContent = {
+    ...writeFeatures(after, newest ? eventTime : row.eventTime),
+    floor: write.mode === "replace" ? eventTime : floor,
+    computeId: newest ? write.computeId : row.computeId,
+    expiresAt: newest ? expiry(write, eventTime) : row.expiresAt,
+  };
+  if (!row || row.data === null || !sameContent(row, content, before, after)) return { content, newest };
+  // Nothing changed: the very same write again, or one that lost to newer values.
+  return lost === 0 && eventTime === row.eventTime ? "duplicate" : "stale";
+}
+
+interface Feature {
+  /** The value as JSON text: compared and written back as it came. */
+  json: string;
+  eventTime: Micros;
+}
+
+function readFeatures(row: CategoryRow): Map<string, Feature> {
+  const times = row.eventTimes === null ? new Map() : new Map(Object.entries(JSON.parse(row.eventTimes)));
+  const pairs = splitObject(row.data ?? "{}");
+  return new Map(pairs.map(([name, json]) => [name, { json, eventTime: times.get(name) ?? row.eventTime }]));
+}
+
+function writeFeatures(features: ReadonlyMap<string, Feature>, eventTime: Micros) {
+  const data: string[] = [];
+  const others: string[] = [];
+  for (const [name, feature] of features) {
+    const key = JSON.stringify(name);
+    data.push(`${key}:${feature.json}`);
+    if (feature.eventTime !== eventTime) others.push(`${key}:${feature.eventTime}`);
+  }
+  return {
+    data: `{${data.join(",")}}`,
+    eventTimes: others.length > 0 ? `{${others.join(",")}}` : null,
+    eventTime,
+  };
+}
+
+/** The text of a JSON object as pairs of name and the text of the value. */
+export function splitObject(text: string): [name: string, json: string][] {
+  const object = parseJson(text);
+  if (!isJsonObject(object)) return [];
+  return Object.entries(object).map(([name, value]) => [name, JSON.stringify(value)]);
+}
+
+function sameContent(
+  row: CategoryRow,
+  content: RowContent,
+  before: ReadonlyMap<string, Feature>,
+  after: ReadonlyMap<string, Feature>,
+): boolean {
+  return (
+    row.eventTime === content.eventTime &&
+    row.floor === content.floor &&
+    row.computeId === content.computeId &&
+    row.expiresAt === content.expiresAt &&
+    before.size === after.size &&
+    [...after].every(([name, { json, eventTime }]) => {
+      const other = before.get(name);
+      return other?.json === json && other.eventTime === eventTime;
+    })
+  );
+}
+
+function historyEntry(part: CategoryWrite, eventTime: Micros, announced: boolean): HistoryEntry {
+  const { category, mode, data, names, computeId } = part;
+  return { category, mode, data, names, computeId, eventTime, expiresAt: expiry(part, eventTime), announced };
+}
+
+function expiry({ ttlSeconds }: CategoryWrite, eventTime: Micros): Micros | null {
+  return ttlSeconds === null ? null : eventTime + Math.round(ttlSeconds * MICROS_PER_SECOND);
+}
+
+function tombstoneOf(category: string, revision: number, now: Micros): CategoryRow {
+  return {
+    category,
+    data: null,
+    eventTimes: null,
+    eventTime: now,
+    floor: now,
+    deletedAt: now,
+    createdAt: now,
+    updatedAt: now,
+    revision,
+    computeId: null,
+    source: null,
+    expiresAt: null,
+  };
+}
+
+function latest(a: Micros | null, b: Micros | null): Micros {
+  return Math.max(a ?? Number.NEGATIVE_INFINITY, b ?? Number.NEGATIVE_INFINITY);
+}
+
+function rejected(next: EntityState, rejection: Rejection): WriteDecision {
+  return { outcome: "rejected", next, rejection };
+}
+
+function overLimit(rows: ReadonlyMap<string, CategoryRow>, changed: readonly string[]): Rejection | null {
+  for (const category of changed) {
+    const foundBytes = utf8Bytes(rows.get(category)?.data ?? "");
+    if (foundBytes > MAX_CATEGORY_BYTES) {
+      return { reason: "category_too_large", category, limitBytes: MAX_CATEGORY_BYTES, foundBytes };
+    }
+  }
+  let found = 0;
+  let foundBytes = 0;
+  for (const { data } of rows.values()) {
+    if (data === null) continue;
+    found += 1;
+    foundBytes += data.length;
+  }
+  if (found > MAX_CATEGORIES_PER_ENTITY) {
+    return { reason: "too_many_categories", limit: MAX_CATEGORIES_PER_ENTITY, found };
+  }
+  return foundBytes > MAX_ENTITY_BYTES
+    ? { reason: "entity_too_large", limitBytes: MAX_ENTITY_BYTES, foundBytes }
+    : null;
+}
+
+const encoder = new TextEncoder();
+
+/** Bytes of a text in UTF-8. Exact only where it matters: a text that fits at three bytes a unit is not counted. */
+function utf8Bytes(text: string): number {
+  return text.length * 3 <= MAX_CATEGORY_BYTES ? text.length : encoder.encode(text).length;
+}

@@ -1,0 +1,306 @@
+/**
+ * Commits changes in groups: while one transaction is under way, arriving changes gather, and the next takes them
+ * all. A change that comes alone goes at once.
+ *
+ *   this object                         D1                        elsewhere
+ *   load states ----------------------> read
+ *   settle intents of unknown outcome > read                      (a transaction that was thought lost may land here:
+ *   decide, write intents                                          it moves the revision, and our guard then fails)
+ *   batch ----------------------------> all or nothing, each entity guarded by its base revision
+ *   answer; effects in the background
+ */
+import { eventOf } from "../events/feature-available.ts";
+import { type EntityRef, entityKey } from "../keys.ts";
+import { MAX_COMMIT_ATTEMPTS, UNRESOLVED_INTENT_MS } from "../limits.ts";
+import type { Log } from "../log.ts";
+import { MICROS_PER_MS, type Micros } from "../timestamps.ts";
+import type { CommittedEntity, Effects } from "./effects.ts";
+import type { EntityStates } from "./entity-states.ts";
+import type { ChangeResult, EntityChange, Settled } from "./entity-write.ts";
+import { intentsOf, type RememberedResult } from "./intent.ts";
+import { type GroupPlan, planGroup } from "./plan-group.ts";
+import { askCommitted } from "./recovery.ts";
+import { commitStatements, committedKeys, deleteStatements } from "./statements.ts";
+import { takeGroup } from "./take-group.ts";
+import type { StoredIntent, WriterStore } from "./writer-store.ts";
+
+/** Waits before D1 is asked again what became of a transaction that ended in an error. */
+const SETTLE_DELAYS_MS = [50, 250, 1_000];
+
+interface Pending {
+  change: EntityChange;
+  /** Where its result is kept, when the caller sent an `Idempotency-Key`. */
+  remember: { key: string; position: number } | null;
+  attempts: number;
+  /** Null: not acknowledged, the caller may try again. */
+  resolve: (settled: Settled | null) => void;
+}
+
+export interface CommitDependencies {
+  db: D1Database;
+  tenant: string;
+  store: WriterStore;
+  states: EntityStates;
+  effects: Effects;
+  ensureAlarm: () => void;
+  log: Log;
+}
+
+export class CommitLoop {
+  readonly #d: CommitDependencies;
+  readonly #queue: Pending[] = [];
+  /** Intents of which it is not known whether D1 has committed them, with the time since when. */
+  #unresolved: (StoredIntent & { sinceMs: number })[];
+  #running: Promise<void> | null = null;
+  #lastTick: Micros = 0;
+
+  constructor(dependencies: CommitDependencies) {
+    this.#d = dependencies;
+    // Whatever is in the log now was left by an instance that is gone.
+    this.#unresolved = dependencies.store.intents().map((stored) => ({ ...stored, sinceMs: Date.now() }));
+    if (this.#unresolved.length > 0) dependencies.ensureAlarm();
+  }
+
+  get unresolved(): number {
+    return this.#unresolved.length;
+  }
+
+  submit(change: EntityChange, remember: Pending["remember"]): Promise<Settled | null> {
+    const settled = new Promise<Settled | null>((resolve) =>
+      this.#queue.push({ change, remember, attempts: 0, resolve }),
+    );
+    void this.settle();
+    return settled;
+  }
+
+  /** Works through the queue, and first finds out about intents of unknown outcome. Never rejects. */
+  settle(): Promise<void> {
+    this.#running ??= this.#run().finally(() => {
+      this.#running = null;
+      // A change that came after the last look at the queue found the loop still running.
+      if (this.#queue.length > 0) void this.settle();
+    });
+    return this.#running;
+  }
+
+  async #run(): Promise<void> {
+    // One turn of the event loop's microtasks: the changes of one request go together.
+    await Promise.resolve();
+    do {
+      const group = takeGroup(this.#queue);
+      try {
+        await this.#commit(group);
+      } catch (cause) {
+        this.#d.log.error("group was not committed", cause, { group_size: group.length });
+        for (const { resolve } of group) resolve(null);
+      }
+    } while (this.#queue.length > 0);
+  }
+
+  async #commit(group: Pending[]): Promise<void> {
+    const { tenant, states, store } = this.#d;
+    const db = this.#d.db.withSession("first-primary");
+    const changes = group.map(({ change }) => change);
+    const known = await states.load(db, tenant, changes);
+    await this.#settleUnresolved(db);
+    if (group.length === 0) return;
+    // No await from here until the intents are written: nobody else decides meanwhile.
+    const plan = planGroup(changes, {
+      states: known,
+      tick: () => this.#tick(),
+      newEventId: () => crypto.randomUUID(),
+    });
+    if (plan.entities.size === 0) {
+      this.#answer(group, plan.results, plan.decidedAt, null);
+      return;
+    }
+    const remembered = rememberedResults(group, plan);
+    const intents = intentsOf(plan, (entity) => remembered.get(entity) ?? []);
+    const stored = intents.map((intent) => ({ seq: store.addIntent(intent), intent }));
+    this.#d.ensureAlarm();
+    let results: D1Result[];
+    try {
+      results = await db.batch(this.#statements(db, plan));
+    } catch (cause) {
+      await this.#afterError(cause, group, plan, stored);
+      return;
+    }
+    this.#afterCommit(group, plan, stored, results, db.getBookmark());
+  }
+
+  #statements(db: D1DatabaseSession, plan: GroupPlan): D1PreparedStatement[] {
+    const [only] = plan.entities.values();
+    const [tombstone] = only?.rows.values() ?? [];
+    return only?.deletion && tombstone
+      ? deleteStatements(db, this.#d.tenant, only, tombstone.row)
+      : commitStatements(db, this.#d.tenant, plan);
+  }
+
+  #afterCommit(
+    group: Pending[],
+    plan: GroupPlan,
+    stored: StoredIntent[],
+    results: D1Result[],
+    bookmark: string | null,
+  ): void {
+    const { effects, states, store, tenant } = this.#d;
+    const committed = committedKeys(results);
+    const moved = new Set<string>();
+    for (const [key, entity] of plan.entities) {
+      if (committed.has(key)) states.remember(key, entity.next);
+      else {
+        states.forget(key);
+        moved.add(key);
+      }
+    }
+    const changeResults = plan.results.map((result) => this.#withCounts(result, plan, results));
+    const done = group.filter(({ change }) => !moved.has(entityKey(change)));
+    const doneResults = changeResults.filter((_, i) => {
+      const pending = group[i];
+      return pending !== undefined && !moved.has(entityKey(pending.change));
+    });
+    this.#answer(done, doneResults, plan.decidedAt, bookmark);
+    for (const { seq, intent } of stored) {
+      const entities = intent.entities.filter(({ ref }) => committed.has(entityKey(ref)));
+      if (entities.length === 0) store.removeIntent(seq);
+      else if (entities.length < intent.entities.length) store.replaceIntent(seq, { entities });
+      if (entities.length > 0)
+        effects.drive(
+          seq,
+          entities.map((entity) => committedEntity(tenant, entity, plan)),
+        );
+    }
+    this.#retry(group.filter(({ change }) => moved.has(entityKey(change))));
+  }
+
+  /** The transaction may or may not have happened. D1 is asked; as long as it does not answer, nobody is told anything. */
+  async #afterError(
+    cause: unknown,
+    group: Pending[],
+    plan: GroupPlan,
+    stored: StoredIntent[],
+  ): Promise<void> {
+    const { states, log, tenant } = this.#d;
+    log.warning("a transaction ended in an error", { group_size: group.length }, cause);
+    for (const key of plan.entities.keys()) states.forget(key);
+    const sinceMs = Date.now();
+    const seqs = new Set(stored.map(({ seq }) => seq));
+    this.#unresolved.push(...stored.map((intent) => ({ ...intent, sinceMs })));
+    for (const delayMs of SETTLE_DELAYS_MS) {
+      await new Promise((resolve) => setTimeout(resolve, delayMs));
+      try {
+        const committed = await this.#settleUnresolved(this.#d.db.withSession("first-primary"), seqs);
+        group.forEach(({ change, resolve, remember }, i) => {
+          const result = plan.results[i];
+          const isCommitted = committed.has(entityKey(change)) && result;
+          const settled = isCommitted ? { result, committedAt: plan.decidedAt, bookmark: null } : null;
+          if (settled && remember) this.#d.store.rememberResult(remember.key, remember.position, settled);
+          resolve(settled);
+        });
+        return;
+      } catch (again) {
+        log.warning("D1 does not say whether a transaction was committed", { tenant_id: tenant }, again);
+      }
+    }
+    for (const { resolve } of group) resolve(null);
+  }
+
+  /**
+   * Asks D1 about intents of unknown outcome. What was committed is driven on; what was not is kept until no late
+   * transaction can land any more.
+   *
+   * @returns the entities found committed of the intents `of`.
+   */
+  async #settleUnresolved(db: D1DatabaseSession, of: ReadonlySet<number> = new Set()): Promise<Set<string>> {
+    const found = new Set<string>();
+    const asked = this.#unresolved;
+    if (asked.length === 0) return found;
+    const { effects, store, tenant } = this.#d;
+    const outcomes = await askCommitted(
+      db,
+      tenant,
+      asked.flatMap(({ intent }) => intent.entities),
+    );
+    const outcomeOf = new Map(outcomes.map((outcome) => [outcome.intended, outcome]));
+    const open: typeof asked = [];
+    for (const { seq, intent, sinceMs } of asked) {
+      const committed = intent.entities.filter((entity) => outcomeOf.get(entity)?.committed);
+      const others = intent.entities.filter((entity) => !outcomeOf.get(entity)?.committed);
+      for (const { ref, remembered } of committed) {
+        if (of.has(seq)) found.add(entityKey(ref));
+        for (const { key, position, settled } of remembered) store.rememberResult(key, position, settled);
+      }
+      const mayStillLand = others.length > 0 && Date.now() - sinceMs < UNRESOLVED_INTENT_MS;
+      const driven = committed.map((entity) => {
+        const announced = outcomeOf.get(entity)?.announced ?? [];
+        return { ref: entity.ref, events: announced.map((row) => eventOf(tenant, entity.ref, row)) };
+      });
+      if (mayStillLand) {
+        store.replaceIntent(seq, { entities: others });
+        open.push({ seq, intent: { entities: others }, sinceMs });
+        if (driven.length > 0) effects.drive(store.addIntent({ entities: committed }), driven);
+      } else if (driven.length > 0) effects.drive(seq, driven);
+      else store.removeIntent(seq);
+    }
+    this.#unresolved = open;
+    return found;
+  }
+
+  #answer(
+    group: Pending[],
+    results: readonly ChangeResult[],
+    committedAt: Micros,
+    bookmark: string | null,
+  ): void {
+    group.forEach(({ remember, resolve }, i) => {
+      const result = results[i];
+      const settled: Settled | null = result ? { result, committedAt, bookmark } : null;
+      if (settled && remember) this.#d.store.rememberResult(remember.key, remember.position, settled);
+      resolve(settled);
+    });
+  }
+
+  /** The entity was changed by somebody else since it was loaded: its changes are decided anew, before all others. */
+  #retry(group: Pending[]): void {
+    const again: Pending[] = [];
+    for (const pending of group) {
+      if (pending.attempts + 1 < MAX_COMMIT_ATTEMPTS)
+        again.push({ ...pending, attempts: pending.attempts + 1 });
+      else pending.resolve(null);
+    }
+    this.#queue.unshift(...again);
+  }
+
+  #withCounts(result: ChangeResult, plan: GroupPlan, results: readonly D1Result[]): ChangeResult {
+    const [only] = plan.entities.values();
+    if (result.outcome !== "deleted" || !only?.deletion) return result;
+    return { ...result, history: results[1]?.meta.changes ?? 0, cached: this.#d.effects.isCached(only.ref) };
+  }
+
+  /** Strictly increasing, though the clock may stand still or step back. */
+  #tick(): Micros {
+    this.#lastTick = Math.max(Date.now() * MICROS_PER_MS, this.#lastTick + 1);
+    return this.#lastTick;
+  }
+}
+
+/** Results to be kept under the callers' keys, by the entity on whose commit they depend. */
+function rememberedResults(group: readonly Pending[], plan: GroupPlan): Map<string, RememberedResult[]> {
+  const byEntity = new Map<string, RememberedResult[]>();
+  group.forEach(({ change, remember }, i) => {
+    const result = plan.results[i];
+    if (!remember || !result) return;
+    const entity = entityKey(change);
+    const settled = { result, committedAt: plan.decidedAt, bookmark: null };
+    byEntity.set(entity, [...(byEntity.get(entity) ?? []), { ...remember, settled }]);
+  });
+  return byEntity;
+}
+
+function committedEntity(tenant: string, { ref }: { ref: EntityRef }, plan: GroupPlan): CommittedEntity {
+  const rows = plan.entities.get(entityKey(ref))?.history ?? [];
+  const events = rows.flatMap((row) =>
+    row.eventId === null ? [] : [eventOf(tenant, ref, { ...row, eventId: row.eventId })],
+  );
+  return { ref, events };
+}

@@ -1,0 +1,80 @@
+/**
+ * Keeps the hot-cache documents current: the only code that writes KV keys of entities.
+ *
+ * One put of a key at a time and at most one a second (KV's limit); a change that comes meanwhile is covered by the
+ * next put, which takes the state as it is when it starts. So the last put always carries the last state.
+ */
+import { KV_MIN_PUT_INTERVAL_MS } from "../limits.ts";
+import type { Log } from "../log.ts";
+
+export interface KeeperDependencies {
+  /** Writes what the entity is now into KV, or removes the key when the entity is no more. */
+  put: (entity: string) => Promise<void>;
+  /** Makes the owed put durable, because one has failed. Synchronous. */
+  owe: (entity: string) => void;
+  log: Log;
+}
+
+interface Kept {
+  lastPutMs: number;
+  /** The put that covers every change made before it starts; null when none waits. */
+  next: Promise<void> | null;
+  /** Resolves when no put is under way. */
+  idle: Promise<void>;
+}
+
+export class DocumentKeeper {
+  readonly #dependencies: KeeperDependencies;
+  readonly #kept = new Map<string, Kept>();
+  #forgetAtSize = 1_000;
+
+  constructor(dependencies: KeeperDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** Resolves when the document shows every change made so far, or when the debt has been written down. Never rejects. */
+  keep(entity: string): Promise<void> {
+    const kept = this.#kept.get(entity) ?? { lastPutMs: 0, next: null, idle: Promise.resolve() };
+    this.#kept.set(entity, kept);
+    kept.next ??= this.#putNext(entity, kept);
+    return kept.next;
+  }
+
+  /** Whether a document was put so lately that a reader may miss it only because KV is still spreading it. */
+  wasPutWithin(entity: string, ms: number): boolean {
+    const kept = this.#kept.get(entity);
+    return kept !== undefined && Date.now() - kept.lastPutMs < ms;
+  }
+
+  async #putNext(entity: string, kept: Kept): Promise<void> {
+    await kept.idle;
+    const waitMs = kept.lastPutMs + KV_MIN_PUT_INTERVAL_MS - Date.now();
+    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+    // From here on a change needs a put of its own: this one is about to look at the state.
+    kept.next = null;
+    kept.lastPutMs = Date.now();
+    const putting = this.#put(entity);
+    kept.idle = putting;
+    await putting;
+    this.#forgetIdle();
+  }
+
+  async #put(entity: string): Promise<void> {
+    try {
+      await this.#dependencies.put(entity);
+    } catch (cause) {
+      this.#dependencies.owe(entity);
+      this.#dependencies.log.warning("hot cache was not written, will try again", {}, cause);
+    }
+  }
+
+  /** Times of puts are worth remembering for a minute; looked through only when their number has doubled. */
+  #forgetIdle(): void {
+    if (this.#kept.size < this.#forgetAtSize) return;
+    const longAgoMs = Date.now() - 60_000;
+    for (const [entity, kept] of this.#kept) {
+      if (kept.next === null && kept.lastPutMs < longAgoMs) this.#kept.delete(entity);
+    }
+    this.#forgetAtSize = Math.max(1_000, this.#kept.size * 2);
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * What is owed after a commit: events to the queue, documents to KV. When both are done the intent goes.
+ *
+ * When is an event done? In production once `sendBatch` has returned: Queues stores it. Locally the queue lives in
+ * the memory of the process that a kill takes with it, so there (`QUEUE_STORAGE = "memory"`) an event is done when
+ * the consumer says that it has handled it, and a moment later still, since what it printed may be on its way.
+ */
+
+import type { Settings } from "../env.ts";
+import type { FeatureAvailable } from "../events/feature-available.ts";
+import { documentKey, type EntityRef, entityKey, entityRef } from "../keys.ts";
+import { KV_CACHE_TTL_SECONDS, KV_MAX_VALUE_BYTES, KV_MIN_EXPIRATION_SECONDS } from "../limits.ts";
+import type { Log } from "../log.ts";
+import { documentOf, encodeDocument } from "../serving/document.ts";
+import { DocumentKeeper } from "./document-keeper.ts";
+import type { EntityStates } from "./entity-states.ts";
+import { Outbox } from "./outbox.ts";
+import type { Identity, WriterStore } from "./writer-store.ts";
+
+/** How long a consumer's output may take to leave a local process. */
+const CONFIRMATION_GRACE_MS = 2_000;
+
+export interface EffectsDependencies {
+  env: Env;
+  settings: Settings;
+  identity: Identity;
+  store: WriterStore;
+  states: EntityStates;
+  ensureAlarm: () => void;
+  log: Log;
+}
+
+export interface CommittedEntity {
+  ref: EntityRef;
+  events: FeatureAvailable[];
+}
+
+export class Effects {
+  readonly #d: EffectsDependencies;
+  readonly #outbox: Outbox;
+  readonly #keeper: DocumentKeeper;
+  /** Events that the local consumer has not confirmed, with their intent, and how many each intent has; see above. */
+  readonly #unconfirmed = new Map<string, number>();
+  readonly #awaited = new Map<number, number>();
+  /** Intents that are being driven. */
+  #pending = 0;
+
+  constructor(dependencies: EffectsDependencies) {
+    this.#d = dependencies;
+    const { env, log } = dependencies;
+    this.#outbox = new Outbox(env.FEATURE_AVAILABILITY, log);
+    this.#keeper = new DocumentKeeper({
+      put: (entity) => this.#putDocument(entity),
+      owe: (entity) => this.#oweDocument(entity),
+      log,
+    });
+  }
+
+  get pending(): number {
+    return this.#pending;
+  }
+
+  /** Drives a committed intent to its end. Returns at once: nobody's answer waits for it. */
+  drive(seq: number, entities: readonly CommittedEntity[]): void {
+    this.#pending += 1;
+    const events = entities.flatMap((entity) => entity.events);
+    if (this.#d.settings.queueStorage === "memory" && events.length > 0) {
+      for (const { event_id: id } of events) this.#unconfirmed.set(id, seq);
+      this.#awaited.set(seq, events.length);
+    }
+    const sent = events.length > 0 ? this.#outbox.send(events) : Promise.resolve();
+    const cached = this.#d.store.documents(entities.map(({ ref }) => entityKey(ref)));
+    const kept = cached.map(({ entity }) => this.#keeper.keep(entity));
+    Promise.all([sent, ...kept])
+      .then(() => {
+        this.#pending -= 1;
+        if (!this.#awaited.has(seq)) this.#d.store.removeIntent(seq);
+      })
+      .catch((cause: unknown) => this.#d.log.error("intent was not driven to its end", cause));
+  }
+
+  /** The local consumer has handled these events. */
+  confirm(eventIds: readonly string[]): void {
+    const done: number[] = [];
+    for (const id of eventIds) {
+      const seq = this.#unconfirmed.get(id);
+      if (seq === undefined) continue;
+      this.#unconfirmed.delete(id);
+      const awaited = (this.#awaited.get(seq) ?? 1) - 1;
+      this.#awaited.set(seq, awaited);
+      if (awaited === 0) done.push(seq);
+    }
+    setTimeout(() => {
+      for (const seq of done) {
+        this.#awaited.delete(seq);
+        this.#d.store.removeIntent(seq);
+      }
+    }, CONFIRMATION_GRACE_MS);
+  }
+
+  /** Documents for entities that somebody has read and not found in KV. Those that do not exist get none. */
+  async fill(refs: readonly EntityRef[]): Promise<void> {
+    const { env, identity, states, store } = this.#d;
+    const wanted = refs.filter((ref) => !this.#isFilled(entityKey(ref)));
+    const db = env.DB.withSession("first-primary");
+    const found = await states.load(db, identity.tenant, wanted);
+    const filling: Promise<void>[] = [];
+    for (const [entity, state] of found) {
+      if (!documentOf(state.revision, state.rows.values())) continue;
+      // The record comes before the put: a commit that looks from now on owes the next put.
+      store.putDocument({ entity, expiresAtMs: this.#newExpiryMs(), dirty: false });
+      filling.push(this.#keeper.keep(entity));
+    }
+    this.#d.ensureAlarm();
+    await Promise.all(filling);
+  }
+
+  /** Removes an entity's document until somebody reads it again. Answers whether there was one. */
+  async invalidate(ref: EntityRef): Promise<boolean> {
+    const entity = entityKey(ref);
+    const wasCached = this.isCached(ref);
+    this.#d.store.removeDocument(entity);
+    await this.#keeper.keep(entity);
+    return wasCached;
+  }
+
+  isCached(ref: EntityRef): boolean {
+    return this.#d.store.documents([entityKey(ref)]).length > 0;
+  }
+
+  async payDebts(limit: number): Promise<void> {
+    await Promise.all(this.#d.store.dirtyDocuments(limit).map(({ entity }) => this.#keeper.keep(entity)));
+  }
+
+  #isFilled(entity: string): boolean {
+    const [record] = this.#d.store.documents([entity]);
+    // KV tells a miss for as long as it caches one, though the document is there: it need not be put again.
+    return (
+      record !== undefined && !record.dirty && this.#keeper.wasPutWithin(entity, KV_CACHE_TTL_SECONDS * 1_000)
+    );
+  }
+
+  #newExpiryMs(): number {
+    return Date.now() + this.#d.settings.documentTtlSeconds * 1_000;
+  }
+
+  #oweDocument(entity: string): void {
+    this.#d.store.putDocument({ entity, expiresAtMs: this.#newExpiryMs(), dirty: true });
+    this.#d.ensureAlarm();
+  }
+
+  /** Makes KV show what the entity is now: its document where one is kept, else nothing. */
+  async #putDocument(entity: string): Promise<void> {
+    const { env, identity, states, store } = this.#d;
+    const ref = entityRef(entity);
+    const key = await documentKey(identity.tenant, identity.partitions, ref);
+    const loaded = await states.load(env.DB.withSession("first-primary"), identity.tenant, [ref]);
+    const state = loaded.get(entity);
+    const document = state && documentOf(state.revision, state.rows.values());
+    const text = document && encodeDocument(document);
+    const [record] = store.documents([entity]);
+    if (!record || !text || text.length * 3 > KV_MAX_VALUE_BYTES) {
+      await env.HOT.delete(key);
+      store.removeDocument(entity);
+      return;
+    }
+    const lastsMs = record.expiresAtMs - Date.now();
+    const expiresAtMs =
+      lastsMs > 2 * KV_MIN_EXPIRATION_SECONDS * 1_000 ? record.expiresAtMs : this.#newExpiryMs();
+    if (expiresAtMs !== record.expiresAtMs) store.putDocument({ ...record, expiresAtMs });
+    await env.HOT.put(key, text, { expiration: Math.ceil(expiresAtMs / 1_000) });
+    const isStillWanted = store.documents([entity]).length > 0;
+    if (record.dirty && isStillWanted) store.putDocument({ entity, expiresAtMs, dirty: false });
+  }
+}

@@ -1,0 +1,57 @@
+/** What an EntityWriter knows of entities: a bounded copy of D1 that may be lost at any moment. */
+import { BoundedMap } from "../bounded-map.ts";
+import { type CategoryRow, selectEntities } from "../db/current-rows.ts";
+import { type EntityRef, entityKey } from "../keys.ts";
+import { WRITER_STATE_MAX_CHARACTERS } from "../limits.ts";
+import type { EntityState } from "./apply-write.ts";
+
+/** The fields of a row beside its texts, in characters, nearly. */
+const ROW_OVERHEAD = 300;
+
+export class EntityStates {
+  readonly #known = new BoundedMap<EntityState>(WRITER_STATE_MAX_CHARACTERS);
+
+  /** States by `entityKey`; those not at hand in one round trip to D1. */
+  async load(
+    db: D1DatabaseSession,
+    tenant: string,
+    refs: readonly EntityRef[],
+  ): Promise<Map<string, EntityState>> {
+    const states = new Map<string, EntityState>();
+    const missing = new Map<string, EntityRef>();
+    for (const ref of refs) {
+      const key = entityKey(ref);
+      const known = this.#known.get(key);
+      if (known) states.set(key, known);
+      else missing.set(key, ref);
+    }
+    const loaded = await selectEntities(db, tenant, [...missing.values()]);
+    [...missing.keys()].forEach((key, position) => {
+      const { revision = 0, rows = [] } = loaded[position] ?? {};
+      const state = { revision, rows: new Map(rows.map((row) => [row.category, row])) };
+      this.remember(key, state);
+      // A commit may have been faster than this answer: what it remembered is newer.
+      states.set(key, this.#known.get(key) ?? state);
+    });
+    return states;
+  }
+
+  /** Keeps the newer of two states. */
+  remember(key: string, state: EntityState): void {
+    const known = this.#known.get(key);
+    if (known && known.revision > state.revision) return;
+    this.#known.set(key, state, sizeOf(state.rows.values()));
+  }
+
+  forget(key: string): void {
+    this.#known.delete(key);
+  }
+}
+
+function sizeOf(rows: Iterable<CategoryRow>): number {
+  let size = ROW_OVERHEAD;
+  for (const { category, data, eventTimes } of rows) {
+    size += ROW_OVERHEAD + category.length + (data?.length ?? 0) + (eventTimes?.length ?? 0);
+  }
+  return size;
+}

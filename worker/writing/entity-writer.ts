@@ -1,0 +1,172 @@
+/**
+ * The Durable Object that orders the writes of one partition of a tenant's entities: its door. How a group is
+ * committed is in `commit-loop.ts`, what follows a commit in `effects.ts`.
+ *
+ * Only the intent log, the idempotency records and the list of documents, all in its SQLite, have to survive; all
+ * other state in here is a copy that may be lost at any moment.
+ */
+import { DurableObject } from "cloudflare:workers";
+import { settings } from "../env.ts";
+import type { EntityRef } from "../keys.ts";
+import {
+  IDEMPOTENCY_TTL_SECONDS,
+  MAX_PENDING_INTENTS,
+  MAX_QUEUED_CHARACTERS,
+  PURGE_ALARM_MS,
+  RECOVERY_ALARM_MS,
+} from "../limits.ts";
+import { Log } from "../log.ts";
+import { CommitLoop } from "./commit-loop.ts";
+import { Effects } from "./effects.ts";
+import { EntityStates } from "./entity-states.ts";
+import type { ChangeReply, ChangeRequest, EntityChange, Settled } from "./entity-write.ts";
+import { sizeOfChange } from "./take-group.ts";
+import { type Identity, WriterStore } from "./writer-store.ts";
+
+const UNAVAILABLE: ChangeReply = { kind: "unavailable" };
+/** Documents put again by one alarm. */
+const DEBTS_PER_ALARM = 100;
+/** A document's record outlives it by this much: clocks differ. */
+const DOCUMENT_RECORD_GRACE_MS = 5 * 60 * 1_000;
+
+interface Parts {
+  loop: CommitLoop;
+  effects: Effects;
+}
+
+export class EntityWriter extends DurableObject<Env> {
+  readonly #store: WriterStore;
+  readonly #log: Log;
+  #parts: Parts | null = null;
+  #alarmAtMs = Number.POSITIVE_INFINITY;
+  #queuedCharacters = 0;
+  /** Requests under way by their `Idempotency-Key`: a repetition waits for the first. */
+  readonly #inFlight = new Map<string, Promise<unknown>>();
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    const { logLevel, isDevelopment } = settings(env);
+    this.#log = new Log("entity-writer", { level: logLevel, readable: isDevelopment });
+    this.#store = new WriterStore(ctx.storage.sql);
+    const identity = this.#store.identity();
+    if (identity) this.#open(identity);
+  }
+
+  /** Applies changes in order; answers when all of them are committed, or none of the rest could be. */
+  async change(identity: Identity, request: ChangeRequest): Promise<ChangeReply> {
+    const { loop, effects } = this.#open(identity);
+    const size = request.changes.reduce((total, change) => total + sizeOfChange(change), 0);
+    const isFull = this.#queuedCharacters > 0 && this.#queuedCharacters + size > MAX_QUEUED_CHARACTERS;
+    if (isFull || effects.pending > MAX_PENDING_INTENTS) return UNAVAILABLE;
+    this.#queuedCharacters += size;
+    try {
+      return request.idempotency
+        ? await this.#changeOnce(loop, request.changes, request.idempotency)
+        : reply(await Promise.all(request.changes.map((change) => loop.submit(change, null))), false);
+    } finally {
+      this.#queuedCharacters -= size;
+    }
+  }
+
+  /** A reader has found these entities in D1 and not in KV. */
+  async fill(identity: Identity, refs: EntityRef[]): Promise<void> {
+    await this.#open(identity).effects.fill(refs);
+  }
+
+  /** Removes an entity's hot-cache document; answers whether there was one. */
+  async invalidate(identity: Identity, ref: EntityRef): Promise<boolean> {
+    return this.#open(identity).effects.invalidate(ref);
+  }
+
+  /** The consumer has handled these events; only a queue that lives in memory needs to be told. */
+  async confirm(identity: Identity, eventIds: string[]): Promise<void> {
+    this.#open(identity).effects.confirm(eventIds);
+  }
+
+  override async alarm(): Promise<void> {
+    this.#alarmAtMs = Number.POSITIVE_INFINITY;
+    const identity = this.#store.identity();
+    if (!identity) return;
+    const { loop, effects } = this.#open(identity);
+    try {
+      await loop.settle();
+      await effects.payDebts(DEBTS_PER_ALARM);
+    } finally {
+      const nowMs = Date.now();
+      const isAnythingLeft = this.#store.purge(nowMs, nowMs - DOCUMENT_RECORD_GRACE_MS);
+      const owes = this.#store.countIntents() > 0 || this.#store.dirtyDocuments(1).length > 0;
+      if (owes) this.#ensureAlarm(RECOVERY_ALARM_MS);
+      else if (isAnythingLeft) this.#ensureAlarm(PURGE_ALARM_MS);
+    }
+  }
+
+  async #changeOnce(
+    loop: CommitLoop,
+    changes: readonly EntityChange[],
+    { key, fingerprint }: { key: string; fingerprint: string },
+  ): Promise<ChangeReply> {
+    const nowMs = Date.now();
+    const first = this.#store.claimKey(key, fingerprint, nowMs, nowMs + IDEMPOTENCY_TTL_SECONDS * 1_000);
+    if (first !== fingerprint) return { kind: "key_reused" };
+    for (let other = this.#inFlight.get(key); other; other = this.#inFlight.get(key)) await other;
+    const running = this.#changeMissing(loop, changes, key);
+    this.#inFlight.set(key, running);
+    try {
+      return await running;
+    } finally {
+      this.#inFlight.delete(key);
+    }
+  }
+
+  /** Applies the changes that have no remembered result; after a crash that may be some of them, or none. */
+  async #changeMissing(
+    loop: CommitLoop,
+    changes: readonly EntityChange[],
+    key: string,
+  ): Promise<ChangeReply> {
+    // An intent of unknown outcome may hold the very results that are asked for.
+    if (loop.unresolved > 0) await loop.settle();
+    if (loop.unresolved > 0) return UNAVAILABLE;
+    const remembered = this.#store.rememberedResults(key);
+    const settled = await Promise.all(
+      changes.map((change, position) => remembered.get(position) ?? loop.submit(change, { key, position })),
+    );
+    return reply(settled, remembered.size === changes.length);
+  }
+
+  #open(identity: Identity): Parts {
+    if (this.#parts) return this.#parts;
+    if (!this.#store.identity()) this.#store.setIdentity(identity);
+    const { env } = this;
+    const log = this.#log;
+    const store = this.#store;
+    const states = new EntityStates();
+    const ensureAlarm = () => this.#ensureAlarm(RECOVERY_ALARM_MS);
+    const effects = new Effects({ env, settings: settings(env), identity, store, states, ensureAlarm, log });
+    const loop = new CommitLoop({
+      db: env.DB,
+      tenant: identity.tenant,
+      store,
+      states,
+      effects,
+      ensureAlarm,
+      log,
+    });
+    this.#parts = { loop, effects };
+    return this.#parts;
+  }
+
+  #ensureAlarm(inMs: number): void {
+    const atMs = Date.now() + inMs;
+    if (this.#alarmAtMs <= atMs) return;
+    this.#alarmAtMs = atMs;
+    void this.ctx.storage.setAlarm(atMs);
+  }
+}
+
+function reply(settled: (Settled | null)[], replayed: boolean): ChangeReply {
+  const acknowledged = settled.filter((one) => one !== null);
+  return acknowledged.length === settled.length
+    ? { kind: "settled", settled: acknowledged, replayed }
+    : UNAVAILABLE;
+}

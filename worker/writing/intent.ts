@@ -1,0 +1,74 @@
+/**
+ * The intent of a group: written down before its transaction leaves, so that after a crash it is known how to find
+ * out whether the transaction happened, and what is still owed. Pure; D1 is asked in `recovery.ts`.
+ */
+
+import type { EntityRef } from "../keys.ts";
+import { MAX_INTENT_CHARACTERS } from "../limits.ts";
+import type { Micros } from "../timestamps.ts";
+import type { Settled } from "./entity-write.ts";
+import type { EntityPlan, GroupPlan } from "./plan-group.ts";
+
+/** The key of an announced history row, with the event id that makes it ours. */
+export interface HistoryKey {
+  category: string;
+  eventTime: Micros;
+  revision: number;
+  ingestedAt: Micros;
+  eventId: string;
+}
+
+/** Rows that are in D1 exactly when the transaction was committed. */
+export type Proof =
+  | { kind: "history"; rows: HistoryKey[] }
+  | { kind: "tombstone"; category: string; revision: number; updatedAt: Micros };
+
+/** A result to be kept under the caller's `Idempotency-Key`. */
+export interface RememberedResult {
+  key: string;
+  /** Of the change in its request. */
+  position: number;
+  settled: Settled;
+}
+
+export interface IntendedEntity {
+  ref: EntityRef;
+  proof: Proof;
+  remembered: RememberedResult[];
+}
+
+export interface Intent {
+  entities: IntendedEntity[];
+}
+
+/** Null for an entity that only gets late history: nothing is announced, and doing it again does no harm. */
+export function intendedEntity(plan: EntityPlan, remembered: RememberedResult[]): IntendedEntity | null {
+  if (plan.deletion) {
+    const [tombstone] = plan.rows.values();
+    if (!tombstone) return null;
+    const { category, revision, updatedAt } = tombstone.row;
+    return { ref: plan.ref, proof: { kind: "tombstone", category, revision, updatedAt }, remembered };
+  }
+  const rows = plan.history.flatMap(({ category, eventTime, revision, ingestedAt, eventId }) =>
+    eventId === null ? [] : [{ category, eventTime, revision, ingestedAt, eventId }],
+  );
+  return rows.length > 0 ? { ref: plan.ref, proof: { kind: "history", rows }, remembered } : null;
+}
+
+/** Cuts a group's intents into pieces that the object's SQLite takes as rows. */
+export function intentsOf(plan: GroupPlan, rememberedOf: (entity: string) => RememberedResult[]): Intent[] {
+  const intents: Intent[] = [];
+  let characters = MAX_INTENT_CHARACTERS;
+  for (const [key, entity] of plan.entities) {
+    const intended = intendedEntity(entity, rememberedOf(key));
+    if (!intended) continue;
+    const size = JSON.stringify(intended).length;
+    if (characters + size > MAX_INTENT_CHARACTERS) {
+      intents.push({ entities: [] });
+      characters = 0;
+    }
+    intents.at(-1)?.entities.push(intended);
+    characters += size;
+  }
+  return intents;
+}

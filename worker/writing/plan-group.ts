@@ -1,0 +1,112 @@
+/**
+ * Decides a group of changes that will be committed in one D1 transaction. No I/O: states, ids and the clock come in.
+ *
+ * Changes of one entity build on each other in the order in which they came; the transaction writes only where they
+ * end, guarded by the revision on which the first of them was decided.
+ */
+import type { CategoryRow } from "../db/current-rows.ts";
+import { type EntityRef, entityKey } from "../keys.ts";
+import type { Micros } from "../timestamps.ts";
+import {
+  applyDelete,
+  applyWrite,
+  type EntityState,
+  type HistoryEntry,
+  NEVER_WRITTEN,
+} from "./apply-write.ts";
+import type { ChangeResult, EntityChange, EntityDelete, EntityWrite } from "./entity-write.ts";
+
+export interface HistoryRow extends HistoryEntry {
+  revision: number;
+  ingestedAt: Micros;
+  eventId: string | null;
+}
+
+/** A current row with the history row of the write it came from, which proves that its entity was committed. */
+export interface PlannedRow {
+  row: CategoryRow;
+  /** Null in a tombstone, which has no history. */
+  proof: HistoryRow | null;
+}
+
+/** What the transaction does to one entity. */
+export interface EntityPlan {
+  ref: EntityRef;
+  /** The revision on which the plan rests: the guard of every statement. */
+  base: number;
+  next: EntityState;
+  /** Rows to write, by category. */
+  rows: Map<string, PlannedRow>;
+  history: HistoryRow[];
+  /** Set when the plan is a deletion, which is always a group of its own. */
+  deletion: EntityDelete | null;
+}
+
+export interface GroupPlan {
+  entities: Map<string, EntityPlan>;
+  /** One for each change, in order. */
+  results: ChangeResult[];
+  decidedAt: Micros;
+}
+
+export interface GroupContext {
+  states: ReadonlyMap<string, EntityState>;
+  /** Strictly increasing. */
+  tick: () => Micros;
+  newEventId: () => string;
+}
+
+export function planGroup(changes: readonly EntityChange[], context: GroupContext): GroupPlan {
+  const entities = new Map<string, EntityPlan>();
+  const results = changes.map((change) => {
+    const key = entityKey(change);
+    const state = entities.get(key)?.next ?? context.states.get(key) ?? NEVER_WRITTEN;
+    const plan = entities.get(key) ?? emptyPlan(change, state);
+    const result =
+      change.kind === "write" ? planWrite(plan, change, context) : planDelete(plan, change, context);
+    if (plan.rows.size > 0 || plan.history.length > 0) entities.set(key, plan);
+    return result;
+  });
+  return { entities, results, decidedAt: context.tick() };
+}
+
+function emptyPlan({ entityType, entityValue }: EntityRef, state: EntityState): EntityPlan {
+  const ref = { entityType, entityValue };
+  return { ref, base: state.revision, next: state, rows: new Map(), history: [], deletion: null };
+}
+
+function planWrite(plan: EntityPlan, write: EntityWrite, { tick, newEventId }: GroupContext): ChangeResult {
+  const now = tick();
+  const decision = applyWrite(plan.next, write, now);
+  const { revision } = decision.next;
+  plan.next = decision.next;
+  if ("history" in decision) {
+    for (const entry of decision.history) {
+      const proof = { ...entry, revision, ingestedAt: now, eventId: entry.announced ? newEventId() : null };
+      plan.history.push(proof);
+      const row = entry.announced && decision.next.rows.get(entry.category);
+      if (row) plan.rows.set(entry.category, { row, proof });
+    }
+  }
+  switch (decision.outcome) {
+    case "applied":
+      return { outcome: "applied", revision, categories: decision.categories };
+    case "rejected":
+      return { outcome: "rejected", revision, rejection: decision.rejection };
+    default:
+      return { outcome: decision.outcome, revision };
+  }
+}
+
+function planDelete(plan: EntityPlan, change: EntityDelete, { tick }: GroupContext): ChangeResult {
+  const decision = applyDelete(plan.next, change, tick());
+  const { revision } = decision.next;
+  if (decision.outcome === "not_found") return { outcome: "not_found", revision };
+  plan.next = decision.next;
+  for (const row of decision.next.rows.values()) {
+    if (row.revision === revision) plan.rows.set(row.category, { row, proof: null });
+  }
+  plan.deletion = change;
+  // The counts are the transaction's and the cache's to tell.
+  return { outcome: "deleted", revision, categories: decision.categories, history: 0, cached: false };
+}

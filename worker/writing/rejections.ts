@@ -1,0 +1,32 @@
+/** Why a write was refused, in words: as a problem of its own, or as the reason of one row of many. */
+import { Problem } from "../errors.ts";
+import type { Rejection } from "./entity-write.ts";
+
+export interface Reason {
+  type: string;
+  detail: string;
+}
+
+export function reasonOf(rejection: Rejection): Reason {
+  return { type: rejection.reason, detail: detailOf(rejection) };
+}
+
+export function rejectionProblem(rejection: Rejection): Problem {
+  const { type, detail } = reasonOf(rejection);
+  const isConflict = rejection.reason === "revision_mismatch";
+  const loc = ["body", "data", isConflict ? "if_revision" : "feature_list"];
+  return new Problem(isConflict ? 409 : 422, detail, { errors: [{ loc, msg: detail, type }] });
+}
+
+function detailOf(rejection: Rejection): string {
+  switch (rejection.reason) {
+    case "revision_mismatch":
+      return `if_revision: the entity has revision ${rejection.actual}, expected ${rejection.expected}`;
+    case "too_many_categories":
+      return `an entity may have ${rejection.limit} categories, with this write it would have ${rejection.found}`;
+    case "category_too_large":
+      return `a category may have ${rejection.limitBytes} bytes as JSON, with this write one would have ${rejection.foundBytes}`;
+    case "entity_too_large":
+      return `an entity may have ${rejection.limitBytes} bytes as JSON, with this write it would have ${rejection.foundBytes}`;
+  }
+}

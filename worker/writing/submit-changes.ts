@@ -1,0 +1,112 @@
+/** Brings changes to the EntityWriters that own their entities, and their results back in order. */
+
+import type { Settings } from "../env.ts";
+import { Problem, unavailable } from "../errors.ts";
+import { type EntityRef, partitionOf, writerName } from "../keys.ts";
+import { RETRY_AFTER_SECONDS } from "../limits.ts";
+import type { Log } from "../log.ts";
+import { type Micros, nowMicros } from "../timestamps.ts";
+import type { ChangeReply, ChangeRequest, ChangeResult, EntityChange, Settled } from "./entity-write.ts";
+import type { EntityWriter } from "./entity-writer.ts";
+
+export interface WriterContext {
+  env: Env;
+  settings: Settings;
+  tenant: string;
+  log: Log;
+}
+
+export interface Submitted {
+  /** In the order of the changes. */
+  results: ChangeResult[];
+  committedAt: Micros;
+  /** The newest of the transactions' bookmarks; null when there was nothing to write. */
+  bookmark: string | null;
+  /** Every result is one of an earlier request with the same `Idempotency-Key`. */
+  replayed: boolean;
+}
+
+/**
+ * @throws {@link Problem} 422 when the `Idempotency-Key` came with another request before, 503 when a change could
+ * not be committed; those of other partitions may have been, and an `Idempotency-Key` makes it safe to try again.
+ */
+export async function submitChanges(
+  context: WriterContext,
+  changes: readonly EntityChange[],
+  idempotency: ChangeRequest["idempotency"],
+): Promise<Submitted> {
+  if (changes.length === 0) return { results: [], committedAt: nowMicros(), bookmark: null, replayed: false };
+  const { tenant, settings } = context;
+  const positions = changes.map((_, position) => position);
+  const byPartition = Map.groupBy(positions, (position) => {
+    const change = changes[position];
+    return change ? partitionOf(change, settings.writerPartitions) : 0;
+  });
+  const settled: Settled[] = [];
+  let replayed = true;
+  await Promise.all(
+    [...byPartition].map(async ([partition, owned]) => {
+      const own = owned.flatMap((position) => changes[position] ?? []);
+      const reply = await askWriter(context, partition, { tenant, changes: own, idempotency });
+      if (reply.kind === "key_reused") {
+        throw new Problem(422, "Idempotency-Key: it was used before with another request", {
+          errors: [
+            {
+              loc: ["header", "Idempotency-Key"],
+              msg: "was used before with another request",
+              type: "idempotency_key_reused",
+            },
+          ],
+        });
+      }
+      if (reply.kind === "unavailable") throw notCommitted();
+      owned.forEach((position, i) => {
+        const one = reply.settled[i];
+        if (one) settled[position] = one;
+      });
+      replayed &&= reply.replayed;
+    }),
+  );
+  return {
+    results: settled.map(({ result }) => result),
+    committedAt: Math.max(...settled.map(({ committedAt }) => committedAt)),
+    // Bookmarks of one database are ordered as texts (D1 documentation, "Sessions").
+    bookmark: settled
+      .map(({ bookmark }) => bookmark)
+      .reduce((a, b) => (a !== null && (b === null || a > b) ? a : b), null),
+    replayed,
+  };
+}
+
+/** The writer of a partition, and what it must be told of itself. */
+export function writerOf(
+  { env, settings, tenant }: Pick<WriterContext, "env" | "settings" | "tenant">,
+  partition: number,
+): { writer: DurableObjectStub<EntityWriter>; identity: { tenant: string; partitions: number } } {
+  const partitions = settings.writerPartitions;
+  const writer = env.ENTITY_WRITER.getByName(writerName(tenant, partitions, partition));
+  return { writer, identity: { tenant, partitions } };
+}
+
+export function ownerOf(context: Pick<WriterContext, "env" | "settings" | "tenant">, ref: EntityRef) {
+  return writerOf(context, partitionOf(ref, context.settings.writerPartitions));
+}
+
+async function askWriter(
+  context: WriterContext,
+  partition: number,
+  request: ChangeRequest,
+): Promise<ChangeReply> {
+  const { writer, identity } = writerOf(context, partition);
+  try {
+    return await writer.change(identity, request);
+  } catch (cause) {
+    // Reset, overloaded or moved: whether it had committed is for the caller's next try to find out.
+    context.log.warning("an entity writer did not answer", { partition }, cause);
+    return { kind: "unavailable" };
+  }
+}
+
+function notCommitted(): Problem {
+  return unavailable("the write could not be committed; it may be sent again", RETRY_AFTER_SECONDS);
+}

@@ -1,0 +1,72 @@
+/** From a request to the writers and back: idempotency, what this isolate remembers, and the consistency token. */
+import { Problem } from "../errors.ts";
+import type { AppContext } from "../http/context.ts";
+import { documentKey, entityKey } from "../keys.ts";
+import { MAX_IDEMPOTENCY_KEY_CHARACTERS } from "../limits.ts";
+import { encodeToken } from "../serving/consistency.ts";
+import { isolateMemory } from "../serving/memory.ts";
+import { TOKEN_HEADER } from "../serving/read-context.ts";
+import { formatTimestamp } from "../timestamps.ts";
+import type { ChangeRequest, ChangeResult, EntityChange } from "./entity-write.ts";
+import { submitChanges } from "./submit-changes.ts";
+
+export const IDEMPOTENCY_HEADER = "Idempotency-Key";
+
+/** For the API documents of every route that writes. */
+export const writeRequestHeaders = {
+  [IDEMPOTENCY_HEADER]:
+    "The same key and request within 24 hours answers the first response again; another request is 422.",
+};
+export const writeAnswerHeaders = {
+  [TOKEN_HEADER]: "Send it with a read that must not be older than this write.",
+  "idempotency-replayed": "`true` when the answer is that of an earlier request.",
+};
+
+export interface Answered {
+  results: ChangeResult[];
+  timestamp: string;
+  headers: Record<string, string>;
+}
+
+/** Commits changes. @throws Problem as `submitChanges`, and 422 for a malformed `Idempotency-Key`. */
+export async function submitRequest(c: AppContext, changes: readonly EntityChange[]): Promise<Answered> {
+  const { settings, principal, log } = c.var;
+  const context = { env: c.env, settings, tenant: principal.tenant, log };
+  const submitted = await submitChanges(context, changes, await idempotencyOf(c));
+  const { results, bookmark } = submitted;
+  const nowMs = Date.now();
+  await Promise.all(
+    changes.map(async (change, i) => {
+      const revision = results[i]?.revision ?? 0;
+      const key = await documentKey(principal.tenant, settings.writerPartitions, change);
+      isolateMemory.noteWrite(key, revision, bookmark, nowMs);
+    }),
+  );
+  const [only] = changes;
+  const entity =
+    only && changes.length === 1 ? { key: entityKey(only), revision: results[0]?.revision ?? 0 } : null;
+  return {
+    results,
+    timestamp: formatTimestamp(submitted.committedAt),
+    headers: {
+      [TOKEN_HEADER]: encodeToken({ entity, bookmark }),
+      ...(submitted.replayed && { "idempotency-replayed": "true" }),
+    },
+  };
+}
+
+async function idempotencyOf(c: AppContext): Promise<ChangeRequest["idempotency"]> {
+  const key = c.req.header(IDEMPOTENCY_HEADER);
+  if (key === undefined) return null;
+  if (key.length === 0 || key.length > MAX_IDEMPOTENCY_KEY_CHARACTERS) {
+    const msg = `must have 1 to ${MAX_IDEMPOTENCY_KEY_CHARACTERS} characters`;
+    throw new Problem(422, `${IDEMPOTENCY_HEADER}: ${msg}`, {
+      errors: [{ loc: ["header", IDEMPOTENCY_HEADER], msg, type: "invalid" }],
+    });
+  }
+  const body = c.req.method === "DELETE" ? "" : await c.req.text();
+  const url = new URL(c.req.url);
+  const request = new TextEncoder().encode([c.req.method, url.pathname, url.search, body].join("\n"));
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", request));
+  return { key, fingerprint: digest.toHex() };
+}

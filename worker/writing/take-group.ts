@@ -1,0 +1,28 @@
+/** Chooses which waiting changes the next transaction takes. Pure. */
+import { MAX_GROUP_CATEGORIES, MAX_GROUP_CHARACTERS, MAX_GROUP_WRITES } from "../limits.ts";
+import type { EntityChange } from "./entity-write.ts";
+
+/** Characters of a change's data: what it takes in memory and on the way to D1, nearly. */
+export function sizeOfChange(change: EntityChange): number {
+  return change.kind === "delete" ? 0 : change.categories.reduce((size, { data }) => size + data.length, 0);
+}
+
+/**
+ * Removes the next group from the head of the queue, in order and up to the limits of one D1 batch, but at least one
+ * change. A deletion is a group of its own: nothing of its entity may be decided together with it.
+ */
+export function takeGroup<P extends { change: EntityChange }>(queue: P[]): P[] {
+  let count = 0;
+  let categories = 0;
+  let characters = 0;
+  for (const { change } of queue) {
+    if (change.kind === "delete") break;
+    categories += change.categories.length;
+    characters += sizeOfChange(change);
+    const fits =
+      count < MAX_GROUP_WRITES && categories <= MAX_GROUP_CATEGORIES && characters <= MAX_GROUP_CHARACTERS;
+    if (!fits) break;
+    count += 1;
+  }
+  return queue.splice(0, Math.max(count, 1));
+}

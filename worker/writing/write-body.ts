@@ -1,0 +1,128 @@
+/** The bodies of writes, and the changes that they ask for. Pure. */
+import * as z from "zod";
+import { Problem, unprocessable } from "../errors.ts";
+import {
+  category,
+  computeId,
+  entityType,
+  entityValue,
+  featureValues,
+  ifRevision,
+  timestamp,
+  ttlSeconds,
+  writeMode,
+} from "../http/fields.ts";
+import { MAX_CATEGORIES_PER_ENTITY, MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
+import type { CategoryWrite, EntityWrite } from "./entity-write.ts";
+
+/** May stand in the metadata, for all categories, or beside a category, for it alone. */
+const writeOptions = {
+  mode: writeMode.optional(),
+  event_timestamp: timestamp.optional(),
+  compute_id: computeId.nullish(),
+  ttl_seconds: ttlSeconds.nullish(),
+};
+
+const options = z.object(writeOptions);
+export type WriteOptions = z.output<typeof options>;
+
+/** `source` is not a schema's matter: a wrong one is 403, not 422. */
+const metadata = z.object({
+  source: z.unknown().meta({ override: { type: "string" }, example: "prediction_service" } as never),
+  ...writeOptions,
+});
+type Metadata = z.output<typeof metadata>;
+
+export const featureList = z
+  .array(z.object({ category, features: featureValues, ...writeOptions }))
+  .min(1)
+  .max(MAX_CATEGORIES_PER_ENTITY)
+  .superRefine((list, ctx) => {
+    const first = new Map<string, number>();
+    list.forEach(({ category: name }, position) => {
+      const earlier = first.get(name);
+      if (earlier === undefined) first.set(name, position);
+      else
+        ctx.addIssue({
+          code: "custom",
+          message: `is written twice, at ${earlier} before`,
+          path: [position, "category"],
+        });
+    });
+  });
+
+export const entityBody = z.object({
+  entity_type: entityType,
+  entity_value: entityValue,
+  feature_list: featureList,
+  if_revision: ifRevision.optional(),
+});
+
+const eitherMetadata = {
+  metadata: metadata.optional(),
+  meta: metadata.optional().meta({ description: "Another name of `metadata`." }),
+};
+
+export const itemsBody = z.object({ ...eitherMetadata, data: entityBody });
+export const batchBody = z.object({
+  ...eitherMetadata,
+  data: z.array(entityBody).min(1).max(MAX_ENTITIES_PER_REQUEST),
+});
+
+/** The only source that may write, as system A has it. */
+export const WRITING_SOURCE = "prediction_service";
+
+/** @throws Problem 403 when the metadata do not name the source that may write. */
+export function writingMetadata({
+  metadata: own,
+  meta,
+}: {
+  metadata?: Metadata | undefined;
+  meta?: Metadata | undefined;
+}): Metadata {
+  const given = own ?? meta;
+  if (given?.source !== WRITING_SOURCE) {
+    throw new Problem(403, `only the source \`${WRITING_SOURCE}\` may write: metadata.source must be it`);
+  }
+  return given;
+}
+
+export function toEntityWrite(body: z.output<typeof entityBody>, defaults: Metadata): EntityWrite {
+  return {
+    kind: "write",
+    entityType: body.entity_type,
+    entityValue: body.entity_value,
+    source: WRITING_SOURCE,
+    ifRevision: body.if_revision ?? null,
+    categories: body.feature_list.map(({ category: name, features, ...own }) => ({
+      category: name,
+      ...features,
+      ...toCategoryOptions(own, defaults),
+    })),
+  };
+}
+
+/** What stands beside a category wins over what stands in the metadata; null there means: none. */
+export function toCategoryOptions(
+  own: WriteOptions,
+  defaults: WriteOptions,
+): Omit<CategoryWrite, "category" | "data" | "names"> {
+  const computed = own.compute_id === undefined ? defaults.compute_id : own.compute_id;
+  const ttl = own.ttl_seconds === undefined ? defaults.ttl_seconds : own.ttl_seconds;
+  return {
+    mode: own.mode ?? defaults.mode ?? "replace",
+    eventTime: own.event_timestamp ?? defaults.event_timestamp ?? null,
+    computeId: computed ?? null,
+    ttlSeconds: ttl ?? null,
+  };
+}
+
+/** @throws Problem 422 naming a limit that no category of an entity may pass. */
+export function assertCategoryCount(count: number): void {
+  if (count <= MAX_CATEGORIES_PER_ENTITY) return;
+  throw unprocessable({
+    loc: ["body"],
+    msg: `must name at most ${MAX_CATEGORIES_PER_ENTITY} categories, names ${count}`,
+    type: "too_many_categories",
+  });
+}

@@ -1,0 +1,184 @@
+/**
+ * What an EntityWriter keeps in its own SQLite. All SQL of the object is here; every method is synchronous, hence
+ * atomic between two awaits.
+ */
+import type { Settled } from "./entity-write.ts";
+import type { Intent } from "./intent.ts";
+
+/** Append only: an object runs the steps that it has not run yet, in order. */
+const MIGRATIONS = [
+  `CREATE TABLE identity (id INTEGER PRIMARY KEY CHECK (id = 1), tenant TEXT NOT NULL, partitions INTEGER NOT NULL);
+   CREATE TABLE intents (seq INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
+   CREATE TABLE idempotency_keys (key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, expires_at INTEGER NOT NULL);
+   CREATE TABLE idempotent_results (
+     key TEXT NOT NULL, position INTEGER NOT NULL, settled TEXT NOT NULL, PRIMARY KEY (key, position)
+   ) WITHOUT ROWID;
+   CREATE TABLE documents (entity TEXT PRIMARY KEY, expires_at INTEGER NOT NULL, dirty INTEGER NOT NULL DEFAULT 0);`,
+];
+
+export interface Identity {
+  tenant: string;
+  partitions: number;
+}
+
+export interface StoredIntent {
+  seq: number;
+  intent: Intent;
+}
+
+/** A hot-cache document that is in KV, as far as this writer knows. */
+export interface DocumentRecord {
+  entity: string;
+  /** Milliseconds since 1970, KV's own expiry. */
+  expiresAtMs: number;
+  /** Its last put failed: the alarm owes it another. */
+  dirty: boolean;
+}
+
+export class WriterStore {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+    sql.exec("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)");
+    const applied =
+      sql.exec<{ version: number }>("SELECT version FROM schema_version").toArray()[0]?.version ?? 0;
+    for (const migration of MIGRATIONS.slice(applied)) sql.exec(migration).toArray();
+    if (applied < MIGRATIONS.length) {
+      sql.exec("DELETE FROM schema_version").toArray();
+      sql.exec("INSERT INTO schema_version VALUES (?)", MIGRATIONS.length).toArray();
+    }
+  }
+
+  identity(): Identity | null {
+    return (
+      this.#sql
+        .exec<{ tenant: string; partitions: number }>("SELECT tenant, partitions FROM identity")
+        .toArray()[0] ?? null
+    );
+  }
+
+  setIdentity({ tenant, partitions }: Identity): void {
+    this.#sql.exec("INSERT OR REPLACE INTO identity VALUES (1, ?, ?)", tenant, partitions).toArray();
+  }
+
+  addIntent(intent: Intent): number {
+    const [row] = this.#sql
+      .exec<{ seq: number }>("INSERT INTO intents (body) VALUES (?) RETURNING seq", JSON.stringify(intent))
+      .toArray();
+    return row?.seq ?? 0;
+  }
+
+  replaceIntent(seq: number, intent: Intent): void {
+    this.#sql.exec("UPDATE intents SET body = ? WHERE seq = ?", JSON.stringify(intent), seq).toArray();
+  }
+
+  removeIntent(seq: number): void {
+    this.#sql.exec("DELETE FROM intents WHERE seq = ?", seq).toArray();
+  }
+
+  intents(): StoredIntent[] {
+    return this.#sql
+      .exec<{ seq: number; body: string }>("SELECT seq, body FROM intents ORDER BY seq")
+      .toArray()
+      .map(({ seq, body }) => ({ seq, intent: JSON.parse(body) as Intent }));
+  }
+
+  countIntents(): number {
+    return this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM intents").one().n;
+  }
+
+  /** The fingerprint under which a key was first seen; remembers this one when it is new or has expired. */
+  claimKey(key: string, fingerprint: string, nowMs: number, expiresAtMs: number): string {
+    const [known] = this.#sql
+      .exec<{ fingerprint: string }>(
+        "SELECT fingerprint FROM idempotency_keys WHERE key = ? AND expires_at > ?",
+        key,
+        nowMs,
+      )
+      .toArray();
+    if (known) return known.fingerprint;
+    this.#sql.exec("DELETE FROM idempotent_results WHERE key = ?", key).toArray();
+    this.#sql
+      .exec("INSERT OR REPLACE INTO idempotency_keys VALUES (?, ?, ?)", key, fingerprint, expiresAtMs)
+      .toArray();
+    return fingerprint;
+  }
+
+  rememberResult(key: string, position: number, settled: Settled): void {
+    this.#sql
+      .exec(
+        "INSERT OR IGNORE INTO idempotent_results VALUES (?, ?, ?)",
+        key,
+        position,
+        JSON.stringify(settled),
+      )
+      .toArray();
+  }
+
+  /** Results by the position of their change in the request. */
+  rememberedResults(key: string): Map<number, Settled> {
+    const rows = this.#sql
+      .exec<{ position: number; settled: string }>(
+        "SELECT position, settled FROM idempotent_results WHERE key = ?",
+        key,
+      )
+      .toArray();
+    return new Map(rows.map(({ position, settled }) => [position, JSON.parse(settled) as Settled]));
+  }
+
+  documents(entities: readonly string[]): DocumentRecord[] {
+    return this.#sql
+      .exec<{ entity: string; expires_at: number; dirty: number }>(
+        "SELECT entity, expires_at, dirty FROM documents WHERE entity IN (SELECT value FROM json_each(?))",
+        JSON.stringify(entities),
+      )
+      .toArray()
+      .map(toDocumentRecord);
+  }
+
+  dirtyDocuments(limit: number): DocumentRecord[] {
+    return this.#sql
+      .exec<{ entity: string; expires_at: number; dirty: number }>(
+        "SELECT entity, expires_at, dirty FROM documents WHERE dirty = 1 LIMIT ?",
+        limit,
+      )
+      .toArray()
+      .map(toDocumentRecord);
+  }
+
+  putDocument({ entity, expiresAtMs, dirty }: DocumentRecord): void {
+    this.#sql
+      .exec("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", entity, expiresAtMs, dirty ? 1 : 0)
+      .toArray();
+  }
+
+  removeDocument(entity: string): void {
+    this.#sql.exec("DELETE FROM documents WHERE entity = ?", entity).toArray();
+  }
+
+  /** Forgets what nobody can ask for any more; returns whether anything is left that will expire one day. */
+  purge(nowMs: number, documentsExpiredBeforeMs: number): boolean {
+    this.#sql
+      .exec(
+        "DELETE FROM idempotent_results WHERE key IN (SELECT key FROM idempotency_keys WHERE expires_at <= ?)",
+        nowMs,
+      )
+      .toArray();
+    this.#sql.exec("DELETE FROM idempotency_keys WHERE expires_at <= ?", nowMs).toArray();
+    this.#sql
+      .exec("DELETE FROM documents WHERE dirty = 0 AND expires_at < ?", documentsExpiredBeforeMs)
+      .toArray();
+    return (
+      this.#sql
+        .exec<{ n: number }>(
+          "SELECT EXISTS (SELECT 1 FROM idempotency_keys) OR EXISTS (SELECT 1 FROM documents) AS n",
+        )
+        .one().n === 1
+    );
+  }
+}
+
+function toDocumentRecord(row: { entity: string; expires_at: number; dirty: number }): DocumentRecord {
+  return { entity: row.entity, expiresAtMs: row.expires_at, dirty: row.dirty === 1 };
+}
