@@ -1,0 +1,36 @@
+import { copyFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { root } from "./wrangler.ts";
+
+const packageFiles = [
+  "swagger-ui-dist/swagger-ui-bundle.js",
+  "swagger-ui-dist/swagger-ui.css",
+  "swagger-ui-dist/favicon-16x16.png",
+  "swagger-ui-dist/favicon-32x32.png",
+  "redoc/bundles/redoc.standalone.js",
+  // The first line of redoc.standalone.js points to it.
+  "redoc/bundles/redoc.standalone.js.LICENSE.txt",
+];
+
+/** Copies the pages' scripts and styles out of their npm packages, to be served at `/docs/<file>`. */
+export function copyAssets(): void {
+  const directory = join(root, "dist/assets/docs");
+  mkdirSync(directory, { recursive: true });
+  for (const file of packageFiles) {
+    const source = fileURLToPath(import.meta.resolve(file));
+    const target = join(directory, basename(file));
+    if (!sameContents(source, target)) {
+      copyFileSync(source, target);
+    }
+  }
+}
+
+// By contents: npm gives every file of every version the same modification time.
+function sameContents(source: string, target: string): boolean {
+  return existsSync(target) && readFileSync(target).equals(readFileSync(source));
+}
+
+if (import.meta.main) {
+  copyAssets();
+}

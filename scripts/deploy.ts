@@ -1,0 +1,113 @@
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { unstable_readConfig as readConfig } from "wrangler";
+import { copyAssets } from "./assets.ts";
+import { buildBundle, root, runWrangler, runWranglerOrExit, startWrangler, waitForExit } from "./wrangler.ts";
+
+const { values } = parseArgs({
+  options: {
+    env: { type: "string", short: "e", default: "production" },
+    "dry-run": { type: "boolean", default: false },
+  },
+});
+const target = ["--env", values.env];
+const config = readConfig({ config: join(root, "wrangler.toml"), env: values.env });
+
+copyAssets();
+// Before anything is created, so that code that does not build changes nothing on the account.
+const bundle = await buildBundle(join(root, "dist/worker"), values.env);
+if (values["dry-run"]) {
+  console.log(bundle);
+} else {
+  await logIn();
+  await createMissing();
+  await migrate();
+  process.exitCode = await deploy();
+  if (process.exitCode !== 0) {
+    console.error(
+      "The old version, if any, still runs. Correct what wrangler names above and run this again.",
+    );
+  }
+}
+
+async function logIn(): Promise<void> {
+  await runWranglerOrExit(
+    ["whoami", "--json"],
+    "Log in with `npx wrangler login`, or set CLOUDFLARE_API_TOKEN. With several accounts, set CLOUDFLARE_ACCOUNT_ID too.",
+  );
+}
+
+/** Creates the queues and databases of wrangler.toml that the account lacks; the deployment creates the KV namespace. */
+async function createMissing(): Promise<void> {
+  const { producers = [], consumers = [] } = config.queues;
+  const queues = [
+    ...producers.map((producer: { queue?: string }) => producer.queue),
+    ...consumers.flatMap((consumer: { queue: string; dead_letter_queue?: string }) => [
+      consumer.queue,
+      consumer.dead_letter_queue,
+    ]),
+  ];
+  for (const name of new Set(queues)) {
+    await createUnlessThere("queues", name, []);
+  }
+  for (const database of config.d1_databases) {
+    await createUnlessThere("d1", database.database_name, ["--update-config=false"]);
+  }
+}
+
+async function createUnlessThere(kind: "queues" | "d1", name: unknown, options: string[]): Promise<void> {
+  if (typeof name !== "string") {
+    return;
+  }
+  const { exitCode } = await runWrangler([kind, "info", name, ...target]);
+  if (exitCode === 0) {
+    console.log(`${kind} ${name}: is there`);
+    return;
+  }
+  await runWranglerOrExit(
+    [kind, "create", name, ...options, ...target],
+    "The token needs the right to edit Workers, Queues, D1 and KV, and Queues must be enabled for the account.",
+  );
+  console.log(`${kind} ${name}: created`);
+}
+
+async function migrate(): Promise<void> {
+  const output = await runWranglerOrExit(
+    ["d1", "migrations", "apply", "DB", "--remote", ...target],
+    "Nothing was deployed. A migration that failed was rolled back: correct it and run this again.",
+  );
+  console.log(
+    output.includes("No migrations to apply") ? "migrations: none to apply" : "migrations: applied",
+  );
+}
+
+/** Deploys; with the first version goes a new API_KEY_SECRET, so that no version ever runs without one. */
+async function deploy(): Promise<number> {
+  const args = ["deploy", "--minify", ...target];
+  if (await hasSecret("API_KEY_SECRET")) {
+    return waitForExit(startWrangler(args));
+  }
+  const directory = mkdtempSync(join(tmpdir(), "secrets-"));
+  const file = join(directory, "secrets.json");
+  try {
+    writeFileSync(file, JSON.stringify({ API_KEY_SECRET: randomBytes(32).toString("base64url") }), {
+      mode: 0o600,
+    });
+    return await waitForExit(startWrangler([...args, "--secrets-file", file]));
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+// Only a clear no is a no: a secret replaced by mistake makes every API key that was ever issued worthless.
+async function hasSecret(name: string): Promise<boolean> {
+  const { exitCode, output } = await runWrangler(["secret", "list", ...target]);
+  if (exitCode !== 0 && !/Worker ".*not found/.test(output)) {
+    console.error(`${output}\nCannot tell whether ${name} is set, so nothing was deployed. Run this again.`);
+    process.exit(exitCode);
+  }
+  return output.includes(`"${name}"`);
+}
