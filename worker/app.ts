@@ -1,19 +1,29 @@
 /** The table of contents: middleware in order, then every endpoint. */
 import { Hono } from "hono";
 import { docsEndpoints } from "./docs/routes.ts";
+import { historyEndpoints } from "./history/routes.ts";
 import { crossOrigin, securityHeaders } from "./http/browser.ts";
 import type { AppEnv } from "./http/context.ts";
 import { type Endpoint, mount } from "./http/endpoint.ts";
 import { notFound, onError } from "./http/failures.ts";
 import { observe } from "./http/observe.ts";
 import { monitoringEndpoints } from "./monitoring/routes.ts";
+import { registryEndpoints } from "./registry/routes.ts";
+import { cacheEndpoints } from "./serving/cache-routes.ts";
+import { onlineEndpoints } from "./serving/online-routes.ts";
 import { servingEndpoints } from "./serving/routes.ts";
+import { tenantEndpoints } from "./tenants/routes.ts";
 import { writingEndpoints } from "./writing/routes.ts";
 
 /** Everything that is documented. */
 export const endpoints: readonly Endpoint[] = [
   ...servingEndpoints,
   ...writingEndpoints,
+  ...onlineEndpoints,
+  ...cacheEndpoints,
+  ...historyEndpoints,
+  ...registryEndpoints,
+  ...tenantEndpoints,
   ...monitoringEndpoints,
 ];
 

@@ -1,5 +1,5 @@
 /** The variables of `wrangler.toml`, read once per isolate into the types that the code wants. */
-import { KV_MIN_EXPIRATION_SECONDS } from "./limits.ts";
+import { KV_MIN_EXPIRATION_SECONDS, MIN_API_KEY_SECRET_CHARACTERS } from "./limits.ts";
 import { LOG_LEVELS, type LogLevel } from "./log.ts";
 
 export interface Settings {
@@ -11,6 +11,10 @@ export interface Settings {
   /** Origins that may call from a browser; `"*"` in development. */
   corsOrigins: "*" | string[];
   queueStorage: "durable" | "memory";
+  historyRetentionDays: number;
+  /** The pepper of API keys. Null when it is missing or too short: then no key is accepted. */
+  apiKeySecret: string | null;
+  rateLimit: "on" | "off";
 }
 
 let cached: { env: Env; settings: Settings } | undefined;
@@ -40,7 +44,14 @@ export function readSettings(env: Env): Settings {
           .map((origin) => origin.trim())
           .filter(Boolean),
     queueStorage: oneOf("QUEUE_STORAGE", env.QUEUE_STORAGE, ["durable", "memory"] as const),
+    historyRetentionDays: integerBetween("HISTORY_RETENTION_DAYS", env.HISTORY_RETENTION_DAYS, 1, 36_500),
+    apiKeySecret: secretOf(env.API_KEY_SECRET),
+    rateLimit: oneOf("RATE_LIMIT", env.RATE_LIMIT ?? "on", ["on", "off"] as const),
   };
+}
+
+function secretOf(text: string | undefined): string | null {
+  return text !== undefined && text.length >= MIN_API_KEY_SECRET_CHARACTERS ? text : null;
 }
 
 function integerBetween(name: string, text: string, least: number, most: number): number {

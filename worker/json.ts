@@ -42,6 +42,11 @@ export function rawDigits(value: unknown): string | null {
   return json.isRawJSON(value) ? value.rawJSON : null;
 }
 
+/** A number that `JSON.stringify` writes as these digits. */
+export function rawNumber(digits: string): unknown {
+  return json.rawJSON(digits);
+}
+
 /** A JSON object, not an array, not null and not a kept number. */
 export function isJsonObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !json.isRawJSON(value);
@@ -52,4 +57,11 @@ export function nestsDeeperThan(value: unknown, limit: number): boolean {
   if (typeof value !== "object" || value === null || json.isRawJSON(value)) return false;
   if (limit === 0) return true;
   return Object.values(value).some((inner) => nestsDeeperThan(inner, limit - 1));
+}
+
+/** The text of a JSON object as pairs of name and the text of the value; of anything else no pairs. */
+export function splitObject(text: string): [name: string, json: string][] {
+  const object = parseJson(text);
+  if (!isJsonObject(object)) return [];
+  return Object.entries(object).map(([name, value]) => [name, JSON.stringify(value)]);
 }

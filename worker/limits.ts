@@ -90,3 +90,28 @@ export const PURGE_ALARM_MS = 60 * 60 * 1_000;
 
 /** How long a caller should wait before it tries again after a 503. */
 export const RETRY_AFTER_SECONDS = 1;
+
+/** A catalog older than this is renewed behind the answer; older than the second, before it. */
+export const CATALOG_FRESH_MS = 2_000;
+export const CATALOG_MAX_AGE_MS = 10_000;
+
+/** Features a request of training data may name, with its rows: what one query answers in seconds. */
+export const MAX_FEATURES_PER_REQUEST = 50;
+/** Features an online request may name. */
+export const MAX_ONLINE_FEATURES = 1_000;
+/** Tags of a feature. */
+export const MAX_TAGS = 50;
+/** A description, in characters. */
+export const MAX_DESCRIPTION_CHARACTERS = 4_000;
+/** Rows of a page of a list, and how many it has when nobody says. */
+export const MAX_PAGE_ROWS = 1_000;
+export const DEFAULT_PAGE_ROWS = 100;
+
+/** How long an isolate trusts what it read of a key: a revocation is effective everywhere within this time. */
+export const KEY_MEMORY_MS = 5_000;
+/** Keys, and ids without a key, in an isolate's memory; about 1 KB each. */
+export const KEY_MEMORY_MAX_KEYS = 5_000;
+/** `API_KEY_SECRET`: shorter ones can be guessed. */
+export const MIN_API_KEY_SECRET_CHARACTERS = 32;
+/** The `period` of the binding `KEY_RATE` in wrangler.toml; the platform knows 10 and 60. */
+export const RATE_LIMIT_PERIOD_SECONDS = 60;

@@ -6,7 +6,7 @@
  * cannot say it), so that the rows of an entity lie side by side and a write bills one row, not two. The hot statements are hand-written in `writing/statements.ts` and
  * `serving/queries.ts`; everything else queries through these definitions.
  */
-import { integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 
 /**
  * The columns of a current row: one category of one entity.
@@ -91,3 +91,73 @@ export const featureHistory = sqliteTable(
     }),
   ],
 );
+
+export const tenants = sqliteTable("tenants", {
+  /** A short name of lower-case letters, digits, `-` and `_`; the first part of every key. */
+  tenantId: text("tenant_id").primaryKey(),
+  name: text("name").notNull(),
+  createdAt: integer("created_at").notNull(),
+});
+
+/** API keys. The secret itself is shown once and not kept. */
+export const apiKeys = sqliteTable(
+  "api_keys",
+  {
+    keyId: text("key_id").primaryKey(),
+    tenantId: text("tenant_id").notNull(),
+    name: text("name").notNull(),
+    /** SHA-256 of the secret with the pepper `API_KEY_SECRET`, hexadecimal. */
+    secretHash: text("secret_hash").notNull(),
+    /** JSON array of `read`, `write`, `admin`. */
+    scopes: text("scopes").notNull(),
+    createdAt: integer("created_at").notNull(),
+    expiresAt: integer("expires_at"),
+    revokedAt: integer("revoked_at"),
+  },
+  (t) => [index("api_keys_tenant").on(t.tenantId)],
+);
+
+/** Registered features. Ids are of the whole database; every query names the tenant too. */
+export const features = sqliteTable(
+  "features",
+  {
+    featureId: integer("feature_id").primaryKey({ autoIncrement: true }),
+    tenantId: text("tenant_id").notNull(),
+    name: text("name").notNull(),
+    entityType: text("entity_type").notNull(),
+    category: text("category").notNull(),
+    description: text("description"),
+    owner: text("owner"),
+    /** JSON array of strings. */
+    tags: text("tags").notNull(),
+    createdAt: integer("created_at").notNull(),
+    updatedAt: integer("updated_at").notNull(),
+  },
+  (t) => [uniqueIndex("features_name").on(t.tenantId, t.name)],
+);
+
+export const featureVersions = sqliteTable(
+  "feature_versions",
+  {
+    versionId: integer("version_id").primaryKey({ autoIncrement: true }),
+    tenantId: text("tenant_id").notNull(),
+    featureId: integer("feature_id").notNull(),
+    version: integer("version").notNull(),
+    dtype: text("dtype").notNull(),
+    ttlSeconds: real("ttl_seconds"),
+    /** JSON text of the value that stands in for a missing one; null when there is none. */
+    defaultValue: text("default_value"),
+    status: text("status", { enum: ["draft", "active", "deprecated"] }).notNull(),
+    createdAt: integer("created_at").notNull(),
+    updatedAt: integer("updated_at").notNull(),
+  },
+  (t) => [uniqueIndex("feature_versions_version").on(t.tenantId, t.featureId, t.version)],
+);
+
+/** Where periodic work left off. */
+export const maintenance = sqliteTable("maintenance", {
+  task: text("task").primaryKey(),
+  /** JSON; what the task needs to go on. */
+  cursor: text("cursor").notNull(),
+  updatedAt: integer("updated_at").notNull(),
+});

@@ -4,43 +4,80 @@
  * In development a request without a key is the tenant `default` with every scope, so that the first curl works.
  */
 import type { MiddlewareHandler } from "hono";
-import { Problem } from "../errors.ts";
+import { Problem, unavailable } from "../errors.ts";
+import { MIN_API_KEY_SECRET_CHARACTERS, RETRY_AFTER_SECONDS } from "../limits.ts";
+import { SCOPES, type Scope } from "../tenants/api-key.ts";
+import { DEFAULT_TENANT } from "../tenants/tenant-id.ts";
+import { type Verification, verifyKey } from "../tenants/verify-key.ts";
 import type { AppContext, AppEnv } from "./context.ts";
+import { limitRate } from "./rate-limit.ts";
 
-export const SCOPES = ["read", "write", "admin"] as const;
-export type Scope = (typeof SCOPES)[number];
+export type { Scope } from "../tenants/api-key.ts";
 
 export interface Principal {
   tenant: string;
   scopes: ReadonlySet<Scope>;
+  /** Null for the developer without a key. */
+  keyId: string | null;
 }
 
-export const DEFAULT_TENANT = "default";
+const DEVELOPER: Principal = { tenant: DEFAULT_TENANT, scopes: new Set(SCOPES), keyId: null };
 
-const DEVELOPER: Principal = { tenant: DEFAULT_TENANT, scopes: new Set(SCOPES) };
-
-/** @throws Problem 401 without a valid key, 403 when the key lacks the scope. */
+/**
+ * @throws Problem 401 without a valid key, 403 when the key lacks the scope, 429 when it asks too often, 503 when keys
+ * cannot be checked.
+ */
 export function authorise(scope: Scope): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
-    const principal = authenticate(c);
+    const principal = await authenticate(c);
+    await limitRate(c, principal.keyId);
     if (!principal.scopes.has(scope)) throw new Problem(403, `this key has no \`${scope}\` scope`);
     c.set("principal", principal);
     await next();
   };
 }
 
-function authenticate(c: AppContext): Principal {
-  const key = c.req.header("x-api-key") ?? bearer(c.req.header("authorization"));
-  if (key === undefined && c.var.settings.isDevelopment) return DEVELOPER;
-  throw new Problem(
-    401,
-    key === undefined ? "an API key is needed: header X-API-Key" : "this API key is not valid",
-    {
-      headers: { "www-authenticate": "Bearer" },
-    },
-  );
+async function authenticate(c: AppContext): Promise<Principal> {
+  const text = presentedKey(c);
+  if (text === null) {
+    if (c.var.settings.isDevelopment) return DEVELOPER;
+    throw unauthorised("an API key is needed: header X-API-Key");
+  }
+  const verification = await verify(c, text);
+  if ("refusal" in verification) {
+    const { refusal, keyId } = verification;
+    c.var.log.info("key refused", { request_id: c.var.requestId, reason: refusal, key_id: keyId });
+    // One text for all, so that nobody learns which ids exist or which secret was once right.
+    throw unauthorised("this API key is not valid");
+  }
+  const { tenantId, scopes, keyId } = verification.record;
+  return { tenant: tenantId, scopes, keyId };
 }
 
-function bearer(authorization: string | undefined): string | undefined {
-  return authorization?.match(/^Bearer +(\S+)$/i)?.[1];
+/** @returns null when none is presented. An `Authorization` that is no bearer's is a key that is not valid. */
+function presentedKey(c: AppContext): string | null {
+  const own = c.req.header("x-api-key");
+  if (own !== undefined) return own;
+  const authorization = c.req.header("authorization");
+  return authorization === undefined ? null : (/^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? "");
+}
+
+async function verify(c: AppContext, text: string): Promise<Verification> {
+  const { settings, log, requestId } = c.var;
+  const pepper = settings.apiKeySecret;
+  if (pepper === null) {
+    const needed = `the secret API_KEY_SECRET must be set, with ${MIN_API_KEY_SECRET_CHARACTERS} characters or more`;
+    log.error("no key can be checked", new Error(needed), { request_id: requestId });
+    throw unavailable("API keys cannot be checked now", RETRY_AFTER_SECONDS);
+  }
+  try {
+    return await verifyKey({ db: c.env.DB, pepper, text, nowMs: Date.now() });
+  } catch (cause) {
+    log.error("a key could not be looked up", cause, { request_id: requestId });
+    throw unavailable("API keys cannot be checked now", RETRY_AFTER_SECONDS);
+  }
+}
+
+function unauthorised(detail: string): Problem {
+  return new Problem(401, detail, { headers: { "www-authenticate": "Bearer" } });
 }

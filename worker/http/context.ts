@@ -16,3 +16,20 @@ export interface Variables {
 
 export type AppEnv = { Bindings: Env; Variables: Variables };
 export type AppContext = Context<AppEnv>;
+
+/** What reading or writing on behalf of a request needs of it. */
+export interface RequestContext {
+  env: Env;
+  settings: Settings;
+  tenant: string;
+  log: Log;
+  nowMs: number;
+  /** Runs something after the answer. */
+  after: (work: Promise<unknown>) => void;
+}
+
+export function requestContext(c: AppContext): RequestContext {
+  const { settings, principal, log } = c.var;
+  const after = (work: Promise<unknown>) => c.executionCtx.waitUntil(work);
+  return { env: c.env, settings, tenant: principal.tenant, log, nowMs: Date.now(), after };
+}

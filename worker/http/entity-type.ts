@@ -2,9 +2,11 @@
 import * as z from "zod";
 import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
 import { unprocessable } from "../errors.ts";
+import { type Catalog, catalogOf } from "../registry/catalog.ts";
+import { type AppContext, requestContext } from "./context.ts";
 import { entityType } from "./fields.ts";
 
-const DEFAULT_ENTITY_TYPE = "bright_uid";
+export const DEFAULT_ENTITY_TYPE = "bright_uid";
 
 /** Query parameters `entity_type` and `table_type`, which mean the same. */
 export const entityTypeQuery = {
@@ -15,7 +17,10 @@ export const entityTypeQuery = {
 const query = z.object(entityTypeQuery);
 
 /** @throws Problem 422 when the two names disagree or the type is not known. */
-export function entityTypeOf({ entity_type, table_type }: z.output<typeof query>): string {
+export async function entityTypeOf(
+  c: AppContext,
+  { entity_type, table_type }: z.output<typeof query>,
+): Promise<string> {
   if (entity_type !== undefined && table_type !== undefined && entity_type !== table_type) {
     throw unprocessable({
       loc: ["query", "table_type"],
@@ -24,16 +29,27 @@ export function entityTypeOf({ entity_type, table_type }: z.output<typeof query>
     });
   }
   const loc = ["query", entity_type === undefined && table_type !== undefined ? "table_type" : "entity_type"];
-  return knownEntityType(entity_type ?? table_type ?? DEFAULT_ENTITY_TYPE, loc);
+  const type = entity_type ?? table_type ?? DEFAULT_ENTITY_TYPE;
+  await assertKnownEntityType(c, type, loc);
+  return type;
 }
 
-export function isKnownEntityType(type: string): boolean {
-  return BUILT_IN_ENTITY_TYPES.includes(type);
+export function isKnownEntityType(type: string, catalog: Catalog): boolean {
+  return BUILT_IN_ENTITY_TYPES.includes(type) || catalog.entityTypes.has(type);
 }
 
-/** @throws Problem 422 naming the place, when the type is neither built in nor declared. */
-export function knownEntityType(type: string, loc: (string | number)[]): string {
-  if (isKnownEntityType(type)) return type;
-  const msg = `is not a known entity type; built in are ${BUILT_IN_ENTITY_TYPES.join(" and ")}`;
+/**
+ * A built-in type needs no catalog, so that it can be read when D1 is down.
+ *
+ * @throws Problem 422 naming the place, when the type is neither built in nor declared.
+ */
+export async function assertKnownEntityType(
+  c: AppContext,
+  type: string,
+  loc: (string | number)[],
+): Promise<void> {
+  if (BUILT_IN_ENTITY_TYPES.includes(type)) return;
+  if (isKnownEntityType(type, await catalogOf(requestContext(c)))) return;
+  const msg = `is not a known entity type: ${BUILT_IN_ENTITY_TYPES.join(" and ")} are built in, others are declared by registering a feature`;
   throw unprocessable({ loc, msg, type: "unknown_entity_type" });
 }

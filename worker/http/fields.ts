@@ -16,7 +16,7 @@ function faultOfName(name: string): string | null {
   return name.isWellFormed() ? null : "must be well-formed Unicode text";
 }
 
-function nameField(description: string, example: string) {
+export function nameField(description: string, example: string) {
   return z
     .string()
     .superRefine((name, ctx) => {
@@ -36,8 +36,9 @@ export const category = nameField("A named group of features; may not contain `:
   "must not contain `:`",
 );
 
-/** Feature values as the text in which they are stored, with their names. */
+/** Feature values, with the text in which they are stored and their names. */
 export interface FeatureValues {
+  values: Record<string, unknown>;
   data: string;
   names: string[];
 }
@@ -66,7 +67,7 @@ export const featureValues = z
     const bytes = data.length * 3 > MAX_CATEGORY_BYTES ? encoder.encode(data).length : data.length;
     if (bytes > MAX_CATEGORY_BYTES)
       return fail(`must have at most ${MAX_CATEGORY_BYTES} bytes as JSON, has ${bytes}`);
-    return { data, names };
+    return { values: value, data, names };
   });
 
 /** An ISO 8601 timestamp with a zone, as microseconds since 1970. */
@@ -83,26 +84,19 @@ export const timestamp = z
     example: "2025-10-13T09:15:51.358632+00:00",
   });
 
-export const ttlSeconds = z
-  .number()
-  .positive()
-  .max(MAX_TTL_SECONDS)
-  .meta({
-    description: "How long after its event time the category may be read, in seconds.",
-    example: 86400,
-  });
+export const ttlSeconds = z.number().positive().max(MAX_TTL_SECONDS).meta({
+  description: "How long after its event time the category may be read, in seconds.",
+  example: 86400,
+});
 
 export const writeMode = z.enum(["replace", "merge"]).meta({
   description: "`replace`: the category becomes what is written. `merge`: only the features named change.",
 });
 
-export const ifRevision = z
-  .int()
-  .min(0)
-  .meta({
-    description: "Refused with 409 unless the entity has this revision; 0: unless it was never written.",
-    example: 1,
-  });
+export const ifRevision = z.int().min(0).meta({
+  description: "Refused with 409 unless the entity has this revision; 0: unless it was never written.",
+  example: 1,
+});
 
 /** The form of every timestamp in an answer. */
 export const answeredTimestamp = z.string().meta({ example: "2025-10-13T09:15:51.358632+00:00" });

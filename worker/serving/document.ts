@@ -5,6 +5,7 @@
  * unparsed, and integers keep their digits.
  */
 import type { CategoryRow } from "../db/current-rows.ts";
+import { splitObject } from "../json.ts";
 import type { Micros } from "../timestamps.ts";
 
 export interface DocumentCategory {
@@ -102,6 +103,30 @@ export function decodeDocument(text: string): EntityDocument | null {
     size += sizeOf(category, data, eventTimes);
   }
   return { revision: stored.revision, categories, size };
+}
+
+const values = new WeakMap<DocumentCategory, ReadonlyMap<string, string>>();
+
+/** A category's values as JSON texts by name; taken apart once for as long as the document is in memory. */
+export function valuesOf(category: DocumentCategory): ReadonlyMap<string, string> {
+  let found = values.get(category);
+  if (!found) {
+    found = new Map(splitObject(category.data));
+    values.set(category, found);
+  }
+  return found;
+}
+
+const eventTimes = new WeakMap<DocumentCategory, ReadonlyMap<string, Micros>>();
+
+export function eventTimeOf(category: DocumentCategory, feature: string): Micros {
+  if (category.eventTimes === null) return category.eventTime;
+  let found = eventTimes.get(category);
+  if (!found) {
+    found = new Map(Object.entries(JSON.parse(category.eventTimes) as Record<string, Micros>));
+    eventTimes.set(category, found);
+  }
+  return found.get(feature) ?? category.eventTime;
 }
 
 /** What the numbers and the object around them take, in characters; measured once, nearly enough for a bound. */

@@ -2,10 +2,9 @@
  * The answers of system A as JSON text, put together from the stored text of each category: what nobody has to look
  * into is not parsed. Pure.
  */
-import { parseJson } from "../json.ts";
 import type { EntityRef } from "../keys.ts";
 import { formatTimestamp, type Micros } from "../timestamps.ts";
-import type { DocumentCategory, EntityDocument } from "./document.ts";
+import { type DocumentCategory, type EntityDocument, valuesOf } from "./document.ts";
 import type { EntityRead } from "./read-entities.ts";
 
 /** The features asked for of each category, in the order of the request. */
@@ -18,7 +17,7 @@ export function liveCategory(
   now: Micros,
 ): DocumentCategory | null {
   const found = document?.categories.get(name);
-  return found && (found.expiresAt === null || now < found.expiresAt) ? found : null;
+  return found && (found.expiresAt === null || now <= found.expiresAt) ? found : null;
 }
 
 /** `GET /get/item`: null when there is no such category, or its TTL is over. */
@@ -56,12 +55,13 @@ export function itemsAnswer(
   return `{${entity},"items":{${items.join(",")}},${unavailable},${originText(read)}}`;
 }
 
-function pick({ data }: DocumentCategory, wanted: readonly string[]): { data: string; missing: string[] } {
-  const values = new Map(Object.entries(parseJson(data) as Record<string, unknown>));
+function pick(category: DocumentCategory, wanted: readonly string[]): { data: string; missing: string[] } {
+  const values = valuesOf(category);
   const missing = wanted.filter((name) => !values.has(name));
-  const found = wanted.flatMap((name) =>
-    values.has(name) ? `${JSON.stringify(name)}:${JSON.stringify(values.get(name))}` : [],
-  );
+  const found = wanted.flatMap((name) => {
+    const json = values.get(name);
+    return json === undefined ? [] : `${JSON.stringify(name)}:${json}`;
+  });
   return { data: `{${found.join(",")}}`, missing };
 }
 

@@ -39,6 +39,12 @@ export class IsolateMemory {
     this.#documents.set(key, { document, untilMs }, document.size);
   }
 
+  /** The next read goes to KV or D1. */
+  forget(key: string): void {
+    this.#documents.delete(key);
+    this.#fills.delete(key);
+  }
+
   noteWrite(key: string, revision: number, bookmark: string | null, nowMs: number): void {
     this.#documents.delete(key);
     const known = this.#writes.get(key);

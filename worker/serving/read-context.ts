@@ -1,7 +1,7 @@
 /** How a request says how fresh its answer must be. */
 import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
-import type { AppContext } from "../http/context.ts";
+import { type AppContext, requestContext } from "../http/context.ts";
 import { CONSISTENCIES, type Consistency, type ConsistencyToken, decodeToken } from "./consistency.ts";
 import type { ReadContext } from "./read-entities.ts";
 
@@ -27,17 +27,7 @@ export function readContext(c: AppContext, asked: Consistency | undefined): Read
       ],
     });
   }
-  const { env, var: variables } = c;
-  return {
-    env,
-    settings: variables.settings,
-    tenant: variables.principal.tenant,
-    consistency: asked ?? (token ? "session" : "edge"),
-    token,
-    log: variables.log,
-    nowMs: Date.now(),
-    after: (work) => c.executionCtx.waitUntil(work),
-  };
+  return { ...requestContext(c), consistency: asked ?? (token ? "session" : "edge"), token };
 }
 
 function readToken(text: string): ConsistencyToken {

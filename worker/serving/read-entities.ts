@@ -5,11 +5,10 @@
  * cache that fails is a miss; only what D1 alone can answer fails with D1.
  */
 import { selectEntities } from "../db/current-rows.ts";
-import type { Settings } from "../env.ts";
 import { unavailable } from "../errors.ts";
+import type { RequestContext } from "../http/context.ts";
 import { documentKey, type EntityRef, entityKey, partitionOf } from "../keys.ts";
 import { KV_CACHE_TTL_SECONDS, KV_MAX_BULK_KEYS, RETRY_AFTER_SECONDS } from "../limits.ts";
-import type { Log } from "../log.ts";
 import { writerOf } from "../writing/submit-changes.ts";
 import {
   ANY_REVISION,
@@ -21,16 +20,9 @@ import {
 import { decodeDocument, documentOf, type EntityDocument } from "./document.ts";
 import { isolateMemory as memory } from "./memory.ts";
 
-export interface ReadContext {
-  env: Env;
-  settings: Settings;
-  tenant: string;
+export interface ReadContext extends RequestContext {
   consistency: Consistency;
   token: ConsistencyToken | null;
-  log: Log;
-  nowMs: number;
-  /** Runs something after the answer. */
-  after: (work: Promise<unknown>) => void;
 }
 
 export type Source = "memory" | "kv" | "d1";

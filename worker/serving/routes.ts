@@ -3,7 +3,7 @@ import * as z from "zod";
 import { Problem } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { entityTypeOf, entityTypeQuery, knownEntityType } from "../http/entity-type.ts";
+import { assertKnownEntityType, entityTypeOf, entityTypeQuery } from "../http/entity-type.ts";
 import {
   answeredRevision,
   answeredTimestamp,
@@ -76,7 +76,7 @@ export const getItem = endpoint(
     problems: [404],
   },
   async (c, { param, query }) => {
-    const ref = { entityType: entityTypeOf(query), entityValue: param.entity_value };
+    const ref = { entityType: await entityTypeOf(c, query), entityValue: param.entity_value };
     const context = readContext(c, query.consistency);
     const read = await readEntity(context, ref);
     return answer(itemAnswer(ref, param.category, read, context.nowMs * MICROS_PER_MS));
@@ -128,11 +128,9 @@ export const getItems = endpoint(
     answers: { 200: { description: "What there is of the features.", schema: itemsSchema } },
     problems: [404],
   },
-  (c, { json: { data: asked } }) => {
-    const ref = {
-      entityType: knownEntityType(asked.entity_type, ["body", "data", "entity_type"]),
-      entityValue: asked.entity_value,
-    };
+  async (c, { json: { data: asked } }) => {
+    await assertKnownEntityType(c, asked.entity_type, ["body", "data", "entity_type"]);
+    const ref = { entityType: asked.entity_type, entityValue: asked.entity_value };
     const selection = new Map<string, "*" | string[]>();
     for (const { category: name, feature } of asked.feature_list) {
       const sofar = selection.get(name);
@@ -161,8 +159,8 @@ export const getItemFiltered = endpoint(
     answers: { 200: { description: "What there is of the features.", schema: itemsSchema } },
     problems: [404],
   },
-  (c, { param, query, json }) => {
-    const ref = { entityType: entityTypeOf(query), entityValue: param.identifier };
+  async (c, { param, query, json }) => {
+    const ref = { entityType: await entityTypeOf(c, query), entityValue: param.identifier };
     const selection = json.map(
       ([name, names]) => [name, names.includes("*") ? "*" : [...new Set(names)]] as const,
     );

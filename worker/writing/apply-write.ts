@@ -8,7 +8,7 @@
 
 import type { CategoryRow } from "../db/current-rows.ts";
 import { WHOLE_ENTITY } from "../db/current-rows.ts";
-import { isJsonObject, parseJson } from "../json.ts";
+import { splitObject } from "../json.ts";
 import { MAX_CATEGORIES_PER_ENTITY, MAX_CATEGORY_BYTES, MAX_ENTITY_BYTES } from "../limits.ts";
 import { MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
 import type { CategoryWrite, EntityDelete, EntityWrite, Rejection, WriteMode } from "./entity-write.ts";
@@ -182,13 +182,6 @@ function writeFeatures(features: ReadonlyMap<string, Feature>, eventTime: Micros
     eventTimes: others.length > 0 ? `{${others.join(",")}}` : null,
     eventTime,
   };
-}
-
-/** The text of a JSON object as pairs of name and the text of the value. */
-export function splitObject(text: string): [name: string, json: string][] {
-  const object = parseJson(text);
-  if (!isJsonObject(object)) return [];
-  return Object.entries(object).map(([name, value]) => [name, JSON.stringify(value)]);
 }
 
 function sameContent(

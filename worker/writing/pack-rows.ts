@@ -1,7 +1,7 @@
 /** Packs the rows of a statement into JSON parameters that D1 takes. Pure. */
 import { MAX_D1_PARAMETER_CHARACTERS, MAX_PACKED_DATA_CHARACTERS } from "../limits.ts";
 
-export type Cell = string | number | null;
+export type Cell = string | number | null | string[];
 
 export interface PackedRow {
   cells: Cell[];

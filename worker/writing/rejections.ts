@@ -1,5 +1,6 @@
 /** Why a write was refused, in words: as a problem of its own, or as the reason of one row of many. */
-import { Problem } from "../errors.ts";
+import { Problem, unprocessable } from "../errors.ts";
+import { describeFault, type TypeFault } from "../registry/enforce-types.ts";
 import type { Rejection } from "./entity-write.ts";
 
 export interface Reason {
@@ -16,6 +17,11 @@ export function rejectionProblem(rejection: Rejection): Problem {
   const isConflict = rejection.reason === "revision_mismatch";
   const loc = ["body", "data", isConflict ? "if_revision" : "feature_list"];
   return new Problem(isConflict ? 409 : 422, detail, { errors: [{ loc, msg: detail, type }] });
+}
+
+/** @param loc Of the category's features. */
+export function typeProblem(fault: TypeFault, loc: (string | number)[]): Problem {
+  return unprocessable({ loc: [...loc, fault.feature], msg: describeFault(fault), type: "type_mismatch" });
 }
 
 function detailOf(rejection: Rejection): string {

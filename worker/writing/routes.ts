@@ -1,8 +1,14 @@
 /** Writing and deleting: the routes of system A, and the deletion of entities. */
 import * as z from "zod";
 import { assert, Problem } from "../errors.ts";
+import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { entityTypeOf, entityTypeQuery, isKnownEntityType, knownEntityType } from "../http/entity-type.ts";
+import {
+  assertKnownEntityType,
+  entityTypeOf,
+  entityTypeQuery,
+  isKnownEntityType,
+} from "../http/entity-type.ts";
 import {
   answeredRevision,
   answeredTimestamp,
@@ -13,9 +19,12 @@ import {
   featureValues,
 } from "../http/fields.ts";
 import { MAX_CATEGORIES_PER_ENTITY, MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
+import { type Catalog, catalogOf } from "../registry/catalog.ts";
+import { describeFault } from "../registry/enforce-types.ts";
 import type { ChangeResult, EntityWrite } from "./entity-write.ts";
-import { reasonOf, rejectionProblem } from "./rejections.ts";
+import { type Reason, reasonOf, rejectionProblem, typeProblem } from "./rejections.ts";
 import { submitRequest, writeAnswerHeaders, writeRequestHeaders } from "./submit-request.ts";
+import { typedWrite, type UntypedWrite } from "./typed-write.ts";
 import {
   assertCategoryCount,
   batchBody,
@@ -62,8 +71,12 @@ export const putItems = endpoint(
   },
   async (c, { json }) => {
     const metadata = writingMetadata(json);
-    knownEntityType(json.data.entity_type, ["body", "data", "entity_type"]);
-    const write = toEntityWrite(json.data, metadata);
+    await assertKnownEntityType(c, json.data.entity_type, ["body", "data", "entity_type"]);
+    const catalog = await catalogOf(requestContext(c));
+    const typed = typedWrite(catalog, toEntityWrite(json.data, metadata));
+    if (!typed.ok)
+      throw typeProblem(typed.fault, ["body", "data", "feature_list", typed.position, "features"]);
+    const { write } = typed;
     const { results, timestamp, headers } = await submitRequest(c, [write]);
     return c.json(writtenAnswer(write, results[0], timestamp), 200, headers);
   },
@@ -89,18 +102,21 @@ export const putItemsOf = endpoint(
   },
   async (c, { param, query, json }) => {
     assertCategoryCount(json.length);
-    const write: EntityWrite = {
+    const asked: UntypedWrite = {
       kind: "write",
-      entityType: entityTypeOf(query),
+      entityType: await entityTypeOf(c, query),
       entityValue: param.identifier,
       source: null,
       ifRevision: null,
       categories: json.map(([name, features]) => ({
         category: name,
-        ...features,
+        features,
         ...toCategoryOptions({}, {}),
       })),
     };
+    const typed = typedWrite(await catalogOf(requestContext(c)), asked);
+    if (!typed.ok) throw typeProblem(typed.fault, ["body", asked.categories[typed.position]?.category ?? ""]);
+    const { write } = typed;
     const { results, timestamp, headers } = await submitRequest(c, [write]);
     const answer = writtenAnswer(write, results[0], timestamp);
     const counts = Object.fromEntries(
@@ -142,12 +158,17 @@ export const putItemsBatch = endpoint(
   },
   async (c, { json }) => {
     const metadata = writingMetadata(json);
-    const writes = json.data.map((row) => toEntityWrite(row, metadata));
-    const known = writes.filter((write) => isKnownEntityType(write.entityType));
-    const { results, timestamp, headers } = await submitRequest(c, known);
-    const resultOf = new Map(known.map((write, i) => [write, results[i]]));
-    const rows = writes.map((write) => rowAnswer(write, resultOf.get(write)));
-    return c.json({ results: rows, timestamp }, 200, headers);
+    const catalog = await catalogOf(requestContext(c));
+    const rows = json.data.map((row) => typedRow(catalog, toEntityWrite(row, metadata)));
+    const writes = rows.flatMap((row) => (row.ok ? row.write : []));
+    const { results, timestamp, headers } = await submitRequest(c, writes);
+    const remaining = results.values();
+    const answers = json.data.map((body, i) => {
+      const row = rows[i];
+      const entity = { entity_type: body.entity_type, entity_value: body.entity_value };
+      return { ...entity, ...(row?.ok ? outcomeOf(remaining.next().value) : refusedRow(row?.reason)) };
+    });
+    return c.json({ results: answers, timestamp }, 200, headers);
   },
 );
 
@@ -207,7 +228,8 @@ async function remove(
   value: string,
   name: string | null,
 ) {
-  const ref = { entityType: knownEntityType(type, ["path", "entity_type"]), entityValue: value };
+  await assertKnownEntityType(c, type, ["path", "entity_type"]);
+  const ref = { entityType: type, entityValue: value };
   const { results, timestamp, headers } = await submitRequest(c, [
     { kind: "delete", ...ref, category: name },
   ]);
@@ -243,16 +265,32 @@ function writtenAnswer(write: EntityWrite, result: ChangeResult | undefined, tim
   };
 }
 
-function rowAnswer({ entityType: type, entityValue: value }: EntityWrite, result: ChangeResult | undefined) {
-  const entity = { entity_type: type, entity_value: value };
-  if (!result) {
-    const reason = { type: "unknown_entity_type", detail: "entity_type: is not a known entity type" };
-    return { ...entity, outcome: "rejected", revision: null, categories_updated: [], reason };
+function typedRow(
+  catalog: Catalog,
+  asked: UntypedWrite,
+): { ok: true; write: EntityWrite } | { ok: false; reason: Reason } {
+  if (!isKnownEntityType(asked.entityType, catalog)) {
+    return {
+      ok: false,
+      reason: { type: "unknown_entity_type", detail: "entity_type: is not a known entity type" },
+    };
   }
+  const typed = typedWrite(catalog, asked);
+  return typed.ok
+    ? typed
+    : { ok: false, reason: { type: "type_mismatch", detail: describeFault(typed.fault) } };
+}
+
+function outcomeOf(result: ChangeResult | undefined) {
+  assert(result, "every write has a result");
   const { outcome: became, revision } = result;
   const reason = result.outcome === "rejected" ? reasonOf(result.rejection) : undefined;
   const updated = result.outcome === "applied" ? result.categories : [];
-  return { ...entity, outcome: became, revision, categories_updated: updated, ...(reason && { reason }) };
+  return { outcome: became, revision, categories_updated: updated, ...(reason && { reason }) };
+}
+
+function refusedRow(reason: Reason | undefined) {
+  return { outcome: "rejected", revision: null, categories_updated: [], reason };
 }
 
 export const writingEndpoints = [putItems, putItemsBatch, putItemsOf, deleteEntity, deleteCategory];

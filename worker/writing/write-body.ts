@@ -13,7 +13,8 @@ import {
   writeMode,
 } from "../http/fields.ts";
 import { MAX_CATEGORIES_PER_ENTITY, MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
-import type { CategoryWrite, EntityWrite } from "./entity-write.ts";
+import type { CategoryWrite } from "./entity-write.ts";
+import type { UntypedWrite } from "./typed-write.ts";
 
 /** May stand in the metadata, for all categories, or beside a category, for it alone. */
 const writeOptions = {
@@ -87,7 +88,7 @@ export function writingMetadata({
   return given;
 }
 
-export function toEntityWrite(body: z.output<typeof entityBody>, defaults: Metadata): EntityWrite {
+export function toEntityWrite(body: z.output<typeof entityBody>, defaults: Metadata): UntypedWrite {
   return {
     kind: "write",
     entityType: body.entity_type,
@@ -96,7 +97,7 @@ export function toEntityWrite(body: z.output<typeof entityBody>, defaults: Metad
     ifRevision: body.if_revision ?? null,
     categories: body.feature_list.map(({ category: name, features, ...own }) => ({
       category: name,
-      ...features,
+      features,
       ...toCategoryOptions(own, defaults),
     })),
   };

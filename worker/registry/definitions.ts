@@ -1,0 +1,171 @@
+/** What a registration asks for, and whether it is what is there already. Pure. */
+import * as z from "zod";
+import { Problem, unprocessable } from "../errors.ts";
+import { category, entityType, ttlSeconds } from "../http/fields.ts";
+import { MAX_DESCRIPTION_CHARACTERS, MAX_NAME_CHARACTERS, MAX_TAGS, MAX_TTL_SECONDS } from "../limits.ts";
+import { conform, DTYPES, type Dtype } from "./dtypes.ts";
+import type { NewFeature, NewVersion, RegisteredFeature, VersionRow } from "./registry-store.ts";
+import { registeredName, versionField } from "./versions.ts";
+
+const HOUR_SECONDS = 3_600;
+const DEFAULT_CATEGORY = "default";
+/** They are keys of an answer of `GET /get/item`, which names the entity under its type. */
+const RESERVED_TYPES = ["category", "features", "revision", "source"];
+
+const declaredType = entityType
+  .regex(/^[A-Za-z_][A-Za-z0-9_.-]*$/, "must be letters, digits, `_`, `.` and `-`")
+  .refine((type) => !RESERVED_TYPES.includes(type), `must not be one of ${RESERVED_TYPES.join(", ")}`);
+
+export const statusField = z
+  .enum(["draft", "active", "deprecated"])
+  .meta({ description: "The bare name means the newest active version." });
+
+const shortText = z.string().min(1).max(MAX_NAME_CHARACTERS);
+
+const ttl = {
+  ttl_hours: z
+    .number()
+    .positive()
+    .max(MAX_TTL_SECONDS / HOUR_SECONDS)
+    .nullish()
+    .meta({
+      description: "How long a value may be read after its event time; may be a fraction.",
+      example: 24,
+    }),
+  ttl_seconds: ttlSeconds.nullish(),
+};
+
+const dtype = z.enum(DTYPES as [Dtype, ...Dtype[]]).meta({ example: "float64" });
+const defaultValue = z
+  .unknown()
+  .meta({ description: "Stands in for a missing value; of the feature's type." });
+
+export const registerBody = z.object({
+  name: registeredName,
+  version: versionField.default(1),
+  dtype,
+  entity_type: declaredType.meta({ example: "user" }),
+  category: category
+    .default(DEFAULT_CATEGORY)
+    .meta({ description: "Where its values are written.", example: DEFAULT_CATEGORY }),
+  ...ttl,
+  description: z
+    .string()
+    .max(MAX_DESCRIPTION_CHARACTERS)
+    .nullish()
+    .meta({ example: "Predicted customer lifetime value" }),
+  owner: shortText.nullish(),
+  tags: z
+    .array(shortText)
+    .max(MAX_TAGS)
+    .default([])
+    .meta({ example: ["revenue", "prediction"] }),
+  default_value: defaultValue.optional(),
+  status: statusField.optional(),
+});
+
+/** What is left out is as in the newest version. */
+export const versionBody = z.object({
+  version: versionField,
+  dtype: dtype.optional(),
+  ...ttl,
+  default_value: defaultValue.optional(),
+  status: statusField.optional(),
+});
+
+export function featureOf(body: z.output<typeof registerBody>): NewFeature {
+  return {
+    name: body.name,
+    entityType: body.entity_type,
+    category: body.category,
+    description: body.description ?? null,
+    owner: body.owner ?? null,
+    tags: body.tags,
+  };
+}
+
+/**
+ * @param like The version from which an omitted field is taken.
+ * @throws Problem 422 when the TTLs disagree or the default is not of the type.
+ */
+export function versionOf(
+  body: Omit<z.output<typeof versionBody>, "dtype"> & { dtype?: Dtype | undefined },
+  like: VersionRow | null,
+): NewVersion {
+  const type = body.dtype ?? (like?.dtype as Dtype | undefined);
+  if (!type)
+    throw unprocessable({
+      loc: ["body", "dtype"],
+      msg: "is needed: there is no version to take it from",
+      type: "missing",
+    });
+  const isDefaultGiven = body.default_value !== undefined;
+  return {
+    version: body.version,
+    dtype: type,
+    ttlSeconds: ttlOf(body, like),
+    defaultValue: isDefaultGiven ? defaultOf(type, body.default_value) : (like?.defaultValue ?? null),
+    // The first is there to be used; a later one is filled before reads switch to it.
+    status: body.status ?? (like ? "draft" : "active"),
+  };
+}
+
+function ttlOf(
+  {
+    ttl_hours,
+    ttl_seconds,
+  }: { ttl_hours?: number | null | undefined; ttl_seconds?: number | null | undefined },
+  like: VersionRow | null,
+): number | null {
+  const ofHours = typeof ttl_hours === "number" ? ttl_hours * HOUR_SECONDS : ttl_hours;
+  if (
+    typeof ofHours === "number" &&
+    typeof ttl_seconds === "number" &&
+    Math.abs(ofHours - ttl_seconds) > 1e-6
+  ) {
+    const msg = "must say the same as ttl_hours when both are given";
+    throw unprocessable({ loc: ["body", "ttl_seconds"], msg, type: "conflicting_fields" });
+  }
+  const given = ttl_seconds ?? ofHours;
+  return given === undefined ? (like?.ttlSeconds ?? null) : given;
+}
+
+function defaultOf(type: Dtype, value: unknown): string | null {
+  if (value === null) return null;
+  const checked = conform(type, value);
+  if (checked.ok) return JSON.stringify(checked.value);
+  const msg = `must be of type ${type}, found ${checked.found}`;
+  throw unprocessable({ loc: ["body", "default_value"], msg, type: "type_mismatch" });
+}
+
+/** @throws Problem 409 naming every field in which the registration differs from what is registered. */
+export function assertSameDefinition(
+  registered: RegisteredFeature,
+  feature: NewFeature,
+  version: NewVersion,
+): VersionRow {
+  const own = registered.versions.find((row) => row.version === version.version);
+  const pairs: [string, unknown, unknown][] = [
+    ["entity_type", registered.entityType, feature.entityType],
+    ["category", registered.category, feature.category],
+  ];
+  if (own) {
+    pairs.push(
+      ["dtype", own.dtype, version.dtype],
+      ["ttl_seconds", own.ttlSeconds, version.ttlSeconds],
+      ["default_value", own.defaultValue, version.defaultValue],
+      ["description", registered.description, feature.description],
+      ["owner", registered.owner, feature.owner],
+      ["tags", registered.tags, JSON.stringify(feature.tags)],
+    );
+  }
+  const differing = pairs.filter(([, there, asked]) => there !== asked).map(([field]) => field);
+  if (own && differing.length === 0) return own;
+  throw new Problem(409, `this feature is registered already, with another ${differing.join(", ")}`, {
+    errors: differing.map((field) => ({
+      loc: ["body", field],
+      msg: "differs from what is registered",
+      type: "conflict",
+    })),
+  });
+}

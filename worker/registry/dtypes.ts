@@ -1,0 +1,94 @@
+/** The types of registered features, and whether a value is of one. Pure. */
+import { isJsonObject, rawDigits, rawNumber } from "../json.ts";
+import { formatTimestamp, parseTimestamp } from "../timestamps.ts";
+
+export const SCALAR_DTYPES = [
+  "int64",
+  "float64",
+  "float32",
+  "string",
+  "boolean",
+  "timestamp",
+  "json",
+] as const;
+type Scalar = (typeof SCALAR_DTYPES)[number];
+export type Dtype = Scalar | `array<${Scalar}>`;
+
+export const DTYPES: readonly Dtype[] = [
+  ...SCALAR_DTYPES,
+  ...SCALAR_DTYPES.map((scalar): Dtype => `array<${scalar}>`),
+];
+
+/** The value as it is stored, or what it was instead. Null is of every type: it says that there is no value. */
+export type Conformed = { ok: true; value: unknown } | { ok: false; found: string };
+
+export function conform(dtype: Dtype, value: unknown): Conformed {
+  if (value === null) return { ok: true, value };
+  const element = /^array<(.+)>$/.exec(dtype)?.[1] as Scalar | undefined;
+  if (!element) return conformScalar(dtype as Scalar, value);
+  if (!Array.isArray(value)) return { ok: false, found: describe(value) };
+  const elements: unknown[] = [];
+  for (const [position, inner] of value.entries()) {
+    const checked = conformScalar(element, inner);
+    if (!checked.ok) return { ok: false, found: `${checked.found} at position ${position}` };
+    elements.push(checked.value);
+  }
+  return { ok: true, value: elements };
+}
+
+const MAX_FLOAT32 = 3.4028234663852886e38;
+
+function conformScalar(dtype: Scalar, value: unknown): Conformed {
+  switch (dtype) {
+    case "json":
+      return { ok: true, value };
+    case "string":
+      return typeof value === "string" ? { ok: true, value } : mismatch(value);
+    case "boolean":
+      return typeof value === "boolean" ? { ok: true, value } : mismatch(value);
+    case "int64":
+      return conformInteger(value);
+    case "timestamp": {
+      const time = typeof value === "string" ? parseTimestamp(value) : null;
+      return time === null ? mismatch(value) : { ok: true, value: formatTimestamp(time) };
+    }
+    default: {
+      const digits = rawDigits(value);
+      const number = digits === null ? value : Number(digits);
+      if (typeof number !== "number") return mismatch(value);
+      const fits = dtype === "float64" || Math.abs(number) <= MAX_FLOAT32;
+      return fits ? { ok: true, value: number } : { ok: false, found: "a number out of range" };
+    }
+  }
+}
+
+const INT64_MIN = -(2n ** 63n);
+const INT64_MAX = 2n ** 63n - 1n;
+
+/** A bare number or a string of digits; kept exactly, in either form, as a bare number. */
+function conformInteger(value: unknown): Conformed {
+  const digits = typeof value === "string" ? value : (rawDigits(value) ?? integerDigits(value));
+  if (digits === null || !/^-?\d{1,20}$/.test(digits)) return mismatch(value);
+  const integer = BigInt(digits);
+  if (integer < INT64_MIN || integer > INT64_MAX) return { ok: false, found: "a number out of range" };
+  const number = Number(integer);
+  return { ok: true, value: Number.isSafeInteger(number) ? number : rawNumber(String(integer)) };
+}
+
+function integerDigits(value: unknown): string | null {
+  return typeof value === "number" && Number.isInteger(value) ? String(BigInt(value)) : null;
+}
+
+function mismatch(value: unknown): Conformed {
+  return { ok: false, found: describe(value) };
+}
+
+/** What a value is, without telling it. */
+function describe(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "array";
+  if (isJsonObject(value)) return "object";
+  if (rawDigits(value) !== null) return "integer";
+  if (typeof value === "number") return Number.isInteger(value) ? "integer" : "number";
+  return typeof value;
+}

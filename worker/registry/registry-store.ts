@@ -1,0 +1,224 @@
+/** The registry in D1: features and their versions. Every query names the tenant. */
+import { and, asc, eq, gt, inArray, or, type SQL, sql } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/d1";
+import { features, featureVersions } from "../db/schema.ts";
+import type { Micros } from "../timestamps.ts";
+import type { CatalogEntry, VersionStatus } from "./catalog.ts";
+import type { Dtype } from "./dtypes.ts";
+
+export type FeatureRow = typeof features.$inferSelect;
+export type VersionRow = typeof featureVersions.$inferSelect;
+
+/** A feature with its versions in ascending order. */
+export interface RegisteredFeature extends FeatureRow {
+  versions: VersionRow[];
+}
+
+export interface NewFeature {
+  name: string;
+  entityType: string;
+  category: string;
+  description: string | null;
+  owner: string | null;
+  tags: string[];
+}
+
+export interface NewVersion {
+  version: number;
+  dtype: Dtype;
+  ttlSeconds: number | null;
+  defaultValue: string | null;
+  status: VersionStatus;
+}
+
+/** Sessions that start at the primary: a registry is read to be changed, or right after it was. */
+const primary = (db: D1Database) => drizzle(db.withSession("first-primary") as unknown as D1Database);
+
+export async function selectCatalog(db: D1Database, tenant: string): Promise<CatalogEntry[]> {
+  const orm = primary(db);
+  const [entries, versions] = await orm.batch([
+    orm.select().from(features).where(eq(features.tenantId, tenant)),
+    orm.select().from(featureVersions).where(eq(featureVersions.tenantId, tenant)),
+  ]);
+  const byFeature = Map.groupBy(versions, ({ featureId }) => featureId);
+  return entries.map(({ featureId, name, entityType, category }) => ({
+    name,
+    entityType,
+    category,
+    versions: (byFeature.get(featureId) ?? []).map((version) => ({
+      ...version,
+      dtype: version.dtype as Dtype,
+    })),
+  }));
+}
+
+/**
+ * Adds a feature, where there is none of its name, and a version of it, where there is none of its number, in one
+ * transaction. Two at once: the second adds nothing.
+ *
+ * @returns whether the version was added; the feature as it is now.
+ */
+export async function insertVersion(
+  db: D1Database,
+  tenant: string,
+  feature: NewFeature,
+  version: NewVersion,
+  now: Micros,
+): Promise<{ added: boolean; feature: RegisteredFeature | null }> {
+  const orm = primary(db);
+  const { name, entityType, category } = feature;
+  const [, added, rows, versions] = await orm.batch([
+    orm
+      .insert(features)
+      .values({
+        ...feature,
+        tags: JSON.stringify(feature.tags),
+        tenantId: tenant,
+        createdAt: now,
+        updatedAt: now,
+      })
+      .onConflictDoNothing(),
+    orm
+      .insert(featureVersions)
+      .select(
+        orm
+          .select({
+            versionId: sql<number>`NULL`.as("version_id"),
+            tenantId: features.tenantId,
+            featureId: features.featureId,
+            version: sql<number>`${version.version}`.as("version"),
+            dtype: sql<string>`${version.dtype}`.as("dtype"),
+            ttlSeconds: sql<number | null>`${version.ttlSeconds}`.as("ttl_seconds"),
+            defaultValue: sql<string | null>`${version.defaultValue}`.as("default_value"),
+            status: sql<VersionStatus>`${version.status}`.as("status"),
+            createdAt: sql<number>`${now}`.as("created_at"),
+            updatedAt: sql<number>`${now}`.as("updated_at"),
+          })
+          .from(features)
+          .where(
+            and(
+              eq(features.tenantId, tenant),
+              eq(features.name, name),
+              eq(features.entityType, entityType),
+              eq(features.category, category),
+            ),
+          ),
+      )
+      .onConflictDoNothing()
+      .returning({ versionId: featureVersions.versionId }),
+    orm.select().from(features).where(isNamed(tenant, name)),
+    selectVersionsOf(orm, tenant, isNamed(tenant, name)),
+  ]);
+  const [found] = rows;
+  return { added: added.length > 0, feature: found ? { ...found, versions } : null };
+}
+
+/** By its name or, when the text is a number, by its id: names never begin with a digit. */
+export async function findFeature(
+  db: D1Database,
+  tenant: string,
+  nameOrId: string,
+): Promise<RegisteredFeature | null> {
+  const orm = primary(db);
+  const matches = isNamedOrNumbered(tenant, nameOrId);
+  const [[found], versions] = await orm.batch([
+    orm.select().from(features).where(matches),
+    selectVersionsOf(orm, tenant, matches),
+  ]);
+  return found ? { ...found, versions } : null;
+}
+
+export interface ListFilter {
+  entityType?: string | undefined;
+  tag?: string | undefined;
+  /** Part of a name or a description. */
+  q?: string | undefined;
+  /** Only features after this id. */
+  after: number;
+  limit: number;
+}
+
+/** In the order of their ids. */
+export async function listFeatures(
+  db: D1Database,
+  tenant: string,
+  filter: ListFilter,
+): Promise<RegisteredFeature[]> {
+  const orm = primary(db);
+  const conditions: (SQL | undefined)[] = [
+    eq(features.tenantId, tenant),
+    gt(features.featureId, filter.after),
+  ];
+  if (filter.entityType !== undefined) conditions.push(eq(features.entityType, filter.entityType));
+  if (filter.tag !== undefined) {
+    conditions.push(
+      sql`EXISTS (SELECT 1 FROM json_each(${features.tags}) AS tag WHERE tag.value = ${filter.tag})`,
+    );
+  }
+  if (filter.q !== undefined) {
+    const pattern = `%${filter.q.replaceAll(/[\\%_]/g, "\\$&")}%`;
+    const contains = (column: typeof features.name | typeof features.description) =>
+      sql`${column} LIKE ${pattern} ESCAPE '\\'`;
+    conditions.push(or(contains(features.name), contains(features.description)));
+  }
+  const rows = await orm
+    .select()
+    .from(features)
+    .where(and(...conditions))
+    .orderBy(asc(features.featureId))
+    .limit(filter.limit);
+  if (rows.length === 0) return [];
+  const ids = JSON.stringify(rows.map(({ featureId }) => featureId));
+  const versions = await orm
+    .select()
+    .from(featureVersions)
+    .where(
+      and(
+        eq(featureVersions.tenantId, tenant),
+        inArray(featureVersions.featureId, sql`(SELECT value FROM json_each(${ids}))`),
+      ),
+    )
+    .orderBy(asc(featureVersions.version));
+  const byFeature = Map.groupBy(versions, ({ featureId }) => featureId);
+  return rows.map((row) => ({ ...row, versions: byFeature.get(row.featureId) ?? [] }));
+}
+
+/** @returns whether there is such a version. */
+export async function setVersionStatus(
+  db: D1Database,
+  tenant: string,
+  { featureId, version }: { featureId: number; version: number },
+  status: VersionStatus,
+  now: Micros,
+): Promise<boolean> {
+  const changed = await primary(db)
+    .update(featureVersions)
+    .set({ status, updatedAt: now })
+    .where(
+      and(
+        eq(featureVersions.tenantId, tenant),
+        eq(featureVersions.featureId, featureId),
+        eq(featureVersions.version, version),
+      ),
+    )
+    .returning({ version: featureVersions.version });
+  return changed.length > 0;
+}
+
+const isNamed = (tenant: string, name: string) => and(eq(features.tenantId, tenant), eq(features.name, name));
+
+function isNamedOrNumbered(tenant: string, nameOrId: string): SQL | undefined {
+  const id = /^\d{1,15}$/.test(nameOrId) ? Number(nameOrId) : null;
+  return id === null
+    ? isNamed(tenant, nameOrId)
+    : and(eq(features.tenantId, tenant), eq(features.featureId, id));
+}
+
+function selectVersionsOf(orm: ReturnType<typeof primary>, tenant: string, matches: SQL | undefined) {
+  const ids = orm.select({ featureId: features.featureId }).from(features).where(matches);
+  return orm
+    .select()
+    .from(featureVersions)
+    .where(and(eq(featureVersions.tenantId, tenant), inArray(featureVersions.featureId, ids)))
+    .orderBy(asc(featureVersions.version));
+}

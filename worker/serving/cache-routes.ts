@@ -1,0 +1,66 @@
+/** Removing cached documents: the route of system B. */
+import * as z from "zod";
+import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
+import { unavailable } from "../errors.ts";
+import { requestContext } from "../http/context.ts";
+import { endpoint } from "../http/endpoint.ts";
+import { assertKnownEntityType } from "../http/entity-type.ts";
+import { entityType, entityValue } from "../http/fields.ts";
+import { documentKey } from "../keys.ts";
+import { RETRY_AFTER_SECONDS } from "../limits.ts";
+import { catalogOf } from "../registry/catalog.ts";
+import { ownerOf } from "../writing/submit-changes.ts";
+import { isolateMemory } from "./memory.ts";
+
+const invalidatedSchema = z
+  .object({
+    status: z.literal("success"),
+    entity_id: z.string().meta({ example: "user_123" }),
+    invalidated_count: z.int().meta({ description: "Hot-cache documents removed.", example: 1 }),
+  })
+  .meta({ id: "Invalidated" });
+
+export const invalidate = endpoint(
+  {
+    method: "delete",
+    path: "/api/v1/cache/invalidate/{entity_id}",
+    tag: "features",
+    summary: "Remove an entity's cached document",
+    description:
+      "Needed only by who distrusts the cache: every write keeps it current. Other places may show what they have cached for up to a minute. Without `entity_type` the entity of every type.",
+    scope: "write",
+    request: {
+      param: z.object({ entity_id: entityValue.meta({ example: "user_123" }) }),
+      query: z.object({ entity_type: entityType.optional() }),
+    },
+    answers: { 200: { description: "How many were removed.", schema: invalidatedSchema } },
+  },
+  async (c, { param, query }) => {
+    const context = requestContext(c);
+    if (query.entity_type !== undefined)
+      await assertKnownEntityType(c, query.entity_type, ["query", "entity_type"]);
+    const types =
+      query.entity_type === undefined
+        ? new Set([...BUILT_IN_ENTITY_TYPES, ...(await catalogOf(context)).entityTypes])
+        : [query.entity_type];
+    const removed = await Promise.all(
+      [...types].map(async (type) => {
+        const ref = { entityType: type, entityValue: param.entity_id };
+        const { writer, identity } = ownerOf(context, ref);
+        const wasCached = await writer.invalidate(identity, ref).catch((cause: unknown) => {
+          context.log.warning("an entity writer did not answer", {}, cause);
+          throw unavailable("the cache could not be reached; try again", RETRY_AFTER_SECONDS);
+        });
+        isolateMemory.forget(await documentKey(context.tenant, context.settings.writerPartitions, ref));
+        return wasCached;
+      }),
+    );
+    return c.json({
+      status: "success",
+      entity_id: param.entity_id,
+      invalidated_count: removed.filter(Boolean).length,
+    });
+  },
+);
+
+export const cacheEndpoints = [invalidate];

@@ -1,0 +1,119 @@
+/** Online reads of registered features: the route of system B. */
+import * as z from "zod";
+import { unprocessable } from "../errors.ts";
+import { endpoint } from "../http/endpoint.ts";
+import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
+import { answeredRevision, answeredTimestamp, entityType, entityValue } from "../http/fields.ts";
+import {
+  MAX_ENTITIES_PER_REQUEST,
+  MAX_NAME_CHARACTERS,
+  MAX_ONLINE_FEATURES,
+  MAX_TTL_SECONDS,
+} from "../limits.ts";
+import { catalogOf } from "../registry/catalog.ts";
+import { entityTypeFor, ofEntityType, resolveReferences } from "../registry/resolve-references.ts";
+import { formatTimestamp, MICROS_PER_MS } from "../timestamps.ts";
+import { onlineAnswer } from "./online-answers.ts";
+import { consistency, readContext, TOKEN_HEADER } from "./read-context.ts";
+import { readEntities } from "./read-entities.ts";
+
+export const featureNames = z
+  .array(z.string().max(2 * MAX_NAME_CHARACTERS + 1))
+  .min(1)
+  .meta({
+    description: "Registered names, `name@version`, `category:feature` or `category:*`.",
+    example: ["user_age", "user_lifetime_value", "last_purchase_days"],
+  });
+
+const body = z.object({
+  entity_id: entityValue.optional().meta({ example: "user_123" }),
+  entity_ids: z
+    .array(entityValue)
+    .min(1)
+    .max(MAX_ENTITIES_PER_REQUEST)
+    .optional()
+    .meta({ description: "Instead of `entity_id`, for several." }),
+  feature_names: featureNames.max(MAX_ONLINE_FEATURES),
+  entity_type: entityType.optional().meta({
+    description: "Needed only where the features named belong to several types.",
+    example: "user",
+  }),
+  max_age_seconds: z.number().min(0).max(MAX_TTL_SECONDS).optional(),
+  consistency: consistency.optional(),
+});
+
+const value = z.object({
+  value: z.unknown().meta({ example: 34 }),
+  status: z.enum(["PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"]),
+  timestamp: answeredTimestamp.nullable().meta({ description: "Its event time." }),
+  freshness_seconds: z.number().nullable().meta({ description: "Since its event time.", example: 12.5 }),
+  version: z.int().nullable().meta({ description: "Null when it is not registered.", example: 1 }),
+});
+
+const online = {
+  entity_id: z.string().meta({ example: "user_123" }),
+  features: z.record(z.string(), value),
+  revision: answeredRevision,
+  source: z.enum(["memory", "kv", "d1"]),
+  cache_hit: z.boolean(),
+  timestamp: answeredTimestamp,
+};
+
+const onlineSchema = z
+  .union([z.object(online), z.object({ results: z.array(z.object(online)), timestamp: answeredTimestamp })])
+  .meta({ id: "Online", description: "For `entity_ids`: `results`, in the order of the request." });
+
+export const readOnline = endpoint(
+  {
+    method: "post",
+    path: "/api/v1/features/online",
+    tag: "features",
+    summary: "Read features of one or many entities",
+    description:
+      "TTL and `max_age_seconds` are judged now. What is too old has status `OUTSIDE_MAX_AGE` and no value.",
+    scope: "read",
+    request: { json: body },
+    requestHeaders: { [TOKEN_HEADER]: "Of an earlier write: the answer is never older than it." },
+    answers: { 200: { description: "The values with their status.", schema: onlineSchema } },
+  },
+  async (c, { json }) => {
+    const context = readContext(c, json.consistency);
+    const catalog = await catalogOf(context);
+    const resolved = resolveReferences(catalog, json.feature_names, ["body", "feature_names"]);
+    const type = entityTypeFor(catalog, resolved, { asked: json.entity_type, fallback: DEFAULT_ENTITY_TYPE });
+    const question = {
+      catalog,
+      entityType: type,
+      resolved: ofEntityType(resolved, type),
+      maxAgeSeconds: json.max_age_seconds ?? null,
+      now: context.nowMs * MICROS_PER_MS,
+    };
+    const ids = idsOf(json);
+    const reads = await readEntities(
+      context,
+      ids.map((entityId) => ({ entityType: type, entityValue: entityId })),
+    );
+    const answers = ids.map((id, i) => {
+      const read = reads[i];
+      return read ? onlineAnswer(question, id, read) : "";
+    });
+    const timestamp = formatTimestamp(question.now);
+    const text = json.entity_ids
+      ? `{"results":[${answers.join(",")}],"timestamp":"${timestamp}"}`
+      : (answers[0] ?? "");
+    return new Response(text, { headers: { "content-type": "application/json" } });
+  },
+);
+
+function idsOf({ entity_id, entity_ids }: z.output<typeof body>): string[] {
+  if ((entity_id === undefined) === (entity_ids === undefined)) {
+    throw unprocessable({
+      loc: ["body", "entity_id"],
+      msg: "either entity_id or entity_ids is needed",
+      type: "missing",
+    });
+  }
+  return entity_ids ?? (entity_id === undefined ? [] : [entity_id]);
+}
+
+export const onlineEndpoints = [readOnline];

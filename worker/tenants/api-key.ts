@@ -1,0 +1,71 @@
+/**
+ * An API key: its text, what is kept of it, and whether a record lets it in. No I/O and no clock.
+ *
+ * `fs_<id>_<secret>`: the id finds the record, the secret proves the holder. Both are hexadecimal, so that the parts
+ * cannot be told apart wrongly and a double click selects the whole key.
+ */
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import type { apiKeys } from "../db/schema.ts";
+import type { Micros } from "../timestamps.ts";
+
+export const SCOPES = ["read", "write", "admin"] as const;
+export type Scope = (typeof SCOPES)[number];
+
+/** A stored key. A scope implies no other: a key may do what it lists. */
+export type KeyRecord = Omit<typeof apiKeys.$inferSelect, "scopes"> & { scopes: ReadonlySet<Scope> };
+
+export interface ApiKey {
+  keyId: string;
+  secret: string;
+}
+
+const ID_BYTES = 8;
+/** 256 bits: nothing to guess, so one round of SHA-256 is enough where a password would need a slow hash. */
+const SECRET_BYTES = 32;
+const API_KEY = new RegExp(`^fs_([0-9a-f]{${2 * ID_BYTES}})_([0-9a-f]{${2 * SECRET_BYTES}})$`);
+
+export function newApiKey(): ApiKey {
+  return {
+    keyId: randomBytes(ID_BYTES).toString("hex"),
+    secret: randomBytes(SECRET_BYTES).toString("hex"),
+  };
+}
+
+export function formatApiKey({ keyId, secret }: ApiKey): string {
+  return `fs_${keyId}_${secret}`;
+}
+
+/** @returns null for a text that no key of ours can be, so that it costs no query. */
+export function parseApiKey(text: string): ApiKey | null {
+  const [, keyId, secret] = API_KEY.exec(text) ?? [];
+  return keyId === undefined || secret === undefined ? null : { keyId, secret };
+}
+
+/** What is stored of a secret: whoever reads or writes the table alone, without the pepper, can make no key. */
+export function hashSecret(secret: string, pepper: string): string {
+  return createHash("sha256").update(`${pepper}:${secret}`).digest("hex");
+}
+
+export type Verdict = "valid" | "wrong_secret" | "revoked" | "expired";
+
+/** @param secretHash Of the secret that was presented, by {@link hashSecret}. */
+export function judgeSecret(record: KeyRecord, secretHash: string, now: Micros): Verdict {
+  return isSameHash(record.secretHash, secretHash) ? judgeRecord(record, now) : "wrong_secret";
+}
+
+/** Of a key whose secret is known to be right. A key is over at its `expires_at`, not after it. */
+export function judgeRecord(
+  { revokedAt, expiresAt }: KeyRecord,
+  now: Micros,
+): Exclude<Verdict, "wrong_secret"> {
+  if (revokedAt !== null) return "revoked";
+  return expiresAt !== null && expiresAt <= now ? "expired" : "valid";
+}
+
+const encoder = new TextEncoder();
+
+/** In a time that tells nothing of where they differ. */
+function isSameHash(one: string, other: string): boolean {
+  const [a, b] = [encoder.encode(one), encoder.encode(other)];
+  return a.length === b.length && timingSafeEqual(a, b);
+}

@@ -1,0 +1,57 @@
+/**
+ * What an isolate remembers of keys for a moment, so that a request costs neither a query nor a digest.
+ *
+ * Entries live for {@link KEY_MEMORY_MS} from the moment that D1 was *asked*: a key that is revoked is refused
+ * everywhere that much later, however slow the answer was. Ids that do not exist are remembered too, or a made-up key
+ * would cost a query each time. Both maps are bounded.
+ */
+import { BoundedMap } from "../bounded-map.ts";
+import { KEY_MEMORY_MAX_KEYS, KEY_MEMORY_MS } from "../limits.ts";
+import type { KeyRecord } from "./api-key.ts";
+
+export interface RememberedKey {
+  /** Null: there is no key of this id. */
+  record: KeyRecord | null;
+  untilMs: number;
+}
+
+export interface ProvenKey extends RememberedKey {
+  record: KeyRecord;
+}
+
+export class KeyMemory {
+  readonly #records = new BoundedMap<RememberedKey>(KEY_MEMORY_MAX_KEYS);
+  /** By the whole text of a key that was right. Looked up by hash, so that no comparison tells how much was guessed. */
+  readonly #proven = new BoundedMap<ProvenKey>(KEY_MEMORY_MAX_KEYS);
+
+  proven(text: string, nowMs: number): KeyRecord | null {
+    return live(this.#proven.get(text), nowMs)?.record ?? null;
+  }
+
+  /** It lives no longer than the record that it was proven by. */
+  prove(text: string, key: ProvenKey): void {
+    this.#proven.set(text, key, 1);
+  }
+
+  byId(keyId: string, nowMs: number): RememberedKey | null {
+    return live(this.#records.get(keyId), nowMs);
+  }
+
+  remember(keyId: string, record: KeyRecord | null, askedMs: number): RememberedKey {
+    const key = { record, untilMs: askedMs + KEY_MEMORY_MS };
+    this.#records.set(keyId, key, 1);
+    return key;
+  }
+
+  /** After a revocation: at once in this isolate. Revoking is rare, and asking D1 again once for each key is cheap. */
+  clear(): void {
+    this.#records.clear();
+    this.#proven.clear();
+  }
+}
+
+function live<K extends RememberedKey>(key: K | undefined, nowMs: number): K | null {
+  return key && key.untilMs > nowMs ? key : null;
+}
+
+export const keyMemory = new KeyMemory();

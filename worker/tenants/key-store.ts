@@ -1,0 +1,64 @@
+/** API keys in D1. What comes back is parsed; a secret never is here, only its hash. */
+import { and, asc, eq, sql } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/d1";
+import * as z from "zod";
+import { apiKeys } from "../db/schema.ts";
+import type { Micros } from "../timestamps.ts";
+import { type KeyRecord, SCOPES } from "./api-key.ts";
+
+const storedScopes = z.array(z.enum(SCOPES));
+
+function toRecord(row: typeof apiKeys.$inferSelect): KeyRecord {
+  return { ...row, scopes: new Set(storedScopes.parse(JSON.parse(row.scopes))) };
+}
+
+/** Asks the primary, not a replica: a revocation is seen by the first look-up after it. */
+export async function findKey(db: D1Database, keyId: string): Promise<KeyRecord | null> {
+  const [row] = await drizzle(db).select().from(apiKeys).where(eq(apiKeys.keyId, keyId));
+  return row ? toRecord(row) : null;
+}
+
+export async function insertKey(db: D1Database, record: KeyRecord): Promise<void> {
+  await drizzle(db)
+    .insert(apiKeys)
+    .values({ ...record, scopes: JSON.stringify([...record.scopes]) });
+}
+
+/** The last key of a page, from which the next one goes on. */
+export type KeyPosition = Pick<KeyRecord, "createdAt" | "keyId">;
+
+/** In the order of their creation. */
+export async function listKeys(
+  db: D1Database,
+  tenantId: string,
+  page: { after: KeyPosition | null; limit: number },
+): Promise<KeyRecord[]> {
+  const { after, limit } = page;
+  const isLater =
+    after && sql`(${apiKeys.createdAt}, ${apiKeys.keyId}) > (${after.createdAt}, ${after.keyId})`;
+  const rows = await drizzle(db)
+    .select()
+    .from(apiKeys)
+    .where(and(eq(apiKeys.tenantId, tenantId), isLater ?? undefined))
+    .orderBy(asc(apiKeys.createdAt), asc(apiKeys.keyId))
+    .limit(limit);
+  return rows.map(toRecord);
+}
+
+/**
+ * Revokes once: a repetition leaves the first time as it is.
+ *
+ * @returns when it was revoked; null when the tenant has no such key.
+ */
+export async function revokeKey(
+  db: D1Database,
+  key: Pick<KeyRecord, "tenantId" | "keyId">,
+  now: Micros,
+): Promise<Micros | null> {
+  const [row] = await drizzle(db)
+    .update(apiKeys)
+    .set({ revokedAt: sql`coalesce(${apiKeys.revokedAt}, ${now})` })
+    .where(and(eq(apiKeys.tenantId, key.tenantId), eq(apiKeys.keyId, key.keyId)))
+    .returning({ revokedAt: apiKeys.revokedAt });
+  return row?.revokedAt ?? null;
+}

@@ -1,0 +1,48 @@
+/** Whether a presented key is good: memory, then D1. */
+import { MICROS_PER_MS } from "../timestamps.ts";
+import {
+  hashSecret,
+  judgeRecord,
+  judgeSecret,
+  type KeyRecord,
+  parseApiKey,
+  type Verdict,
+} from "./api-key.ts";
+import { keyMemory } from "./key-memory.ts";
+import { findKey } from "./key-store.ts";
+
+export type Refusal = Exclude<Verdict, "valid"> | "malformed" | "unknown";
+
+export type Verification =
+  | { record: KeyRecord }
+  /** For the operator; the caller is told the same of each. `keyId` only when it is one in form. */
+  | { refusal: Refusal; keyId: string | null };
+
+export interface Presented {
+  db: D1Database;
+  pepper: string;
+  text: string;
+  nowMs: number;
+}
+
+/** @throws when D1 must be asked and does not answer: nobody is let in by that. */
+export async function verifyKey(presented: Presented): Promise<Verification> {
+  const { text, nowMs } = presented;
+  const proven = keyMemory.proven(text, nowMs);
+  if (!proven) return proveKey(presented);
+  const verdict = judgeRecord(proven, nowMs * MICROS_PER_MS);
+  return verdict === "valid" ? { record: proven } : { refusal: verdict, keyId: proven.keyId };
+}
+
+async function proveKey({ db, pepper, text, nowMs }: Presented): Promise<Verification> {
+  const key = parseApiKey(text);
+  if (!key) return { refusal: "malformed", keyId: null };
+  const { keyId } = key;
+  const { record, untilMs } =
+    keyMemory.byId(keyId, nowMs) ?? keyMemory.remember(keyId, await findKey(db, keyId), nowMs);
+  if (!record) return { refusal: "unknown", keyId };
+  const verdict = judgeSecret(record, hashSecret(key.secret, pepper), nowMs * MICROS_PER_MS);
+  if (verdict !== "valid") return { refusal: verdict, keyId };
+  keyMemory.prove(text, { record, untilMs });
+  return { record };
+}
