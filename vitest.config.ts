@@ -19,6 +19,13 @@ export default defineConfig({
             miniflare: {
               bindings: { LOG_LEVEL: "ERROR", TEST_MIGRATIONS: await readD1Migrations("migrations") },
               queueConsumers: {
+                "feature-compute": {
+                  maxBatchSize: 10,
+                  maxBatchTimeout: 0.05,
+                  maxRetries: 2,
+                  retryDelay: 0,
+                  deadLetterQueue: "feature-compute-dlq",
+                },
                 "feature-availability": {
                   maxBatchSize: 10,
                   maxBatchTimeout: 0.05,

@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -84,16 +83,30 @@ async function migrate(): Promise<void> {
   );
 }
 
-/** Deploys; with the first version goes a new API_KEY_SECRET, so that no version ever runs without one. */
+/** The service refuses a shorter one. */
+const MIN_SECRET_CHARACTERS = 32;
+
+/**
+ * Deploys; with the first version goes API_KEY_SECRET, so that no version ever runs without one. It is the operator's:
+ * `npm run key:create -- --remote` needs it again, and nobody can read it back from the account.
+ */
 async function deploy(): Promise<number> {
   const args = ["deploy", "--minify", ...target];
   if (await hasSecret("API_KEY_SECRET")) {
     return waitForExit(startWrangler(args));
   }
+  const secret = process.env.API_KEY_SECRET ?? "";
+  if (secret.length < MIN_SECRET_CHARACTERS) {
+    console.error(
+      "The account has no API_KEY_SECRET yet, the pepper of all API keys. Make one, keep it where you keep secrets, and run this again:\n" +
+        "  export API_KEY_SECRET=$(node -p 'crypto.randomBytes(32).toString(\"base64url\")')",
+    );
+    return 1;
+  }
   const directory = mkdtempSync(join(tmpdir(), "secrets-"));
   const file = join(directory, "secrets.json");
   try {
-    writeFileSync(file, JSON.stringify({ API_KEY_SECRET: randomBytes(32).toString("base64url") }), {
+    writeFileSync(file, JSON.stringify({ API_KEY_SECRET: secret }), {
       mode: 0o600,
     });
     return await waitForExit(startWrangler([...args, "--secrets-file", file]));

@@ -114,9 +114,13 @@ function readExpiry(text: string | undefined): number | null {
 
 /** What the local service has: from wrangler.toml, or from .dev.vars, which comes before it. */
 function localPepper(): string {
-  const { bindings } = readWorkerOptions(join(root, "wrangler.toml"), env).workerOptions;
-  const secret: unknown = bindings?.API_KEY_SECRET;
-  return checkedPepper(secret, `Set API_KEY_SECRET in .dev.vars${env ? `.${env}` : ""}.`);
+  const { WRANGLER_LOG = "log" } = process.env;
+  // It would say on stdout, where the key alone must be, which file it has read.
+  process.env.WRANGLER_LOG = "error";
+  const { bindings = {} } = readWorkerOptions(join(root, "wrangler.toml"), env).workerOptions;
+  process.env.WRANGLER_LOG = WRANGLER_LOG;
+  const { API_KEY_SECRET } = bindings as Record<string, unknown>;
+  return checkedPepper(API_KEY_SECRET, `Set API_KEY_SECRET in .dev.vars${env ? `.${env}` : ""}.`);
 }
 
 /** A secret of the platform cannot be read back, so it must be given again. */

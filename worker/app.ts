@@ -1,5 +1,10 @@
 /** The table of contents: middleware in order, then every endpoint. */
 import { Hono } from "hono";
+import { computedFeatureEndpoints } from "./compute/feature-routes.ts";
+import { jobEndpoints } from "./compute/job-routes.ts";
+import { ingestEndpoints } from "./compute/raw-ingest-routes.ts";
+import { rawTableEndpoints } from "./compute/raw-table-routes.ts";
+import { vectorEndpoints } from "./compute/vector-routes.ts";
 import { docsEndpoints } from "./docs/routes.ts";
 import { historyEndpoints } from "./history/routes.ts";
 import { crossOrigin, securityHeaders } from "./http/browser.ts";
@@ -24,6 +29,11 @@ export const endpoints: readonly Endpoint[] = [
   ...historyEndpoints,
   ...registryEndpoints,
   ...tenantEndpoints,
+  ...rawTableEndpoints,
+  ...ingestEndpoints,
+  ...computedFeatureEndpoints,
+  ...jobEndpoints,
+  ...vectorEndpoints,
   ...monitoringEndpoints,
 ];
 

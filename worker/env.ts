@@ -29,7 +29,7 @@ export function readSettings(env: Env): Settings {
   const isDevelopment = env.ENVIRONMENT === "development";
   return {
     isDevelopment,
-    logLevel: oneOf("LOG_LEVEL", env.LOG_LEVEL.toUpperCase(), LOG_LEVELS),
+    logLevel: oneOf("LOG_LEVEL", String(env.LOG_LEVEL).toUpperCase(), LOG_LEVELS),
     writerPartitions: integerBetween("WRITER_PARTITIONS", env.WRITER_PARTITIONS, 1, 1024),
     memoryTtlMs: integerBetween("MEMORY_TTL_MS", env.MEMORY_TTL_MS, 0, 60_000),
     documentTtlSeconds: integerBetween(
@@ -40,7 +40,8 @@ export function readSettings(env: Env): Settings {
     ),
     corsOrigins: isDevelopment
       ? "*"
-      : env.CORS_ORIGINS.split(",")
+      : (env.CORS_ORIGINS ?? "")
+          .split(",")
           .map((origin) => origin.trim())
           .filter(Boolean),
     queueStorage: oneOf("QUEUE_STORAGE", env.QUEUE_STORAGE, ["durable", "memory"] as const),
@@ -55,7 +56,7 @@ function secretOf(text: string | undefined): string | null {
 }
 
 function integerBetween(name: string, text: string, least: number, most: number): number {
-  const value = Number(text);
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
   if (Number.isInteger(value) && value >= least && value <= most) return value;
   throw new Error(`variable ${name} must be a whole number from ${least} to ${most}`);
 }

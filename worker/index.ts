@@ -1,15 +1,23 @@
 /** The platform's door: requests, queue messages, the clock, and the Durable Object classes. */
 import { app } from "./app.ts";
+import { consumeCompute } from "./compute/consumer.ts";
 import { settings } from "./env.ts";
 import { consumeAvailability } from "./events/consumer.ts";
 import { removeOldHistory } from "./history/retention.ts";
 import { Log } from "./log.ts";
 
+export { RawTable } from "./compute/raw-table.ts";
 export { EntityWriter } from "./writing/entity-writer.ts";
+
+/** A queue's name begins with what it is for; the environment stands behind. */
+async function consume(batch: MessageBatch, env: Env): Promise<void> {
+  if (batch.queue.startsWith("feature-compute")) await consumeCompute(batch, env);
+  else await consumeAvailability(batch, env);
+}
 
 export default {
   fetch: app.fetch,
-  queue: consumeAvailability,
+  queue: consume,
   async scheduled(_controller, env) {
     const { logLevel, isDevelopment, historyRetentionDays } = settings(env);
     await removeOldHistory(

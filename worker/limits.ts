@@ -18,6 +18,9 @@ export const MAX_CATEGORIES_PER_ENTITY = 200;
 /** A category's JSON. D1 takes no value over 2 MB, and a write sends it once as it is. */
 export const MAX_CATEGORY_BYTES = 1 * MIB;
 
+/** The event times beside a category's JSON: with it they are one row of D1, which takes 2 MB. */
+export const MAX_EVENT_TIMES_BYTES = 900_000;
+
 /** All categories of an entity together: they are one KV value, which may have 25 MiB. */
 export const MAX_ENTITY_BYTES = 20 * MIB;
 
@@ -30,7 +33,7 @@ export const MAX_VALUE_DEPTH = 32;
 /** `Idempotency-Key` header. */
 export const MAX_IDEMPOTENCY_KEY_CHARACTERS = 255;
 
-/** The longest TTL: a hundred years keeps `event time + TTL` exact. */
+/** The longest TTL, in seconds: a hundred years. */
 export const MAX_TTL_SECONDS = 100 * 366 * 24 * 60 * 60;
 
 /** How long an `Idempotency-Key` is remembered. */
@@ -53,8 +56,8 @@ export const MAX_INTENT_CHARACTERS = 500_000;
 /** Writes waiting in one EntityWriter. Beyond it a caller is told to come back: memory is 128 MB. */
 export const MAX_QUEUED_CHARACTERS = 24_000_000;
 
-/** Intents whose events Queues has not taken. Beyond it writes are refused, or the log would grow without end. */
-export const MAX_PENDING_INTENTS = 20_000;
+/** Events that Queues has not taken, in one EntityWriter. Beyond it writes are refused: memory is 128 MB. */
+export const MAX_OWED_CHARACTERS = 16_000_000;
 
 /** `sendBatch` of Queues. */
 export const MAX_QUEUE_BATCH_MESSAGES = 100;
@@ -115,3 +118,56 @@ export const KEY_MEMORY_MAX_KEYS = 5_000;
 export const MIN_API_KEY_SECRET_CHARACTERS = 32;
 /** The `period` of the binding `KEY_RATE` in wrangler.toml; the platform knows 10 and 60. */
 export const RATE_LIMIT_PERIOD_SECONDS = 60;
+
+/** Rows of one ingest or computation request. */
+export const MAX_INGEST_ROWS = 10_000;
+/** Faults that a refused ingest names. */
+export const MAX_INGEST_FAULTS = 20;
+/** Columns of a raw table: SQLite in a Durable Object takes 100, one is the row's own. */
+export const MAX_RAW_COLUMNS = 90;
+/** A column's name. */
+export const MAX_COLUMN_NAME_CHARACTERS = 64;
+/** A text or JSON cell of a raw row. */
+export const MAX_CELL_CHARACTERS = 64_000;
+/** All text of a raw row: it must fit a parameter of SQLite, escaped. */
+export const MAX_RAW_ROW_CHARACTERS = 300_000;
+/** Rows and bytes of one raw table: a Durable Object holds 10 GB, and one query must stay within seconds. */
+export const MAX_RAW_ROWS = 1_000_000;
+export const MAX_RAW_TABLE_BYTES = 2 * 1024 * MIB;
+/** Entities that a computation writes before it answers; more become a job. */
+export const MAX_INLINE_ENTITIES = 2_000;
+/** Entities that a computation may have in all. */
+export const MAX_COMPUTED_ENTITIES = 200_000;
+/** Entities that a job writes with one message. */
+export const JOB_PAGE_ENTITIES = 1_000;
+/** Touched entities that are recomputed with one query: as many as one ingest can touch. */
+export const MAX_TOUCHED_ENTITIES = MAX_INGEST_ROWS;
+/** How long after an ingest its table looks whether everything has been recomputed. */
+export const RECOMPUTE_ALARM_MS = 10_000;
+/** The longest such a look waits, when it has asked in vain again and again. */
+export const RECOMPUTE_ALARM_MAX_MS = 60 * 60 * 1_000;
+/** How long one consumer may take for a page of touched entities before another takes over. */
+export const FOLLOWER_LEASE_MS = 60_000;
+/** Rows of a job that was never finished are kept this long. */
+export const JOB_TTL_MS = 24 * 60 * 60 * 1_000;
+/** Skipped rows that a report names; the others are counted. */
+export const MAX_NAMED_SKIPS = 1_000;
+
+/** SQL of a feature: long enough for any by hand, short enough that reading it takes no time. */
+export const MAX_SQL_CHARACTERS = 20_000;
+/** Parentheses within parentheses: keeps every walk over a query shallow, as SQLite's own 100 levels do. */
+export const MAX_SQL_NESTING = 50;
+/** Steps of one evaluation of all expressions, with every WITH and subquery written out: prepared in 100 ms. */
+export const MAX_SQL_PARTS = 30_000;
+/** What a query may cost, in steps of about 2 ns on one slow core: about two seconds, as nothing interrupts it. */
+export const MAX_SQL_STEPS = 1_000_000_000;
+/** What a query may keep for sorting, grouping and subqueries: the object has 128 MB for everything. */
+export const MAX_SQL_KEPT_BYTES = 512 * MIB;
+/** SQLITE_LIMIT_LENGTH as workerd sets it (found by trying): a longer text is an error when it is made. */
+export const SQLITE_MAX_LENGTH = 8 * MIB + 64;
+/** Rows, columns and bytes of a query's result. One row is one entity; the result crosses memory once as JSON. */
+export const MAX_SQL_RESULT_ROWS = 200_000;
+export const MAX_SQL_RESULT_COLUMNS = 100;
+export const MAX_SQL_RESULT_BYTES = 24 * MIB;
+/** Tables with more rows are not measured before a query; their kept numbers are taken. */
+export const MAX_SQL_MEASURED_ROWS = 50_000;

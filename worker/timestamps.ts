@@ -17,7 +17,7 @@ const LAST_YEAR = 2199;
 export const TIMESTAMP_FORM = `an ISO 8601 date and time with a zone, such as 2025-10-13T09:15:51.358632+00:00, between the years ${FIRST_YEAR} and ${LAST_YEAR}`;
 
 const ISO_8601 =
-  /^(\d{4})-?(\d{2})-?(\d{2})[Tt ](\d{2})(?::?(\d{2})(?::?(\d{2})(?:[.,](\d{1,9}))?)?)?(?:([Zz])|([+-])(\d{2})(?::?(\d{2}))?)$/;
+  /^(\d{4})-?(\d{2})-?(\d{2})[Tt ](\d{2})(?::?(\d{2})(?::?(\d{2})(?:[.,](\d{1,30}))?)?)?(?:([Zz])|([+-])(\d{2})(?::?(\d{2}))?)$/;
 
 /**
  * Reads an ISO 8601 timestamp, extended or basic form, with a zone. Digits past the microsecond are cut.
@@ -50,14 +50,16 @@ export function parseTimestamp(text: string): Micros | null {
     Number(second),
   ] as const;
   const [y, mo, d, h, mi, s] = clock;
-  if (y < FIRST_YEAR || y > LAST_YEAR || h > 23 || mi > 59 || s > 59) return null;
+  if (h > 23 || mi > 59 || s > 59) return null;
   const utcMs = Date.UTC(y, mo - 1, d, h, mi, s);
   const date = new Date(utcMs);
   if (date.getUTCMonth() !== mo - 1 || date.getUTCDate() !== d) return null;
   const offsetMinutes = utc ? 0 : Number(zoneHour) * 60 + Number(zoneMinute);
-  if (offsetMinutes > 24 * 60 || Number(zoneMinute) > 59) return null;
+  if (offsetMinutes >= 24 * 60 || Number(zoneMinute) > 59) return null;
   const offsetMs = (sign === "-" ? -offsetMinutes : offsetMinutes) * 60_000;
-  return (utcMs - offsetMs) * MICROS_PER_MS + Number(fraction.slice(0, 6).padEnd(6, "0"));
+  const instant = new Date(utcMs - offsetMs);
+  if (instant.getUTCFullYear() < FIRST_YEAR || instant.getUTCFullYear() > LAST_YEAR) return null;
+  return instant.getTime() * MICROS_PER_MS + Number(fraction.slice(0, 6).padEnd(6, "0"));
 }
 
 /** Writes a time as `2025-10-13T09:15:51.358632+00:00`. */

@@ -19,7 +19,7 @@ const currentColumns = () => ({
   category: text("category").notNull(),
   /** JSON object of feature values; null in a tombstone. */
   data: text("data"),
-  /** JSON object feature → event time, only of features whose event time is not the row's; null when there are none. */
+  /** Times of single features that are not the row's; see `feature-times.ts`. */
   eventTimes: text("event_times"),
   /** The newest event time in the row. */
   eventTime: integer("event_time").notNull(),
@@ -125,7 +125,17 @@ export const features = sqliteTable(
     tenantId: text("tenant_id").notNull(),
     name: text("name").notNull(),
     entityType: text("entity_type").notNull(),
+    /** Where a scalar's values are; of a computed feature its name: its vector is the whole category. */
     category: text("category").notNull(),
+    kind: text("kind", { enum: ["scalar", "computed"] })
+      .notNull()
+      .default("scalar"),
+    /** Of a computed feature: the raw table, and the column of its result that names the entity. */
+    rawTableId: integer("raw_table_id"),
+    entityKey: text("entity_key"),
+    materialize: text("materialize", { enum: ["manual", "on_ingest"] }),
+    /** The SQL that a new version has, unless it brings its own. */
+    computationLogic: text("computation_logic"),
     description: text("description"),
     owner: text("owner"),
     /** JSON array of strings. */
@@ -143,7 +153,10 @@ export const featureVersions = sqliteTable(
     tenantId: text("tenant_id").notNull(),
     featureId: integer("feature_id").notNull(),
     version: integer("version").notNull(),
+    /** `vector` for a version of a computed feature. */
     dtype: text("dtype").notNull(),
+    /** The SQL of a version of a computed feature. */
+    computationLogic: text("computation_logic"),
     ttlSeconds: real("ttl_seconds"),
     /** JSON text of the value that stands in for a missing one; null when there is none. */
     defaultValue: text("default_value"),
@@ -153,6 +166,55 @@ export const featureVersions = sqliteTable(
   },
   (t) => [uniqueIndex("feature_versions_version").on(t.tenantId, t.featureId, t.version)],
 );
+
+/** Raw tables. Their rows live in the `RawTable` object of the same id. */
+export const rawTables = sqliteTable(
+  "raw_tables",
+  {
+    tableId: integer("table_id").primaryKey({ autoIncrement: true }),
+    tenantId: text("tenant_id").notNull(),
+    name: text("name").notNull(),
+    description: text("description"),
+    /** JSON array of `[column, type]`, in the order of registration. */
+    columns: text("columns").notNull(),
+    /** The column that says when a row became true. */
+    timestampColumn: text("timestamp_column"),
+    createdAt: integer("created_at").notNull(),
+  },
+  (t) => [uniqueIndex("raw_tables_name").on(t.tenantId, t.name)],
+);
+
+/** How the last recomputations of a feature's version went; written by the consumer of `feature-compute`. */
+export const computations = sqliteTable(
+  "computations",
+  {
+    tenantId: text("tenant_id").notNull(),
+    featureId: integer("feature_id").notNull(),
+    version: integer("version").notNull(),
+    computedAt: integer("computed_at"),
+    failedAt: integer("failed_at"),
+    /** What went wrong last, in words for the tenant; null after a success. */
+    lastError: text("last_error"),
+  },
+  (t) => [primaryKey({ columns: [t.tenantId, t.featureId, t.version] })],
+);
+
+/** Computations too large for one request. */
+export const jobs = sqliteTable("jobs", {
+  jobId: text("job_id").primaryKey(),
+  tenantId: text("tenant_id").notNull(),
+  featureId: integer("feature_id").notNull(),
+  version: integer("version").notNull(),
+  status: text("status", { enum: ["queued", "running", "done", "failed"] }).notNull(),
+  /** Entities to write, and those written. */
+  total: integer("total"),
+  computed: integer("computed").notNull(),
+  /** JSON object: rows that no vector was written of, with their reasons, and their number. */
+  skipped: text("skipped").notNull(),
+  error: text("error"),
+  createdAt: integer("created_at").notNull(),
+  updatedAt: integer("updated_at").notNull(),
+});
 
 /** Where periodic work left off. */
 export const maintenance = sqliteTable("maintenance", {

@@ -47,7 +47,7 @@ const PROBLEM_WORDS: Record<ProblemStatus, string> = {
 /** Problems that follow from what an endpoint takes. */
 function problemsOf(spec: EndpointSpec): ProblemStatus[] {
   const statuses = new Set<ProblemStatus>([500, ...(spec.problems ?? [])]);
-  if (spec.scope !== "public") for (const status of [401, 403, 503] as const) statuses.add(status);
+  if (spec.scope !== "public") for (const status of [401, 403, 429, 503] as const) statuses.add(status);
   if (spec.request.json) for (const status of [400, 413, 415, 422] as const) statuses.add(status);
   if (spec.request.param || spec.request.query || spec.requestHeaders) statuses.add(422);
   // A status that the endpoint answers itself has its own form.
@@ -74,7 +74,10 @@ function operation(spec: EndpointSpec): ZodOpenApiOperationObject {
       ...(headers.length > 0 && { header: z.object(Object.fromEntries(headers)) }),
     },
     ...(request.json && {
-      requestBody: { required: true, content: { "application/json": { schema: request.json } } },
+      requestBody: {
+        required: !spec.bodyOptional,
+        content: { "application/json": { schema: request.json } },
+      },
     }),
     responses: {
       ...Object.fromEntries(

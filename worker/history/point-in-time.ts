@@ -8,6 +8,7 @@
  */
 
 import { splitObject } from "../json.ts";
+import { WHOLE_CATEGORY } from "../registry/resolve-references.ts";
 import type { Micros } from "../timestamps.ts";
 import { chunkRows } from "../writing/pack-rows.ts";
 
@@ -17,7 +18,7 @@ export interface Question {
   entityValue: string;
   category: string;
   at: Micros;
-  /** Names under which values are stored. */
+  /** Names under which values are stored; `*` stands for all of the category, as one object. */
   features: readonly string[];
 }
 
@@ -47,7 +48,7 @@ const NEWEST_FIRST = (h: string) => `${h}.event_time DESC, ${h}.revision DESC, $
 const data = (
   h: string,
   features: string,
-) => `CASE WHEN length(${h}.data) <= ${WHOLE_DATA_CHARACTERS} THEN ${h}.data
+) => `CASE WHEN length(${h}.data) <= ${WHOLE_DATA_CHARACTERS} OR instr(${features}, '"${WHOLE_CATEGORY}"') THEN ${h}.data
     ELSE (SELECT json_group_object(e.key, json(${h}.data -> e.fullkey)) FROM json_each(${h}.data) AS e
           WHERE e.key IN (SELECT value FROM json_each(${features}))) END`;
 
@@ -116,7 +117,7 @@ function note(
   const wanted = row.feature === null ? question.features : [row.feature];
   const values = new Map(splitObject(row.data));
   for (const name of wanted) {
-    const json = values.get(name);
+    const json = name === WHOLE_CATEGORY ? row.data : values.get(name);
     if (json !== undefined) answer.set(name, { json, eventTime: row.event_time, expiresAt: row.expires_at });
   }
 }

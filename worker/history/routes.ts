@@ -95,7 +95,7 @@ export const readTrainingData = endpoint(
       asked: json.entity_type,
       fallback: DEFAULT_ENTITY_TYPE,
     });
-    const resolved = ofEntityType(references, type);
+    const resolved = ofEntityType(catalog, references, type);
     const rows = rowsOf(json);
     const { questions, positionOf } = questionsOf(resolved, type, rows);
     const db = c.env.DB.withSession("first-unconstrained");

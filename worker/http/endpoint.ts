@@ -40,6 +40,8 @@ export interface EndpointSpec<R extends RequestSchemas = RequestSchemas> {
   description?: string;
   scope: Scope | "public";
   request: R;
+  /** A request without a body is taken too: the handler then has no `json`. */
+  bodyOptional?: boolean;
   /** Request headers that the handler reads, with their meaning. */
   requestHeaders?: Record<string, string>;
   answers: Record<number, AnswerSpec>;
@@ -61,8 +63,10 @@ export function endpoint<R extends RequestSchemas>(spec: EndpointSpec<R>, handle
   for (const part of parts) {
     const schema = spec.request[part];
     if (!schema) continue;
-    if (part === "json") handlers.push(limitBody, readJson);
-    handlers.push(validated(part, schema));
+    const check = validated(part, schema);
+    if (part !== "json") handlers.push(check);
+    else if (spec.bodyOptional) handlers.push(limitBody, ifThereIsABody(readJson), ifThereIsABody(check));
+    else handlers.push(limitBody, readJson, check);
   }
   handlers.push(async (c) => {
     const input: Partial<Record<keyof RequestSchemas, unknown>> = {};
@@ -70,6 +74,10 @@ export function endpoint<R extends RequestSchemas>(spec: EndpointSpec<R>, handle
     return handle(c, input as InputOf<R>);
   });
   return { spec, handlers };
+}
+
+function ifThereIsABody(handler: MiddlewareHandler<AppEnv>): MiddlewareHandler<AppEnv> {
+  return async (c, next) => ((await c.req.text()) === "" ? next() : handler(c, next));
 }
 
 export function mount(app: Hono<AppEnv>, { spec, handlers }: Endpoint): void {

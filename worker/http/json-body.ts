@@ -26,10 +26,23 @@ export const readJson: MiddlewareHandler<AppEnv> = async (c, next) => {
   if (!type || !JSON_TYPE.test(type)) {
     throw new Problem(415, `Content-Type must be application/json${type ? "" : ", there is none"}`);
   }
-  const body = parseBody(await c.req.text());
+  const body = parseBody(decodeBody(await c.req.arrayBuffer()));
   c.req.json = async <T>() => body as T;
   await next();
 };
+
+/** Bytes that are no UTF-8 would become other characters: they are refused, not changed. */
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
+
+function decodeBody(bytes: ArrayBuffer): string {
+  try {
+    return utf8.decode(bytes);
+  } catch {
+    throw new Problem(400, "the body is not UTF-8", {
+      errors: [{ loc: ["body"], msg: "is not UTF-8", type: "encoding_invalid" }],
+    });
+  }
+}
 
 function parseBody(text: string): unknown {
   try {

@@ -14,7 +14,8 @@ export type VersionStatus = "draft" | "active" | "deprecated";
 
 export interface CatalogVersion {
   version: number;
-  dtype: Dtype;
+  /** `vector`: the version of a computed feature. */
+  dtype: Dtype | "vector";
   ttlSeconds: number | null;
   /** JSON text of the value that stands in for a missing one. */
   defaultValue: string | null;
@@ -23,6 +24,8 @@ export interface CatalogVersion {
 
 export interface CatalogFeature {
   name: string;
+  /** A scalar is a value of its category; the vector of a computed feature is a category of its own. */
+  kind: "scalar" | "computed";
   entityType: string;
   category: string;
   /** By number. */
@@ -63,10 +66,13 @@ export function buildCatalog(entries: readonly CatalogEntry[]): Catalog {
     };
     features.set(entry.name, feature);
     const ofType = stored.get(entry.entityType) ?? new Map<string, Map<string, StoredFeature>>();
+    stored.set(entry.entityType, ofType);
+    if (entry.kind === "computed") continue;
     const ofCategory = ofType.get(entry.category) ?? new Map<string, StoredFeature>();
-    for (const version of versions)
+    for (const version of versions) {
       ofCategory.set(storedName(entry.name, version.version), { feature, version });
-    stored.set(entry.entityType, ofType.set(entry.category, ofCategory));
+    }
+    ofType.set(entry.category, ofCategory);
   }
   return {
     features,

@@ -68,6 +68,7 @@ export const registerBody = z.object({
 export const versionBody = z.object({
   version: versionField,
   dtype: dtype.optional(),
+  computation_logic: z.string().min(1).optional().meta({ description: "New SQL of a computed feature." }),
   ...ttl,
   default_value: defaultValue.optional(),
   status: statusField.optional(),
@@ -78,6 +79,11 @@ export function featureOf(body: z.output<typeof registerBody>): NewFeature {
     name: body.name,
     entityType: body.entity_type,
     category: body.category,
+    kind: "scalar",
+    rawTableId: null,
+    entityKey: null,
+    materialize: null,
+    computationLogic: null,
     description: body.description ?? null,
     owner: body.owner ?? null,
     tags: body.tags,
@@ -103,9 +109,35 @@ export function versionOf(
   return {
     version: body.version,
     dtype: type,
+    computationLogic: null,
     ttlSeconds: ttlOf(body, like),
     defaultValue: isDefaultGiven ? defaultOf(type, body.default_value) : (like?.defaultValue ?? null),
     // The first is there to be used; a later one is filled before reads switch to it.
+    status: body.status ?? (like ? "draft" : "active"),
+  };
+}
+
+/**
+ * A version of a computed feature: what is left out is as in the newest version, the SQL at first as in the feature.
+ *
+ * @throws Problem 422 when it brings what only a scalar can have.
+ */
+export function computedVersionOf(
+  body: z.output<typeof versionBody>,
+  feature: RegisteredFeature,
+  like: VersionRow | null,
+): NewVersion {
+  for (const field of ["dtype", "default_value"] as const) {
+    if (body[field] !== undefined) {
+      throw unprocessable({ loc: ["body", field], msg: "a computed feature has none", type: "not_scalar" });
+    }
+  }
+  return {
+    version: body.version,
+    dtype: "vector",
+    computationLogic: body.computation_logic ?? like?.computationLogic ?? feature.computationLogic,
+    ttlSeconds: ttlOf(body, like),
+    defaultValue: null,
     status: body.status ?? (like ? "draft" : "active"),
   };
 }
@@ -126,7 +158,8 @@ function ttlOf(
     const msg = "must say the same as ttl_hours when both are given";
     throw unprocessable({ loc: ["body", "ttl_seconds"], msg, type: "conflicting_fields" });
   }
-  const given = ttl_seconds ?? ofHours;
+  // Null in either says that there is none; only what is left out is as in the version before.
+  const given = ttl_seconds ?? (ofHours === undefined ? ttl_seconds : ofHours);
   return given === undefined ? (like?.ttlSeconds ?? null) : given;
 }
 
@@ -146,17 +179,27 @@ export function assertSameDefinition(
 ): VersionRow {
   const own = registered.versions.find((row) => row.version === version.version);
   const pairs: [string, unknown, unknown][] = [
+    ["kind", registered.kind, feature.kind],
+    ["raw_table_id", registered.rawTableId, feature.rawTableId],
+    ["materialize", registered.materialize, feature.materialize],
     ["entity_type", registered.entityType, feature.entityType],
     ["category", registered.category, feature.category],
   ];
   if (own) {
     pairs.push(
       ["dtype", own.dtype, version.dtype],
+      ["computation_logic", own.computationLogic, version.computationLogic],
       ["ttl_seconds", own.ttlSeconds, version.ttlSeconds],
       ["default_value", own.defaultValue, version.defaultValue],
-      ["description", registered.description, feature.description],
-      ["owner", registered.owner, feature.owner],
-      ["tags", registered.tags, JSON.stringify(feature.tags)],
+    );
+  }
+  // They are the feature's, as its first registration gave them: those of a later one are not kept.
+  if (own && registered.versions.every(({ versionId }) => own.versionId <= versionId)) {
+    pairs.push(
+      // Words about a feature that are left out are as they were.
+      ["description", registered.description, feature.description ?? registered.description],
+      ["owner", registered.owner, feature.owner ?? registered.owner],
+      ["tags", registered.tags, feature.tags.length > 0 ? JSON.stringify(feature.tags) : registered.tags],
     );
   }
   const differing = pairs.filter(([, there, asked]) => there !== asked).map(([field]) => field);

@@ -36,8 +36,6 @@ export function conform(dtype: Dtype, value: unknown): Conformed {
   return { ok: true, value: elements };
 }
 
-const MAX_FLOAT32 = 3.4028234663852886e38;
-
 function conformScalar(dtype: Scalar, value: unknown): Conformed {
   switch (dtype) {
     case "json":
@@ -56,7 +54,7 @@ function conformScalar(dtype: Scalar, value: unknown): Conformed {
       const digits = rawDigits(value);
       const number = digits === null ? value : Number(digits);
       if (typeof number !== "number") return mismatch(value);
-      const fits = dtype === "float64" || Math.abs(number) <= MAX_FLOAT32;
+      const fits = dtype === "float64" || Number.isFinite(Math.fround(number));
       return fits ? { ok: true, value: number } : { ok: false, found: "a number out of range" };
     }
   }
@@ -64,13 +62,19 @@ function conformScalar(dtype: Scalar, value: unknown): Conformed {
 
 const INT64_MIN = -(2n ** 63n);
 const INT64_MAX = 2n ** 63n - 1n;
+const MAX_INT64_CHARACTERS = 20;
 
 /** A bare number or a string of digits; kept exactly, in either form, as a bare number. */
 function conformInteger(value: unknown): Conformed {
+  // Digits beyond 2^53 come as raw JSON: a plain number out there was written with an exponent or a fraction.
+  if (Number.isInteger(value) && !Number.isSafeInteger(value))
+    return { ok: false, found: "a rounded number" };
   const digits = typeof value === "string" ? value : (rawDigits(value) ?? integerDigits(value));
-  if (digits === null || !/^-?\d{1,20}$/.test(digits)) return mismatch(value);
-  const integer = BigInt(digits);
-  if (integer < INT64_MIN || integer > INT64_MAX) return { ok: false, found: "a number out of range" };
+  if (digits === null || !/^-?\d+$/.test(digits)) return mismatch(value);
+  // Not made a BigInt when it is long: that takes time, and it cannot fit.
+  const integer = digits.length > MAX_INT64_CHARACTERS ? null : BigInt(digits);
+  if (integer === null || integer < INT64_MIN || integer > INT64_MAX)
+    return { ok: false, found: "a number out of range" };
   const number = Number(integer);
   return { ok: true, value: Number.isSafeInteger(number) ? number : rawNumber(String(integer)) };
 }

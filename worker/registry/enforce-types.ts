@@ -25,7 +25,7 @@ export function enforceTypes(
   const typed: [string, unknown][] = [];
   for (const [name, value] of Object.entries(features.values)) {
     const dtype = registered.get(name)?.version.dtype;
-    const checked = dtype ? conform(dtype, value) : ({ ok: true, value } as const);
+    const checked = dtype && dtype !== "vector" ? conform(dtype, value) : ({ ok: true, value } as const);
     if (!checked.ok)
       return { ok: false, fault: { feature: name, expected: dtype ?? "", found: checked.found } };
     typed.push([name, checked.value]);

@@ -2,13 +2,17 @@
 import * as z from "zod";
 import { answeredTimestamp } from "../http/fields.ts";
 import { parseJson } from "../json.ts";
-import { formatTimestamp } from "../timestamps.ts";
+import { formatTimestamp, type Micros } from "../timestamps.ts";
 import type { RegisteredFeature, VersionRow } from "./registry-store.ts";
 
 const HOUR_SECONDS = 3_600;
 
 const definition = {
-  dtype: z.string().meta({ example: "float64" }),
+  dtype: z.string().meta({ description: "`vector` of a computed feature.", example: "float64" }),
+  computation_logic: z
+    .string()
+    .nullable()
+    .meta({ description: "The SQL of a computed feature.", example: null }),
   ttl_hours: z.number().nullable().meta({ example: 24 }),
   ttl_seconds: z.number().nullable().meta({ example: 86400 }),
   default_value: z.unknown().meta({ example: null }),
@@ -21,6 +25,14 @@ export const versionSchema = z
     feature_id: z.int().meta({ example: 1 }),
     version: z.int().meta({ example: 1 }),
     ...definition,
+    computation: z
+      .object({
+        computed_at: answeredTimestamp.nullable(),
+        failed_at: answeredTimestamp.nullable(),
+        last_error: z.string().nullable(),
+      })
+      .nullable()
+      .meta({ description: "How the last computations went; null when there was none." }),
     created_at: answeredTimestamp,
     updated_at: answeredTimestamp,
   })
@@ -32,6 +44,11 @@ export const featureSchema = z
     name: z.string().meta({ example: "user_lifetime_value" }),
     entity_type: z.string().meta({ example: "user" }),
     category: z.string().meta({ example: "default" }),
+    kind: z.enum(["scalar", "computed"]),
+    raw_table_id: z.int().nullable().meta({ example: null }),
+    entity_key: z.string().nullable().meta({ example: null }),
+    materialize: z.enum(["manual", "on_ingest"]).nullable(),
+    computation_logic: z.string().nullable().meta({ example: null }),
     description: z.string().nullable(),
     owner: z.string().nullable(),
     tags: z.array(z.string()).meta({ example: ["revenue", "prediction"] }),
@@ -47,38 +64,64 @@ export const featureSchema = z
   })
   .meta({ id: "Feature" });
 
-export function versionAnswer(featureId: number, row: VersionRow) {
+/** How a version's computations went, as D1 has it. */
+export interface Computation {
+  version: number;
+  computedAt: Micros | null;
+  failedAt: Micros | null;
+  lastError: string | null;
+}
+
+export function versionAnswer(featureId: number, row: VersionRow, computations: readonly Computation[] = []) {
+  const computation = computations.find(({ version }) => version === row.version);
   return {
     feature_version_id: row.versionId,
     feature_id: featureId,
     version: row.version,
     dtype: row.dtype,
+    computation_logic: row.computationLogic,
     ttl_hours: hoursOf(row.ttlSeconds),
     ttl_seconds: row.ttlSeconds,
     default_value: row.defaultValue === null ? null : parseJson(row.defaultValue),
     status: row.status,
+    computation: computation
+      ? {
+          computed_at: timestampOrNull(computation.computedAt),
+          failed_at: timestampOrNull(computation.failedAt),
+          last_error: computation.lastError,
+        }
+      : null,
     created_at: formatTimestamp(row.createdAt),
     updated_at: formatTimestamp(row.updatedAt),
   };
 }
 
-export function featureAnswer(feature: RegisteredFeature) {
+export function featureAnswer(feature: RegisteredFeature, computations: readonly Computation[] = []) {
   const active = feature.versions.findLast(({ status }) => status === "active");
   return {
     feature_id: feature.featureId,
     name: feature.name,
     entity_type: feature.entityType,
     category: feature.category,
+    kind: feature.kind,
+    raw_table_id: feature.rawTableId,
+    entity_key: feature.entityKey,
+    materialize: feature.materialize,
+    computation_logic: active?.computationLogic ?? feature.computationLogic,
     description: feature.description,
     owner: feature.owner,
     tags: JSON.parse(feature.tags) as string[],
     version: active?.version ?? null,
     dtype: active?.dtype ?? null,
     ttl_hours: hoursOf(active?.ttlSeconds ?? null),
-    versions: feature.versions.map((row) => versionAnswer(feature.featureId, row)),
+    versions: feature.versions.map((row) => versionAnswer(feature.featureId, row, computations)),
     created_at: formatTimestamp(feature.createdAt),
     updated_at: formatTimestamp(feature.versions.at(-1)?.updatedAt ?? feature.updatedAt),
   };
+}
+
+function timestampOrNull(time: Micros | null): string | null {
+  return time === null ? null : formatTimestamp(time);
 }
 
 function hoursOf(seconds: number | null): number | null {

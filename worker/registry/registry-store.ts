@@ -18,6 +18,11 @@ export interface NewFeature {
   name: string;
   entityType: string;
   category: string;
+  kind: "scalar" | "computed";
+  rawTableId: number | null;
+  entityKey: string | null;
+  materialize: "manual" | "on_ingest" | null;
+  computationLogic: string | null;
   description: string | null;
   owner: string | null;
   tags: string[];
@@ -25,7 +30,8 @@ export interface NewFeature {
 
 export interface NewVersion {
   version: number;
-  dtype: Dtype;
+  dtype: Dtype | "vector";
+  computationLogic: string | null;
   ttlSeconds: number | null;
   defaultValue: string | null;
   status: VersionStatus;
@@ -41,13 +47,14 @@ export async function selectCatalog(db: D1Database, tenant: string): Promise<Cat
     orm.select().from(featureVersions).where(eq(featureVersions.tenantId, tenant)),
   ]);
   const byFeature = Map.groupBy(versions, ({ featureId }) => featureId);
-  return entries.map(({ featureId, name, entityType, category }) => ({
+  return entries.map(({ featureId, name, kind, entityType, category }) => ({
     name,
+    kind,
     entityType,
     category,
     versions: (byFeature.get(featureId) ?? []).map((version) => ({
       ...version,
-      dtype: version.dtype as Dtype,
+      dtype: version.dtype as Dtype | "vector",
     })),
   }));
 }
@@ -88,6 +95,7 @@ export async function insertVersion(
             featureId: features.featureId,
             version: sql<number>`${version.version}`.as("version"),
             dtype: sql<string>`${version.dtype}`.as("dtype"),
+            computationLogic: sql<string | null>`${version.computationLogic}`.as("computation_logic"),
             ttlSeconds: sql<number | null>`${version.ttlSeconds}`.as("ttl_seconds"),
             defaultValue: sql<string | null>`${version.defaultValue}`.as("default_value"),
             status: sql<VersionStatus>`${version.status}`.as("status"),
@@ -111,6 +119,40 @@ export async function insertVersion(
   ]);
   const [found] = rows;
   return { added: added.length > 0, feature: found ? { ...found, versions } : null };
+}
+
+/** A feature without versions; null when there is one of its name. */
+export async function insertFeature(
+  db: D1Database,
+  tenant: string,
+  feature: NewFeature,
+  now: Micros,
+): Promise<FeatureRow | null> {
+  const [row] = await primary(db)
+    .insert(features)
+    .values({
+      ...feature,
+      tags: JSON.stringify(feature.tags),
+      tenantId: tenant,
+      createdAt: now,
+      updatedAt: now,
+    })
+    .onConflictDoNothing()
+    .returning();
+  return row ?? null;
+}
+
+/** The feature of which this is the id of a version. */
+export async function findFeatureOfVersion(
+  db: D1Database,
+  tenant: string,
+  versionId: number,
+): Promise<RegisteredFeature | null> {
+  const [row] = await primary(db)
+    .select({ featureId: featureVersions.featureId })
+    .from(featureVersions)
+    .where(and(eq(featureVersions.tenantId, tenant), eq(featureVersions.versionId, versionId)));
+  return row ? findFeature(db, tenant, String(row.featureId)) : null;
 }
 
 /** By its name or, when the text is a number, by its id: names never begin with a digit. */
@@ -156,9 +198,9 @@ export async function listFeatures(
     );
   }
   if (filter.q !== undefined) {
-    const pattern = `%${filter.q.replaceAll(/[\\%_]/g, "\\$&")}%`;
+    // Not LIKE: D1 takes patterns of 50 bytes at most.
     const contains = (column: typeof features.name | typeof features.description) =>
-      sql`${column} LIKE ${pattern} ESCAPE '\\'`;
+      sql`instr(lower(${column}), lower(${filter.q})) > 0`;
     conditions.push(or(contains(features.name), contains(features.description)));
   }
   const rows = await orm

@@ -2,7 +2,10 @@
 import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
 import { unprocessable } from "../errors.ts";
 import type { Catalog, CatalogFeature, CatalogVersion } from "./catalog.ts";
-import { parseReference, storedName } from "./versions.ts";
+import { parseReference, type Reference, storedName } from "./versions.ts";
+
+/** Stands for all features of a category: of `category:*`, and of a computed feature's vector. */
+export const WHOLE_CATEGORY = "*";
 
 /** Where the values of one thing that was asked for are. */
 export interface Resolved {
@@ -28,13 +31,33 @@ export function resolveReferences(catalog: Catalog, names: readonly string[], lo
     if (reference.kind === "category") {
       return { asked, feature: null, version: null, category: reference.category, stored: reference.feature };
     }
-    const feature = catalog.features.get(reference.name) ?? null;
-    const wanted = reference.version === null ? feature?.active : feature?.versions.get(reference.version);
-    const version = wanted ?? null;
-    const category = feature && version ? feature.category : null;
-    const stored = version ? storedName(reference.name, version.version) : reference.name;
+    const { feature, version } = findVersion(catalog, reference);
+    if (!feature || !version) return { asked, feature, version, category: null, stored: reference.name };
+    const { category, feature: stored } = storedPlace(feature, version);
     return { asked, feature, version, category, stored };
   });
+}
+
+/** Where the values of a registered name are; null when it means nothing for this entity type. */
+export function placeOf(
+  catalog: Catalog,
+  entityType: string,
+  reference: Extract<Reference, { kind: "registered" }>,
+): { category: string; feature: string } | null {
+  const { feature, version } = findVersion(catalog, reference);
+  return feature?.entityType === entityType && version ? storedPlace(feature, version) : null;
+}
+
+function findVersion(catalog: Catalog, { name, version }: Extract<Reference, { kind: "registered" }>) {
+  const feature = catalog.features.get(name) ?? null;
+  const found = version === null ? feature?.active : feature?.versions.get(version);
+  return { feature, version: found ?? null };
+}
+
+/** A scalar is a value of its category; the vector of a computed feature is a category of its own. */
+function storedPlace({ name, kind, category }: CatalogFeature, { version }: CatalogVersion) {
+  const stored = storedName(name, version);
+  return kind === "computed" ? { category: stored, feature: WHOLE_CATEGORY } : { category, feature: stored };
 }
 
 /**
@@ -61,9 +84,18 @@ export function entityTypeFor(
   return types[0] ?? fallback;
 }
 
-/** What is found in entities of `entityType`: a registered feature of another type is not. */
-export function ofEntityType(resolved: readonly Resolved[], entityType: string): Resolved[] {
-  return resolved.map((one) =>
-    one.feature && one.feature.entityType !== entityType ? { ...one, category: null } : one,
-  );
+/**
+ * What is found in entities of `entityType`: a registered feature of another type is not, and a `category:feature`
+ * under which a registered one is stored has its TTL, default and version.
+ */
+export function ofEntityType(
+  catalog: Catalog,
+  resolved: readonly Resolved[],
+  entityType: string,
+): Resolved[] {
+  return resolved.map((one) => {
+    if (one.feature) return one.feature.entityType === entityType ? one : { ...one, category: null };
+    const registered = one.category === null ? undefined : catalog.storedIn(entityType, one.category);
+    return { ...one, ...registered?.get(one.stored) };
+  });
 }

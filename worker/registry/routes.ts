@@ -1,5 +1,7 @@
 /** Registering features and their versions: the routes of system B, and versions of system C. */
 import * as z from "zod";
+import { computationsOf } from "../compute/compute-store.ts";
+import { assertComputable } from "../compute/computed-feature.ts";
 import { Problem, unprocessable } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
@@ -9,6 +11,7 @@ import { formatTimestamp, nowMicros } from "../timestamps.ts";
 import { forgetCatalog } from "./catalog.ts";
 import {
   assertSameDefinition,
+  computedVersionOf,
   featureOf,
   registerBody,
   statusField,
@@ -20,8 +23,10 @@ import {
   findFeature,
   insertVersion,
   listFeatures,
+  type NewFeature,
   type RegisteredFeature,
   setVersionStatus,
+  type VersionRow,
 } from "./registry-store.ts";
 import { parseVersion } from "./versions.ts";
 
@@ -128,7 +133,7 @@ export const list = endpoint(
     const page = rows.slice(0, query.limit);
     const last = page.at(-1);
     const nextCursor = rows.length > page.length && last ? `f${last.featureId}` : null;
-    return c.json({ features: page.map(featureAnswer), next_cursor: nextCursor });
+    return c.json({ features: page.map((feature) => featureAnswer(feature)), next_cursor: nextCursor });
   },
 );
 
@@ -143,7 +148,11 @@ export const get = endpoint(
     answers: { 200: { description: "The feature.", schema: featureSchema } },
     problems: [404],
   },
-  async (c, { param }) => c.json(featureAnswer(await existing(c, param.feature))),
+  async (c, { param }) => {
+    const feature = await existing(c, param.feature);
+    const computations = await computationsOf(c.env.DB, c.var.principal.tenant, feature.featureId);
+    return c.json(featureAnswer(feature, computations));
+  },
 );
 
 export const addVersion = endpoint(
@@ -165,20 +174,16 @@ export const addVersion = endpoint(
   async (c, { param, json }) => {
     const { tenant } = c.var.principal;
     const feature = await existing(c, param.feature);
-    const version = versionOf(json, feature.versions.at(-1) ?? null);
-    const same = { ...feature, tags: JSON.parse(feature.tags) as string[] };
-    const { added, feature: registered } = await insertVersion(
-      c.env.DB,
-      tenant,
-      toNewFeature(same),
-      version,
-      nowMicros(),
-    );
+    // Asked for again, it is completed from itself: a newer one may have come since.
+    const own = feature.versions.find(({ version: number }) => number === json.version);
+    const version = await newVersion(c, feature, json, own ?? feature.versions.at(-1) ?? null);
+    const same = toNewFeature(feature);
+    const { added, feature: registered } = await insertVersion(c.env.DB, tenant, same, version, nowMicros());
     forgetCatalog(tenant);
     if (!registered) throw notFound();
     const row = added
       ? registered.versions.find((each) => each.version === version.version)
-      : assertSameDefinition(registered, toNewFeature(same), version);
+      : assertSameDefinition(registered, same, version);
     return row
       ? c.json(versionAnswer(feature.featureId, row), added ? 201 : 200)
       : notFound().toResponse(c.var.requestId);
@@ -225,21 +230,35 @@ export const setStatus = endpoint(
   },
 );
 
+/** @param like The version from which what is left out is taken. */
+async function newVersion(
+  c: AppContext,
+  feature: RegisteredFeature,
+  body: z.output<typeof versionBody>,
+  like: VersionRow | null,
+) {
+  if (feature.kind === "computed") {
+    const version = computedVersionOf(body, feature, like);
+    const sql = version.computationLogic ?? "";
+    await assertComputable(c, { tableId: feature.rawTableId ?? 0, sql, entityKey: feature.entityKey ?? "" });
+    return version;
+  }
+  if (body.computation_logic === undefined) return versionOf(body, like);
+  throw unprocessable({
+    loc: ["body", "computation_logic"],
+    msg: "a scalar feature has none",
+    type: "not_computed",
+  });
+}
+
 async function existing(c: AppContext, feature: string): Promise<RegisteredFeature> {
   const found = await findFeature(c.env.DB, c.var.principal.tenant, feature);
   if (!found) throw notFound();
   return found;
 }
 
-function toNewFeature({
-  name,
-  entityType: type,
-  category,
-  description,
-  owner,
-  tags,
-}: Omit<RegisteredFeature, "tags"> & { tags: string[] }) {
-  return { name, entityType: type, category, description, owner, tags };
+function toNewFeature({ tags, ...feature }: RegisteredFeature): NewFeature {
+  return { ...feature, tags: JSON.parse(tags) as string[] };
 }
 
 function notFound(): Problem {

@@ -38,7 +38,7 @@ export function requirementOf(
 }
 
 /** D1 writes bookmarks as hexadecimal groups; anything else must not reach it. */
-const BOOKMARK = /^[0-9a-f-]{1,200}$/i;
+const BOOKMARK = /^[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{32}$/;
 
 export function encodeToken({ entity, bookmark }: ConsistencyToken): string {
   const text = JSON.stringify([entity?.key ?? null, entity?.revision ?? null, bookmark]);

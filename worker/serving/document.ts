@@ -5,6 +5,7 @@
  * unparsed, and integers keep their digits.
  */
 import type { CategoryRow } from "../db/current-rows.ts";
+import { type FeatureTimes, readFeatureTimes } from "../db/feature-times.ts";
 import { splitObject } from "../json.ts";
 import type { Micros } from "../timestamps.ts";
 
@@ -12,7 +13,7 @@ export interface DocumentCategory {
   /** JSON text of an object. */
   data: string;
   eventTime: Micros;
-  /** JSON text: feature → event time, of features whose event time is not the category's. */
+  /** The times of features that are not the category's, as in the column `event_times`. */
   eventTimes: string | null;
   createdAt: Micros;
   updatedAt: Micros;
@@ -117,16 +118,40 @@ export function valuesOf(category: DocumentCategory): ReadonlyMap<string, string
   return found;
 }
 
-const eventTimes = new WeakMap<DocumentCategory, ReadonlyMap<string, Micros>>();
+const times = new WeakMap<DocumentCategory, ReadonlyMap<string, FeatureTimes>>();
 
-export function eventTimeOf(category: DocumentCategory, feature: string): Micros {
-  if (category.eventTimes === null) return category.eventTime;
-  let found = eventTimes.get(category);
+/** Event time and expiry of a feature: its own, or those of its category. */
+export function timesOf(category: DocumentCategory, feature: string): FeatureTimes {
+  if (category.eventTimes === null) return category;
+  let found = times.get(category);
   if (!found) {
-    found = new Map(Object.entries(JSON.parse(category.eventTimes) as Record<string, Micros>));
-    eventTimes.set(category, found);
+    found = readFeatureTimes(category.eventTimes, category);
+    times.set(category, found);
   }
-  return found.get(feature) ?? category.eventTime;
+  return found.get(feature) ?? category;
+}
+
+/** A TTL includes its last microsecond. */
+export function isLive({ expiresAt }: { expiresAt: Micros | null }, now: Micros): boolean {
+  return expiresAt === null || now <= expiresAt;
+}
+
+/**
+ * The category as it may be read at `now`: null when nothing of it may. Features that were merged into it with
+ * another TTL come and go by their own.
+ */
+export function liveCategory(category: DocumentCategory | undefined, now: Micros): DocumentCategory | null {
+  if (!category) return null;
+  // Only an expiry of its own is written as an array; else all features have the category's.
+  if (!category.eventTimes?.includes("[")) return isLive(category, now) ? category : null;
+  const all = [...valuesOf(category)];
+  const live = all.filter(([name]) => isLive(timesOf(category, name), now));
+  if (live.length === all.length) return category;
+  if (live.length === 0) return null;
+  return {
+    ...category,
+    data: `{${live.map(([name, json]) => `${JSON.stringify(name)}:${json}`).join(",")}}`,
+  };
 }
 
 /** What the numbers and the object around them take, in characters; measured once, nearly enough for a bound. */

@@ -4,25 +4,21 @@
  */
 import type { EntityRef } from "../keys.ts";
 import { formatTimestamp, type Micros } from "../timestamps.ts";
-import { type DocumentCategory, type EntityDocument, valuesOf } from "./document.ts";
+import { type DocumentCategory, liveCategory, valuesOf } from "./document.ts";
 import type { EntityRead } from "./read-entities.ts";
 
-/** The features asked for of each category, in the order of the request. */
-export type Selection = ReadonlyMap<string, "*" | readonly string[]>;
-
-/** A category that exists and whose TTL is not over. */
-export function liveCategory(
-  document: EntityDocument | null,
-  name: string,
-  now: Micros,
-): DocumentCategory | null {
-  const found = document?.categories.get(name);
-  return found && (found.expiresAt === null || now <= found.expiresAt) ? found : null;
+/** What is asked for of a category: all of it, or the features named; with all of it, names say only what is missing. */
+export interface Wanted {
+  whole: boolean;
+  names: readonly string[];
 }
+
+/** By category, in the order of the request. */
+export type Selection = ReadonlyMap<string, Wanted>;
 
 /** `GET /get/item`: null when there is no such category, or its TTL is over. */
 export function itemAnswer(ref: EntityRef, name: string, read: EntityRead, now: Micros): string | null {
-  const found = liveCategory(read.document, name, now);
+  const found = liveCategory(read.document?.categories.get(name), now);
   if (!found) return null;
   const entity = `${JSON.stringify(ref.entityType)}:${JSON.stringify(ref.entityValue)}`;
   const features = `{"data":${found.data},"meta":${metaText(found)}}`;
@@ -40,12 +36,12 @@ export function itemsAnswer(
   const unavailableCategories: string[] = [];
   const unavailableFeatures: string[] = [];
   for (const [name, wanted] of selection) {
-    const found = liveCategory(read.document, name, now);
+    const found = liveCategory(read.document?.categories.get(name), now);
     if (!found) {
       unavailableCategories.push(JSON.stringify(name));
       continue;
     }
-    const { data, missing } = wanted === "*" ? { data: found.data, missing: [] } : pick(found, wanted);
+    const { data, missing } = pick(found, wanted);
     items.push(`${JSON.stringify(name)}:{"features":{"data":${data},"metadata":${metaText(found)}}}`);
     if (missing.length > 0) unavailableFeatures.push(`${JSON.stringify(name)}:${JSON.stringify(missing)}`);
   }
@@ -55,10 +51,13 @@ export function itemsAnswer(
   return `{${entity},"items":{${items.join(",")}},${unavailable},${originText(read)}}`;
 }
 
-function pick(category: DocumentCategory, wanted: readonly string[]): { data: string; missing: string[] } {
+function pick(category: DocumentCategory, { whole, names }: Wanted): { data: string; missing: string[] } {
+  // What is asked for whole is passed on as it is stored, unparsed.
+  if (whole && names.length === 0) return { data: category.data, missing: [] };
   const values = valuesOf(category);
-  const missing = wanted.filter((name) => !values.has(name));
-  const found = wanted.flatMap((name) => {
+  const missing = names.filter((name) => !values.has(name));
+  if (whole) return { data: category.data, missing };
+  const found = names.flatMap((name) => {
     const json = values.get(name);
     return json === undefined ? [] : `${JSON.stringify(name)}:${json}`;
   });

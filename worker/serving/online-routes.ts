@@ -84,7 +84,7 @@ export const readOnline = endpoint(
     const question = {
       catalog,
       entityType: type,
-      resolved: ofEntityType(resolved, type),
+      resolved: ofEntityType(catalog, resolved, type),
       maxAgeSeconds: json.max_age_seconds ?? null,
       now: context.nowMs * MICROS_PER_MS,
     };

@@ -87,7 +87,9 @@ export async function readEntities(context: ReadContext, refs: readonly EntityRe
 
 function want({ consistency, token, nowMs }: ReadContext, ref: EntityRef, key: string): Wanted {
   const asked = requirementOf(consistency, token, consistency === "session" ? entityKey(ref) : "");
-  return { ref, key, requirement: asked === ANY_REVISION ? memory.requirement(key, nowMs) : asked };
+  const own = memory.requirement(key, nowMs);
+  const isOwnNewer = asked.kind === "revision" && own.kind === "revision" && own.revision > asked.revision;
+  return { ref, key, requirement: asked === ANY_REVISION || isOwnNewer ? own : asked };
 }
 
 function fromMemory({ settings, nowMs }: ReadContext, { key, requirement }: Wanted): EntityRead | null {

@@ -1,7 +1,7 @@
 /** Reading items: the routes of system A. */
 import * as z from "zod";
-import { Problem } from "../errors.ts";
-import type { AppContext } from "../http/context.ts";
+import { Problem, unprocessable } from "../errors.ts";
+import { type AppContext, requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { assertKnownEntityType, entityTypeOf, entityTypeQuery } from "../http/entity-type.ts";
 import {
@@ -15,6 +15,9 @@ import {
 } from "../http/fields.ts";
 import type { EntityRef } from "../keys.ts";
 import { MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
+import { catalogOf } from "../registry/catalog.ts";
+import { placeOf, WHOLE_CATEGORY } from "../registry/resolve-references.ts";
+import { parseReference, type Reference } from "../registry/versions.ts";
 import { MICROS_PER_MS } from "../timestamps.ts";
 import type { Consistency } from "./consistency.ts";
 import { itemAnswer, itemsAnswer, type Selection } from "./item-answers.ts";
@@ -83,18 +86,25 @@ export const getItem = endpoint(
   },
 );
 
-/** `category:feature` or `category:*`; the category ends at the first colon. */
 const reference = z
   .string()
   .transform((text, ctx) => {
-    const colon = text.indexOf(":");
-    const name = category.safeParse(text.slice(0, Math.max(colon, 0)));
-    const feature = featureName.safeParse(text.slice(colon + 1));
-    if (colon > 0 && name.success && feature.success) return { category: name.data, feature: feature.data };
-    ctx.addIssue({ code: "custom", message: "must be `category:feature` or `category:*`" });
+    const parsed = parseReference(text);
+    const names =
+      parsed?.kind === "category"
+        ? [category.safeParse(parsed.category), featureName.safeParse(parsed.feature)]
+        : [];
+    if (parsed && names.every(({ success }) => success)) return parsed;
+    ctx.addIssue({
+      code: "custom",
+      message: "must be `category:feature`, `category:*`, a registered name or `name@version`",
+    });
     return z.NEVER;
   })
-  .meta({ description: "`category:feature` or `category:*`.", example: "user_features:age" });
+  .meta({
+    description: "`category:feature`, `category:*`, a registered name or `name@version`.",
+    example: "user_features:age",
+  });
 
 export const getItems = endpoint(
   {
@@ -131,12 +141,7 @@ export const getItems = endpoint(
   async (c, { json: { data: asked } }) => {
     await assertKnownEntityType(c, asked.entity_type, ["body", "data", "entity_type"]);
     const ref = { entityType: asked.entity_type, entityValue: asked.entity_value };
-    const selection = new Map<string, "*" | string[]>();
-    for (const { category: name, feature } of asked.feature_list) {
-      const sofar = selection.get(name);
-      if (feature === "*" || sofar === "*") selection.set(name, "*");
-      else if (!sofar?.includes(feature)) selection.set(name, [...(sofar ?? []), feature]);
-    }
+    const selection = await selectionOf(c, asked.entity_type, asked.feature_list);
     return readSelection(c, ref, selection, asked.consistency);
   },
 );
@@ -161,12 +166,40 @@ export const getItemFiltered = endpoint(
   },
   async (c, { param, query, json }) => {
     const ref = { entityType: await entityTypeOf(c, query), entityValue: param.identifier };
-    const selection = json.map(
-      ([name, names]) => [name, names.includes("*") ? "*" : [...new Set(names)]] as const,
-    );
+    const selection = json.map(([name, asked]) => {
+      const names = [...new Set(asked)].filter((feature) => feature !== WHOLE_CATEGORY);
+      return [name, { whole: asked.includes(WHOLE_CATEGORY), names }] as const;
+    });
     return readSelection(c, ref, new Map(selection), query.consistency);
   },
 );
+
+/** The catalog is asked only for registered names: what names its category can be read when D1 is down. */
+async function selectionOf(
+  c: AppContext,
+  type: string,
+  references: readonly Reference[],
+): Promise<Selection> {
+  const isCatalogNeeded = references.some(({ kind }) => kind === "registered");
+  const catalog = isCatalogNeeded ? await catalogOf(requestContext(c)) : null;
+  const selection = new Map<string, { whole: boolean; names: string[] }>();
+  for (const [position, one] of references.entries()) {
+    const place = one.kind === "category" ? one : catalog && placeOf(catalog, type, one);
+    if (!place) {
+      const loc = ["body", "data", "feature_list", position];
+      throw unprocessable({
+        loc,
+        msg: "is not a registered feature of this entity type",
+        type: "unknown_feature",
+      });
+    }
+    const wanted = selection.get(place.category) ?? { whole: false, names: [] };
+    if (place.feature === WHOLE_CATEGORY) wanted.whole = true;
+    else if (!wanted.names.includes(place.feature)) wanted.names.push(place.feature);
+    selection.set(place.category, wanted);
+  }
+  return selection;
+}
 
 async function readSelection(
   c: AppContext,

@@ -8,8 +8,14 @@
 
 import type { CategoryRow } from "../db/current-rows.ts";
 import { WHOLE_ENTITY } from "../db/current-rows.ts";
+import { type FeatureTimes, readFeatureTimes, writeFeatureTimes } from "../db/feature-times.ts";
 import { splitObject } from "../json.ts";
-import { MAX_CATEGORIES_PER_ENTITY, MAX_CATEGORY_BYTES, MAX_ENTITY_BYTES } from "../limits.ts";
+import {
+  MAX_CATEGORIES_PER_ENTITY,
+  MAX_CATEGORY_BYTES,
+  MAX_ENTITY_BYTES,
+  MAX_EVENT_TIMES_BYTES,
+} from "../limits.ts";
 import { MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
 import type { CategoryWrite, EntityDelete, EntityWrite, Rejection, WriteMode } from "./entity-write.ts";
 
@@ -97,7 +103,13 @@ export function applyDelete(current: EntityState, { category }: EntityDelete, no
     .filter((name) => category === null || name === category);
   if (categories.length === 0) return { outcome: "not_found", next: current };
   const revision = current.revision + 1;
-  const tombstone = tombstoneOf(category ?? WHOLE_ENTITY, revision, now);
+  // Not before what it removes, should a writer's clock be ahead: that very write, sent again, must find it newer.
+  const newest = liveRows(current).reduce(
+    (time, row) =>
+      category === null || row.category === category ? Math.max(time, row.eventTime + 1) : time,
+    now,
+  );
+  const tombstone = tombstoneOf(category ?? WHOLE_ENTITY, { revision, deletedAt: newest, now });
   // The tombstone of the entity stands for all its categories.
   const rows = new Map(category === null ? [] : current.rows);
   rows.set(tombstone.category, tombstone);
@@ -140,48 +152,39 @@ function mergeCategory(row: CategoryRow | undefined, write: CategoryWrite, event
   for (const [name, feature] of before) {
     if (write.mode === "merge" || feature.eventTime > eventTime) after.set(name, feature);
   }
-  let lost = 0;
+  const expiresAt = expiry(write, eventTime);
   for (const [name, json] of written) {
-    if ((before.get(name)?.eventTime ?? eventTime) > eventTime) lost += 1;
-    else after.set(name, { json, eventTime });
+    const isNewest = (before.get(name)?.eventTime ?? eventTime) <= eventTime;
+    if (isNewest) after.set(name, { json, eventTime, expiresAt });
   }
   const newest = !row || eventTime >= row.eventTime;
+  const times = newest ? { eventTime, expiresAt } : { eventTime: row.eventTime, expiresAt: row.expiresAt };
   const content: RowContent = {
-    ...writeFeatures(after, newest ? eventTime : row.eventTime),
+    data: joinObject(after),
+    eventTimes: writeFeatureTimes(after, times),
+    ...times,
     floor: write.mode === "replace" ? eventTime : floor,
     computeId: newest ? write.computeId : row.computeId,
-    expiresAt: newest ? expiry(write, eventTime) : row.expiresAt,
   };
   if (!row || row.data === null || !sameContent(row, content, before, after)) return { content, newest };
   // Nothing changed: the very same write again, or one that lost to newer values.
-  return lost === 0 && eventTime === row.eventTime ? "duplicate" : "stale";
+  return eventTime === row.eventTime ? "duplicate" : "stale";
 }
 
-interface Feature {
+interface Feature extends FeatureTimes {
   /** The value as JSON text: compared and written back as it came. */
   json: string;
-  eventTime: Micros;
 }
 
 function readFeatures(row: CategoryRow): Map<string, Feature> {
-  const times = row.eventTimes === null ? new Map() : new Map(Object.entries(JSON.parse(row.eventTimes)));
+  const times = readFeatureTimes(row.eventTimes, row);
+  const { eventTime, expiresAt } = row;
   const pairs = splitObject(row.data ?? "{}");
-  return new Map(pairs.map(([name, json]) => [name, { json, eventTime: times.get(name) ?? row.eventTime }]));
+  return new Map(pairs.map(([name, json]) => [name, { json, eventTime, expiresAt, ...times.get(name) }]));
 }
 
-function writeFeatures(features: ReadonlyMap<string, Feature>, eventTime: Micros) {
-  const data: string[] = [];
-  const others: string[] = [];
-  for (const [name, feature] of features) {
-    const key = JSON.stringify(name);
-    data.push(`${key}:${feature.json}`);
-    if (feature.eventTime !== eventTime) others.push(`${key}:${feature.eventTime}`);
-  }
-  return {
-    data: `{${data.join(",")}}`,
-    eventTimes: others.length > 0 ? `{${others.join(",")}}` : null,
-    eventTime,
-  };
+function joinObject(features: ReadonlyMap<string, Feature>): string {
+  return `{${[...features].map(([name, { json }]) => `${JSON.stringify(name)}:${json}`).join(",")}}`;
 }
 
 function sameContent(
@@ -196,9 +199,9 @@ function sameContent(
     row.computeId === content.computeId &&
     row.expiresAt === content.expiresAt &&
     before.size === after.size &&
-    [...after].every(([name, { json, eventTime }]) => {
+    [...after].every(([name, { json, eventTime, expiresAt }]) => {
       const other = before.get(name);
-      return other?.json === json && other.eventTime === eventTime;
+      return other?.json === json && other.eventTime === eventTime && other.expiresAt === expiresAt;
     })
   );
 }
@@ -212,14 +215,17 @@ function expiry({ ttlSeconds }: CategoryWrite, eventTime: Micros): Micros | null
   return ttlSeconds === null ? null : eventTime + Math.round(ttlSeconds * MICROS_PER_SECOND);
 }
 
-function tombstoneOf(category: string, revision: number, now: Micros): CategoryRow {
+function tombstoneOf(
+  category: string,
+  { revision, deletedAt, now }: { revision: number; deletedAt: Micros; now: Micros },
+): CategoryRow {
   return {
     category,
     data: null,
     eventTimes: null,
-    eventTime: now,
-    floor: now,
-    deletedAt: now,
+    eventTime: deletedAt,
+    floor: deletedAt,
+    deletedAt,
     createdAt: now,
     updatedAt: now,
     revision,
@@ -239,21 +245,26 @@ function rejected(next: EntityState, rejection: Rejection): WriteDecision {
 
 function overLimit(rows: ReadonlyMap<string, CategoryRow>, changed: readonly string[]): Rejection | null {
   for (const category of changed) {
-    const foundBytes = utf8Bytes(rows.get(category)?.data ?? "");
+    const { data, eventTimes } = rows.get(category) ?? {};
+    const foundBytes = utf8Bytes(data ?? "", MAX_CATEGORY_BYTES);
     if (foundBytes > MAX_CATEGORY_BYTES) {
       return { reason: "category_too_large", category, limitBytes: MAX_CATEGORY_BYTES, foundBytes };
     }
+    // Tens of thousands of features of one category, each with times of its own.
+    const timesBytes = utf8Bytes(eventTimes ?? "", MAX_EVENT_TIMES_BYTES);
+    if (timesBytes > MAX_EVENT_TIMES_BYTES) {
+      const limitBytes = MAX_EVENT_TIMES_BYTES;
+      return { reason: "event_times_too_large", category, limitBytes, foundBytes: timesBytes };
+    }
   }
-  let found = 0;
-  let foundBytes = 0;
-  for (const { data } of rows.values()) {
-    if (data === null) continue;
-    found += 1;
-    foundBytes += data.length;
+  const live = [...rows.values()].flatMap(({ data }) => data ?? []);
+  if (live.length > MAX_CATEGORIES_PER_ENTITY) {
+    return { reason: "too_many_categories", limit: MAX_CATEGORIES_PER_ENTITY, found: live.length };
   }
-  if (found > MAX_CATEGORIES_PER_ENTITY) {
-    return { reason: "too_many_categories", limit: MAX_CATEGORIES_PER_ENTITY, found };
-  }
+  const characters = live.reduce((sum, data) => sum + data.length, 0);
+  // Counted in bytes only where three to a character would pass the limit.
+  if (characters * 3 <= MAX_ENTITY_BYTES) return null;
+  const foundBytes = live.reduce((sum, data) => sum + encoder.encode(data).length, 0);
   return foundBytes > MAX_ENTITY_BYTES
     ? { reason: "entity_too_large", limitBytes: MAX_ENTITY_BYTES, foundBytes }
     : null;
@@ -261,7 +272,7 @@ function overLimit(rows: ReadonlyMap<string, CategoryRow>, changed: readonly str
 
 const encoder = new TextEncoder();
 
-/** Bytes of a text in UTF-8. Exact only where it matters: a text that fits at three bytes a unit is not counted. */
-function utf8Bytes(text: string): number {
-  return text.length * 3 <= MAX_CATEGORY_BYTES ? text.length : encoder.encode(text).length;
+/** Bytes of a text in UTF-8, exact where that decides: a text that fits at three bytes a unit is not counted. */
+function utf8Bytes(text: string, limit: number): number {
+  return text.length * 3 <= limit ? text.length : encoder.encode(text).length;
 }

@@ -14,11 +14,12 @@ import { type EntityRef, entityKey } from "../keys.ts";
 import { MAX_COMMIT_ATTEMPTS, UNRESOLVED_INTENT_MS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { MICROS_PER_MS, type Micros } from "../timestamps.ts";
+import { NEVER_WRITTEN } from "./apply-write.ts";
 import type { CommittedEntity, Effects } from "./effects.ts";
 import type { EntityStates } from "./entity-states.ts";
 import type { ChangeResult, EntityChange, Settled } from "./entity-write.ts";
 import { intentsOf, type RememberedResult } from "./intent.ts";
-import { type GroupPlan, planGroup } from "./plan-group.ts";
+import { emptyPlan, type GroupPlan, planGroup } from "./plan-group.ts";
 import { askCommitted } from "./recovery.ts";
 import { commitStatements, committedKeys, deleteStatements } from "./statements.ts";
 import { takeGroup } from "./take-group.ts";
@@ -97,27 +98,34 @@ export class CommitLoop {
     } while (this.#queue.length > 0);
   }
 
-  async #commit(group: Pending[]): Promise<void> {
+  async #commit(taken: Pending[]): Promise<void> {
     const { tenant, states, store } = this.#d;
     const db = this.#d.db.withSession("first-primary");
-    const changes = group.map(({ change }) => change);
-    const known = await states.load(db, tenant, changes);
+    const known = await states.load(
+      db,
+      tenant,
+      taken.map(({ change }) => change),
+    );
     await this.#settleUnresolved(db);
+    const group = this.#withoutRemembered(taken);
     if (group.length === 0) return;
+    const changes = group.map(({ change }) => change);
     // No await from here until the intents are written: nobody else decides meanwhile.
     const plan = planGroup(changes, {
       states: known,
       tick: () => this.#tick(),
       newEventId: () => crypto.randomUUID(),
     });
-    if (plan.entities.size === 0) {
-      this.#answer(group, plan.results, plan.decidedAt, null);
-      return;
+    // What changes nothing rests on a remembered state too: D1 confirms its revision, as that of all others.
+    for (const change of changes) {
+      const key = entityKey(change);
+      if (!plan.entities.has(key)) plan.entities.set(key, emptyPlan(change, known.get(key) ?? NEVER_WRITTEN));
     }
     const remembered = rememberedResults(group, plan);
     const intents = intentsOf(plan, (entity) => remembered.get(entity) ?? []);
     const stored = intents.map((intent) => ({ seq: store.addIntent(intent), intent }));
-    this.#d.ensureAlarm();
+    if (stored.length > 0) this.#d.ensureAlarm();
+    for (const { ref, deletion } of plan.entities.values()) if (deletion) this.#d.effects.preserve(ref);
     let results: D1Result[];
     try {
       results = await db.batch(this.#statements(db, plan));
@@ -227,23 +235,40 @@ export class CommitLoop {
       const committed = intent.entities.filter((entity) => outcomeOf.get(entity)?.committed);
       const others = intent.entities.filter((entity) => !outcomeOf.get(entity)?.committed);
       for (const { ref, remembered } of committed) {
+        // Whoever loaded the entity before it landed has remembered an older state.
+        this.#d.states.forget(entityKey(ref));
         if (of.has(seq)) found.add(entityKey(ref));
         for (const { key, position, settled } of remembered) store.rememberResult(key, position, settled);
       }
       const mayStillLand = others.length > 0 && Date.now() - sinceMs < UNRESOLVED_INTENT_MS;
       const driven = committed.map((entity) => {
         const announced = outcomeOf.get(entity)?.announced ?? [];
-        return { ref: entity.ref, events: announced.map((row) => eventOf(tenant, entity.ref, row)) };
+        const { ref, proof } = entity;
+        const events =
+          proof.kind === "known" ? proof.events : announced.map((row) => eventOf(tenant, ref, row));
+        return { ref, events };
       });
-      if (mayStillLand) {
-        store.replaceIntent(seq, { entities: others });
-        open.push({ seq, intent: { entities: others }, sinceMs });
-        if (driven.length > 0) effects.drive(store.addIntent({ entities: committed }), driven);
-      } else if (driven.length > 0) effects.drive(seq, driven);
-      else store.removeIntent(seq);
+      if (mayStillLand && driven.length > 0) {
+        // What may still land comes after all that has landed, so it takes the new place in the log.
+        open.push({ seq: store.addIntent({ entities: others }), intent: { entities: others }, sinceMs });
+        store.replaceIntent(seq, { entities: committed });
+      } else if (mayStillLand) open.push({ seq, intent, sinceMs });
+      if (driven.length > 0) effects.drive(seq, driven);
+      else if (!mayStillLand) store.removeIntent(seq);
     }
     this.#unresolved = open;
     return found;
+  }
+
+  /** Answers the repetitions of requests whose transaction was thought lost and has turned out committed. */
+  #withoutRemembered(group: Pending[]): Pending[] {
+    const keys = new Set(group.flatMap(({ remember }) => remember?.key ?? []));
+    const results = new Map([...keys].map((key) => [key, this.#d.store.rememberedResults(key)]));
+    return group.filter(({ remember, resolve }) => {
+      const settled = remember && results.get(remember.key)?.get(remember.position);
+      if (settled) resolve(settled);
+      return !settled;
+    });
   }
 
   #answer(

@@ -19,8 +19,8 @@ interface Kept {
   lastPutMs: number;
   /** The put that covers every change made before it starts; null when none waits. */
   next: Promise<void> | null;
-  /** Resolves when no put is under way. */
-  idle: Promise<void>;
+  /** The put that is under way. */
+  putting: Promise<void> | null;
 }
 
 export class DocumentKeeper {
@@ -34,7 +34,7 @@ export class DocumentKeeper {
 
   /** Resolves when the document shows every change made so far, or when the debt has been written down. Never rejects. */
   keep(entity: string): Promise<void> {
-    const kept = this.#kept.get(entity) ?? { lastPutMs: 0, next: null, idle: Promise.resolve() };
+    const kept = this.#kept.get(entity) ?? { lastPutMs: 0, next: null, putting: null };
     this.#kept.set(entity, kept);
     kept.next ??= this.#putNext(entity, kept);
     return kept.next;
@@ -47,15 +47,16 @@ export class DocumentKeeper {
   }
 
   async #putNext(entity: string, kept: Kept): Promise<void> {
-    await kept.idle;
+    await kept.putting;
     const waitMs = kept.lastPutMs + KV_MIN_PUT_INTERVAL_MS - Date.now();
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
     // From here on a change needs a put of its own: this one is about to look at the state.
     kept.next = null;
     kept.lastPutMs = Date.now();
     const putting = this.#put(entity);
-    kept.idle = putting;
+    kept.putting = putting;
     await putting;
+    if (kept.putting === putting) kept.putting = null;
     this.#forgetIdle();
   }
 
@@ -73,7 +74,8 @@ export class DocumentKeeper {
     if (this.#kept.size < this.#forgetAtSize) return;
     const longAgoMs = Date.now() - 60_000;
     for (const [entity, kept] of this.#kept) {
-      if (kept.next === null && kept.lastPutMs < longAgoMs) this.#kept.delete(entity);
+      const isIdle = kept.next === null && kept.putting === null;
+      if (isIdle && kept.lastPutMs < longAgoMs) this.#kept.delete(entity);
     }
     this.#forgetAtSize = Math.max(1_000, this.#kept.size * 2);
   }

@@ -9,7 +9,12 @@
 import type { Settings } from "../env.ts";
 import type { FeatureAvailable } from "../events/feature-available.ts";
 import { documentKey, type EntityRef, entityKey, entityRef } from "../keys.ts";
-import { KV_CACHE_TTL_SECONDS, KV_MAX_VALUE_BYTES, KV_MIN_EXPIRATION_SECONDS } from "../limits.ts";
+import {
+  KV_CACHE_TTL_SECONDS,
+  KV_MAX_VALUE_BYTES,
+  KV_MIN_EXPIRATION_SECONDS,
+  MAX_OWED_CHARACTERS,
+} from "../limits.ts";
 import type { Log } from "../log.ts";
 import { documentOf, encodeDocument } from "../serving/document.ts";
 import { DocumentKeeper } from "./document-keeper.ts";
@@ -19,6 +24,8 @@ import type { Identity, WriterStore } from "./writer-store.ts";
 
 /** How long a consumer's output may take to leave a local process. */
 const CONFIRMATION_GRACE_MS = 2_000;
+/** What an entry of the outbox and an event take in memory beside the names, in characters, nearly. */
+const ENTRY_OVERHEAD = 400;
 
 export interface EffectsDependencies {
   env: Env;
@@ -39,11 +46,13 @@ export class Effects {
   readonly #d: EffectsDependencies;
   readonly #outbox: Outbox;
   readonly #keeper: DocumentKeeper;
-  /** Events that the local consumer has not confirmed, with their intent, and how many each intent has; see above. */
-  readonly #unconfirmed = new Map<string, number>();
-  readonly #awaited = new Map<number, number>();
+  /** Events that the local consumer has not confirmed, with what waits for that; see above. */
+  readonly #unconfirmed = new Map<string, () => void>();
+  /** Entities whose document is to be removed, not put. */
+  readonly #invalidated = new Set<string>();
   /** Intents that are being driven. */
-  #pending = 0;
+  readonly #driven = new Map<number, readonly CommittedEntity[]>();
+  #owedCharacters = 0;
 
   constructor(dependencies: EffectsDependencies) {
     this.#d = dependencies;
@@ -56,46 +65,55 @@ export class Effects {
     });
   }
 
-  get pending(): number {
-    return this.#pending;
+  /** Whether what is owed to queue and cache is as much as this object may hold in memory. */
+  get isFull(): boolean {
+    return this.#owedCharacters > MAX_OWED_CHARACTERS;
   }
 
   /** Drives a committed intent to its end. Returns at once: nobody's answer waits for it. */
   drive(seq: number, entities: readonly CommittedEntity[]): void {
-    this.#pending += 1;
     const events = entities.flatMap((entity) => entity.events);
-    if (this.#d.settings.queueStorage === "memory" && events.length > 0) {
-      for (const { event_id: id } of events) this.#unconfirmed.set(id, seq);
-      this.#awaited.set(seq, events.length);
-    }
+    const characters = events.reduce((total, event) => total + sizeOfEvent(event), ENTRY_OVERHEAD);
+    this.#owedCharacters += characters;
+    this.#driven.set(seq, entities);
+    const confirmed = this.#confirmed(events);
     const sent = events.length > 0 ? this.#outbox.send(events) : Promise.resolve();
     const cached = this.#d.store.documents(entities.map(({ ref }) => entityKey(ref)));
     const kept = cached.map(({ entity }) => this.#keeper.keep(entity));
-    Promise.all([sent, ...kept])
+    const delivered = Promise.all([sent, ...kept]).then(() => {
+      this.#owedCharacters -= characters;
+    });
+    Promise.all([delivered, confirmed])
       .then(() => {
-        this.#pending -= 1;
-        if (!this.#awaited.has(seq)) this.#d.store.removeIntent(seq);
+        this.#driven.delete(seq);
+        this.#d.store.removeIntent(seq);
       })
       .catch((cause: unknown) => this.#d.log.error("intent was not driven to its end", cause));
   }
 
+  /**
+   * A deletion is about to remove the history of an entity, from which a later instance would make the events that
+   * are still owed: from here on the log itself holds them.
+   */
+  preserve(ref: EntityRef): void {
+    const deleted = entityKey(ref);
+    for (const [seq, entities] of this.#driven) {
+      if (!entities.some((entity) => entityKey(entity.ref) === deleted)) continue;
+      const known = entities.map(({ ref: own, events }) => ({
+        ref: own,
+        proof: { kind: "known" as const, events },
+        remembered: [],
+      }));
+      this.#d.store.replaceIntent(seq, { entities: known });
+    }
+  }
+
   /** The local consumer has handled these events. */
   confirm(eventIds: readonly string[]): void {
-    const done: number[] = [];
     for (const id of eventIds) {
-      const seq = this.#unconfirmed.get(id);
-      if (seq === undefined) continue;
+      this.#unconfirmed.get(id)?.();
       this.#unconfirmed.delete(id);
-      const awaited = (this.#awaited.get(seq) ?? 1) - 1;
-      this.#awaited.set(seq, awaited);
-      if (awaited === 0) done.push(seq);
     }
-    setTimeout(() => {
-      for (const seq of done) {
-        this.#awaited.delete(seq);
-        this.#d.store.removeIntent(seq);
-      }
-    }, CONFIRMATION_GRACE_MS);
   }
 
   /** Documents for entities that somebody has read and not found in KV. Those that do not exist get none. */
@@ -106,9 +124,11 @@ export class Effects {
     const found = await states.load(db, identity.tenant, wanted);
     const filling: Promise<void>[] = [];
     for (const [entity, state] of found) {
-      if (!documentOf(state.revision, state.rows.values())) continue;
-      // The record comes before the put: a commit that looks from now on owes the next put.
-      store.putDocument({ entity, expiresAtMs: this.#newExpiryMs(), dirty: false });
+      const document = documentOf(state.revision, state.rows.values());
+      if (!document || document.size * 3 > KV_MAX_VALUE_BYTES) continue;
+      // The record comes before the put: a commit that looks from now on owes the next put. An old debt stays one.
+      const [known] = store.documents([entity]);
+      store.putDocument({ entity, expiresAtMs: this.#newExpiryMs(), dirty: known?.dirty ?? false });
       filling.push(this.#keeper.keep(entity));
     }
     this.#d.ensureAlarm();
@@ -118,10 +138,12 @@ export class Effects {
   /** Removes an entity's document until somebody reads it again. Answers whether there was one. */
   async invalidate(ref: EntityRef): Promise<boolean> {
     const entity = entityKey(ref);
-    const wasCached = this.isCached(ref);
-    this.#d.store.removeDocument(entity);
+    if (!this.isCached(ref)) return false;
+    // A debt until it is done: after a crash the alarm makes the document current again, which does no harm.
+    this.#oweDocument(entity);
+    this.#invalidated.add(entity);
     await this.#keeper.keep(entity);
-    return wasCached;
+    return true;
   }
 
   isCached(ref: EntityRef): boolean {
@@ -130,6 +152,16 @@ export class Effects {
 
   async payDebts(limit: number): Promise<void> {
     await Promise.all(this.#d.store.dirtyDocuments(limit).map(({ entity }) => this.#keeper.keep(entity)));
+  }
+
+  /** Resolves when the local consumer has handled the events; at once where Queues stores them. */
+  async #confirmed(events: readonly FeatureAvailable[]): Promise<void> {
+    if (this.#d.settings.queueStorage === "durable" || events.length === 0) return;
+    const each = events.map(
+      ({ event_id: id }) => new Promise<void>((resolve) => this.#unconfirmed.set(id, resolve)),
+    );
+    await Promise.all(each);
+    await new Promise((resolve) => setTimeout(resolve, CONFIRMATION_GRACE_MS));
   }
 
   #isFilled(entity: string): boolean {
@@ -159,7 +191,8 @@ export class Effects {
     const document = state && documentOf(state.revision, state.rows.values());
     const text = document && encodeDocument(document);
     const [record] = store.documents([entity]);
-    if (!record || !text || text.length * 3 > KV_MAX_VALUE_BYTES) {
+    const isInvalidated = this.#invalidated.delete(entity);
+    if (!record || isInvalidated || !text || text.length * 3 > KV_MAX_VALUE_BYTES) {
       await env.HOT.delete(key);
       store.removeDocument(entity);
       return;
@@ -172,4 +205,8 @@ export class Effects {
     const isStillWanted = store.documents([entity]).length > 0;
     if (record.dirty && isStillWanted) store.putDocument({ entity, expiresAtMs, dirty: false });
   }
+}
+
+function sizeOfEvent({ features }: FeatureAvailable): number {
+  return features.reduce((size, name) => size + name.length, ENTRY_OVERHEAD);
 }

@@ -41,6 +41,7 @@ export type Rejection =
   | { reason: "revision_mismatch"; expected: number; actual: number }
   | { reason: "too_many_categories"; limit: number; found: number }
   | { reason: "category_too_large"; category: string; limitBytes: number; foundBytes: number }
+  | { reason: "event_times_too_large"; category: string; limitBytes: number; foundBytes: number }
   | { reason: "entity_too_large"; limitBytes: number; foundBytes: number };
 
 /** What became of a write. The revision is the entity's own, after it. */

@@ -10,7 +10,6 @@ import { settings } from "../env.ts";
 import type { EntityRef } from "../keys.ts";
 import {
   IDEMPOTENCY_TTL_SECONDS,
-  MAX_PENDING_INTENTS,
   MAX_QUEUED_CHARACTERS,
   PURGE_ALARM_MS,
   RECOVERY_ALARM_MS,
@@ -28,6 +27,8 @@ const UNAVAILABLE: ChangeReply = { kind: "unavailable" };
 const DEBTS_PER_ALARM = 100;
 /** A document's record outlives it by this much: clocks differ. */
 const DOCUMENT_RECORD_GRACE_MS = 5 * 60 * 1_000;
+
+type Claim = NonNullable<ChangeRequest["idempotency"]>;
 
 interface Parts {
   loop: CommitLoop;
@@ -57,7 +58,7 @@ export class EntityWriter extends DurableObject<Env> {
     const { loop, effects } = this.#open(identity);
     const size = request.changes.reduce((total, change) => total + sizeOfChange(change), 0);
     const isFull = this.#queuedCharacters > 0 && this.#queuedCharacters + size > MAX_QUEUED_CHARACTERS;
-    if (isFull || effects.pending > MAX_PENDING_INTENTS) return UNAVAILABLE;
+    if (isFull || effects.isFull) return UNAVAILABLE;
     this.#queuedCharacters += size;
     try {
       return request.idempotency
@@ -66,6 +67,12 @@ export class EntityWriter extends DurableObject<Env> {
     } finally {
       this.#queuedCharacters -= size;
     }
+  }
+
+  /** Whether a request may use its `Idempotency-Key`: not when another request has used it within its time. */
+  async claim(identity: Identity, { key, fingerprint }: Claim): Promise<boolean> {
+    this.#open(identity);
+    return this.#claim({ key, fingerprint });
   }
 
   /** A reader has found these entities in D1 and not in KV. */
@@ -103,11 +110,9 @@ export class EntityWriter extends DurableObject<Env> {
   async #changeOnce(
     loop: CommitLoop,
     changes: readonly EntityChange[],
-    { key, fingerprint }: { key: string; fingerprint: string },
+    { key, fingerprint }: Claim,
   ): Promise<ChangeReply> {
-    const nowMs = Date.now();
-    const first = this.#store.claimKey(key, fingerprint, nowMs, nowMs + IDEMPOTENCY_TTL_SECONDS * 1_000);
-    if (first !== fingerprint) return { kind: "key_reused" };
+    if (!this.#claim({ key, fingerprint })) return { kind: "key_reused" };
     for (let other = this.#inFlight.get(key); other; other = this.#inFlight.get(key)) await other;
     const running = this.#changeMissing(loop, changes, key);
     this.#inFlight.set(key, running);
@@ -118,6 +123,13 @@ export class EntityWriter extends DurableObject<Env> {
     }
   }
 
+  #claim({ key, fingerprint }: Claim): boolean {
+    const nowMs = Date.now();
+    const expiresAtMs = nowMs + IDEMPOTENCY_TTL_SECONDS * 1_000;
+    this.#ensureAlarm(PURGE_ALARM_MS);
+    return this.#store.claimKey(key, fingerprint, nowMs, expiresAtMs) === fingerprint;
+  }
+
   /** Applies the changes that have no remembered result; after a crash that may be some of them, or none. */
   async #changeMissing(
     loop: CommitLoop,
@@ -126,7 +138,6 @@ export class EntityWriter extends DurableObject<Env> {
   ): Promise<ChangeReply> {
     // An intent of unknown outcome may hold the very results that are asked for.
     if (loop.unresolved > 0) await loop.settle();
-    if (loop.unresolved > 0) return UNAVAILABLE;
     const remembered = this.#store.rememberedResults(key);
     const settled = await Promise.all(
       changes.map((change, position) => remembered.get(position) ?? loop.submit(change, { key, position })),

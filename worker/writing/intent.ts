@@ -3,6 +3,7 @@
  * out whether the transaction happened, and what is still owed. Pure; D1 is asked in `recovery.ts`.
  */
 
+import type { FeatureAvailable } from "../events/feature-available.ts";
 import type { EntityRef } from "../keys.ts";
 import { MAX_INTENT_CHARACTERS } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
@@ -21,7 +22,9 @@ export interface HistoryKey {
 /** Rows that are in D1 exactly when the transaction was committed. */
 export type Proof =
   | { kind: "history"; rows: HistoryKey[] }
-  | { kind: "tombstone"; category: string; revision: number; updatedAt: Micros };
+  | { kind: "tombstone"; category: string; revision: number; updatedAt: Micros }
+  /** Known to be committed. The rows may be gone: a later deletion removes them, so the events themselves are kept. */
+  | { kind: "known"; events: FeatureAvailable[] };
 
 /** A result to be kept under the caller's `Idempotency-Key`. */
 export interface RememberedResult {

@@ -20,6 +20,8 @@ export interface HistoryRow extends HistoryEntry {
   revision: number;
   ingestedAt: Micros;
   eventId: string | null;
+  /** It came late and is the first of its event time here: left out where it repeats the newest one in D1. */
+  mayRepeat: boolean;
 }
 
 /** A current row with the history row of the write it came from, which proves that its entity was committed. */
@@ -60,8 +62,7 @@ export function planGroup(changes: readonly EntityChange[], context: GroupContex
   const entities = new Map<string, EntityPlan>();
   const results = changes.map((change) => {
     const key = entityKey(change);
-    const state = entities.get(key)?.next ?? context.states.get(key) ?? NEVER_WRITTEN;
-    const plan = entities.get(key) ?? emptyPlan(change, state);
+    const plan = entities.get(key) ?? emptyPlan(change, context.states.get(key) ?? NEVER_WRITTEN);
     const result =
       change.kind === "write" ? planWrite(plan, change, context) : planDelete(plan, change, context);
     if (plan.rows.size > 0 || plan.history.length > 0) entities.set(key, plan);
@@ -70,7 +71,8 @@ export function planGroup(changes: readonly EntityChange[], context: GroupContex
   return { entities, results, decidedAt: context.tick() };
 }
 
-function emptyPlan({ entityType, entityValue }: EntityRef, state: EntityState): EntityPlan {
+/** The plan that changes nothing of an entity. */
+export function emptyPlan({ entityType, entityValue }: EntityRef, state: EntityState): EntityPlan {
   const ref = { entityType, entityValue };
   return { ref, base: state.revision, next: state, rows: new Map(), history: [], deletion: null };
 }
@@ -82,7 +84,11 @@ function planWrite(plan: EntityPlan, write: EntityWrite, { tick, newEventId }: G
   plan.next = decision.next;
   if ("history" in decision) {
     for (const entry of decision.history) {
-      const proof = { ...entry, revision, ingestedAt: now, eventId: entry.announced ? newEventId() : null };
+      const earlier = plan.history.findLast((row) => isOfSameTime(row, entry));
+      if (!entry.announced && earlier && isRepetition(earlier, entry)) continue;
+      const eventId = entry.announced ? newEventId() : null;
+      const mayRepeat = !entry.announced && !earlier;
+      const proof = { ...entry, revision, ingestedAt: now, eventId, mayRepeat };
       plan.history.push(proof);
       const row = entry.announced && decision.next.rows.get(entry.category);
       if (row) plan.rows.set(entry.category, { row, proof });
@@ -109,4 +115,12 @@ function planDelete(plan: EntityPlan, change: EntityDelete, { tick }: GroupConte
   plan.deletion = change;
   // The counts are the transaction's and the cache's to tell.
   return { outcome: "deleted", revision, categories: decision.categories, history: 0, cached: false };
+}
+
+function isOfSameTime(a: HistoryEntry, b: HistoryEntry): boolean {
+  return a.category === b.category && a.eventTime === b.eventTime;
+}
+
+function isRepetition(a: HistoryEntry, b: HistoryEntry): boolean {
+  return a.data === b.data && a.mode === b.mode && a.expiresAt === b.expiresAt;
 }

@@ -34,7 +34,7 @@ export async function askCommitted(
 ): Promise<EntityOutcome[]> {
   const outcomes: EntityOutcome[] = intended.map((entity) => ({
     intended: entity,
-    committed: false,
+    committed: entity.proof.kind === "known",
     announced: [],
   }));
   const statements = [
@@ -62,7 +62,7 @@ export async function askCommitted(
 
 function historyStatements(db: D1DatabaseSession, tenant: string, intended: readonly IntendedEntity[]) {
   const rows = intended.flatMap(({ ref, proof }, entity) =>
-    proof.kind === "tombstone"
+    proof.kind !== "history"
       ? []
       : proof.rows.map(({ category, eventTime, revision, ingestedAt, eventId }, position) => ({
           cells: [
@@ -84,7 +84,7 @@ function historyStatements(db: D1DatabaseSession, tenant: string, intended: read
 
 function tombstoneStatements(db: D1DatabaseSession, tenant: string, intended: readonly IntendedEntity[]) {
   return intended.flatMap(({ ref, proof }, entity) => {
-    if (proof.kind === "history") return [];
+    if (proof.kind !== "tombstone") return [];
     const table = currentTable(ref.entityType);
     const sql = `SELECT ?7 AS entity, 0 AS proof, NULL AS compute_id, NULL AS names FROM ${table.name} AS t
       WHERE t.tenant_id = ?1 AND ${table.matches("t", "?2", "?3")}

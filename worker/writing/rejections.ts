@@ -32,6 +32,8 @@ function detailOf(rejection: Rejection): string {
       return `an entity may have ${rejection.limit} categories, with this write it would have ${rejection.found}`;
     case "category_too_large":
       return `a category may have ${rejection.limitBytes} bytes as JSON, with this write one would have ${rejection.foundBytes}`;
+    case "event_times_too_large":
+      return `a category may have ${rejection.limitBytes} bytes of event times that differ from its newest, with this write one would have ${rejection.foundBytes}`;
     case "entity_too_large":
       return `an entity may have ${rejection.limitBytes} bytes as JSON, with this write it would have ${rejection.foundBytes}`;
   }

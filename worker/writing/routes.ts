@@ -1,33 +1,27 @@
-/** Writing and deleting: the routes of system A, and the deletion of entities. */
+/** Writing items: the routes of system A. */
 import * as z from "zod";
-import { assert, Problem } from "../errors.ts";
+import { assert } from "../errors.ts";
 import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import {
-  assertKnownEntityType,
-  entityTypeOf,
-  entityTypeQuery,
-  isKnownEntityType,
-} from "../http/entity-type.ts";
+import { assertKnownEntityType, entityTypeOf, entityTypeQuery } from "../http/entity-type.ts";
 import {
   answeredRevision,
   answeredTimestamp,
   category,
-  entityType,
   entityValue,
   entriesOf,
   featureValues,
 } from "../http/fields.ts";
-import { MAX_CATEGORIES_PER_ENTITY, MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
-import { type Catalog, catalogOf } from "../registry/catalog.ts";
-import { describeFault } from "../registry/enforce-types.ts";
+import { MAX_CATEGORIES_PER_ENTITY } from "../limits.ts";
+import { catalogOf } from "../registry/catalog.ts";
+import { putItemsBatch } from "./batch-routes.ts";
+import { deleteCategory, deleteEntity } from "./delete-routes.ts";
 import type { ChangeResult, EntityWrite } from "./entity-write.ts";
-import { type Reason, reasonOf, rejectionProblem, typeProblem } from "./rejections.ts";
+import { rejectionProblem, typeProblem } from "./rejections.ts";
 import { submitRequest, writeAnswerHeaders, writeRequestHeaders } from "./submit-request.ts";
 import { typedWrite, type UntypedWrite } from "./typed-write.ts";
 import {
   assertCategoryCount,
-  batchBody,
   itemsBody,
   toCategoryOptions,
   toEntityWrite,
@@ -126,129 +120,6 @@ export const putItemsOf = endpoint(
   },
 );
 
-const rowResult = z.object({
-  entity_type: z.string(),
-  entity_value: z.string(),
-  outcome: z.enum(["applied", "stale", "duplicate", "rejected"]),
-  revision: answeredRevision.nullable(),
-  categories_updated: z.array(z.string()),
-  reason: z
-    .object({ type: z.string(), detail: z.string() })
-    .optional()
-    .meta({ description: "Why a row was rejected." }),
-});
-
-const batchSchema = z
-  .object({ results: z.array(rowResult), timestamp: answeredTimestamp })
-  .meta({ id: "BatchWritten" });
-
-export const putItemsBatch = endpoint(
-  {
-    method: "post",
-    path: "/api/v1/items/batch",
-    tag: "items",
-    summary: "Write many entities",
-    description: `Up to ${MAX_ENTITIES_PER_REQUEST} rows, each applied whole or not at all, with one result per row in the order of the request. The same entity may come several times.`,
-    scope: "write",
-    request: { json: batchBody },
-    requestHeaders: writeRequestHeaders,
-    answers: {
-      200: { description: "One result per row.", schema: batchSchema, headers: writeAnswerHeaders },
-    },
-  },
-  async (c, { json }) => {
-    const metadata = writingMetadata(json);
-    const catalog = await catalogOf(requestContext(c));
-    const rows = json.data.map((row) => typedRow(catalog, toEntityWrite(row, metadata)));
-    const writes = rows.flatMap((row) => (row.ok ? row.write : []));
-    const { results, timestamp, headers } = await submitRequest(c, writes);
-    const remaining = results.values();
-    const answers = json.data.map((body, i) => {
-      const row = rows[i];
-      const entity = { entity_type: body.entity_type, entity_value: body.entity_value };
-      return { ...entity, ...(row?.ok ? outcomeOf(remaining.next().value) : refusedRow(row?.reason)) };
-    });
-    return c.json({ results: answers, timestamp }, 200, headers);
-  },
-);
-
-const deletedSchema = z
-  .object({
-    entity_type: z.string().meta({ example: "bright_uid" }),
-    entity_value: z.string().meta({ example: "user-123" }),
-    categories_removed: z.array(z.string()).meta({ example: ["user_features"] }),
-    removed: z.object({
-      current: z.int().meta({ description: "Current rows in D1.", example: 1 }),
-      history: z.int().meta({ description: "History rows in D1.", example: 12 }),
-      cache: z.int().meta({ description: "Hot-cache documents in KV.", example: 1 }),
-    }),
-    revision: answeredRevision,
-    timestamp: answeredTimestamp,
-  })
-  .meta({ id: "Deleted" });
-
-const entityParam = z.object({ entity_type: entityType, entity_value: entityValue });
-
-const deleteSpec = {
-  method: "delete",
-  tag: "entities",
-  description:
-    "A tombstone stays, so that a write with an older event time cannot bring it back. Its history and cached document go too.",
-  scope: "write",
-  requestHeaders: writeRequestHeaders,
-  answers: { 200: { description: "What was removed.", schema: deletedSchema, headers: writeAnswerHeaders } },
-  problems: [404],
-} as const satisfies Partial<Parameters<typeof endpoint>[0]>;
-
-export const deleteEntity = endpoint(
-  {
-    ...deleteSpec,
-    problems: [404],
-    path: "/api/v1/entities/{entity_type}/{entity_value}",
-    summary: "Delete an entity",
-    request: { param: entityParam },
-  },
-  (c, { param }) => remove(c, param.entity_type, param.entity_value, null),
-);
-
-export const deleteCategory = endpoint(
-  {
-    ...deleteSpec,
-    problems: [404],
-    path: "/api/v1/entities/{entity_type}/{entity_value}/{category}",
-    summary: "Delete one category of an entity",
-    request: { param: entityParam.extend({ category }) },
-  },
-  (c, { param }) => remove(c, param.entity_type, param.entity_value, param.category),
-);
-
-async function remove(
-  c: Parameters<typeof submitRequest>[0],
-  type: string,
-  value: string,
-  name: string | null,
-) {
-  await assertKnownEntityType(c, type, ["path", "entity_type"]);
-  const ref = { entityType: type, entityValue: value };
-  const { results, timestamp, headers } = await submitRequest(c, [
-    { kind: "delete", ...ref, category: name },
-  ]);
-  const [result] = results;
-  if (result?.outcome !== "deleted") throw new Problem(404, "there is nothing to delete");
-  return c.json(
-    {
-      entity_type: type,
-      entity_value: value,
-      categories_removed: result.categories,
-      removed: { current: result.categories.length, history: result.history, cache: result.cached ? 1 : 0 },
-      revision: result.revision,
-      timestamp,
-    },
-    200,
-    headers,
-  );
-}
-
 function writtenAnswer(write: EntityWrite, result: ChangeResult | undefined, timestamp: string) {
   assert(
     result && result.outcome !== "deleted" && result.outcome !== "not_found",
@@ -263,34 +134,6 @@ function writtenAnswer(write: EntityWrite, result: ChangeResult | undefined, tim
     revision: result.revision,
     outcome: result.outcome,
   };
-}
-
-function typedRow(
-  catalog: Catalog,
-  asked: UntypedWrite,
-): { ok: true; write: EntityWrite } | { ok: false; reason: Reason } {
-  if (!isKnownEntityType(asked.entityType, catalog)) {
-    return {
-      ok: false,
-      reason: { type: "unknown_entity_type", detail: "entity_type: is not a known entity type" },
-    };
-  }
-  const typed = typedWrite(catalog, asked);
-  return typed.ok
-    ? typed
-    : { ok: false, reason: { type: "type_mismatch", detail: describeFault(typed.fault) } };
-}
-
-function outcomeOf(result: ChangeResult | undefined) {
-  assert(result, "every write has a result");
-  const { outcome: became, revision } = result;
-  const reason = result.outcome === "rejected" ? reasonOf(result.rejection) : undefined;
-  const updated = result.outcome === "applied" ? result.categories : [];
-  return { outcome: became, revision, categories_updated: updated, ...(reason && { reason }) };
-}
-
-function refusedRow(reason: Reason | undefined) {
-  return { outcome: "rejected", revision: null, categories_updated: [], reason };
 }
 
 export const writingEndpoints = [putItems, putItemsBatch, putItemsOf, deleteEntity, deleteCategory];

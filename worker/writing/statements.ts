@@ -32,6 +32,9 @@ const HISTORY_COLUMNS = [
   "event_id",
 ] as const;
 
+/** Whether a history row may be what is there already: see {@link historySql}. */
+const HISTORY_CELLS = [...HISTORY_COLUMNS, "may_repeat"] as const;
+
 /** A current row is followed by what identifies its proof beside its own category, revision and time of update. */
 const UPSERT_CELLS = [...ROW_COLUMNS, "proof_event_time", "proof_event_id"] as const;
 
@@ -47,14 +50,15 @@ const isAtBase = (table: CurrentTable) =>
   `(SELECT coalesce(max(g.revision), 0) FROM ${table.name} AS g
     WHERE g.tenant_id = ?1 AND ${table.matches("g", TYPE, VALUE)}) = ${BASE}`;
 
-const history = (name: (typeof HISTORY_COLUMNS)[number]) => cellOf(HISTORY_COLUMNS, name);
+const history = (name: (typeof HISTORY_CELLS)[number]) => cellOf(HISTORY_CELLS, name);
 
 // A late row that repeats the newest one of the same event time tells nothing new: retries do not fill the history.
 const historySql = (table: CurrentTable) => `
   INSERT INTO feature_history (tenant_id, entity_type, entity_value, ${HISTORY_COLUMNS.join(", ")})
-  SELECT ?1, ${TYPE}, ${VALUE}, ${cells(HISTORY_COLUMNS)} FROM json_each(?2) AS ref
-  WHERE ${isAtBase(table)} AND (${history("event_id")} IS NOT NULL OR coalesce((
-    SELECT h.data = coalesce(${history("data")}, ?3) AND h.mode = ${history("mode")} FROM feature_history AS h
+  SELECT ?1, ${TYPE}, ${VALUE}, ${cells(HISTORY_COLUMNS, HISTORY_CELLS)} FROM json_each(?2) AS ref
+  WHERE ${isAtBase(table)} AND (${history("may_repeat")} = 0 OR coalesce((
+    SELECT h.data = coalesce(${history("data")}, ?3) AND h.mode = ${history("mode")} AND h.expires_at IS ${history("expires_at")}
+    FROM feature_history AS h
     WHERE h.tenant_id = ?1 AND h.entity_type = ${TYPE} AND h.entity_value = ${VALUE}
       AND h.category = ${history("category")} AND h.event_time = ${history("event_time")}
     ORDER BY h.revision DESC, h.ingested_at DESC LIMIT 1), 0) = 0)`;
@@ -76,7 +80,7 @@ const upsertSql = (table: CurrentTable, guard: string) => `
     .join(", ")}
   RETURNING ${table.keyColumns.length === 1 ? `'${table.name}' AS entity_type, ${table.name} AS entity_value` : "entity_type, entity_value"}`;
 
-/** Names the entities that still have their base revision: for those that get history and no current row. */
+/** Names the entities that still have their base revision: for those that get no current row. */
 const confirmSql = (table: CurrentTable) => `
   SELECT ${TYPE} AS entity_type, ${VALUE} AS entity_value FROM json_each(?2) AS ref WHERE ${isAtBase(table)}`;
 
@@ -99,10 +103,10 @@ export function commitStatements(
       historySql(table),
       entities.flatMap((entity) => entity.history.map((row) => packHistory(entity, row))),
     );
-    const late = entities.filter((entity) => entity.rows.size === 0);
+    const unchanged = entities.filter((entity) => entity.rows.size === 0);
     add(
       confirmSql(table),
-      late.map((entity) => ({ cells: keyCells(entity), longData: null })),
+      unchanged.map((entity) => ({ cells: keyCells(entity), longData: null })),
     );
     add(
       upsertSql(table, isProven),
@@ -186,7 +190,7 @@ function packRow(plan: EntityPlan, { row, proof }: PlannedRow): PackedRow {
 
 function packHistory(plan: EntityPlan, row: HistoryRow): PackedRow {
   const { data, longData } = packData(row.data);
-  const values: Record<(typeof HISTORY_COLUMNS)[number], Cell> = {
+  const values: Record<(typeof HISTORY_CELLS)[number], Cell> = {
     category: row.category,
     data,
     event_time: row.eventTime,
@@ -196,6 +200,7 @@ function packHistory(plan: EntityPlan, row: HistoryRow): PackedRow {
     compute_id: row.computeId,
     expires_at: row.expiresAt,
     event_id: row.eventId,
+    may_repeat: row.mayRepeat ? 1 : 0,
   };
-  return { cells: [...keyCells(plan), ...HISTORY_COLUMNS.map((name) => values[name])], longData };
+  return { cells: [...keyCells(plan), ...HISTORY_CELLS.map((name) => values[name])], longData };
 }

@@ -2,7 +2,7 @@
 
 import type { Settings } from "../env.ts";
 import { Problem, unavailable } from "../errors.ts";
-import { type EntityRef, partitionOf, writerName } from "../keys.ts";
+import { type EntityRef, fnv1a, partitionOf, writerName } from "../keys.ts";
 import { RETRY_AFTER_SECONDS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { type Micros, nowMicros } from "../timestamps.ts";
@@ -35,30 +35,21 @@ export async function submitChanges(
   changes: readonly EntityChange[],
   idempotency: ChangeRequest["idempotency"],
 ): Promise<Submitted> {
-  if (changes.length === 0) return { results: [], committedAt: nowMicros(), bookmark: null, replayed: false };
   const { tenant, settings } = context;
   const positions = changes.map((_, position) => position);
   const byPartition = Map.groupBy(positions, (position) => {
     const change = changes[position];
     return change ? partitionOf(change, settings.writerPartitions) : 0;
   });
+  if (idempotency) await claimIdempotencyKey(context, idempotency);
+  if (changes.length === 0) return { results: [], committedAt: nowMicros(), bookmark: null, replayed: false };
   const settled: Settled[] = [];
   let replayed = true;
   await Promise.all(
     [...byPartition].map(async ([partition, owned]) => {
       const own = owned.flatMap((position) => changes[position] ?? []);
       const reply = await askWriter(context, partition, { tenant, changes: own, idempotency });
-      if (reply.kind === "key_reused") {
-        throw new Problem(422, "Idempotency-Key: it was used before with another request", {
-          errors: [
-            {
-              loc: ["header", "Idempotency-Key"],
-              msg: "was used before with another request",
-              type: "idempotency_key_reused",
-            },
-          ],
-        });
-      }
+      if (reply.kind === "key_reused") throw keyReused();
       if (reply.kind === "unavailable") throw notCommitted();
       owned.forEach((position, i) => {
         const one = reply.settled[i];
@@ -92,6 +83,21 @@ export function ownerOf(context: Pick<WriterContext, "env" | "settings" | "tenan
   return writerOf(context, partitionOf(ref, context.settings.writerPartitions));
 }
 
+/** One writer of the tenant knows each key, wherever its requests go: two of them may change different entities. */
+async function claimKey(
+  context: WriterContext,
+  idempotency: NonNullable<ChangeRequest["idempotency"]>,
+): Promise<boolean> {
+  const partition = fnv1a(idempotency.key) % context.settings.writerPartitions;
+  const { writer, identity } = writerOf(context, partition);
+  try {
+    return await writer.claim(identity, idempotency);
+  } catch (cause) {
+    context.log.warning("an entity writer did not answer", { partition }, cause);
+    throw notCommitted();
+  }
+}
+
 async function askWriter(
   context: WriterContext,
   partition: number,
@@ -105,6 +111,21 @@ async function askWriter(
     context.log.warning("an entity writer did not answer", { partition }, cause);
     return { kind: "unavailable" };
   }
+}
+
+/** @throws {@link Problem} 422 when the key came with another request before, 503 when that cannot be found out. */
+export async function claimIdempotencyKey(
+  context: WriterContext,
+  idempotency: NonNullable<ChangeRequest["idempotency"]>,
+): Promise<void> {
+  if (!(await claimKey(context, idempotency))) throw keyReused();
+}
+
+export function keyReused(): Problem {
+  const msg = "was used before with another request";
+  return new Problem(422, "Idempotency-Key: it was used before with another request", {
+    errors: [{ loc: ["header", "Idempotency-Key"], msg, type: "idempotency_key_reused" }],
+  });
 }
 
 function notCommitted(): Problem {

@@ -55,7 +55,7 @@ export async function submitRequest(c: AppContext, changes: readonly EntityChang
   };
 }
 
-async function idempotencyOf(c: AppContext): Promise<ChangeRequest["idempotency"]> {
+export async function idempotencyOf(c: AppContext): Promise<ChangeRequest["idempotency"]> {
   const key = c.req.header(IDEMPOTENCY_HEADER);
   if (key === undefined) return null;
   if (key.length === 0 || key.length > MAX_IDEMPOTENCY_KEY_CHARACTERS) {

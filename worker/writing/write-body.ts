@@ -29,7 +29,10 @@ export type WriteOptions = z.output<typeof options>;
 
 /** `source` is not a schema's matter: a wrong one is 403, not 422. */
 const metadata = z.object({
-  source: z.unknown().meta({ override: { type: "string" }, example: "prediction_service" } as never),
+  source: z
+    .unknown()
+    .optional()
+    .meta({ override: { type: "string" }, example: "prediction_service" } as never),
   ...writeOptions,
 });
 type Metadata = z.output<typeof metadata>;

@@ -2,6 +2,7 @@
  * What an EntityWriter keeps in its own SQLite. All SQL of the object is here; every method is synchronous, hence
  * atomic between two awaits.
  */
+import { MAX_INTENT_CHARACTERS } from "../limits.ts";
 import type { Settled } from "./entity-write.ts";
 import type { Intent } from "./intent.ts";
 
@@ -14,6 +15,9 @@ const MIGRATIONS = [
      key TEXT NOT NULL, position INTEGER NOT NULL, settled TEXT NOT NULL, PRIMARY KEY (key, position)
    ) WITHOUT ROWID;
    CREATE TABLE documents (entity TEXT PRIMARY KEY, expires_at INTEGER NOT NULL, dirty INTEGER NOT NULL DEFAULT 0);`,
+  `CREATE TABLE intent_tails (
+     seq INTEGER NOT NULL, part INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (seq, part)
+   ) WITHOUT ROWID;`,
 ];
 
 export interface Identity {
@@ -63,25 +67,43 @@ export class WriterStore {
   }
 
   addIntent(intent: Intent): number {
-    const [row] = this.#sql
-      .exec<{ seq: number }>("INSERT INTO intents (body) VALUES (?) RETURNING seq", JSON.stringify(intent))
-      .toArray();
-    return row?.seq ?? 0;
+    const [head = "", ...tail] = slices(JSON.stringify(intent));
+    const { seq } = this.#sql
+      .exec<{ seq: number }>("INSERT INTO intents (body) VALUES (?) RETURNING seq", head)
+      .one();
+    this.#addTail(seq, tail);
+    return seq;
   }
 
   replaceIntent(seq: number, intent: Intent): void {
-    this.#sql.exec("UPDATE intents SET body = ? WHERE seq = ?", JSON.stringify(intent), seq).toArray();
+    const [head = "", ...tail] = slices(JSON.stringify(intent));
+    this.#sql.exec("UPDATE intents SET body = ? WHERE seq = ?", head, seq).toArray();
+    this.#sql.exec("DELETE FROM intent_tails WHERE seq = ?", seq).toArray();
+    this.#addTail(seq, tail);
   }
 
   removeIntent(seq: number): void {
     this.#sql.exec("DELETE FROM intents WHERE seq = ?", seq).toArray();
+    this.#sql.exec("DELETE FROM intent_tails WHERE seq = ?", seq).toArray();
   }
 
   intents(): StoredIntent[] {
-    return this.#sql
-      .exec<{ seq: number; body: string }>("SELECT seq, body FROM intents ORDER BY seq")
-      .toArray()
-      .map(({ seq, body }) => ({ seq, intent: JSON.parse(body) as Intent }));
+    const parts = this.#sql
+      .exec<{ seq: number; body: string }>(
+        "SELECT seq, 0 AS part, body FROM intents UNION ALL SELECT seq, part, body FROM intent_tails ORDER BY seq, part",
+      )
+      .toArray();
+    return [...Map.groupBy(parts, ({ seq }) => seq)].map(([seq, own]) => ({
+      seq,
+      intent: JSON.parse(own.map(({ body }) => body).join("")) as Intent,
+    }));
+  }
+
+  /** The rest of an intent that is longer than a row may be. */
+  #addTail(seq: number, tail: readonly string[]): void {
+    tail.forEach((body, i) => {
+      this.#sql.exec("INSERT INTO intent_tails VALUES (?, ?, ?)", seq, i + 1, body).toArray();
+    });
   }
 
   countIntents(): number {
@@ -177,6 +199,16 @@ export class WriterStore {
         .one().n === 1
     );
   }
+}
+
+/** A text in pieces that a row may hold; never cut between the two halves of a character. */
+function slices(text: string): string[] {
+  const pieces: string[] = [];
+  for (let start = 0; start < text.length; start += pieces.at(-1)?.length ?? 0) {
+    const piece = text.slice(start, start + MAX_INTENT_CHARACTERS);
+    pieces.push(piece.isWellFormed() ? piece : piece.slice(0, -1));
+  }
+  return pieces;
 }
 
 function toDocumentRecord(row: { entity: string; expires_at: number; dirty: number }): DocumentRecord {

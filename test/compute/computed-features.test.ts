@@ -1,0 +1,335 @@
+/** Features by SQL: creating them, computing them, and reading their vectors wherever a value is read. */
+import { env } from "cloudflare:workers";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { type FeatureAvailable, featureAvailable } from "../../worker/events/feature-available.ts";
+import { expectProblem, get, type Item, itemPath, post, TIMESTAMP } from "../setup/http.ts";
+import { until } from "../setup/writer.ts";
+import {
+  addVersion,
+  type Computed,
+  compute,
+  createFeature,
+  eventTime,
+  type Feature,
+  freshName,
+  ingest,
+  type Job,
+  newFeature,
+  newTable,
+  row,
+  SUMS,
+  vector,
+  vectorOf,
+} from "./tables.ts";
+
+afterEach(() => vi.restoreAllMocks());
+
+const ROWS = [row("u", 1, 1), row("v", 10, 2), row("u", 2, 3)];
+
+async function computed(rows: unknown[] = ROWS, body: Record<string, unknown> = {}) {
+  const table = await newTable();
+  await ingest(table, rows);
+  const feature = await newFeature(table, body);
+  const answer = await compute(feature.name);
+  expect(answer.status, answer.text).toBe(200);
+  return { table, ...feature };
+}
+
+describe("creating", () => {
+  test("answers the feature without a version; its versions keep their SQL", async () => {
+    const table = await newTable();
+    const { status, body } = await createFeature(table, { description: "d", tags: ["t"] });
+    expect([status, body]).toMatchObject([201, { version: null, computation_logic: SUMS, versions: [] }]);
+    await addVersion(body.feature_id, { version: "v1", status: "active" });
+    const other = "SELECT user_id, max(amount) AS most FROM data GROUP BY user_id";
+    const second = await addVersion(body.name, { version: 2, computation_logic: other });
+    expect([second.status, second.body]).toMatchObject([201, { computation_logic: other, status: "draft" }]);
+    const third = await addVersion(body.name, { version: 3 });
+    expect(third.body.computation_logic).toBe(other);
+    const { body: feature } = await get<Feature>(`/features/${body.name}`);
+    expect(feature.versions.map((each) => each.computation_logic)).toEqual([SUMS, other, other]);
+    expect(feature.computation_logic).toBe(SUMS);
+  });
+
+  test("the same version again changes nothing, other SQL under its number is 409", async () => {
+    const { name } = await newFeature(await newTable());
+    expect((await addVersion(name, { version: 1, status: "active" })).status).toBe(200);
+    const other = "SELECT user_id, 1 AS one FROM data";
+    expectProblem(await addVersion(name, { version: 1, computation_logic: other }), 409);
+  });
+
+  test.each([
+    ["a column that is not there", { computation_logic: "SELECT user_id, nope FROM data" }],
+    ["no entity key in the result", { computation_logic: "SELECT amount, at FROM data" }],
+    ["nothing but the entity key", { computation_logic: "SELECT user_id FROM data" }],
+    ["two columns of one name", { computation_logic: "SELECT user_id, amount AS x, at AS x FROM data" }],
+    ["another statement", { computation_logic: `${SUMS}; DROP TABLE data` }],
+    [
+      "new rows that touch no entity",
+      {
+        entity_key: "uid",
+        computation_logic: "SELECT user_id AS uid, amount FROM data",
+        materialize: "on_ingest",
+      },
+    ],
+  ])("is 422 for %s", async (_, body) => {
+    expectProblem(await createFeature(await newTable(), body), 422);
+  });
+
+  test("the SQL of a version is checked like that of a feature", async () => {
+    const { name } = await newFeature(await newTable());
+    const wrong = { version: 2, computation_logic: "SELECT user_id, nope FROM data" };
+    expectProblem(await addVersion(name, wrong), 422);
+    expectProblem(await addVersion(name, { version: 2, dtype: "int64" }), 422);
+  });
+
+  test("a second feature of a name is 409, one of a table that there is not 404", async () => {
+    const table = await newTable();
+    const { name } = await newFeature(table);
+    expectProblem(await createFeature(table, { name }), 409);
+    expectProblem(await createFeature({ id: 999_999 }), 404);
+  });
+});
+
+describe("computing", () => {
+  test("over the rows of the body leaves the ingested ones alone", async () => {
+    const table = await newTable();
+    await ingest(table, [row("u", 100)]);
+    const { name, feature_id } = await newFeature(table);
+    const answer = await compute(name, ROWS, "?version=v1");
+    expect(answer.body).toEqual({
+      feature_id,
+      version: 1,
+      computed: 2,
+      skipped: [],
+      skipped_count: 0,
+      duration_ms: expect.any(Number),
+    });
+    expect(await vectorOf("u", name)).toEqual({ total: 3, n: 2 });
+    expect((await get(`/raw-tables/${table.id}`)).body).toMatchObject({ row_count: 1 });
+  });
+
+  test.each([
+    ["no body", undefined],
+    ["no rows", []],
+  ])("%s means the ingested rows", async (_, body) => {
+    const table = await newTable();
+    await ingest(table, ROWS);
+    const { name } = await newFeature(table);
+    expect((await compute(name, body)).body.computed).toBe(2);
+    expect(await vectorOf("v", name)).toEqual({ total: 10, n: 1 });
+  });
+
+  test("rows of the body are checked against the table", async () => {
+    const { name } = await newFeature(await newTable());
+    const problem = expectProblem(await compute(name, [row("u", 1), row("u", "x")]), 400);
+    expect(problem.errors?.[0]?.loc).toEqual(["body", 1, "amount"]);
+  });
+
+  test("an event time is the newest of the entity's rows, else now", async () => {
+    const { name } = await computed([...ROWS, { ...row("w", 1), at: null }]);
+    expect((await vector("u", name)).body.event_timestamp).toBe(eventTime(3));
+    expect((await vector("v", name)).body.event_timestamp).toBe(eventTime(2));
+    const now = Date.parse((await vector("w", name)).body.event_timestamp);
+    expect(Math.abs(now - Date.now())).toBeLessThan(10_000);
+  });
+
+  test("two rows of one entity are 400 naming it, and nothing is kept", async () => {
+    const table = await newTable();
+    await ingest(table, ROWS);
+    const { name } = await newFeature(table, { computation_logic: "SELECT user_id, amount FROM data" });
+    const problem = expectProblem(await compute(name), 400);
+    expect(problem.detail).toContain("`u`");
+    expect(problem.errors?.[0]).toMatchObject({ loc: ["result", 2], type: "entity_twice" });
+    expect(await vectorOf("v", name)).toBeNull();
+  });
+
+  test("rows without an entity are skipped with the reason", async () => {
+    const table = await newTable();
+    const long = "x".repeat(600);
+    await ingest(table, [row(null, 1), row("", 1), row(long, 1), row("u\n", 1), row("ok", 1)]);
+    const { name } = await newFeature(table, {
+      computation_logic: "SELECT user_id, amount FROM data ORDER BY rowid",
+    });
+    const refused = await compute(name);
+    expect(refused.body).toMatchObject({
+      computed: 1,
+      skipped: [
+        { row: 0, reason: "user_id is null" },
+        { row: 1, reason: "user_id is empty" },
+        { row: 2, reason: "user_id has more than 512 characters" },
+        { row: 3, reason: "user_id has characters that no entity may have" },
+      ],
+      skipped_count: 4,
+    });
+  });
+
+  test("a row older than the value that is there is skipped with the reason", async () => {
+    const { name } = await computed([row("u", 1, 30)]);
+    const { body } = await compute(name, [row("u", 2, 20)]);
+    expect(body).toMatchObject({
+      computed: 0,
+      skipped: [{ row: 0, reason: "there is a value with a newer event time" }],
+    });
+    expect(await vectorOf("u", name)).toEqual({ total: 1, n: 1 });
+  });
+
+  test("integers keep every digit, as values and as entities", async () => {
+    const table = await newTable({ id: "integer", amount: "integer" });
+    const data =
+      '[{"id":9223372036854775807,"amount":-9007199254740993},{"id":9223372036854775806,"amount":9007199254740995}]';
+    await post("/ingest", `{"raw_table_id":${table.id},"data":${data}}`, {
+      "content-type": "application/json",
+    });
+    const sql = "SELECT id, amount, 'i1' AS text, 0.5 AS half FROM data -- digits;";
+    const { name } = await newFeature(table, { computation_logic: sql, entity_key: "id" });
+    const answer = await compute(name);
+    expect(answer.body, answer.text).toMatchObject({ computed: 2 });
+    const { text } = await vector("9223372036854775807", name);
+    expect(text).toContain('"vector":{"amount":-9007199254740993,"text":"i1","half":0.5}');
+    expect((await vector("9223372036854775806", name)).text).toContain('"amount":9007199254740995');
+  });
+
+  test("again keeps created_at, moves updated_at, refreshes every cache and sends events", async () => {
+    const events: FeatureAvailable[] = [];
+    const check = featureAvailable.safeParse;
+    vi.spyOn(featureAvailable, "safeParse").mockImplementation((body, ...rest) => {
+      events.push(body as FeatureAvailable);
+      return check(body, ...rest);
+    });
+    const { table, name } = await computed([row("again", 1, 1), row("again", 2, 2)]);
+    const before = (await vector("again", name)).body;
+    // Until it stands in KV too.
+    await until("a cache has it", async () => (await vector("again", name)).body.source !== "d1");
+    await ingest(table, [row("again", 4, 9)]);
+    const { headers } = await compute(name);
+    const after = (await vector("again", name)).body;
+    expect(after).toMatchObject({ vector: { total: 7, n: 3 }, created_at: before.created_at, revision: 2 });
+    expect(after.updated_at > before.updated_at).toBe(true);
+    const token = headers.get("x-consistency-token") ?? "";
+    const path = `/feature-vectors?entity_id=again&feature_name=${name}&consistency=session`;
+    expect((await get(path, { "x-consistency-token": token })).body).toMatchObject({ revision: 2 });
+    const own = () => events.filter((event) => event.resource_name === name && event.entity_id === "again");
+    await until("both are announced", () => new Set(own().map(({ revision }) => revision)).size === 2);
+    expect(own()[0]).toMatchObject({
+      entity_type: "user_id",
+      features: ["total", "n"],
+      tenant_id: "default",
+    });
+  });
+
+  test("what there is not is 404, and a feature that has no SQL 422", async () => {
+    const { name } = await newFeature(await newTable());
+    expectProblem(await compute("nope"), 404);
+    expectProblem(await compute(name, [], "?version=v9"), 404);
+    expectProblem(await compute(name, [], "?version=x"), 422);
+    const scalar = freshName("scalar");
+    await post("/features/register", { name: scalar, dtype: "int64", entity_type: "user" });
+    expectProblem(await compute(scalar), 422);
+  });
+});
+
+describe("more entities than a request writes", () => {
+  test("become a job that ends with all of them written, of given rows too", async () => {
+    const { name } = await newFeature(await newTable());
+    const rows = Array.from({ length: 2_500 }, (_, i) => row(`u${i}`, i, i % 60));
+    const started = await compute<Job>(name, [...rows, row(null, 1)]);
+    expect([started.status, started.body]).toMatchObject([
+      202,
+      { status: "queued", total: 2_500, computed: 0, skipped_count: 1, error: null },
+    ]);
+    const ask = async () => (await get<Job>(`/jobs/${started.body.job_id}`)).body;
+    await until("the job is done", async () => (await ask()).status === "done", 30_000);
+    expect(await ask()).toMatchObject({ computed: 2_500, total: 2_500, skipped_count: 1 });
+    for (const i of [0, 999, 1_000, 2_499]) expect(await vectorOf(`u${i}`, name)).toEqual({ total: i, n: 1 });
+    expect((await get<Feature>(`/features/${name}`)).body.versions[0]?.computation).toMatchObject({
+      computed_at: expect.stringMatching(TIMESTAMP),
+      last_error: null,
+    });
+  });
+
+  test("a page that comes again, from the middle too, changes nothing", async () => {
+    const { name } = await newFeature(await newTable({ user_id: "string", amount: "integer" }));
+    const rows = Array.from({ length: 2_001 }, (_, i) => ({ user_id: `page${i}`, amount: i }));
+    const { body: job } = await compute<Job>(name, rows);
+    const tableId = (await get<{ raw_table_id: number }>(`/features/${name}`)).body.raw_table_id;
+    const message = { kind: "job", tenant_id: "default", job_id: job.job_id, table_id: tableId };
+    for (const offset of [0, 1_000, 0]) await env.FEATURE_COMPUTE.send({ ...message, offset });
+    const ask = async () => (await get<Job>(`/jobs/${job.job_id}`)).body;
+    await until("the job is done", async () => (await ask()).status === "done", 30_000);
+    await env.FEATURE_COMPUTE.send({ ...message, offset: 0 });
+    const { body } = await vector("page5", name);
+    expect([body.vector, body.revision]).toEqual([{ total: 5, n: 1 }, 1]);
+    expect(await ask()).toMatchObject({ computed: 2_001, status: "done" });
+  });
+
+  test("a job that there is not is 404", async () => {
+    expectProblem(await get(`/jobs/${crypto.randomUUID()}`), 404);
+  });
+});
+
+describe("reading", () => {
+  test("one store: the same values by all routes", async () => {
+    const { name, versionId } = await computed();
+    const expected = { total: 3, n: 2 };
+    expect(await vectorOf("u", name)).toEqual(expected);
+    const byVersion = await get(`/feature-vectors?entity_id=u&feature_version_id=${versionId}`);
+    expect(byVersion.body).toMatchObject({ vector: expected, version: 1, feature_name: name });
+    const item = await get<Item>(itemPath("u", name, "?entity_type=user_id"));
+    expect(item.body.features.data).toEqual(expected);
+    const online = await post<Online>("/features/online", {
+      entity_id: "u",
+      feature_names: [name, `${name}:n`],
+    });
+    expect(online.body.features[name]).toMatchObject({ value: expected, status: "PRESENT", version: 1 });
+    expect(online.body.features[name]?.timestamp).toBe(eventTime(3));
+    const one = { entity_id: "u", feature_names: [`${name}:n`], entity_type: "user_id" };
+    expect((await post<Online>("/features/online", one)).body.features[`${name}:n`]?.value).toBe(2);
+  });
+
+  test("point in time has each vector from its event time on", async () => {
+    const { table, name } = await computed();
+    await ingest(table, [row("u", 4, 30)]);
+    await compute(name);
+    const rows = [0, 3, 29, 30].map((second) => ({ entity_id: "u", timestamp: eventTime(second) }));
+    const answer = await post<{ rows: { features: Online["features"] }[] }>("/features/batch", {
+      rows,
+      feature_names: [name],
+    });
+    expect(answer.body.rows.map(({ features }) => features[name]?.value)).toEqual([
+      null,
+      { total: 3, n: 2 },
+      { total: 3, n: 2 },
+      { total: 7, n: 3 },
+    ]);
+  });
+
+  test("a new version is filled as a draft, and reads switch when it is activated", async () => {
+    const { name } = await computed();
+    const sql = "SELECT user_id, max(amount) AS most FROM data GROUP BY user_id";
+    const second = await addVersion(name, { version: 2, computation_logic: sql });
+    expect((await compute<Computed>(name, undefined, "?version=2")).body.computed).toBe(2);
+    expect(await vectorOf("u", name)).toEqual({ total: 3, n: 2 });
+    const id = second.body.feature_version_id;
+    const byId = await get(`/feature-vectors?entity_id=u&feature_version_id=${id}`);
+    expect(byId.body).toMatchObject({ vector: { most: 2 }, version: 2 });
+    await addVersion(name, { version: 3, status: "active" });
+    await compute(name);
+    expect(await vectorOf("u", name)).toEqual({ most: 2 });
+    const old = await post<Online>("/features/online", { entity_id: "u", feature_names: [`${name}@1`] });
+    expect(old.body.features[`${name}@1`]?.value).toEqual({ total: 3, n: 2 });
+  });
+
+  test("what there is not is 404, and what is not said 422", async () => {
+    const { name } = await computed();
+    expectProblem(await vector("nobody", name), 404);
+    expectProblem(await vector("u", "nope"), 404);
+    expectProblem(await get("/feature-vectors?entity_id=u&feature_version_id=999999"), 404);
+    expectProblem(await get("/feature-vectors?entity_id=u"), 422);
+    expectProblem(await get(`/feature-vectors?entity_id=u&feature_name=${name}&feature_version_id=1`), 422);
+  });
+});
+
+interface Online {
+  features: Record<string, { value: unknown; status: string; version: number | null; timestamp: string }>;
+}

@@ -1,0 +1,254 @@
+/** Raw tables and what may be ingested into them. */
+import { runInDurableObject } from "cloudflare:test";
+import { describe, expect, test } from "vitest";
+import { RawTableStore } from "../../worker/compute/raw-table-store.ts";
+import { expectProblem, faultPlaces, get, post, remove } from "../setup/http.ts";
+import {
+  COLUMNS,
+  compute,
+  createFeature,
+  freshName,
+  ingest,
+  inside,
+  newFeature,
+  newTable,
+  objectOf,
+  row,
+  type Table,
+  vectorOf,
+} from "./tables.ts";
+
+const EVERY_TYPE = {
+  s: "string",
+  f: "float",
+  i: "integer",
+  b: "boolean",
+  t: "timestamp",
+  j: "json",
+};
+const countOf = async (table: Table) => (await get<Table>(`/raw-tables/${table.id}`)).body.row_count;
+
+describe("registering", () => {
+  test("answers the columns in their order, in the store's own spelling of their types", async () => {
+    const table = await newTable({
+      z: "str",
+      a: "double",
+      m: "int64",
+      b: "bool",
+      t: "datetime",
+      o: "object",
+    });
+    expect(Object.entries(table.schema_definition)).toEqual([
+      ["z", "string"],
+      ["a", "float"],
+      ["m", "integer"],
+      ["b", "boolean"],
+      ["t", "timestamp"],
+      ["o", "json"],
+    ]);
+    const listed = await get<{ raw_tables: Table[] }>("/raw-tables");
+    expect(listed.body.raw_tables.find(({ id }) => id === table.id)).toEqual(table);
+    const { body } = await get<Table>(`/raw-tables/${table.id}`);
+    expect(body).toMatchObject({ ...table, row_count: 0, max_rows: 1_000_000 });
+  });
+
+  test("a second table of a name is 409", async () => {
+    const { name } = await newTable();
+    expectProblem(await post("/raw-tables", { name, schema_definition: { a: "string" } }), 409);
+  });
+
+  const column = (name: string, type = "string") => ({ schema_definition: { [name]: type } });
+  test.each([
+    ["no columns", { schema_definition: {} }],
+    ["an unknown type", column("a", "decimal")],
+    ["a name with a quote", column('a"b')],
+    ["a name of the store's own", column("fs_rows")],
+    ["SQLite's own name of a row", column("rowid")],
+    ["names that differ in case alone", { schema_definition: { a: "string", A: "string" } }],
+    [
+      "too many columns",
+      { schema_definition: Object.fromEntries(Array.from({ length: 91 }, (_, i) => [`c${i}`, "string"])) },
+    ],
+    ["a timestamp column that is none", { ...column("a"), timestamp_column: "a" }],
+    ["a timestamp column that is not there", { ...column("a"), timestamp_column: "b" }],
+    ["a name that is none", { ...column("a"), name: "1x" }],
+  ])("is 422 for %s", async (_, body) => {
+    expectProblem(await post("/raw-tables", { name: freshName("bad"), ...body }), 422);
+  });
+
+  test("what there is not is 404", async () => {
+    expectProblem(await get("/raw-tables/999999"), 404);
+    expectProblem(await remove("/raw-tables/999999"), 404);
+    expectProblem(await ingest({ id: 999999 }, [{}]), 404);
+  });
+});
+
+describe("ingesting", () => {
+  test("keeps rows of every type, integers to the last digit and text as it is", async () => {
+    const table = await newTable(EVERY_TYPE, {});
+    const odd = 'it\'s ☃ \u0000 "quoted"; DROP TABLE fs_rows --';
+    const body = `{"raw_table_id":${table.id},"data":[
+      {"s":${JSON.stringify(odd)},"f":9007199254740993,"i":-9223372036854775808,"b":true,"t":"2026-01-01T02:00:00+02:00","j":{"a":[1,9007199254740993]}},
+      {"s":null,"f":null,"i":null,"b":null,"t":null,"j":null}]}`;
+    const answer = await post<{ rows_ingested: number }>("/ingest", body, {
+      "content-type": "application/json",
+    });
+    expect(answer.body).toEqual({ raw_table_id: table.id, rows_ingested: 2, row_count: 2 });
+    const kept = await inside(table, "SELECT s, f, CAST(i AS TEXT) AS i, b, t, j FROM fs_rows");
+    expect(kept).toEqual([
+      {
+        s: odd,
+        f: 9007199254740992,
+        i: "-9223372036854775808",
+        b: 1,
+        t: "2026-01-01T00:00:00.000000+00:00",
+        j: '{"a":[1,9007199254740993]}',
+      },
+      { s: null, f: null, i: null, b: null, t: null, j: null },
+    ]);
+  });
+
+  test("names every fault with its row and column, and keeps nothing of the request", async () => {
+    const table = await newTable();
+    const data = [row("u", 1), row("u", "x"), { user_id: "u", amount: 1.5 }, 7, { ...row("u", 1), more: 1 }];
+    const problem = expectProblem(await ingest(table, data), 400);
+    expect(problem.errors).toEqual([
+      { loc: ["body", "data", 1, "amount"], msg: "expected integer, found string", type: "column_type" },
+      {
+        loc: ["body", "data", 2, "amount"],
+        msg: "expected integer, found no whole number",
+        type: "column_type",
+      },
+      { loc: ["body", "data", 2, "at"], msg: "expected timestamp, found nothing", type: "column_type" },
+      { loc: ["body", "data", 3], msg: "expected an object of columns, found number", type: "row_type" },
+      { loc: ["body", "data", 4, "more"], msg: "expected no such column", type: "unknown_column" },
+    ]);
+    expect(await countOf(table)).toBe(0);
+  });
+
+  test("names the first twenty faults", async () => {
+    const table = await newTable();
+    const answer = await ingest(
+      table,
+      Array.from({ length: 50 }, () => row("u", "x")),
+    );
+    expect(faultPlaces(expectProblem(answer, 400))).toHaveLength(20);
+  });
+
+  test("takes 10,000 rows at once and not one more", async () => {
+    const table = await newTable();
+    const many = Array.from({ length: 10_001 }, (_, i) => row(`u${i}`, i));
+    expect((await ingest(table, many.slice(1))).body).toMatchObject({ row_count: 10_000 });
+    expectProblem(await ingest(table, many), 422);
+    expect(await countOf(table)).toBe(10_000);
+  });
+
+  test("the same key and request is kept once, and another request with it is 422", async () => {
+    const [table, other] = [await newTable(), await newTable()];
+    const key = { "Idempotency-Key": freshName("key") };
+    const first = await ingest(table, [row("u", 1)], key);
+    const again = await ingest(table, [row("u", 1)], key);
+    expect([again.status, again.body]).toEqual([200, first.body]);
+    expect(again.headers.get("idempotency-replayed")).toBe("true");
+    expectProblem(await ingest(table, [row("u", 2)], key), 422);
+    expectProblem(await ingest(other, [row("u", 1)], key), 422);
+    expect([await countOf(table), await countOf(other)]).toEqual([1, 0]);
+  });
+
+  test("a full table says which limit was reached, and keeps what it has", async () => {
+    const table = await newTable();
+    await ingest(table, [row("u", 1)]);
+    const request = {
+      schema: { columns: [["user_id", "string"] as ["user_id", "string"]], timestampColumn: null },
+      parts: ['[["u"]]'],
+      count: 1,
+      longestText: 1,
+      followers: [],
+      table: { tenant: "default", tableId: table.id },
+      idempotency: null,
+    };
+    const replies = await runInDurableObject(objectOf(table), (_, { storage }) => {
+      const store = new RawTableStore(storage);
+      return [store.ingest(request, { rows: 1, bytes: 1e9 }), store.ingest(request, { rows: 1e9, bytes: 1 })];
+    });
+    expect(replies).toMatchObject([
+      { kind: "full", limit: "rows", most: 1, there: 1 },
+      { kind: "full", limit: "bytes", most: 1 },
+    ]);
+    expect(await countOf(table)).toBe(1);
+  });
+});
+
+describe("dropping", () => {
+  test("removes the rows with the table", async () => {
+    const table = await newTable();
+    await ingest(table, [row("u", 1), row("u", 2)]);
+    expect((await remove(`/raw-tables/${table.id}`)).body).toEqual({ id: table.id, row_count: 2 });
+    expectProblem(await get(`/raw-tables/${table.id}`), 404);
+    expectProblem(await ingest(table, [row("u", 1)]), 404);
+    expect(await inside(table, "SELECT name FROM sqlite_schema WHERE name = 'fs_rows'")).toEqual([]);
+    // The name is free again, for a table without those rows.
+    const next = await post<Table>("/raw-tables", { name: table.name, schema_definition: COLUMNS });
+    expect([next.status, await countOf(next.body)]).toEqual([201, 0]);
+  });
+
+  test("is 409 while features are computed from it", async () => {
+    const table = await newTable();
+    const { name } = await newFeature(table);
+    expect(expectProblem(await remove(`/raw-tables/${table.id}`), 409).detail).toContain(name);
+  });
+});
+
+describe("hostile SQL", () => {
+  const ENDLESS =
+    "WITH c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT count(*) AS user_id, 1 AS n FROM c";
+  const HOSTILE: [reason: string, sql: string][] = [
+    ["several-statements", "SELECT user_id, 1 AS n FROM data; DELETE FROM fs_rows"],
+    ["parentheses", "SELECT 1) ; DELETE FROM fs_rows ; SELECT * FROM (SELECT 1"],
+    ["not-a-query", "DROP TABLE fs_rows"],
+    ["forbidden-word", "WITH x AS (SELECT 1) DELETE FROM data RETURNING user_id"],
+    ["reserved-name", "SELECT sql AS user_id, 1 AS n FROM sqlite_schema"],
+    ["reserved-name", "SELECT key AS user_id, 1 AS n FROM fs_idempotency"],
+    ["function", "SELECT user_id, randomblob(1000000000) AS n FROM data"],
+    ["function", "SELECT user_id, printf('%.1000000000c', 'x') AS n FROM data"],
+    ["table-function", "SELECT user_id, 1 AS n FROM data, json_each('[1]')"],
+    ["table", "SELECT user_id, 1 AS n FROM features"],
+    ["recursion", ENDLESS],
+    ["parameter", "SELECT user_id, ?1 AS n FROM data"],
+    ["unfinished", "SELECT user_id, 'n FROM data"],
+    ["empty", "-- nothing"],
+    ["too-long", `SELECT user_id, 1 AS n FROM data WHERE 1 ${"OR 1 ".repeat(5_000)}`],
+  ];
+
+  test.each(HOSTILE)("%s: %s", async (_, computation_logic) => {
+    const table = await newTable();
+    await ingest(table, [row("u", 1), row("v", 2)]);
+    const started = performance.now();
+    const [refused, health] = await Promise.all([
+      createFeature(table, { computation_logic }),
+      get<{ status: string }>("//health"),
+    ]);
+    expect(performance.now() - started).toBeLessThan(1_000);
+    expect(health.status).toBe(200);
+    const problem = expectProblem(refused, 422);
+    expect(problem.errors?.[0]?.loc).toEqual(["body", "computation_logic"]);
+    expect(await countOf(table)).toBe(2);
+  });
+
+  test("a query over budget is refused before it runs, with its estimate and the budget", async () => {
+    const table = await newTable();
+    await ingest(
+      table,
+      Array.from({ length: 10_000 }, (_, i) => row(`u${i}`, i)),
+    );
+    const { name } = await newFeature(table, {
+      computation_logic:
+        "SELECT a.user_id AS user_id, count(*) AS n FROM data AS a, data AS b, data AS c WHERE a.amount < b.amount + c.amount GROUP BY 1",
+    });
+    const started = performance.now();
+    const problem = expectProblem(await compute(name), 422);
+    expect(performance.now() - started).toBeLessThan(1_000);
+    expect(problem.detail).toMatch(/may take (\d+|over 10\^15) steps; at most \d+ are allowed/);
+    expect([await countOf(table), await vectorOf("u1", name)]).toEqual([10_000, null]);
+  });
+});

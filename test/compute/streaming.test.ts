@@ -1,0 +1,290 @@
+/** Features that are recomputed as rows arrive. */
+import {
+  createExecutionContext,
+  createMessageBatch,
+  getQueueResult,
+  runDurableObjectAlarm,
+} from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { consumeCompute } from "../../worker/compute/consumer.ts";
+import type { RawSchema } from "../../worker/compute/raw-columns.ts";
+import {
+  computeAgainWhereOvertaken,
+  vectorTarget,
+  writeVectors,
+} from "../../worker/compute/write-vectors.ts";
+import { settings } from "../../worker/env.ts";
+import { Log } from "../../worker/log.ts";
+import { ask, expectProblem, get } from "../setup/http.ts";
+import { sleep, until } from "../setup/writer.ts";
+import {
+  addVersion,
+  caughtUp,
+  compute,
+  eventTime,
+  type Feature,
+  freshName,
+  ingest,
+  newFeature,
+  newTable,
+  objectOf,
+  row,
+  SUMS,
+  type Table,
+  TENANT,
+  vector,
+  vectorOf,
+} from "./tables.ts";
+
+const streaming = (table: Table, body: Record<string, unknown> = {}) =>
+  newFeature(table, { materialize: "on_ingest", ...body });
+
+const SCHEMA: RawSchema = {
+  columns: [
+    ["user_id", "string"],
+    ["amount", "integer"],
+    ["at", "timestamp"],
+  ],
+  timestampColumn: "at",
+};
+
+/** Rows whose message is lost: they go straight to the table's object. */
+async function ingestUnannounced(table: Table, featureId: number, users: string[]): Promise<void> {
+  const rows = users.map((user) => [user, 1, eventTime(1)]);
+  await objectOf(table).ingest({
+    schema: SCHEMA,
+    parts: [JSON.stringify(rows)],
+    count: rows.length,
+    longestText: 40,
+    followers: [{ featureId, version: 1, entityKey: "user_id" }],
+    table: { tenant: TENANT, tableId: table.id },
+    idempotency: null,
+  });
+}
+
+/** A batch as the queue delivers it, with what became of its messages. */
+async function consume(bodies: unknown[]) {
+  const messages = bodies.map((body, i) => ({ id: `m${i}`, timestamp: new Date(), attempts: 1, body }));
+  const batch = createMessageBatch("feature-compute", messages);
+  const context = createExecutionContext();
+  await consumeCompute(batch, env);
+  return getQueueResult(batch, context);
+}
+
+const arrived = ({ id }: Table) => ({ kind: "ingest", tenant_id: TENANT, table_id: id });
+
+const computationOf = async (feature: string) =>
+  (await get<Feature>(`/features/${feature}`)).body.versions[0]?.computation ?? null;
+
+describe("an ingest", () => {
+  test("recomputes the touched entities alone, within five seconds, over all their rows", async () => {
+    const table = await newTable();
+    const { name } = await streaming(table);
+    const [a, b] = [freshName("a"), freshName("b")];
+    await ingest(table, [row(a, 1, 1), row(b, 5, 1)]);
+    await until("both are there", async () => (await vectorOf(b, name)) !== null, 5_000);
+    await ingest(table, [row(a, 2, 7), row(a, 3, 4)]);
+    await until("it is fresh", async () => (await vectorOf(a, name))?.total === 6, 5_000);
+    await caughtUp(table);
+    const ofA = (await vector(a, name)).body;
+    expect([ofA.vector, ofA.event_timestamp, ofA.revision]).toEqual([{ total: 6, n: 3 }, eventTime(7), 2]);
+    expect((await vector(b, name)).body).toMatchObject({ vector: { total: 5, n: 1 }, revision: 1 });
+    expect(await computationOf(name)).toMatchObject({ last_error: null, computed_at: expect.any(String) });
+  });
+
+  test("recomputes active versions of streaming features, and nothing else", async () => {
+    const table = await newTable();
+    const entity = freshName("e");
+    const manual = await newFeature(table);
+    const { name } = await streaming(table);
+    const counts = "SELECT user_id, count(*) AS n FROM data GROUP BY user_id";
+    await addVersion(name, { version: 2, computation_logic: counts, status: "active" });
+    const draft = await addVersion(name, { version: 3 });
+    await ingest(table, [row(entity, 1)]);
+    await until("it is there", async () => (await vectorOf(entity, name)) !== null);
+    await caughtUp(table);
+    expect(await vectorOf(entity, name)).toEqual({ n: 1 });
+    expect(await vectorOf(entity, manual.name)).toBeNull();
+    const ofDraft = `/feature-vectors?entity_id=${entity}&feature_version_id=${draft.body.feature_version_id}`;
+    expectProblem(await get(ofDraft), 404);
+  });
+
+  test("of rows without an entity touches nothing", async () => {
+    const table = await newTable();
+    const { name } = await streaming(table);
+    const entity = freshName("e");
+    await ingest(table, [row(null, 1), row("", 1), row(entity, 2)]);
+    await until("the entity is there", async () => (await vectorOf(entity, name)) !== null);
+    await caughtUp(table);
+    expect(await computationOf(name)).toMatchObject({ last_error: null });
+  });
+});
+
+describe("the consumer", () => {
+  test("computes an entity once for all ingests of a batch", async () => {
+    const table = await newTable();
+    const { name, feature_id } = await streaming(table);
+    const entity = freshName("e");
+    for (let i = 0; i < 5; i++) await ingestUnannounced(table, feature_id, [entity]);
+    const result = await consume(Array.from({ length: 5 }, () => arrived(table)));
+    expect(result.explicitAcks).toHaveLength(5);
+    expect((await vector(entity, name)).body).toMatchObject({ vector: { total: 5, n: 5 }, revision: 1 });
+    // A message that comes again finds nothing to do.
+    await consume([arrived(table)]);
+    expect((await vector(entity, name)).body.revision).toBe(1);
+  });
+
+  test("two at once leave the value of all rows", async () => {
+    const table = await newTable();
+    const { name, feature_id } = await streaming(table);
+    const entity = freshName("e");
+    const rounds = Array.from({ length: 6 }, async (_, i) => {
+      await sleep(i * 5);
+      await ingestUnannounced(table, feature_id, [entity]);
+      await consume([arrived(table)]);
+    });
+    await Promise.all(rounds);
+    expect(await vectorOf(entity, name)).toEqual({ total: 6, n: 6 });
+  });
+
+  test("a feature that fails does not stop the others; it is tried again and shows why", async () => {
+    const table = await newTable();
+    const sql = "SELECT user_id, sum(json_extract(user_id, '$.a')) AS a FROM data GROUP BY user_id";
+    const bad = await streaming(table, { computation_logic: sql });
+    const twice = await streaming(table, { computation_logic: "SELECT user_id, amount FROM data" });
+    const good = await streaming(table);
+    const entity = freshName("not json");
+    await ingest(table, [row(entity, 1), row(entity, 2)]);
+    await until("the good one is there", async () => (await vectorOf(entity, good.name)) !== null);
+    await until("the bad ones have failed", async () => (await computationOf(twice.name)) !== null);
+    expect(await computationOf(bad.name)).toMatchObject({ last_error: "malformed JSON", computed_at: null });
+    expect((await computationOf(twice.name))?.last_error).toContain(`two rows for the entity \`${entity}\``);
+    expect(await computationOf(good.name)).toMatchObject({ last_error: null, failed_at: null });
+    expect(await vectorOf(entity, twice.name)).toBeNull();
+    const result = await consume([arrived(table), arrived(await newTable())]);
+    expect([result.retryMessages.map(({ msgId }) => msgId), result.explicitAcks]).toEqual([["m0"], ["m1"]]);
+    expect((await vector(entity, good.name)).body.revision).toBe(1);
+    // When rows come that it can compute, the error goes with what is left to compute.
+    const json = '{"a":1}';
+    await ingest(table, [row(json, 1)]);
+    await until("the good one has it", async () => (await vectorOf(json, good.name)) !== null);
+    expect(await vectorOf(json, bad.name)).toBeNull();
+  });
+
+  test("a version that is no longer active is not asked for again", async () => {
+    const table = await newTable();
+    const { name, feature_id } = await streaming(table);
+    const entity = freshName("e");
+    await ingestUnannounced(table, feature_id, [entity]);
+    const body = { status: "deprecated" };
+    expect((await ask("PATCH", `/features/${name}/versions/1`, { body })).status).toBe(200);
+    expect((await consume([arrived(table)])).explicitAcks).toEqual(["m0"]);
+    await runDurableObjectAlarm(objectOf(table));
+    expect(await runDurableObjectAlarm(objectOf(table))).toBe(false);
+  });
+
+  test("messages that are none go back, and those of a table that is gone are done", async () => {
+    const result = await consume([null, { kind: "ingest" }, arrived({ id: 999_999 } as Table)]);
+    expect(result.retryMessages.map(({ msgId }) => msgId)).toEqual(["m0", "m1"]);
+    expect(result.explicitAcks).toEqual(["m2"]);
+  });
+});
+
+describe("a computation by hand", () => {
+  test("that is written after the stream has computed from newer rows does not stand", async () => {
+    const table = await newTable();
+    const { name, feature_id } = await streaming(table);
+    const entity = freshName("e");
+    await ingest(table, [row(entity, 1, 1)]);
+    await caughtUp(table);
+    const reply = await objectOf(table).compute({
+      schema: SCHEMA,
+      sql: SUMS,
+      entityKey: "user_id",
+      source: { kind: "ingested" },
+      job: null,
+    });
+    if (reply.kind !== "computed" || reply.seq === null) throw new Error(`not computed: ${reply.kind}`);
+    // Of the same time, so that the later write wins.
+    await ingest(table, [row(entity, 1, 1)]);
+    await caughtUp(table);
+    const context = {
+      env,
+      settings: settings(env),
+      tenant: TENANT,
+      log: new Log("test", { level: "ERROR", readable: false }),
+    };
+    const feature = { name, entityType: "user_id" };
+    const target = vectorTarget(feature, { version: 1, ttlSeconds: null }, "by-hand");
+    await writeVectors(context, reply.computed, target);
+    expect(await vectorOf(entity, name)).toEqual({ total: 1, n: 1 });
+    const follower = { featureId: feature_id, version: 1, entityKey: "user_id" };
+    await computeAgainWhereOvertaken(context, table.id, { follower, entities: [entity], seq: reply.seq });
+    await until("it is of all rows", async () => (await vectorOf(entity, name))?.n === 2);
+  });
+});
+
+describe("a lost message", () => {
+  test("is made up for by the table's alarm", async () => {
+    const table = await newTable();
+    const { name, feature_id } = await streaming(table);
+    const entity = freshName("e");
+    await ingestUnannounced(table, feature_id, [entity]);
+    expect(await vectorOf(entity, name)).toBeNull();
+    expect(await runDurableObjectAlarm(objectOf(table))).toBe(true);
+    await until("it is computed", async () => (await vectorOf(entity, name)) !== null);
+    await caughtUp(table);
+    // Nothing is left to ask for: the last alarm sets no other.
+    expect(await runDurableObjectAlarm(objectOf(table))).toBe(true);
+    expect(await runDurableObjectAlarm(objectOf(table))).toBe(false);
+  });
+});
+
+describe("any order", () => {
+  const USERS = ["x", "y", "z"];
+  const someRows = fc.uniqueArray(
+    fc.record({
+      user: fc.constantFrom(...USERS),
+      amount: fc.integer({ min: -1_000, max: 1_000 }),
+      second: fc.integer({ min: 0, max: 59 }),
+    }),
+    { minLength: 1, maxLength: 12, selector: ({ user, second }) => `${user}${second}` },
+  );
+  const SQL = `WITH ranked AS (SELECT *, row_number() OVER (PARTITION BY user_id ORDER BY at DESC) AS place FROM data)
+    SELECT user_id, sum(amount) AS total, max(amount) AS most, count(*) AS n,
+      max(CASE place WHEN 1 THEN amount END) AS latest FROM ranked GROUP BY user_id`;
+
+  test("streaming recomputation ends in the vectors of one computation over all rows", async () => {
+    const cases = fc.record({
+      rows: someRows,
+      order: fc.infiniteStream(fc.nat()),
+      size: fc.integer({ min: 1, max: 4 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(cases, async ({ rows, order, size }) => {
+        const prefix = freshName("case");
+        const all = rows.map(({ user, amount, second }) => row(`${prefix}-${user}`, amount, second));
+        const shuffled = all
+          .map((one) => ({ one, key: order.next().value }))
+          .toSorted((a, b) => a.key - b.key)
+          .map(({ one }) => one);
+        const [table, whole] = [await newTable(), await newTable()];
+        const streamed = await streaming(table, { computation_logic: SQL });
+        const once = await newFeature(whole, { computation_logic: SQL });
+        for (let i = 0; i < shuffled.length; i += size) await ingest(table, shuffled.slice(i, i + size));
+        await ingest(whole, all);
+        await compute(once.name);
+        await caughtUp(table);
+        for (const user of USERS) {
+          const [a, b] = await Promise.all(
+            [streamed, once].map(async ({ name }) => (await vector(`${prefix}-${user}`, name)).body),
+          );
+          expect([a?.vector, a?.event_timestamp]).toEqual([b?.vector, b?.event_timestamp]);
+        }
+      }),
+      { numRuns: 12 },
+    );
+  }, 120_000);
+});

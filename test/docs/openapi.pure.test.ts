@@ -1,0 +1,49 @@
+/** The document against the schema that the OpenAPI Initiative publishes; its validator needs Node. */
+import { Validator } from "@seriousme/openapi-schema-validator";
+import { expect, test } from "vitest";
+import { endpoints } from "../../worker/app.ts";
+import { openApiDocument } from "../../worker/docs/openapi.ts";
+import { docsEndpoints } from "../../worker/docs/routes.ts";
+
+type Document = Record<string, unknown>;
+
+const document = (): Document => {
+  const all = [...endpoints, ...docsEndpoints(endpoints)];
+  // As it goes out: what is undefined in it falls away.
+  return JSON.parse(JSON.stringify(openApiDocument(all, "0.0.0"))) as Document;
+};
+
+const validate = async (candidate: Document) => {
+  const validator = new Validator();
+  const { valid, errors } = await validator.validate(candidate);
+  return { valid, errors, version: validator.version };
+};
+
+test("it is valid OpenAPI 3.1", async () => {
+  expect(await validate(document())).toEqual({ valid: true, errors: undefined, version: "3.1" });
+});
+
+test.each<[string, (candidate: Document) => void]>([
+  [
+    "an answer without a description",
+    ({ paths }) => {
+      Object.assign(paths as Document, { "/x": { get: { responses: { 200: {} } } } });
+    },
+  ],
+  [
+    "a parameter of an unknown place",
+    ({ paths }) => {
+      Object.assign(paths as Document, { "/x": { parameters: [{ name: "x", in: "body", schema: {} }] } });
+    },
+  ],
+  [
+    "no title",
+    ({ info }) => {
+      Object.assign(info as Document, { title: undefined });
+    },
+  ],
+])("the validator finds %s", async (_, spoil) => {
+  const spoiled = document();
+  spoil(spoiled);
+  expect((await validate(spoiled)).valid).toBe(false);
+});

@@ -1,0 +1,86 @@
+import { expect, test } from "vitest";
+import { readSettings, settings } from "../worker/env.ts";
+import { MIN_API_KEY_SECRET_CHARACTERS } from "../worker/limits.ts";
+
+const VARS = {
+  ENVIRONMENT: "production",
+  LOG_LEVEL: "INFO",
+  WRITER_PARTITIONS: "4",
+  MEMORY_TTL_MS: "1000",
+  DOCUMENT_TTL_SECONDS: "86400",
+  CORS_ORIGINS: "",
+  QUEUE_STORAGE: "durable",
+  HISTORY_RETENTION_DAYS: "90",
+  RATE_LIMIT: "on",
+};
+
+const SECRET = "s".repeat(MIN_API_KEY_SECRET_CHARACTERS);
+
+const envOf = (vars: Record<string, string | undefined>) => ({ ...VARS, ...vars }) as unknown as Env;
+
+test("the variables of wrangler.toml become settings", () => {
+  expect(readSettings(envOf({}))).toEqual({
+    isDevelopment: false,
+    logLevel: "INFO",
+    writerPartitions: 4,
+    memoryTtlMs: 1_000,
+    documentTtlSeconds: 86_400,
+    corsOrigins: [],
+    queueStorage: "durable",
+    historyRetentionDays: 90,
+    apiKeySecret: null,
+    rateLimit: "on",
+  });
+});
+
+test.each([
+  [{ ENVIRONMENT: "development" }, { isDevelopment: true, corsOrigins: "*" }],
+  [{ ENVIRONMENT: "development", CORS_ORIGINS: "https://a.test" }, { corsOrigins: "*" }],
+  // Only the exact word opens the doors of development.
+  [{ ENVIRONMENT: "Development" }, { isDevelopment: false, corsOrigins: [] }],
+  [{ ENVIRONMENT: "" }, { isDevelopment: false, corsOrigins: [] }],
+  [{ ENVIRONMENT: "staging", CORS_ORIGINS: "https://a.test" }, { corsOrigins: ["https://a.test"] }],
+  [
+    { CORS_ORIGINS: " https://a.test ,, https://b.test," },
+    { corsOrigins: ["https://a.test", "https://b.test"] },
+  ],
+  [{ LOG_LEVEL: "debug" }, { logLevel: "DEBUG" }],
+  [{ LOG_LEVEL: "Error" }, { logLevel: "ERROR" }],
+  [{ WRITER_PARTITIONS: "1" }, { writerPartitions: 1 }],
+  [{ WRITER_PARTITIONS: "1024" }, { writerPartitions: 1_024 }],
+  [{ MEMORY_TTL_MS: "0" }, { memoryTtlMs: 0 }],
+  [{ MEMORY_TTL_MS: "60000" }, { memoryTtlMs: 60_000 }],
+  [{ DOCUMENT_TTL_SECONDS: "60" }, { documentTtlSeconds: 60 }],
+  [{ DOCUMENT_TTL_SECONDS: "31536000" }, { documentTtlSeconds: 31_536_000 }],
+  [{ QUEUE_STORAGE: "memory" }, { queueStorage: "memory" }],
+  [{ HISTORY_RETENTION_DAYS: "1" }, { historyRetentionDays: 1 }],
+  [{ HISTORY_RETENTION_DAYS: "36500" }, { historyRetentionDays: 36_500 }],
+  [{ RATE_LIMIT: "off" }, { rateLimit: "off" }],
+  [{ RATE_LIMIT: undefined }, { rateLimit: "on" }],
+  // A pepper that is too short is none: then no key is accepted.
+  [{ API_KEY_SECRET: SECRET }, { apiKeySecret: SECRET }],
+  [{ API_KEY_SECRET: SECRET.slice(1) }, { apiKeySecret: null }],
+  [{ API_KEY_SECRET: "" }, { apiKeySecret: null }],
+])("%j is read as %j", (vars, expected) => {
+  expect(readSettings(envOf(vars))).toMatchObject(expected);
+});
+
+test.each([
+  ["LOG_LEVEL", ["", "WARN", "TRACE"]],
+  ["WRITER_PARTITIONS", ["0", "1025", "-4", "2.5", "four", "", "NaN", "Infinity"]],
+  ["MEMORY_TTL_MS", ["-1", "60001", "0.5", "1s"]],
+  ["DOCUMENT_TTL_SECONDS", ["59", "31536001", "", "0", "1 day"]],
+  ["QUEUE_STORAGE", ["", "Durable", "disk", undefined]],
+  ["HISTORY_RETENTION_DAYS", ["0", "36501", "", "1.5", undefined]],
+  ["RATE_LIMIT", ["", "ON", "no"]],
+] as const)("%s is refused by name when it is not what it must be", (name, texts) => {
+  for (const text of texts)
+    expect(() => readSettings(envOf({ [name]: text })), text).toThrow(`variable ${name} must be`);
+});
+
+test("settings are read once for each environment, and never taken from another", () => {
+  const [first, second] = [envOf({}), envOf({ WRITER_PARTITIONS: "8" })];
+  expect(settings(first)).toBe(settings(first));
+  expect(settings(second).writerPartitions).toBe(8);
+  expect(settings(first).writerPartitions).toBe(4);
+});

@@ -1,0 +1,198 @@
+/** Old history goes, and no answer inside the window changes by it. */
+import { createScheduledController } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import fc from "fast-check";
+import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { REMOVE_STEP_SQL, type RetentionRun, removeOldHistory } from "../../worker/history/retention.ts";
+import worker from "../../worker/index.ts";
+import { Log } from "../../worker/log.ts";
+import { eventDrafts, isoOf, questionDrafts } from "./oracle.ts";
+import { askRows, event, pastOf, register, writeAll } from "./training.ts";
+
+const DAY_MS = 86_400_000;
+const NOW_MS = Date.now();
+const RETENTION_DAYS = 90;
+const LIMIT_MS = NOW_MS - RETENTION_DAYS * DAY_MS;
+const daysBeforeLimit = (days: number) => LIMIT_MS - days * DAY_MS;
+
+const log = new Log("test", { level: "ERROR", readable: false });
+
+/** Time stands still for it, so that the limit is known to the microsecond. */
+async function retain(db: D1Database = env.DB): Promise<RetentionRun> {
+  const clock = vi.spyOn(Date, "now").mockReturnValue(NOW_MS);
+  try {
+    return await removeOldHistory(db, RETENTION_DAYS, log);
+  } finally {
+    clock.mockRestore();
+  }
+}
+
+interface HistoryRow {
+  entity_value: string;
+  category: string;
+  event_time: number;
+  mode: string;
+  data: string;
+}
+
+/** In the order of the key. */
+async function historyOf(prefix: string): Promise<HistoryRow[]> {
+  const { results } = await env.DB.prepare(
+    `SELECT entity_value, category, event_time, mode, data FROM feature_history WHERE entity_value LIKE ? || '%'
+     ORDER BY entity_value, category, event_time, revision, ingested_at`,
+  )
+    .bind(prefix)
+    .all<HistoryRow>();
+  return results;
+}
+
+/**
+ * What must stay, by the contract alone: whatever is of the limit or later, and of what is older the newest
+ * replacement and, of each feature, the newest row since then that names it.
+ */
+function mustStay(rows: readonly HistoryRow[]): HistoryRow[] {
+  const limit = LIMIT_MS * 1_000;
+  const groups = Map.groupBy(rows, ({ entity_value, category }) => `${entity_value} ${category}`);
+  return [...groups.values()].flatMap((group) => {
+    const until = group.filter(({ event_time }) => event_time <= limit);
+    const since = until.slice(
+      Math.max(
+        0,
+        until.findLastIndex(({ mode }) => mode === "replace"),
+      ),
+    );
+    const kept = new Set(since.filter(({ mode }) => mode === "replace"));
+    for (const name of new Set(since.flatMap(({ data }) => Object.keys(JSON.parse(data))))) {
+      const newest = since.findLast(({ data }) => Object.hasOwn(JSON.parse(data), name));
+      if (newest) kept.add(newest);
+    }
+    return group.filter((row) => row.event_time >= limit || kept.has(row));
+  });
+}
+
+beforeAll(() => register("declares_the_type"));
+afterEach(() => void vi.restoreAllMocks());
+
+describe("for any history", () => {
+  const NAMES = ["alpha:a", "alpha:b", "alpha:c", "beta:a", "beta:d"];
+  let runs = 0;
+
+  test("answers inside the window stay the same, what may go is gone, and a second time nothing more", async () => {
+    await fc.assert(
+      fc.asyncProperty(eventDrafts, questionDrafts, async (drafts, asked) => {
+        runs += 1;
+        // One second of the draft is a day here; twenty of them are before the limit, some events on it.
+        const timeOf = (second: number) => daysBeforeLimit(20 - second);
+        const events = drafts.map(({ entity, second, ttlSeconds, ...draft }) => ({
+          ...{ ...draft, entity: `run-${runs}-${entity}`, atMs: timeOf(second) },
+          ttlSeconds: ttlSeconds === null ? null : ttlSeconds * 86_400,
+        }));
+        await writeAll(events);
+        const rows = asked.map(([entity, half]) => ({
+          entity_id: `run-${runs}-${entity}`,
+          timestamp: isoOf(Math.max(LIMIT_MS, timeOf(half / 2))),
+        }));
+        const before = { text: (await askRows(rows, NAMES)).text, history: await historyOf(`run-${runs}-`) };
+        const run = await retain();
+        expect((await askRows(rows, NAMES)).text === before.text).toBe(true);
+        const left = await historyOf(`run-${runs}-`);
+        expect(left).toEqual(mustStay(before.history));
+        expect(run).toEqual({ removed: before.history.length - left.length, finished: true });
+        expect(await retain()).toEqual({ removed: 0, finished: true });
+      }),
+      { numRuns: 20, endOnFailure: true },
+    );
+  }, 60_000);
+});
+
+describe("a row before the limit", () => {
+  test("goes when a replacement follows it before the limit, and stays when that comes after", async () => {
+    await writeAll([
+      event("replaced", { a: 1 }, { atMs: daysBeforeLimit(9) }),
+      event("replaced", { a: 2 }, { atMs: daysBeforeLimit(8) }),
+      event("replaced", { a: 3 }, { atMs: daysBeforeLimit(-1) }),
+    ]);
+    await retain();
+    expect((await historyOf("replaced")).map(({ data }) => data)).toEqual(['{"a":2}', '{"a":3}']);
+    expect(await pastOf("replaced", LIMIT_MS, ["alpha:a"])).toEqual(["2 PRESENT"]);
+  });
+
+  test("that replaced stays for what it dropped, though others have named all that it names", async () => {
+    await writeAll([
+      event("drop", { a: 1, b: 1 }, { atMs: daysBeforeLimit(9) }),
+      event("drop", { a: 2 }, { atMs: daysBeforeLimit(8) }),
+      event("drop", { a: 3 }, { atMs: daysBeforeLimit(7), mode: "merge" }),
+    ]);
+    await retain();
+    expect((await historyOf("drop")).map(({ data }) => data)).toEqual(['{"a":2}', '{"a":3}']);
+    expect(await pastOf("drop", LIMIT_MS, ["alpha:a", "alpha:b"])).toEqual(["3 PRESENT", "null NOT_FOUND"]);
+  });
+});
+
+test("the cron removes what HISTORY_RETENTION_DAYS lets go", async () => {
+  await writeAll([95, 92, 80].map((days, a) => event("cron", { a }, { atMs: NOW_MS - days * DAY_MS })));
+  await worker.scheduled(createScheduledController(), env);
+  expect((await historyOf("cron")).map(({ data }) => data)).toEqual(['{"a":1}', '{"a":2}']);
+});
+
+describe("steps", () => {
+  /** Two replacements of each of `count` entities, both before the limit: the first of them may go. */
+  const insertPairs = (prefix: string, count: number) =>
+    env.DB.prepare(
+      `INSERT INTO feature_history (tenant_id, entity_type, entity_value, category, event_time, revision, mode, data, ingested_at)
+       WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?2)
+       SELECT 'default', 'user', ?1 || printf('%06d', i / 2), 'alpha', ?3 + i % 2, 1 + i % 2, 'replace', '{"a":1}', ?3 FROM n`,
+    )
+      .bind(prefix, 2 * count, daysBeforeLimit(10) * 1_000)
+      .run();
+
+  const count = async (prefix: string) => (await historyOf(prefix)).length;
+
+  test("that fail lose nothing: the next run goes on where the last step ended, and the one after begins anew", async () => {
+    await insertPairs("~steps-", 2_500);
+    let batches = 0;
+    const failing = new Proxy(env.DB, {
+      get(target, name) {
+        if (name !== "batch") return Reflect.get(target, name).bind(target);
+        return (statements: D1PreparedStatement[]) => {
+          batches += 1;
+          if (batches === 3) throw new Error("the database went away");
+          return target.batch(statements);
+        };
+      },
+    });
+    await expect(retain(failing)).rejects.toThrow("went away");
+    const left = await count("~steps-");
+    expect(left).toBeGreaterThan(2_500);
+    expect(left).toBeLessThan(5_000);
+    await insertPairs("!early-", 1);
+    expect(await retain()).toEqual({ removed: left - 2_500, finished: true });
+    expect([await count("~steps-"), await count("!early-")]).toEqual([2_500, 2]);
+    expect(await retain()).toEqual({ removed: 1, finished: true });
+    expect(await count("!early-")).toBe(1);
+  });
+
+  test("are bounded: one run leaves the rest of a large table to the next", async () => {
+    await insertPairs("large-", 60_000);
+    const first = await retain();
+    expect(first.finished).toBe(false);
+    expect(first.removed).toBeLessThan(60_000);
+    const second = await retain();
+    expect(second).toEqual({ removed: 60_000 - first.removed, finished: true });
+    await env.DB.prepare("DELETE FROM feature_history WHERE entity_value LIKE 'large-%'").run();
+  });
+
+  test("find every row by the key", async () => {
+    const { results } = await env.DB.prepare(`EXPLAIN QUERY PLAN ${REMOVE_STEP_SQL}`)
+      .bind("", "", "", "", 0, 0, 0, 0)
+      .all<{ detail: string }>();
+    const details = results.map(({ detail }) => detail);
+    // `h` is the step itself: the rows between its place and its limit.
+    expect(details.filter((detail) => /^SCAN (feature_history|r)\b/.test(detail))).toEqual([]);
+    const searches = details.filter((detail) =>
+      /^SEARCH (feature_history|r)( EXISTS)? USING PRIMARY KEY/.test(detail),
+    );
+    expect(searches.filter((detail) => /\(\(tenant_id,.*,ingested_at\)>\(/.test(detail))).toHaveLength(1);
+    expect(searches.filter((detail) => /category=\? AND event_time>\?/.test(detail))).toHaveLength(2);
+  });
+});

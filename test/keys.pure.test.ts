@@ -1,0 +1,196 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import {
+  documentKey,
+  type EntityRef,
+  entityKey,
+  entityRef,
+  fnv1a,
+  partitionOf,
+  writerName,
+} from "../worker/keys.ts";
+import { KV_MAX_KEY_BYTES, MAX_NAME_CHARACTERS } from "../worker/limits.ts";
+
+const TEXTS = [
+  "a",
+  "/",
+  "%",
+  "%2F",
+  "#",
+  "a/b",
+  "doc",
+  "4",
+  "..",
+  " ",
+  "é",
+  "e\u0301",
+  "語",
+  "😀",
+  "a".repeat(30),
+];
+
+/** Names made of what keys are made of, so that they would collide if anything let them. */
+const name = fc
+  .array(fc.constantFrom(...TEXTS), { minLength: 1, maxLength: 4 })
+  .map((parts) => parts.join(""));
+/** Up to 512 characters; the longest must be hashed. */
+const longName = fc
+  .tuple(
+    fc.constantFrom("x", "語", "/", "%"),
+    fc.integer({ min: 1, max: MAX_NAME_CHARACTERS - 24 }),
+    fc.constantFrom("", "/", "#", "y", "é"),
+  )
+  .map(([unit, count, end]) => unit.repeat(count) + end);
+const anyName = fc.oneof(name, longName, fc.string({ unit: "grapheme", minLength: 1, maxLength: 40 }));
+const ref: fc.Arbitrary<EntityRef> = fc.record({ entityType: anyName, entityValue: anyName });
+const tenant = fc.string({
+  unit: fc.constantFrom("a", "b", "/", "-", "_", "1"),
+  minLength: 1,
+  maxLength: 32,
+});
+
+/** Two of the same kind, mostly alike. */
+const twice = <T>(of: fc.Arbitrary<T>) =>
+  of.chain((one) => fc.tuple(fc.constant(one), fc.oneof(fc.constant(one), of)));
+
+const bytesOf = (text: string) => new TextEncoder().encode(text).length;
+
+describe("a document key", () => {
+  test("is shared by no two tenants, types or values", async () => {
+    const same = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
+    await fc.assert(
+      fc.asyncProperty(
+        twice(tenant),
+        twice(anyName),
+        twice(anyName),
+        twice(fc.constantFrom(1, 4, 44)),
+        async (...pairs) => {
+          const [a, b] = [0, 1].map((i) => pairs.map((pair) => pair[i]) as [string, string, string, number]);
+          const keyOf = ([owner, entityType, entityValue, partitions]: [string, string, string, number]) =>
+            documentKey(owner, partitions, { entityType, entityValue });
+          if (a && b) expect((await keyOf(a)) === (await keyOf(b))).toBe(same(a, b));
+        },
+      ),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test("moves no part of a name into its neighbour", async () => {
+    const names = [
+      ["t", "a/b", "c"],
+      ["t", "a", "b/c"],
+      ["t", "a%2Fb", "c"],
+      ["t/doc/4/a", "b", "c"],
+      ["t", "a#b", "c"],
+      ["t", "a", "b#c"],
+      ["t", "", "a/b/c"],
+      ["T", "a", "b/c"],
+      ["t", "A", "b/c"],
+      ["t", "é", "c"],
+      ["t", "e\u0301", "c"],
+    ] as const;
+    const keys = await Promise.all(
+      names.map(([owner, entityType, entityValue]) => documentKey(owner, 4, { entityType, entityValue })),
+    );
+    expect(new Set(keys).size).toBe(names.length);
+  });
+
+  test("has no more bytes than KV takes and begins with the tenant, however long the names are", async () => {
+    await fc.assert(
+      fc.asyncProperty(tenant, ref, async (owner, entity) => {
+        const key = await documentKey(owner, 1_024, entity);
+        expect(bytesOf(key)).toBeLessThanOrEqual(KV_MAX_KEY_BYTES);
+        expect(key.startsWith(`${encodeURIComponent(owner)}/doc/1024/`)).toBe(true);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test("is plain up to the last byte that KV takes, and hashed one byte over it", async () => {
+    const value = (length: number) => ({ entityType: "t", entityValue: "x".repeat(length) });
+    const plain = "default/doc/4/t/".length;
+    const longest = documentKey("default", 4, value(KV_MAX_KEY_BYTES - plain));
+    expect(longest).toBe(`default/doc/4/t/${"x".repeat(KV_MAX_KEY_BYTES - plain)}`);
+    const hashed = await documentKey("default", 4, value(KV_MAX_KEY_BYTES - plain + 1));
+    expect(hashed).toMatch(/^default\/doc\/4\/t#[0-9a-f]{64}$/);
+  });
+
+  test("that is hashed still tells types of the same beginning apart, and where a type ends", async () => {
+    const long = "語".repeat(MAX_NAME_CHARACTERS);
+    const refs = ["x".repeat(500), `${"x".repeat(500)}y`, "x".repeat(128), long, `${long.slice(1)}x`].map(
+      (entityType) => ({ entityType, entityValue: long }),
+    );
+    // The same characters, parted elsewhere.
+    refs.push({ entityType: "x".repeat(499), entityValue: `x${long.slice(1)}` });
+    refs.push({ entityType: "x".repeat(498), entityValue: `xx${long.slice(1)}` });
+    const keys = await Promise.all(refs.map((one) => documentKey("t", 4, one)));
+    expect(new Set(keys).size).toBe(refs.length);
+  });
+});
+
+describe("an entity key", () => {
+  test("gives its entity back, so no two entities share one", () => {
+    fc.assert(
+      fc.property(ref, (entity) => {
+        expect(entityRef(entityKey(entity))).toEqual(entity);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test("is plain ASCII with one bare slash", () => {
+    fc.assert(
+      fc.property(ref, (entity) => {
+        expect(entityKey(entity)).toMatch(/^[\x21-\x2e\x30-\x7e]+\/[\x21-\x2e\x30-\x7e]+$/);
+      }),
+    );
+  });
+});
+
+describe("a partition", () => {
+  test("is one of those that there are", () => {
+    fc.assert(
+      fc.property(ref, fc.integer({ min: 1, max: 1_024 }), (entity, partitions) => {
+        const partition = partitionOf(entity, partitions);
+        expect(Number.isInteger(partition) && partition >= 0 && partition < partitions).toBe(true);
+      }),
+    );
+  });
+
+  // A change here would give every entity another writer.
+  test.each([
+    ["bright_uid", "user-123", 4, 3],
+    ["account_id", "user-123", 4, 3],
+    ["bright_uid", "語/😀", 4, 0],
+    ["bright_uid", "user-123", 1_024, 407],
+  ])("of %s %s among %i never changes", (entityType, entityValue, partitions, expected) => {
+    expect(partitionOf({ entityType, entityValue }, partitions)).toBe(expected);
+  });
+
+  test("is chosen by FNV-1a as its authors publish it", () => {
+    expect(fnv1a("")).toBe(0x811c9dc5);
+    expect(fnv1a("a")).toBe(0xe40c292c);
+    expect(fnv1a("foobar")).toBe(0xbf9cf968);
+  });
+
+  test("is taken by about as many entities as any other", () => {
+    const counts = [0, 0, 0, 0];
+    for (let i = 0; i < 4_000; i++) {
+      const partition = partitionOf({ entityType: "bright_uid", entityValue: `user-${i}` }, 4);
+      counts[partition] = (counts[partition] ?? 0) + 1;
+    }
+    expect(Math.min(...counts)).toBeGreaterThan(800);
+  });
+});
+
+test("a writer's name tells tenant, partitions and partition apart", () => {
+  expect(writerName("default", 4, 2)).toBe("default/4/2");
+  expect(writerName("a/4", 4, 2)).toBe("a%2F4/4/2");
+  const names = [
+    writerName("a/4", 4, 2),
+    writerName("a", 4, 2),
+    writerName("a%2F4", 4, 2),
+    writerName("a", 42, 2),
+  ];
+  expect(new Set(names).size).toBe(names.length);
+});

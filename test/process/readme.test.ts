@@ -1,0 +1,100 @@
+/**
+ * Every command of README.md that asks the running service is run as it stands there, top to bottom in one shell,
+ * against `npm run dev` on a fresh state.
+ *
+ * A ```bash block with a `curl` in it is run; all its answers must be 2xx. When a ```json block follows, what the
+ * block prints must be that JSON. Commands that are not for the local service stand in ```sh blocks.
+ */
+import { execFile } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { endServices, newDirectory, root, startService } from "../setup/service.ts";
+import { differences } from "./documented.ts";
+import { hasCurl } from "./has-curl.ts";
+import { type Example, examplesOf } from "./readme-examples.ts";
+
+const file = join(root, "README.md");
+const examples = existsSync(file) ? examplesOf(readFileSync(file, "utf8")) : [];
+
+interface Run {
+  exitCode: string;
+  statuses: string[];
+  printed: string;
+  said: string;
+}
+const runs = new Map<Example, Run>();
+
+afterAll(endServices);
+
+test("README.md is there and has examples with the answers to them", () => {
+  expect(existsSync(file), "README.md is missing: the commands in it are what this test runs").toBe(true);
+  expect(examples.length, "README.md has no ```bash block with a curl in it").toBeGreaterThan(0);
+  const answered = examples.filter(({ json }) => json !== null);
+  expect(answered.length, "no curl in README.md is followed by a ```json block").toBeGreaterThan(0);
+});
+
+describe.runIf(examples.length > 0 && hasCurl)("the curl in README.md", () => {
+  beforeAll(async () => {
+    const state = newDirectory();
+    const { port } = await startService({ command: "dev", state });
+    for (const [example, run] of await runAll(examples, { port, state })) runs.set(example, run);
+  });
+
+  test.each(examples)("on line $line answers as documented", (example) => {
+    const run = runs.get(example);
+    const shown = `${example.command}\n${run?.printed}\n${run?.said}`;
+    expect(run?.exitCode, shown).toBe("0");
+    expect(run?.statuses.length, `no answer of curl was seen\n${shown}`).toBeGreaterThan(0);
+    expect(
+      run?.statuses.filter((status) => !/^2\d\d$/.test(status)),
+      shown,
+    ).toEqual([]);
+    if (example.json === null) return;
+    const documented = parse(example.json, "the documented answer");
+    const answered = parse(bodyOf(run?.printed ?? ""), "the answer");
+    expect(differences(documented, answered), shown).toEqual([]);
+  });
+});
+
+interface Target {
+  port: number;
+  state: string;
+}
+
+/** All of them in one shell, so that a variable that one block sets is there in the next. */
+async function runAll(all: readonly Example[], { port, state }: Target): Promise<[Example, Run][]> {
+  const directory = newDirectory();
+  const pathOf = (i: number, kind: string) => join(directory, `${i}.${kind}`);
+  const script = all.map(({ command }, i) => {
+    const local = command
+      .replaceAll(/(localhost|127\.0\.0\.1):8787/g, `localhost:${port}`)
+      .replaceAll("key:create --", `key:create -- --persist-to '${state}'`);
+    writeFileSync(pathOf(i, "sh"), local);
+    const [source, out, err, code] = ["sh", "out", "err", "code"].map((kind) => `'${pathOf(i, kind)}'`);
+    return `. ${source} >${out} 2>${err}; echo $? >${code}`;
+  });
+  // The status goes where the answer does not; a `curl` within a pipe tells it too.
+  const curl = `curl() { command curl -sS -w '%{stderr}\\nstatus=%{http_code}\\n' "$@"; }\nexport -f curl`;
+  await promisify(execFile)("bash", ["-c", [curl, ...script].join("\n")], { cwd: root });
+  const read = (i: number, kind: string) => readFileSync(pathOf(i, kind), "utf8");
+  return all.map((example, i) => {
+    const said = read(i, "err");
+    const statuses = [...said.matchAll(/^status=(\d+)$/gm)].map(([, status = ""]) => status);
+    return [example, { exitCode: read(i, "code").trim(), statuses, printed: read(i, "out"), said }];
+  });
+}
+
+/** Without the head that `curl -i` prints before it. */
+function bodyOf(printed: string): string {
+  return printed.startsWith("HTTP/") ? printed.slice(printed.search(/\r?\n\r?\n/)) : printed;
+}
+
+function parse(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error(`${what} is not JSON: ${text.slice(0, 500)}`);
+  }
+}

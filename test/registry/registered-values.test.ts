@@ -1,0 +1,189 @@
+/** Versions of features, and what registration means for writes and reads. */
+import { describe, expect, test } from "vitest";
+import {
+  ask,
+  type BatchWritten,
+  entry,
+  expectProblem,
+  faultPlaces,
+  get,
+  itemsBody,
+  post,
+  readItem,
+  remove,
+  secondsAgo,
+  upsert,
+  WRITER,
+} from "../setup/http.ts";
+import {
+  addVersion,
+  type Feature,
+  freshName,
+  online,
+  onlineValues,
+  type Page,
+  register,
+  registered,
+  setStatus,
+  write,
+} from "./features.ts";
+
+describe("versions", () => {
+  test("are added by their own route too, with what is left out as in the newest", async () => {
+    const name = freshName("versions");
+    const { feature_id } = await registered(name, { ttl_hours: 24, default_value: 1 });
+    const second = await addVersion(feature_id, { version: 2, ttl_seconds: 60 });
+    expect([second.status, second.body]).toMatchObject([
+      201,
+      { version: 2, dtype: "float64", ttl_seconds: 60, default_value: 1, status: "draft" },
+    ]);
+    const third = await addVersion(name, {
+      version: "v3",
+      dtype: "string",
+      default_value: null,
+      ttl_seconds: null,
+    });
+    expect(third.body).toMatchObject({ version: 3, dtype: "string", ttl_seconds: null, default_value: null });
+    for (const again of [{ version: 2, ttl_seconds: 60 }, { version: 2 }]) {
+      const { status, body } = await addVersion(name, again);
+      expect([status, body]).toEqual([200, second.body]);
+    }
+    expectProblem(await addVersion(name, { version: 2, dtype: "int64" }), 409);
+    expectProblem(await addVersion("nobody", { version: 2 }), 404);
+    expectProblem(await setStatus(name, 9, "active"), 404);
+    expect(faultPlaces(expectProblem(await setStatus(name, "v0", "active"), 422))).toEqual(["path.version"]);
+  });
+
+  test("are filled as drafts, and the bare name is read from the newest active one", async () => {
+    const name = freshName("switch");
+    await registered(name);
+    await addVersion(name, { version: 2, dtype: "string" });
+    await write("v-1", { [name]: 1.5, [`${name}@2`]: "new" });
+    const asked = [name, `${name}@1`, `${name}@v2`, `${name}@3`];
+    const rest = ["1.5 PRESENT 1", '"new" PRESENT 2', "null NOT_FOUND null"];
+    expect(await onlineValues("v-1", asked)).toEqual(["1.5 PRESENT 1", ...rest]);
+    expect((await setStatus(name, "v2", "active")).body).toMatchObject({ version: 2, status: "active" });
+    expect(await onlineValues("v-1", asked)).toEqual(['"new" PRESENT 2', ...rest]);
+    await setStatus(name, 2, "deprecated");
+    expect(await onlineValues("v-1", asked)).toEqual(["1.5 PRESENT 1", ...rest]);
+    await setStatus(name, 1, "deprecated");
+    expect(await onlineValues("v-1", asked)).toEqual(["null NOT_FOUND null", ...rest]);
+  });
+});
+
+describe("a write to a registered feature", () => {
+  test("of the wrong type is 422, naming the feature and both types, and nothing of it is kept", async () => {
+    const name = freshName("typed");
+    await registered(name, { dtype: "int64" });
+    const list = [entry("other", { a: 1 }), entry("default", { b: 1, [name]: "many" })];
+    const problem = expectProblem(await upsert("t-1", list, { data: { entity_type: "user" } }), 422);
+    expect(problem.errors).toEqual([
+      {
+        loc: ["body", "data", "feature_list", 1, "features", name],
+        msg: `feature \`${name}\` is of type int64, found string`,
+        type: "type_mismatch",
+      },
+    ]);
+    const short = expectProblem(await post("/items/t-1?table_type=user", { default: { [name]: 1.5 } }), 422);
+    expect(short.errors).toMatchObject([
+      { loc: ["body", "default", name], msg: expect.stringContaining("int64") },
+    ]);
+    expectProblem(await readItem("t-1", "other", "?entity_type=user"), 404);
+    // Of the same name, and not the feature: another category, another type.
+    expect(
+      (await upsert("t-1", [entry("other", { [name]: "x" })], { data: { entity_type: "user" } })).status,
+    ).toBe(200);
+    expect((await upsert("t-1", [entry("default", { [name]: "x" })])).status).toBe(200);
+  });
+
+  test("of a bulk rejects its row alone", async () => {
+    const name = freshName("typed");
+    await registered(name, { dtype: "timestamp" });
+    const row = (user: string, value: unknown, type = "user") => ({
+      ...itemsBody(user, [entry("default", { [name]: value })], { data: { entity_type: type } }).data,
+    });
+    const data = [
+      row("b-1", "2025-01-01T00:00Z"),
+      row("b-2", "2025-01-01"),
+      row("b-3", 1, "martian"),
+      row("b-4", null),
+    ];
+    const { status, body } = await post<BatchWritten>("/items/batch", { metadata: WRITER, data });
+    expect(status).toBe(200);
+    expect(body.results.map(({ outcome }) => outcome)).toEqual([
+      "applied",
+      "rejected",
+      "rejected",
+      "applied",
+    ]);
+    expect(body.results[1]).toMatchObject({
+      revision: null,
+      reason: { type: "type_mismatch", detail: `feature \`${name}\` is of type timestamp, found string` },
+    });
+    expect(await onlineValues("b-1", [name])).toEqual(['"2025-01-01T00:00:00.000000+00:00" PRESENT 1']);
+    expect(await onlineValues("b-2", [name])).toEqual(["null NOT_FOUND 1"]);
+    expect(await onlineValues("b-4", [name])).toEqual(["null NULL_VALUE 1"]);
+  });
+
+  test.each(["9223372036854775807", '"9223372036854775807"', "-9223372036854775808", '"9007199254740993"'])(
+    "of int64 %s is exact in every answer",
+    async (written) => {
+      const name = freshName("exact");
+      await registered(name, { dtype: "int64" });
+      const features = `{"${name}":${written}}`;
+      const body = JSON.stringify(itemsBody("i-1", [entry("default", 0)], { data: { entity_type: "user" } }));
+      expect((await post("/items", body.replace('"features":0', `"features":${features}`))).status).toBe(200);
+      const exact = written.replaceAll('"', "");
+      const item = await readItem("i-1", "default", "?entity_type=user");
+      expect(item.text).toContain(`"${name}":${exact}`);
+      expect((await online("i-1", [name])).text).toContain(`"${name}":{"value":${exact},`);
+      const list = { entity_type: "user", entity_value: "i-1", feature_list: [`default:${name}`] };
+      expect((await post("/get/items", { data: list })).text).toContain(`"${name}":${exact}`);
+      const past = { entity_ids: ["i-1"], feature_names: [name], timestamp: secondsAgo(-1) };
+      expect((await post("/features/batch", past)).text).toContain(`"${name}":{"value":${exact},`);
+    },
+  );
+});
+
+describe("an entity type", () => {
+  test("can be written and read once a feature has been registered for it, and not before", async () => {
+    const list = [entry("default", { battery: 1 })];
+    const data = { entity_type: "device" };
+    const refused = expectProblem(await upsert("d-1", list, { data }), 422);
+    expect(faultPlaces(refused)).toEqual(["body.data.entity_type"]);
+    expectProblem(await readItem("d-1", "default", "?entity_type=device"), 422);
+    expectProblem(await online("d-1", ["x"], { entity_type: "device" }), 422);
+    await registered("battery", { entity_type: "device" });
+    expect((await upsert("d-1", list, { data })).status).toBe(200);
+    const { body } = await readItem("d-1", "default", "?entity_type=device");
+    expect(body).toMatchObject({ device: "d-1", features: { data: { battery: 1 } } });
+    expect((await remove("/entities/device/d-1")).status).toBe(200);
+  });
+});
+
+describe("another tenant", () => {
+  test("sees nothing of a feature, and has the name and the type to itself", async () => {
+    await post("/admin/tenants", { name: "other", tenant_id: "other" });
+    const scopes = ["read", "write"];
+    const { body: key } = await post<{ key: string }>("/admin/tenants/other/keys", { name: "k", scopes });
+    const other = { "x-api-key": key.key };
+    const { feature_id } = await registered("shared_name", { entity_type: "vehicle", dtype: "int64" });
+    for (const nameOrId of ["shared_name", feature_id]) {
+      expectProblem(await get(`/features/${nameOrId}`, other), 404);
+      expectProblem(await post(`/features/${nameOrId}/versions`, { version: 2 }, other), 404);
+      const asked = { body: { status: "deprecated" }, headers: other };
+      expectProblem(await ask("PATCH", `/features/${nameOrId}/versions/1`, asked), 404);
+    }
+    expect((await get<Page>("/features", other)).body).toEqual({ features: [], next_cursor: null });
+    const body = itemsBody("x-1", [entry("default", { shared_name: "text" })], {
+      data: { entity_type: "vehicle" },
+    });
+    expectProblem(await post("/items", body, other), 422);
+    expect((await register("shared_name", { entity_type: "vehicle", dtype: "string" }, other)).status).toBe(
+      201,
+    );
+    expect((await post("/items", body, other)).status).toBe(200);
+    expect((await get<Feature>("/features/shared_name")).body).toMatchObject({ feature_id, dtype: "int64" });
+    expect(await onlineValues("x-1", ["shared_name"])).toEqual(["null NOT_FOUND 1"]);
+  });
+});

@@ -1,0 +1,205 @@
+/** Registering features and finding them. */
+import { describe, expect, test } from "vitest";
+import { type Answer, expectProblem, faultPlaces, get, TIMESTAMP } from "../setup/http.ts";
+import { type Feature, freshName, type Page, register, registered, setStatus } from "./features.ts";
+
+const aTimestamp = expect.stringMatching(TIMESTAMP);
+
+describe("POST /features/register", () => {
+  test("answers 201 as the document of system B shows", async () => {
+    const answer = await register("user_lifetime_value", {
+      ttl_hours: 24,
+      description: "Predicted customer lifetime value",
+      tags: ["revenue", "prediction"],
+    });
+    expect(answer.status).toBe(201);
+    expect(answer.body).toEqual({
+      feature_id: expect.any(Number),
+      name: "user_lifetime_value",
+      version: 1,
+      status: "registered",
+      created_at: aTimestamp,
+    });
+  });
+
+  test("again in the same way is 200 and changes nothing, however version and TTL are written", async () => {
+    const name = freshName("same");
+    const first = await registered(name, { ttl_hours: 24, default_value: 1, tags: ["a"], description: "d" });
+    const over = { ttl_seconds: 86_400, default_value: 1, tags: ["a"], description: "d" };
+    for (const version of [1, "1", "v1"]) {
+      const again = await register(name, { ...over, version });
+      expect([again.status, again.body]).toEqual([200, first]);
+    }
+    await setStatus(name, 1, "deprecated");
+    expect((await register(name, over)).status).toBe(200);
+    expect((await get<Feature>(`/features/${name}`)).body.versions).toMatchObject([{ status: "deprecated" }]);
+  });
+
+  test.each([
+    ["dtype", { dtype: "int64", default_value: 1 }],
+    ["ttl_seconds", { ttl_hours: 2 }],
+    ["default_value", { default_value: 2 }],
+    ["entity_type", { entity_type: "account_id" }],
+    ["category", { category: "other" }],
+    ["tags", { tags: ["b"] }],
+    ["description", { description: "another" }],
+  ])("again with another %s is 409, naming it, and changes nothing", async (field, over) => {
+    const name = freshName("conflict");
+    const first = { ttl_hours: 1, default_value: 1, tags: ["a"] };
+    await registered(name, first);
+    const before = (await get(`/features/${name}`)).text;
+    const problem = expectProblem(await register(name, { ...first, ...over }), 409);
+    expect(faultPlaces(problem)).toEqual([`body.${field}`]);
+    expect((await get(`/features/${name}`)).text).toBe(before);
+  });
+
+  test("a further version is a draft, and the same again is 200 even when it described the feature anew", async () => {
+    const name = freshName("further");
+    const [first, second] = [{ description: "one" }, { version: "v2", dtype: "int64", description: "two" }];
+    const { feature_id } = await registered(name, first);
+    expect(await registered(name, second)).toMatchObject({ feature_id, version: 2 });
+    for (const over of [first, second, first]) expect((await register(name, over)).status).toBe(200);
+    const { body } = await get<Feature>(`/features/${name}`);
+    expect(body).toMatchObject({ version: 1, dtype: "float64" });
+    expect(body.versions).toMatchObject([
+      { version: 1, status: "active" },
+      { version: 2, status: "draft", dtype: "int64" },
+    ]);
+    expectProblem(await register(name, { ...second, dtype: "string" }), 409);
+    expectProblem(await register(name, { version: 3, category: "elsewhere" }), 409);
+  });
+
+  test("of many at once of one name registers it once", async () => {
+    const name = freshName("race");
+    const answers = await Promise.all(Array.from({ length: 8 }, () => register(name)));
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 200, 200, 200, 200, 200, 200, 201]);
+    expect(new Set(answers.map(({ body }) => body.feature_id)).size).toBe(1);
+  });
+
+  test.each([
+    ["name", { name: "1st" }],
+    ["name", { name: "a:b" }],
+    ["name", { name: "a@2" }],
+    ["version", { version: 0 }],
+    ["version", { version: "v0" }],
+    ["version", { version: "latest" }],
+    ["dtype", { dtype: "int32" }],
+    ["dtype", { dtype: "array<array<int64>>" }],
+    ["entity_type", { entity_type: "a b" }],
+    ["entity_type", { entity_type: "features" }],
+    ["category", { category: "a:b" }],
+    ["ttl_hours", { ttl_hours: 0 }],
+    ["ttl_seconds", { ttl_hours: 1, ttl_seconds: 60 }],
+    ["default_value", { default_value: "text" }],
+    ["status", { status: "retired" }],
+    ["tags", { tags: "revenue" }],
+  ])("with a faulty %s is 422, naming it: %j", async (field, over) => {
+    const problem = expectProblem(await register(freshName("faulty"), over), 422);
+    expect(faultPlaces(problem)[0]).toMatch(new RegExp(`^body\\.${field}`));
+  });
+});
+
+describe("GET /features", () => {
+  const names = async (query: string) =>
+    (await get<Page>(`/features?${query}`)).body.features.map(({ name }) => name);
+
+  test("filters by entity type, tag and part of name or description, in any combination", async () => {
+    await registered("list_a", { entity_type: "list_type", tags: ["red", "blue"], description: "First one" });
+    await registered("list_b", { entity_type: "list_type", tags: ["red"], owner: "team" });
+    await registered("list_c", { entity_type: "list_type_2", tags: ["re"], description: "the first of all" });
+    expect(await names("entity_type=list_type")).toEqual(["list_a", "list_b"]);
+    expect(await names("q=list_&tag=red")).toEqual(["list_a", "list_b"]);
+    expect(await names("tag=re")).toEqual(["list_c"]);
+    expect(await names("q=LIST_&tag=blue")).toEqual(["list_a"]);
+    expect(await names("q=first")).toEqual(["list_a", "list_c"]);
+    expect(await names("q=first&entity_type=list_type_2")).toEqual(["list_c"]);
+    expect(await names("q=first&entity_type=list_type&tag=re")).toEqual([]);
+  });
+
+  test("searches for %, _, \\ and ' as they are", async () => {
+    await registered("search_percent", { description: "100% sure" });
+    await registered("search_backslash", { description: "C:\\data, it's" });
+    await registered("searchXunderscore", { description: "1000 sure" });
+    for (const [q, found] of [
+      ["0% s", ["search_percent"]],
+      ["search_", ["search_percent", "search_backslash"]],
+      ["\\d", ["search_backslash"]],
+      ["it's", ["search_backslash"]],
+      ["%", ["search_percent"]],
+      ["searchX", ["searchXunderscore"]],
+    ] as const) {
+      expect(await names(`q=${encodeURIComponent(q)}`), q).toEqual(found);
+    }
+  });
+
+  test("searches for a text of any length that a name may have", async () => {
+    const name = `long_${"x".repeat(500)}`;
+    await registered(name);
+    expect(await names(`q=${name}`)).toEqual([name]);
+    expect(await names(`q=${"ü".repeat(512)}`)).toEqual([]);
+  });
+
+  test("pages through all, each once, in the order of their ids", async () => {
+    await Promise.all(Array.from({ length: 7 }, (_, i) => registered(`paged_${i}`, { tags: ["paged"] })));
+    const seen: Feature[] = [];
+    const sizes: number[] = [];
+    for (let cursor: string | null = ""; cursor !== null; ) {
+      const { body: page }: Answer<Page> = await get<Page>(
+        `/features?tag=paged&limit=3${cursor && `&cursor=${encodeURIComponent(cursor)}`}`,
+      );
+      seen.push(...page.features);
+      sizes.push(page.features.length);
+      cursor = page.next_cursor;
+    }
+    expect(sizes).toEqual([3, 3, 1]);
+    const ids = seen.map(({ feature_id }) => feature_id);
+    expect(ids).toEqual([...new Set(ids)].sort((a, b) => a - b));
+    expect(seen.map(({ name }) => name).sort()).toEqual([0, 1, 2, 3, 4, 5, 6].map((i) => `paged_${i}`));
+    const whole = await get<Page>("/features?tag=paged&limit=7");
+    expect([whole.body.features.length, whole.body.next_cursor]).toEqual([7, null]);
+  });
+
+  test.each(["limit=0", "limit=1001", "limit=x", "cursor=x", "cursor=", "cursor=f-1"])(
+    "?%s is 422",
+    async (query) => {
+      const problem = expectProblem(await get(`/features?${query}`), 422);
+      expect(faultPlaces(problem)).toEqual([`query.${query.split("=")[0]}`]);
+    },
+  );
+});
+
+describe("GET /features/{name or id}", () => {
+  test("answers the feature with its versions, by either", async () => {
+    const name = freshName("one");
+    const { feature_id } = await registered(name, {
+      dtype: "int64",
+      ttl_hours: 0.5,
+      default_value: "9007199254740993",
+      owner: "growth",
+      tags: ["t"],
+    });
+    const { text, body } = await get<Feature>(`/features/${name}`);
+    expect((await get(`/features/${feature_id}`)).text).toBe(text);
+    expect(text).toContain('"default_value":9007199254740993,');
+    const times = { created_at: aTimestamp, updated_at: aTimestamp };
+    const common = { dtype: "int64", ttl_hours: 0.5 };
+    const own = {
+      feature_version_id: expect.any(Number),
+      feature_id,
+      version: 1,
+      ttl_seconds: 1_800,
+      status: "active",
+    };
+    expect(body).toMatchObject({
+      ...{ feature_id, name, entity_type: "user", category: "default", description: null, owner: "growth" },
+      ...{ tags: ["t"], version: 1, ...common, ...times },
+      versions: [{ ...own, ...common, ...times }],
+    });
+  });
+
+  test("is 404 for a name or an id that there is not", async () => {
+    for (const nameOrId of ["nobody", "999999999", "0", "__proto__", "a:b"]) {
+      expectProblem(await get(`/features/${nameOrId}`), 404, nameOrId);
+    }
+  });
+});

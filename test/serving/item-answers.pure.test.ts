@@ -1,0 +1,195 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { type DocumentCategory, liveCategory } from "../../worker/serving/document.ts";
+import { itemAnswer, itemsAnswer, type Selection } from "../../worker/serving/item-answers.ts";
+import type { EntityRead, Source } from "../../worker/serving/read-entities.ts";
+import { parseTimestamp } from "../../worker/timestamps.ts";
+
+const REF = { entityType: "bright_uid", entityValue: "user-123" };
+/** `"*"`: the whole category. */
+function selecting(entries: [string, "*" | string[]][]): Selection {
+  return new Map(
+    entries.map(([name, asked]) => [
+      name,
+      asked === "*" ? { whole: true, names: [] } : { whole: false, names: asked },
+    ]),
+  );
+}
+
+const at = (text: string) => parseTimestamp(text) ?? Number.NaN;
+
+function category(data: string, options: Partial<DocumentCategory> = {}): DocumentCategory {
+  const times = { eventTime: 0, eventTimes: null, createdAt: 0, updatedAt: 0 };
+  return { data, ...times, computeId: null, expiresAt: null, ...options };
+}
+
+function readOf(
+  categories: Record<string, DocumentCategory> | [string, DocumentCategory][],
+  source: Source = "kv",
+): EntityRead {
+  const entries = Array.isArray(categories) ? categories : Object.entries(categories);
+  return { document: { revision: 7, categories: new Map(entries), size: 0 }, revision: 7, source };
+}
+
+const NOTHING: EntityRead = { document: null, revision: 0, source: "d1" };
+
+const EXAMPLE = readOf({
+  user_features: category('{"age":30,"income":60000,"city":"SF"}', {
+    createdAt: at("2025-10-13T08:12:47.751080Z"),
+    updatedAt: at("2025-10-13T08:15:30.123456Z"),
+    computeId: "compute-123",
+  }),
+  transaction_features: category('{"total_transactions":150,"avg_transaction_value":250.5}', {
+    createdAt: at("2025-10-13T08:10:00Z"),
+    updatedAt: at("2025-10-13T08:20:00Z"),
+    computeId: "compute-456",
+  }),
+});
+
+describe("the answers of seeds/000", () => {
+  test("one category, with revision and source beside it", () => {
+    expect(itemAnswer(REF, "user_features", EXAMPLE, 0)).toBe(
+      '{"bright_uid":"user-123","category":"user_features","features":{"data":{"age":30,"income":60000,"city":"SF"},' +
+        '"meta":{"created_at":"2025-10-13T08:12:47.751080+00:00","updated_at":"2025-10-13T08:15:30.123456+00:00",' +
+        '"compute_id":"compute-123"}},"revision":7,"source":"kv"}',
+    );
+  });
+
+  test("several categories, some features of one and all of another", () => {
+    const selection = selecting([
+      ["user_features", ["age", "income"]],
+      ["transaction_features", "*"],
+    ]);
+    expect(itemsAnswer(REF, selection, EXAMPLE, 0)).toBe(
+      '{"entity_value":"user-123","entity_type":"bright_uid","items":{"user_features":{"features":{' +
+        '"data":{"age":30,"income":60000},"metadata":{"created_at":"2025-10-13T08:12:47.751080+00:00",' +
+        '"updated_at":"2025-10-13T08:15:30.123456+00:00","compute_id":"compute-123"}}},' +
+        '"transaction_features":{"features":{"data":{"total_transactions":150,"avg_transaction_value":250.5},' +
+        '"metadata":{"created_at":"2025-10-13T08:10:00.000000+00:00","updated_at":"2025-10-13T08:20:00.000000+00:00",' +
+        '"compute_id":"compute-456"}}}},"unavailable_feature_categories":[],"unavailable_features":{},' +
+        '"revision":7,"source":"kv"}',
+    );
+  });
+});
+
+test("a category may be read up to the moment at which its TTL ends, and no microsecond longer", () => {
+  const read = readOf({ c: category('{"a":1}', { expiresAt: 1_000 }), stays: category('{"a":2}') });
+  const selection = selecting([
+    ["c", "*"],
+    ["stays", "*"],
+  ]);
+  expect(liveCategory(read.document?.categories.get("c"), 1_000)).not.toBeNull();
+  expect(itemAnswer(REF, "c", read, 1_000)).not.toBeNull();
+  expect(JSON.parse(itemsAnswer(REF, selection, read, 1_000) ?? "").unavailable_feature_categories).toEqual(
+    [],
+  );
+  expect(liveCategory(read.document?.categories.get("c"), 1_001)).toBeNull();
+  expect(itemAnswer(REF, "c", read, 1_001)).toBeNull();
+  const late = JSON.parse(itemsAnswer(REF, selection, read, 1_001) ?? "");
+  expect(late.unavailable_feature_categories).toEqual(["c"]);
+  expect(Object.keys(late.items)).toEqual(["stays"]);
+});
+
+test("a TTL that ended in 1970 or before is over like any other", () => {
+  const { document } = readOf({ c: category("{}", { expiresAt: 0 }) });
+  expect(liveCategory(document?.categories.get("c"), 0)).not.toBeNull();
+  expect(liveCategory(document?.categories.get("c"), 1)).toBeNull();
+});
+
+describe("what is missing", () => {
+  test("is null when there is no such category, or no entity", () => {
+    expect(itemAnswer(REF, "other", EXAMPLE, 0)).toBeNull();
+    expect(itemAnswer(REF, "user_features", NOTHING, 0)).toBeNull();
+    expect(itemsAnswer(REF, selecting([["other", "*"]]), EXAMPLE, 0)).toBeNull();
+    expect(itemsAnswer(REF, selecting([["user_features", "*"]]), NOTHING, 0)).toBeNull();
+  });
+
+  test("is named: categories in a list, features under their category, in the order of the request", () => {
+    const selection = selecting([
+      ["none", ["a"]],
+      ["user_features", ["toString", "city", "zip", "age"]],
+      ["gone", "*"],
+      ["transaction_features", "*"],
+    ]);
+    const answer = JSON.parse(itemsAnswer(REF, selection, EXAMPLE, 0) ?? "");
+    expect(answer.unavailable_feature_categories).toEqual(["none", "gone"]);
+    expect(answer.unavailable_features).toEqual({ user_features: ["toString", "zip"] });
+    expect(JSON.stringify(answer.items.user_features.features.data)).toBe('{"city":"SF","age":30}');
+  });
+
+  test("leaves a known category present and empty when only unknown names were asked of it", () => {
+    const answer = JSON.parse(itemsAnswer(REF, selecting([["user_features", ["x"]]]), EXAMPLE, 0) ?? "");
+    expect(answer.items.user_features.features.data).toEqual({});
+    expect(answer.unavailable_features).toEqual({ user_features: ["x"] });
+  });
+
+  test("is not confused with a value that is null", () => {
+    const read = readOf({ c: category('{"n":null}') });
+    const answer = JSON.parse(itemsAnswer(REF, selecting([["c", ["n"]]]), read, 0) ?? "");
+    expect(answer).toMatchObject({
+      items: { c: { features: { data: { n: null } } } },
+      unavailable_features: {},
+    });
+  });
+});
+
+test("integers keep their digits, asked for by name or with all others", () => {
+  const read = readOf({ c: category('{"n":9007199254740993,"m":[18446744073709551615]}') });
+  expect(itemAnswer(REF, "c", read, 0)).toContain('"data":{"n":9007199254740993,"m":[18446744073709551615]}');
+  expect(itemsAnswer(REF, selecting([["c", ["m", "n"]]]), read, 0)).toContain(
+    '"data":{"m":[18446744073709551615],"n":9007199254740993}',
+  );
+});
+
+test("whatever things are called, an answer is JSON that names each under its own name", () => {
+  const name = fc.oneof(
+    fc.constantFrom("__proto__", "constructor", "toString", "10", 'quo"te\\', "\u2028", "größe", "{}"),
+    fc.string({ unit: "grapheme", minLength: 1 }),
+  );
+  const values = fc.uniqueArray(fc.tuple(name, fc.jsonValue({ maxDepth: 1 })), {
+    selector: ([key]) => key,
+    maxLength: 4,
+  });
+  const categories = fc.uniqueArray(fc.tuple(name, values), {
+    selector: ([key]) => key,
+    minLength: 1,
+    maxLength: 4,
+  });
+  const textOf = (pairs: [string, unknown][]) =>
+    `{${pairs.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(",")}}`;
+  fc.assert(
+    fc.property(categories, name, name, fc.boolean(), (given, entityValue, asked, isWhole) => {
+      const read = readOf(given.map(([key, pairs]) => [key, category(textOf(pairs), { computeId: asked })]));
+      const namesOf = (pairs: [string, unknown][]) => [...new Set([...pairs.map(([key]) => key), asked])];
+      const selection = selecting(
+        given.map(([key, pairs]) => [key, isWhole ? ("*" as const) : namesOf(pairs)]),
+      );
+      const ref = { entityType: "bright_uid", entityValue };
+      const several = JSON.parse(itemsAnswer(ref, selection, read, 0) ?? "");
+      expect(several.entity_value).toBe(entityValue);
+      expect(new Set(Object.keys(several.items))).toEqual(new Set(given.map(([key]) => key)));
+      for (const [key, pairs] of given) {
+        const one = JSON.parse(itemAnswer(ref, key, read, 0) ?? "");
+        expect([one.bright_uid, one.category, one.features.meta.compute_id]).toEqual([
+          entityValue,
+          key,
+          asked,
+        ]);
+        const expected = new Map(Object.entries(JSON.parse(textOf(pairs))));
+        expect(new Map(Object.entries(one.features.data))).toEqual(expected);
+        expect(new Map(Object.entries(several.items[key].features.data))).toEqual(expected);
+        const missing = new Map(Object.entries(several.unavailable_features)).get(key) ?? [];
+        expect(missing).toEqual(isWhole || expected.has(asked) ? [] : [asked]);
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test("a feature that a whole category does not have is named beside it", () => {
+  const read = readOf({ c: category('{"n":1}') });
+  const selection: Selection = new Map([["c", { whole: true, names: ["n", "x"] }]]);
+  const answer = JSON.parse(itemsAnswer(REF, selection, read, 0) ?? "");
+  expect(answer.items.c.features.data).toEqual({ n: 1 });
+  expect(answer.unavailable_features).toEqual({ c: ["x"] });
+});

@@ -1,0 +1,220 @@
+/**
+ * The real bindings under watch: every call is recorded, and a fault may fail it, delay it or let it hang, before or
+ * after the real call. Nothing is imitated: what runs, runs on the binding itself.
+ */
+import { env } from "cloudflare:workers";
+import type { FeatureAvailable } from "../../worker/events/feature-available.ts";
+
+interface Recorded {
+  /** The real call has succeeded, whatever the caller was told. */
+  ran: boolean;
+}
+
+export interface DatabaseCall extends Recorded {
+  kind: "query" | "batch";
+  /** Whether it writes; all that the store writes goes in one batch. */
+  writes: boolean;
+  sql: string[];
+  /** Where the session was asked to begin. */
+  session: string;
+}
+
+export interface CacheCall extends Recorded {
+  kind: "get" | "bulk get" | "put" | "delete";
+  keys: string[];
+  atMs: number;
+}
+
+export interface QueueCall extends Recorded {
+  events: FeatureAvailable[];
+}
+
+/** What happens around one call: it may do anything before and after `run`, or never run it. */
+export type Fault<Call> = (call: Call, run: () => Promise<unknown>) => Promise<unknown>;
+
+export interface Faults {
+  database?: Fault<DatabaseCall>;
+  cache?: Fault<CacheCall>;
+  queue?: Fault<QueueCall>;
+}
+
+export interface Watched {
+  env: Env;
+  database: DatabaseCall[];
+  cache: CacheCall[];
+  queue: QueueCall[];
+  /** May be changed at any time; what is left out is healthy. */
+  faults: Faults;
+  /** Events that the queue has taken, in order. */
+  sent(): FeatureAvailable[];
+  /** Forgets the calls so far. */
+  forgetCalls(): void;
+}
+
+type Variables = Partial<
+  Pick<Env, "MEMORY_TTL_MS" | "DOCUMENT_TTL_SECONDS" | "QUEUE_STORAGE" | "WRITER_PARTITIONS">
+>;
+
+/** @param variables Events are done when the queue has them, as in production, unless this says otherwise. */
+export function watched(faults: Faults = {}, variables: Variables = {}): Watched {
+  const database: DatabaseCall[] = [];
+  const cache: CacheCall[] = [];
+  const queue: QueueCall[] = [];
+  const all: Watched = {
+    env: {
+      ...env,
+      QUEUE_STORAGE: "durable",
+      ...variables,
+      DB: watchDatabase(
+        env.DB,
+        around(database, () => all.faults.database),
+      ),
+      HOT: watchCache(
+        env.HOT,
+        around(cache, () => all.faults.cache),
+      ),
+      FEATURE_AVAILABILITY: watchQueue(
+        env.FEATURE_AVAILABILITY,
+        around(queue, () => all.faults.queue),
+      ),
+    },
+    database,
+    cache,
+    queue,
+    faults,
+    sent: () => queue.filter(({ ran }) => ran).flatMap(({ events }) => events),
+    forgetCalls: () => {
+      for (const calls of [database, cache, queue]) calls.length = 0;
+    },
+  };
+  return all;
+}
+
+export class InjectedFault extends Error {}
+
+export const failBefore = async (): Promise<never> => {
+  throw new InjectedFault("the call did not arrive");
+};
+
+export const failAfter = async (_call: unknown, run: () => Promise<unknown>): Promise<never> => {
+  await run();
+  throw new InjectedFault("the call has run, its answer was lost");
+};
+
+/** As if the process died here: nothing after this point ever happens. */
+export const dieBefore = (): Promise<never> => new Promise(() => {});
+
+export const dieAfter = async (_call: unknown, run: () => Promise<unknown>): Promise<never> => {
+  await run();
+  return dieBefore();
+};
+
+/** The fault for the calls that `applies` to, the first `times` of them; all others are healthy. */
+export function only<Call>(
+  applies: (call: Call) => boolean,
+  fault: Fault<Call>,
+  times = Number.POSITIVE_INFINITY,
+): Fault<Call> {
+  let left = times;
+  return (call, run) => {
+    if (left <= 0 || !applies(call)) return run();
+    left -= 1;
+    return fault(call, run);
+  };
+}
+
+export const isCommit = (call: DatabaseCall) => call.writes;
+export const isPut = (call: CacheCall) => call.kind === "put";
+
+type Around<Call> = <R>(call: Omit<Call, "ran">, run: () => Promise<R>) => Promise<R>;
+
+function around<Call extends Recorded>(calls: Call[], fault: () => Fault<Call> | undefined): Around<Call> {
+  return async <R>(facts: Omit<Call, "ran">, run: () => Promise<R>) => {
+    const call = { ...facts, ran: false } as Call;
+    calls.push(call);
+    const recordedRun = async () => {
+      const result = await run();
+      call.ran = true;
+      return result;
+    };
+    return (await (fault()?.(call, recordedRun) ?? recordedRun())) as R;
+  };
+}
+
+function watchDatabase(real: D1Database, watch: Around<DatabaseCall>): D1Database {
+  return overriding(real, {
+    withSession: (start: string = "first-unconstrained") =>
+      watchSession(real.withSession(start), start, watch),
+  });
+}
+
+function watchSession(
+  real: D1DatabaseSession,
+  session: string,
+  watch: Around<DatabaseCall>,
+): D1DatabaseSession {
+  const known = new WeakMap<D1PreparedStatement, { sql: string; statement: D1PreparedStatement }>();
+  const describe = (kind: DatabaseCall["kind"], sql: string[]) => ({
+    kind,
+    sql,
+    session,
+    writes: sql.some((text) => /\b(INSERT|DELETE)\b/.test(text)),
+  });
+  const watchStatement = (sql: string, statement: D1PreparedStatement): D1PreparedStatement => {
+    const proxy = overriding(statement, {
+      bind: (...values: unknown[]) => watchStatement(sql, statement.bind(...values)),
+      all: (() => watch(describe("query", [sql]), () => statement.all())) as D1PreparedStatement["all"],
+    });
+    known.set(proxy, { sql, statement });
+    return proxy;
+  };
+  return overriding(real, {
+    prepare: (sql: string) => watchStatement(sql, real.prepare(sql)),
+    batch: (<T>(statements: D1PreparedStatement[]) => {
+      const own = statements.flatMap((statement) => known.get(statement) ?? []);
+      const run = () => real.batch<T>(own.map(({ statement }) => statement));
+      return watch(
+        describe(
+          "batch",
+          own.map(({ sql }) => sql),
+        ),
+        run,
+      );
+    }) as D1DatabaseSession["batch"],
+  });
+}
+
+function watchCache(real: KVNamespace, watch: Around<CacheCall>): KVNamespace {
+  const describe = (kind: CacheCall["kind"], keys: string[]) => ({ kind, keys, atMs: Date.now() });
+  const get = (asked: string | string[], options: { type: "text" }) =>
+    typeof asked === "string"
+      ? watch<unknown>(describe("get", [asked]), () => real.get(asked, options))
+      : watch<unknown>(describe("bulk get", asked), () => real.get(asked, options));
+  return overriding(real, {
+    get: get as KVNamespace["get"],
+    put: (key, value, options) => watch(describe("put", [key]), () => real.put(key, value, options)),
+    delete: (key: string) => watch(describe("delete", [key]), () => real.delete(key)),
+  } as Partial<KVNamespace>);
+}
+
+function watchQueue(real: Queue, watch: Around<QueueCall>): Queue {
+  return overriding(real, {
+    sendBatch: (messages) => {
+      const sending = [...messages];
+      const events = sending.map(({ body }) => body as FeatureAvailable);
+      return watch({ events }, () => real.sendBatch(sending));
+    },
+  } as Partial<Queue>);
+}
+
+/** The real thing, with some of its methods replaced. */
+function overriding<T extends object>(real: T, methods: Partial<T>): T {
+  return new Proxy(real, {
+    get(target, property) {
+      const own: unknown = Reflect.get(methods, property);
+      if (own !== undefined) return own;
+      const value: unknown = Reflect.get(target, property);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}

@@ -1,0 +1,182 @@
+/** EntityWriters over real storage, with bindings under watch, and what tests want to know of the stores. */
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { vi } from "vitest";
+import { selectEntities } from "../../worker/db/current-rows.ts";
+import type { FeatureAvailable } from "../../worker/events/feature-available.ts";
+import { documentKey, type EntityRef } from "../../worker/keys.ts";
+import { decodeDocument, documentOf, type EntityDocument } from "../../worker/serving/document.ts";
+import type {
+  CategoryWrite,
+  ChangeReply,
+  ChangeRequest,
+  ChangeResult,
+  EntityChange,
+  EntityDelete,
+  EntityWrite,
+} from "../../worker/writing/entity-write.ts";
+import { EntityWriter } from "../../worker/writing/entity-writer.ts";
+
+// Most of these tests wait for something that takes a second of its own, on machines that do other things as well.
+vi.setConfig({ testTimeout: 40_000 });
+
+let made = 0;
+
+/** A tenant that no other test has: D1 and KV are shared within a file. */
+export function newTenant(): string {
+  made += 1;
+  return `tenant-${made}`;
+}
+
+export function ref(value: string, type = "bright_uid"): EntityRef {
+  return { entityType: type, entityValue: value };
+}
+
+type WriteOptions = Partial<Omit<CategoryWrite, "category" | "data" | "names">> & {
+  ifRevision?: number;
+  type?: string;
+};
+
+/** A write of one entity. @param categories category → values. */
+export function write(
+  value: string,
+  categories: Record<string, Record<string, unknown>>,
+  { ifRevision, type, ...options }: WriteOptions = {},
+): EntityWrite {
+  return {
+    kind: "write",
+    ...ref(value, type),
+    source: null,
+    ifRevision: ifRevision ?? null,
+    categories: Object.entries(categories).map(([category, values]) => ({
+      category,
+      mode: "replace",
+      eventTime: null,
+      computeId: null,
+      ttlSeconds: null,
+      data: JSON.stringify(values),
+      names: Object.keys(values),
+      ...options,
+    })),
+  };
+}
+
+export function remove(value: string, category: string | null = null): EntityDelete {
+  return { kind: "delete", ...ref(value), category };
+}
+
+export interface TestWriter {
+  tenant: string;
+  instance: EntityWriter;
+  submit(
+    changes: EntityChange | EntityChange[],
+    idempotency?: ChangeRequest["idempotency"],
+  ): Promise<ChangeReply>;
+  fill(...refs: EntityRef[]): Promise<void>;
+  alarm(): Promise<void>;
+  invalidate(ref: EntityRef): Promise<boolean>;
+  confirm(eventIds: string[]): Promise<void>;
+}
+
+export interface WriterObject {
+  tenant: string;
+  state: DurableObjectState;
+  /** A new instance over the same storage: what the platform makes after an eviction or a crash. */
+  start(env: Env): TestWriter;
+  intents(): number;
+  documents(): { entity: string; dirty: number }[];
+}
+
+/**
+ * Runs `use` inside an object of its own. The object's name is no writer's, and the instance that the platform makes
+ * for it never acts: only what the test starts does.
+ */
+export async function inWriterObject<R>(
+  use: (object: WriterObject) => Promise<R>,
+  tenant = newTenant(),
+): Promise<R> {
+  made += 1;
+  const stub = env.ENTITY_WRITER.getByName(`test-object-${made}`);
+  return runInDurableObject(stub, async (passive, state) => {
+    Object.defineProperty(passive, "alarm", { value: async () => {} });
+    const sql = state.storage.sql;
+    return use({
+      tenant,
+      state,
+      start: (watchedEnv) => testWriter(tenant, new EntityWriter(state, watchedEnv)),
+      intents: () => sql.exec<{ n: number }>("SELECT count(*) AS n FROM intents").one().n,
+      documents: () =>
+        sql.exec<{ entity: string; dirty: number }>("SELECT entity, dirty FROM documents").toArray(),
+    });
+  });
+}
+
+function testWriter(tenant: string, instance: EntityWriter): TestWriter {
+  const identity = { tenant, partitions: 1 };
+  return {
+    tenant,
+    instance,
+    submit: (changes, idempotency = null) =>
+      instance.change(identity, { tenant, changes: [changes].flat(), idempotency }),
+    fill: (...refs) => instance.fill(identity, refs),
+    alarm: () => instance.alarm(),
+    invalidate: (entity) => instance.invalidate(identity, entity),
+    confirm: (eventIds) => instance.confirm(identity, eventIds),
+  };
+}
+
+/** The results of a reply that settled. @throws when it is another. */
+export function resultsOf(reply: ChangeReply): ChangeResult[] {
+  if (reply.kind !== "settled") throw new Error(`the reply is ${reply.kind}`);
+  return reply.settled.map(({ result }) => result);
+}
+
+/** What D1 holds of an entity. */
+export async function stored(tenant: string, entity: EntityRef): Promise<EntityDocument | null> {
+  const [found] = await selectEntities(env.DB.withSession("first-primary"), tenant, [entity]);
+  return found ? documentOf(found.revision, found.rows) : null;
+}
+
+/** What KV holds of an entity. */
+export async function cached(
+  tenant: string,
+  entity: EntityRef,
+  partitions = 1,
+): Promise<EntityDocument | null> {
+  const text = await env.HOT.get(await documentKey(tenant, partitions, entity));
+  return text === null ? null : decodeDocument(text);
+}
+
+export interface HistoryFacts {
+  entity_value: string;
+  category: string;
+  revision: number;
+  event_id: string | null;
+  data: string;
+}
+
+export async function history(tenant: string): Promise<HistoryFacts[]> {
+  const { results } = await env.DB.prepare(
+    "SELECT entity_value, category, revision, event_id, data FROM feature_history WHERE tenant_id = ? ORDER BY entity_value, revision, category",
+  )
+    .bind(tenant)
+    .all<HistoryFacts>();
+  return results;
+}
+
+export const idsOf = (events: readonly FeatureAvailable[]) => events.map(({ event_id: id }) => id);
+
+/** Waits until `holds`. @throws with `what` after `limitMs`. */
+export async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  limitMs = 15_000,
+): Promise<void> {
+  const endMs = performance.now() + limitMs;
+  while (!(await holds())) {
+    if (performance.now() > endMs) throw new Error(`not within ${limitMs} ms: ${what}`);
+    await sleep(10);
+  }
+}
+
+export const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,0 +1,91 @@
+/** Asking the service as it is deployed: nobody is let in without a key. */
+import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { app } from "../../worker/app.ts";
+import {
+  formatApiKey,
+  hashSecret,
+  type KeyRecord,
+  newApiKey,
+  type Scope,
+} from "../../worker/tenants/api-key.ts";
+import { insertKey } from "../../worker/tenants/key-store.ts";
+import { insertTenant } from "../../worker/tenants/tenant-store.ts";
+import { nowMicros } from "../../worker/timestamps.ts";
+
+export const production: Env = { ...env, ENVIRONMENT: "production" };
+
+/** Every field that these tests look into, of whatever answer. */
+export interface Body {
+  id: number;
+  job_id: string;
+  tenant_id: string;
+  key_id: string;
+  key: string;
+  tenants: { tenant_id: string }[];
+  keys: { key_id: string }[];
+  next_cursor: string | null;
+  title: string;
+  detail: string;
+  errors: { loc: (string | number)[] }[];
+}
+
+export interface Answer {
+  status: number;
+  text: string;
+  headers: Headers;
+  json: Body;
+}
+
+export interface AskOptions {
+  key?: string | undefined;
+  body?: unknown;
+  headers?: Record<string, string>;
+  env?: Env;
+}
+
+export async function ask(line: string, options: AskOptions = {}): Promise<Answer> {
+  const [method = "", path = ""] = line.split(" ");
+  const { key, body } = options;
+  const request = new Request(`http://store.test${path}`, {
+    method,
+    headers: {
+      ...(key !== undefined && { "x-api-key": key }),
+      ...(body !== undefined && { "content-type": "application/json" }),
+      ...options.headers,
+    },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+  const context = createExecutionContext();
+  const response = await app.fetch(request, options.env ?? production, context);
+  const text = await response.text();
+  await waitOnExecutionContext(context);
+  const isJson = response.headers.get("content-type")?.includes("json") ?? false;
+  return { status: response.status, text, headers: response.headers, json: isJson ? JSON.parse(text) : null };
+}
+
+/** Puts a key straight into the table, in any state. */
+export async function storedKey(
+  tenantId: string,
+  scopes: Scope[],
+  over: Partial<KeyRecord> = {},
+): Promise<{ key: string; keyId: string }> {
+  const apiKey = newApiKey();
+  await insertKey(env.DB, {
+    keyId: apiKey.keyId,
+    tenantId,
+    name: "test",
+    secretHash: hashSecret(apiKey.secret, env.API_KEY_SECRET ?? ""),
+    scopes: new Set(scopes),
+    createdAt: nowMicros(),
+    expiresAt: null,
+    revokedAt: null,
+    ...over,
+  });
+  return { key: formatApiKey(apiKey), keyId: apiKey.keyId };
+}
+
+export async function storedTenant(tenantId: string): Promise<string> {
+  await insertTenant(env.DB, { tenantId, name: tenantId, createdAt: nowMicros() });
+  return tenantId;
+}

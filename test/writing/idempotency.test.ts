@@ -1,0 +1,143 @@
+import { env } from "cloudflare:workers";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { readSettings } from "../../worker/env.ts";
+import { partitionOf } from "../../worker/keys.ts";
+import { IDEMPOTENCY_TTL_SECONDS } from "../../worker/limits.ts";
+import { Log } from "../../worker/log.ts";
+import { submitChanges } from "../../worker/writing/submit-changes.ts";
+import { dieBefore, failBefore, isCommit, only, watched } from "../setup/faults.ts";
+import {
+  history,
+  inWriterObject,
+  newTenant,
+  ref,
+  remove,
+  resultsOf,
+  stored,
+  until,
+  write,
+} from "../setup/writer.ts";
+
+const user = ref("user-1");
+const keyed = (key: string) => ({ key, fingerprint: "the-same-body" });
+
+describe.concurrent("the Idempotency-Key", () => {
+  test("of a request under way waits for it: the same answer, one revision", () =>
+    inWriterObject(async ({ start, tenant }) => {
+      const writer = start(watched().env);
+      const change = write("user-1", { a: { n: 1 } });
+      const replies = await Promise.all([1, 2, 3].map(() => writer.submit(change, keyed("k"))));
+      expect(replies.map((reply) => reply.kind === "settled" && reply.replayed)).toEqual([false, true, true]);
+      expect(new Set(replies.map((reply) => JSON.stringify(resultsOf(reply)))).size).toBe(1);
+      expect(await history(tenant)).toHaveLength(1);
+    }));
+
+  test("with another body is refused, also while the first is under way", () =>
+    inWriterObject(async ({ start }) => {
+      const writer = start(watched().env);
+      const first = writer.submit(write("user-1", { a: { n: 1 } }), keyed("k"));
+      const other = { key: "k", fingerprint: "another-body" };
+      expect(await writer.submit(write("user-1", { a: { n: 2 } }), other)).toEqual({ kind: "key_reused" });
+      await first;
+      expect(await writer.submit(write("user-1", { a: { n: 2 } }), other)).toEqual({ kind: "key_reused" });
+    }));
+
+  test("of a bulk write of which a part was lost: the repetition applies the missing part alone", () =>
+    inWriterObject(async ({ start, tenant }) => {
+      const bindings = watched();
+      const writer = start(bindings.env);
+      const changes = [write("user-1", { a: { n: 1 } }), remove("user-1"), write("user-2", { a: { n: 1 } })];
+      // Three transactions, since a deletion goes alone; the last one never arrives.
+      const isThird = () => bindings.database.filter(isCommit).length === 3;
+      bindings.faults = { database: only((call) => isCommit(call) && isThird(), failBefore, 1) };
+      expect(await writer.submit(changes, keyed("k"))).toEqual({ kind: "unavailable" });
+      const again = await writer.submit(changes, keyed("k"));
+      expect(resultsOf(again)).toMatchObject([
+        { outcome: "applied", revision: 1 },
+        { outcome: "deleted", revision: 2 },
+        { outcome: "applied", revision: 1 },
+      ]);
+      expect(await history(tenant)).toMatchObject([{ entity_value: "user-2", revision: 1 }]);
+    }));
+
+  test("is remembered by the next instance, with the results of a transaction that the last one did not survive", () =>
+    inWriterObject(async ({ start, tenant }) => {
+      const dying = watched({
+        database: only(isCommit, async (_call, run) => {
+          await run();
+          return dieBefore();
+        }),
+      });
+      const change = write("user-1", { a: { n: 1 } });
+      void start(dying.env).submit(change, keyed("k"));
+      await until("it is committed", async () => (await stored(tenant, user)) !== null);
+      const bindings = watched();
+      const reply = await start(bindings.env).submit(change, keyed("k"));
+      expect(resultsOf(reply)).toMatchObject([{ outcome: "applied", revision: 1 }]);
+      expect(await history(tenant)).toHaveLength(1);
+    }));
+});
+
+describe("the Idempotency-Key, in time", () => {
+  afterEach(() => vi.useRealTimers());
+
+  test("is forgotten after a day, and so is all that was kept for it", () =>
+    inWriterObject(async ({ start, state, tenant }) => {
+      const writer = start(watched().env);
+      await writer.submit(write("user-1", { a: { n: 1 } }), keyed("k"));
+      const kept = () =>
+        state.storage.sql
+          .exec<{ n: number }>(
+            "SELECT (SELECT count(*) FROM idempotency_keys) + (SELECT count(*) FROM idempotent_results) AS n",
+          )
+          .one().n;
+      expect(kept()).toBe(2);
+      await writer.alarm();
+      expect(kept()).toBe(2);
+      const later = Date.now() + IDEMPOTENCY_TTL_SECONDS * 1_000 + 1;
+      vi.useFakeTimers({ toFake: ["Date"], now: later });
+      const other = { key: "k", fingerprint: "another-body" };
+      expect(resultsOf(await writer.submit(write("user-1", { a: { n: 2 } }), other))).toMatchObject([
+        { revision: 2 },
+      ]);
+      expect(await history(tenant)).toHaveLength(2);
+      vi.setSystemTime(later + IDEMPOTENCY_TTL_SECONDS * 1_000 + 1);
+      await writer.alarm();
+      expect(kept()).toBe(0);
+    }));
+});
+
+describe("the Idempotency-Key, across the writers of a tenant", () => {
+  const settings = readSettings(env);
+  const log = new Log("test", { level: "ERROR", readable: false });
+  /** An entity for each of the tenant's writers. */
+  const values = [0, 1, 2, 3].map((partition) => {
+    for (let i = 0; ; i++)
+      if (partitionOf(ref(`user-${i}`), settings.writerPartitions) === partition) return `user-${i}`;
+  });
+
+  test("with another body is refused, whatever entity that is about", async () => {
+    const tenant = newTenant();
+    const submit = (value: string, fingerprint: string) =>
+      submitChanges({ env, settings, tenant, log }, [write(value, { a: { n: 1 } })], {
+        key: "k",
+        fingerprint,
+      });
+    const [first = "", ...others] = values;
+    expect((await submit(first, "body")).results).toMatchObject([{ outcome: "applied", revision: 1 }]);
+    for (const other of others) {
+      await expect(submit(other, `body-of-${other}`)).rejects.toMatchObject({ status: 422 });
+      expect(await stored(tenant, ref(other))).toBeNull();
+    }
+    expect(await submit(first, "body")).toMatchObject({ replayed: true, results: [{ revision: 1 }] });
+  });
+
+  test("of a bulk write is one key for all of its writers", async () => {
+    const tenant = newTenant();
+    const changes = values.map((value) => write(value, { a: { n: 1 } }));
+    const submit = () => submitChanges({ env, settings, tenant, log }, changes, keyed("bulk"));
+    const first = await submit();
+    expect(await submit()).toEqual({ ...first, replayed: true });
+    expect(await history(tenant)).toHaveLength(4);
+  });
+});

@@ -1,0 +1,167 @@
+/** Raw tables, jobs and the state of computations in D1. Every query names the tenant. */
+import { and, asc, eq, inArray, sql } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/d1";
+import { computations, features, featureVersions, jobs, rawTables } from "../db/schema.ts";
+import type { Micros } from "../timestamps.ts";
+import type { RawSchema } from "./raw-columns.ts";
+
+export type RawTableRow = typeof rawTables.$inferSelect;
+export type JobRow = typeof jobs.$inferSelect;
+export type ComputationRow = typeof computations.$inferSelect;
+
+const primary = (db: D1Database) => drizzle(db.withSession("first-primary") as unknown as D1Database);
+
+/** Null when the tenant has a table of this name. */
+export async function insertRawTable(
+  db: D1Database,
+  tenant: string,
+  table: { name: string; description: string | null } & RawSchema,
+  now: Micros,
+): Promise<RawTableRow | null> {
+  const { name, description, columns, timestampColumn } = table;
+  const [row] = await primary(db)
+    .insert(rawTables)
+    .values({
+      tenantId: tenant,
+      name,
+      description,
+      columns: JSON.stringify(columns),
+      timestampColumn,
+      createdAt: now,
+    })
+    .onConflictDoNothing()
+    .returning();
+  return row ?? null;
+}
+
+export function listRawTables(db: D1Database, tenant: string): Promise<RawTableRow[]> {
+  return primary(db)
+    .select()
+    .from(rawTables)
+    .where(eq(rawTables.tenantId, tenant))
+    .orderBy(asc(rawTables.tableId));
+}
+
+export async function findRawTable(
+  db: D1Database,
+  tenant: string,
+  tableId: number,
+): Promise<RawTableRow | null> {
+  const [row] = await primary(db)
+    .select()
+    .from(rawTables)
+    .where(and(eq(rawTables.tenantId, tenant), eq(rawTables.tableId, tableId)));
+  return row ?? null;
+}
+
+export async function deleteRawTable(db: D1Database, tenant: string, tableId: number): Promise<void> {
+  await primary(db)
+    .delete(rawTables)
+    .where(and(eq(rawTables.tenantId, tenant), eq(rawTables.tableId, tableId)));
+}
+
+export function schemaOf({ columns, timestampColumn }: RawTableRow): RawSchema {
+  return { columns: JSON.parse(columns) as RawSchema["columns"], timestampColumn };
+}
+
+/** A version that is recomputed as rows arrive. */
+export interface StreamingVersion {
+  featureId: number;
+  name: string;
+  version: number;
+  entityKey: string;
+  sql: string;
+  ttlSeconds: number | null;
+}
+
+/** The active versions of features that are recomputed when rows of the table arrive. */
+export async function streamingVersions(
+  db: D1Database,
+  tenant: string,
+  tableId: number,
+): Promise<StreamingVersion[]> {
+  const rows = await primary(db)
+    .select({
+      featureId: features.featureId,
+      name: features.name,
+      version: featureVersions.version,
+      entityKey: features.entityKey,
+      sql: featureVersions.computationLogic,
+      ttlSeconds: featureVersions.ttlSeconds,
+    })
+    .from(features)
+    .innerJoin(
+      featureVersions,
+      and(eq(featureVersions.tenantId, features.tenantId), eq(featureVersions.featureId, features.featureId)),
+    )
+    .where(
+      and(
+        eq(features.tenantId, tenant),
+        eq(features.rawTableId, tableId),
+        eq(features.materialize, "on_ingest"),
+        eq(featureVersions.status, "active"),
+      ),
+    );
+  return rows.flatMap(({ entityKey, sql, ...row }) =>
+    entityKey === null || sql === null ? [] : { ...row, entityKey, sql },
+  );
+}
+
+/** The features that are computed from a table, for who wants to drop it. */
+export async function featuresOfTable(db: D1Database, tenant: string, tableId: number): Promise<string[]> {
+  const rows = await primary(db)
+    .select({ name: features.name })
+    .from(features)
+    .where(and(eq(features.tenantId, tenant), eq(features.rawTableId, tableId)));
+  return rows.map(({ name }) => name);
+}
+
+/** @param error In words for the tenant; null after a success. */
+export async function noteComputation(
+  db: D1Database,
+  key: { tenant: string; featureId: number; version: number },
+  error: string | null,
+  now: Micros,
+): Promise<void> {
+  const outcome = error === null ? { computedAt: now, lastError: null } : { failedAt: now, lastError: error };
+  await primary(db)
+    .insert(computations)
+    .values({ tenantId: key.tenant, featureId: key.featureId, version: key.version, ...outcome })
+    .onConflictDoUpdate({
+      target: [computations.tenantId, computations.featureId, computations.version],
+      set: outcome,
+    });
+}
+
+export function computationsOf(db: D1Database, tenant: string, featureId: number): Promise<ComputationRow[]> {
+  return primary(db)
+    .select()
+    .from(computations)
+    .where(and(eq(computations.tenantId, tenant), eq(computations.featureId, featureId)));
+}
+
+export async function insertJob(db: D1Database, job: JobRow): Promise<void> {
+  await primary(db).insert(jobs).values(job);
+}
+
+export async function findJob(db: D1Database, tenant: string, jobId: string): Promise<JobRow | null> {
+  const [row] = await primary(db)
+    .select()
+    .from(jobs)
+    .where(and(eq(jobs.tenantId, tenant), eq(jobs.jobId, jobId)));
+  return row ?? null;
+}
+
+/** Pages may come twice and overtake each other: what is computed never falls, and an end is an end. */
+export async function advanceJob(
+  db: D1Database,
+  { tenantId, jobId }: Pick<JobRow, "tenantId" | "jobId">,
+  change: Pick<JobRow, "status" | "computed" | "skipped" | "error" | "updatedAt">,
+): Promise<void> {
+  await primary(db)
+    .update(jobs)
+    .set({ ...change, computed: sql`max(${jobs.computed}, ${change.computed})` })
+    .where(
+      and(eq(jobs.tenantId, tenantId), eq(jobs.jobId, jobId), inArray(jobs.status, ["queued", "running"])),
+    );
+}

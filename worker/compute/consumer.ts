@@ -1,0 +1,219 @@
+/**
+ * Consumes `feature-compute`: recomputes what follows a table in which rows have arrived, and writes the entities of
+ * jobs. Messages say only where to look; what is left to do stands in the table's object, so a repeated message
+ * finds nothing to do and a lost one is asked for again.
+ */
+import { type Settings, settings } from "../env.ts";
+import { JOB_PAGE_ENTITIES, MAX_NAMED_SKIPS, MAX_TOUCHED_ENTITIES } from "../limits.ts";
+import { Log } from "../log.ts";
+import { findFeature } from "../registry/registry-store.ts";
+import { nowMicros } from "../timestamps.ts";
+import { type ComputeMessage, computeMessage } from "./compute-message.ts";
+import {
+  advanceJob,
+  findJob,
+  findRawTable,
+  type JobRow,
+  noteComputation,
+  type RawTableRow,
+  type StreamingVersion,
+  schemaOf,
+  streamingVersions,
+} from "./compute-store.ts";
+import type { Follower } from "./raw-followers.ts";
+import type { ComputeReply } from "./raw-table.ts";
+import { rawTableObject } from "./raw-table-access.ts";
+import { describeSqlFault } from "./sql-gate.ts";
+import type { Skipped, Skips } from "./vectors.ts";
+import { computeAgainWhereOvertaken, vectorTarget, writeVectors } from "./write-vectors.ts";
+
+interface ConsumerContext {
+  env: Env;
+  settings: Settings;
+  log: Log;
+}
+
+export async function consumeCompute(batch: MessageBatch, env: Env): Promise<void> {
+  const own = settings(env);
+  const context = {
+    env,
+    settings: own,
+    log: new Log("compute", { level: own.logLevel, readable: own.isDevelopment }),
+  };
+  // Several ingests into one table within a batch are one recomputation.
+  const tables = new Map<string, { tenant: string; tableId: number; messages: Message[] }>();
+  for (const message of batch.messages) {
+    const parsed = computeMessage.safeParse(message.body);
+    if (!parsed.success) {
+      context.log.warning("not a computation message", {
+        message_id: message.id,
+        attempts: message.attempts,
+      });
+      message.retry();
+    } else if (parsed.data.kind === "ingest") {
+      const { tenant_id: tenant, table_id: tableId } = parsed.data;
+      const key = `${encodeURIComponent(tenant)}/${tableId}`;
+      const known = tables.get(key);
+      if (known) known.messages.push(message);
+      else tables.set(key, { tenant, tableId, messages: [message] });
+    } else await settle(context, [message], () => writeJobPage(context, parsed.data as JobMessage));
+  }
+  for (const { tenant, tableId, messages } of tables.values()) {
+    await settle(context, messages, () => recompute(context, tenant, tableId));
+  }
+}
+
+type JobMessage = Extract<ComputeMessage, { kind: "job" }>;
+
+async function settle({ log }: ConsumerContext, messages: readonly Message[], work: () => Promise<boolean>) {
+  try {
+    const isDone = await work();
+    for (const message of messages) isDone ? message.ack() : message.retry();
+  } catch (cause) {
+    log.error("computation failed", cause);
+    for (const message of messages) message.retry();
+  }
+}
+
+/** @returns false when a feature failed: the others are done, the message comes again for that one. */
+async function recompute(context: ConsumerContext, tenant: string, tableId: number): Promise<boolean> {
+  const { DB } = context.env;
+  const table = await findRawTable(DB, tenant, tableId);
+  if (!table) return true;
+  const versions = await streamingVersions(DB, tenant, tableId);
+  const object = rawTableObject(context.env, tenant, tableId);
+  await object.keepFollowers(versions.map(followerOf));
+  let allDone = true;
+  for (const version of versions) {
+    const holder = crypto.randomUUID();
+    const outcome = await recomputeVersion(context, { tenant, table, version, holder }).catch(
+      (cause): Outcome => {
+        const about = { tenant_id: tenant, feature_id: version.featureId };
+        context.log.warning("a feature was not recomputed", about, cause);
+        return { kind: "store fault" };
+      },
+    );
+    const key = { tenant, featureId: version.featureId, version: version.version };
+    if (outcome.kind === "computed") await noteComputation(DB, key, outcome.note, nowMicros());
+    if (outcome.kind !== "own fault" && outcome.kind !== "store fault") continue;
+    allDone = false;
+    await object.release(followerOf(version), holder, outcome.kind);
+    const error = outcome.kind === "own fault" ? outcome.error : "a store did not answer; it is tried again";
+    await noteComputation(DB, key, error, nowMicros());
+  }
+  return allDone;
+}
+
+const followerOf = ({ featureId, version, entityKey }: StreamingVersion): Follower => ({
+  featureId,
+  version,
+  entityKey,
+});
+
+interface Recomputation {
+  tenant: string;
+  table: RawTableRow;
+  version: StreamingVersion;
+  holder: string;
+}
+
+type Outcome =
+  /** `note`: in words for the tenant, what was not written all the same. */
+  | { kind: "computed"; note: string | null }
+  /** Nothing to do, or another consumer does it. */
+  | { kind: "idle" }
+  /** Of the tenant's SQL or rows. */
+  | { kind: "own fault"; error: string }
+  | { kind: "store fault" };
+
+async function recomputeVersion(
+  context: ConsumerContext,
+  { tenant, table, version, holder }: Recomputation,
+): Promise<Outcome> {
+  const object = rawTableObject(context.env, tenant, table.tableId);
+  const follower = followerOf(version);
+  const { name, entityKey, sql } = version;
+  const target = vectorTarget({ name, entityType: entityKey }, version, `ingest-${holder}`);
+  let outcome: Outcome = { kind: "idle" };
+  for (;;) {
+    const claim = await object.claim(follower, holder, MAX_TOUCHED_ENTITIES);
+    if (claim.kind !== "entities") return outcome;
+    const { entities, upTo } = claim;
+    const source = { kind: "entities", entities } as const;
+    const reply = await object.compute({ schema: schemaOf(table), sql, entityKey, source, job: null });
+    if (reply.kind !== "computed") return { kind: "own fault", error: wordsFor(reply) };
+    const { skipped } = await writeVectors({ ...context, tenant }, reply.computed, target);
+    // Only now: a crash before this computes the same entities again.
+    await object.followed(follower, upTo);
+    const [first] = skipped;
+    const note = first ? `${skipped.length} entities were not written: ${first.reason}` : null;
+    outcome = { kind: "computed", note };
+  }
+}
+
+function wordsFor(reply: Exclude<ComputeReply, { kind: "computed" }>): string {
+  switch (reply.kind) {
+    case "refused":
+      return describeSqlFault(reply.fault);
+    case "no_entity_key":
+      return "the result of the SQL has no entity key";
+    case "entity_twice":
+      return `the result has two rows for the entity \`${reply.entity}\``;
+    case "kept":
+      return "the result is too large";
+  }
+}
+
+async function writeJobPage(context: ConsumerContext, message: JobMessage): Promise<boolean> {
+  const { env } = context;
+  const { tenant_id: tenant, job_id: jobId, table_id: tableId, offset } = message;
+  const object = rawTableObject(env, tenant, tableId);
+  const job = await findJob(env.DB, tenant, jobId);
+  const feature = job && (await findFeature(env.DB, tenant, String(job.featureId)));
+  const version = feature?.versions.find((each) => each.version === job?.version);
+  if (!job || !feature || !version || job.status === "done" || job.status === "failed") {
+    await object.dropJob(jobId);
+    return true;
+  }
+  const { rows, seq } = await object.jobPage(jobId, offset, JOB_PAGE_ENTITIES);
+  // Times and compute id are the job's own: a page that is written again is a duplicate, not a new write.
+  const target = vectorTarget(feature, version, `compute-${jobId}`);
+  const { skipped } = await writeVectors({ ...context, tenant }, rows, target, job.createdAt);
+  if (seq !== null) {
+    const entities = rows.map(({ entity }) => entity);
+    const { featureId, version } = job;
+    const follower = { featureId, version, entityKey: target.entityType };
+    await computeAgainWhereOvertaken({ ...context, tenant }, tableId, { follower, entities, seq });
+  }
+  const advanced = afterPage(job, { offset, rows: rows.length, skipped });
+  await advanceJob(env.DB, job, advanced);
+  if (advanced.status === "running") {
+    await env.FEATURE_COMPUTE.send({ ...message, offset: offset + rows.length });
+    return true;
+  }
+  const key = { tenant, featureId: job.featureId, version: job.version };
+  await noteComputation(env.DB, key, advanced.error, nowMicros());
+  await object.dropJob(jobId);
+  return true;
+}
+
+function afterPage(job: JobRow, page: { offset: number; rows: number; skipped: Skipped[] }) {
+  const position = page.offset + page.rows;
+  const before = JSON.parse(job.skipped) as Skips;
+  const known = new Set(before.skipped.map(({ row }) => row));
+  // A page that is written again skips the same rows again.
+  const added = page.skipped.filter(({ row }) => !known.has(row));
+  const skips: Skips = {
+    skipped: [...before.skipped, ...added].slice(0, MAX_NAMED_SKIPS),
+    skippedCount: before.skippedCount + added.length,
+  };
+  const isComplete = position >= (job.total ?? 0);
+  const isLost = page.rows === 0 && !isComplete;
+  return {
+    status: isComplete ? "done" : isLost ? "failed" : "running",
+    computed: position,
+    skipped: JSON.stringify(skips),
+    error: isLost ? "it was not finished in time; compute it again" : null,
+    updatedAt: nowMicros(),
+  } as const;
+}

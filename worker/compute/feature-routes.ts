@@ -1,0 +1,233 @@
+/** Computed features: creating and computing. Routes of system C. */
+import * as z from "zod";
+import { Problem } from "../errors.ts";
+import { type AppContext, requestContext } from "../http/context.ts";
+import { endpoint } from "../http/endpoint.ts";
+import {
+  MAX_COLUMN_NAME_CHARACTERS,
+  MAX_DESCRIPTION_CHARACTERS,
+  MAX_INGEST_ROWS,
+  MAX_INLINE_ENTITIES,
+  MAX_NAME_CHARACTERS,
+  MAX_TAGS,
+} from "../limits.ts";
+import { forgetCatalog } from "../registry/catalog.ts";
+import { featureAnswer, featureSchema } from "../registry/feature-answers.ts";
+import { findFeature, insertFeature, type RegisteredFeature } from "../registry/registry-store.ts";
+import { registeredName } from "../registry/versions.ts";
+import { encodeToken } from "../serving/consistency.ts";
+import { TOKEN_HEADER } from "../serving/read-context.ts";
+import { MICROS_PER_MS, nowMicros } from "../timestamps.ts";
+import { noteComputation, schemaOf } from "./compute-store.ts";
+import {
+  assertComputable,
+  assertStreamable,
+  computableVersion,
+  computationLogic,
+} from "./computed-feature.ts";
+import { jobSchema, skippedCount, skippedSchema, startJob } from "./job-routes.ts";
+import { checkRows, jsonParts, type RawSchema } from "./raw-columns.ts";
+import type { ComputeReply } from "./raw-table.ts";
+import { rawTableObject } from "./raw-table-access.ts";
+import { existingTable } from "./raw-table-routes.ts";
+import type { ComputeSource } from "./raw-table-store.ts";
+import { describeSqlFault } from "./sql-gate.ts";
+import { computeAgainWhereOvertaken, vectorTarget, writeVectors } from "./write-vectors.ts";
+
+export const createFeature = endpoint(
+  {
+    method: "post",
+    path: "/api/v1/features",
+    tag: "computed features",
+    summary: "Create a feature that is computed from a raw table",
+    description:
+      "The SQL is checked against the table now. Its entities are of the type named by `entity_key`; its vector, the other columns, is the category of its name. A version is added by `POST /features/{feature}/versions`.",
+    scope: "write",
+    request: {
+      json: z.object({
+        name: registeredName.meta({ example: "avg_transaction_amount" }),
+        description: z
+          .string()
+          .max(MAX_DESCRIPTION_CHARACTERS)
+          .nullish()
+          .meta({ example: "Average transaction amount per user" }),
+        raw_table_id: z.int().min(1).meta({ example: 1 }),
+        computation_logic: computationLogic,
+        entity_key: z
+          .string()
+          .max(MAX_COLUMN_NAME_CHARACTERS)
+          .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "must be letters, digits and `_`")
+          .refine(
+            (key) => !["category", "features", "revision", "source"].includes(key),
+            "must not be a reserved word",
+          )
+          .meta({ example: "user_id" }),
+        materialize: z.enum(["manual", "on_ingest"]).default("manual").meta({
+          description: "`on_ingest`: active versions are recomputed for the entities that new rows touch.",
+        }),
+        owner: z.string().min(1).max(MAX_NAME_CHARACTERS).nullish(),
+        tags: z.array(z.string().min(1).max(MAX_NAME_CHARACTERS)).max(MAX_TAGS).default([]),
+      }),
+    },
+    answers: { 201: { description: "Created.", schema: featureSchema } },
+    problems: [404, 409],
+  },
+  async (c, { json }) => {
+    const { tenant } = c.var.principal;
+    if (json.materialize === "on_ingest") {
+      assertStreamable(schemaOf(await existingTable(c, json.raw_table_id)), json.entity_key);
+    }
+    await assertComputable(c, {
+      tableId: json.raw_table_id,
+      sql: json.computation_logic,
+      entityKey: json.entity_key,
+    });
+    const feature = {
+      name: json.name,
+      kind: "computed",
+      entityType: json.entity_key,
+      category: json.name,
+      rawTableId: json.raw_table_id,
+      entityKey: json.entity_key,
+      materialize: json.materialize,
+      computationLogic: json.computation_logic,
+      description: json.description ?? null,
+      owner: json.owner ?? null,
+      tags: json.tags,
+    } as const;
+    const row = await insertFeature(c.env.DB, tenant, { ...feature, tags: [...feature.tags] }, nowMicros());
+    forgetCatalog(tenant);
+    if (!row) throw new Problem(409, "there is a feature of this name");
+    return c.json(featureAnswer({ ...row, versions: [] }), 201);
+  },
+);
+
+const reportSchema = z
+  .object({
+    feature_id: z.int().meta({ example: 1 }),
+    version: z.int().meta({ example: 1 }),
+    computed: z.int().meta({ description: "Entities whose vector was written.", example: 2 }),
+    skipped: skippedSchema,
+    skipped_count: skippedCount,
+    duration_ms: z.number().meta({ example: 12 }),
+  })
+  .meta({ id: "Computed" });
+
+export const compute = endpoint(
+  {
+    method: "post",
+    path: "/api/v1/features/{feature}/compute",
+    tag: "computed features",
+    summary: "Compute a feature",
+    description: `Over the rows of the body (up to ${MAX_INGEST_ROWS}), or the ingested ones when there are none. One vector an entity is written; more than ${MAX_INLINE_ENTITIES} entities become a job.`,
+    scope: "write",
+    request: {
+      param: z.object({ feature: z.string().max(MAX_NAME_CHARACTERS).meta({ example: "1" }) }),
+      query: z.object({
+        version: z
+          .string()
+          .optional()
+          .meta({ description: "Default: the newest active one.", example: "v1" }),
+      }),
+      json: z
+        .array(z.unknown())
+        .max(MAX_INGEST_ROWS)
+        .meta({
+          example: [{ user_id: "user_001", transaction_amount: 150.5, transaction_date: "2024-01-15" }],
+        }),
+    },
+    bodyOptional: true,
+    answers: {
+      200: {
+        description: "Computed.",
+        schema: reportSchema,
+        headers: { [TOKEN_HEADER]: "Send it with a read that must not be older than this computation." },
+      },
+      202: { description: "It goes on as a job.", schema: jobSchema },
+    },
+    problems: [404],
+  },
+  async (c, { param, query, json }) => {
+    const started = nowMicros();
+    const context = requestContext(c);
+    const { tenant } = context;
+    const feature = await existingFeature(c, param.feature);
+    const { row: version, sql, tableId, entityKey } = computableVersion(feature, query.version);
+    const schema = schemaOf(await existingTable(c, tableId));
+    const jobId = crypto.randomUUID();
+    const reply = await rawTableObject(c.env, tenant, tableId).compute({
+      schema,
+      sql,
+      entityKey,
+      source: sourceOf(schema, json),
+      job: { jobId, moreThan: MAX_INLINE_ENTITIES, table: { tenant, tableId } },
+    });
+    const key = { tenant, featureId: feature.featureId, version: version.version };
+    const result = accepted(reply);
+    if (result.kind === "kept") return c.json(await startJob(c, { ...key, jobId, tableId }, result), 202);
+    const target = vectorTarget(feature, version, `compute-${jobId}`);
+    // As of the question: what the stream computes from later rows is newer.
+    const { written, skipped, bookmark } = await writeVectors(context, result.computed, target, started);
+    if (result.seq !== null) {
+      const entities = result.computed.map(({ entity }) => entity);
+      const follower = { featureId: feature.featureId, version: version.version, entityKey };
+      await computeAgainWhereOvertaken(context, tableId, { follower, entities, seq: result.seq });
+    }
+    await noteComputation(c.env.DB, key, null, nowMicros());
+    const report = {
+      feature_id: feature.featureId,
+      version: version.version,
+      computed: written,
+      skipped: [...result.skipped, ...skipped],
+      skipped_count: result.skippedCount + skipped.length,
+      duration_ms: (nowMicros() - started) / MICROS_PER_MS,
+    };
+    return c.json(report, 200, { [TOKEN_HEADER]: encodeToken({ entity: null, bookmark }) });
+  },
+);
+
+export async function existingFeature(c: AppContext, nameOrId: string): Promise<RegisteredFeature> {
+  const feature = await findFeature(c.env.DB, c.var.principal.tenant, nameOrId);
+  if (!feature) throw new Problem(404, "there is no such feature");
+  return feature;
+}
+
+function sourceOf(schema: RawSchema, rows: readonly unknown[] | undefined): ComputeSource {
+  if (rows === undefined || rows.length === 0) return { kind: "ingested" };
+  const checked = checkRows(schema, rows, ["body"]);
+  if (!checked.ok) throw new Problem(400, "rows do not fit their table", { errors: checked.faults });
+  return {
+    kind: "given",
+    parts: jsonParts(checked.rows),
+    count: rows.length,
+    longestText: checked.longestText,
+  };
+}
+
+/** @throws Problem 422 when the SQL was refused, 400 when two rows of its result are of one entity. */
+function accepted(reply: ComputeReply): Extract<ComputeReply, { kind: "computed" | "kept" }> {
+  switch (reply.kind) {
+    case "refused":
+      throw new Problem(422, `the SQL was not run: ${describeSqlFault(reply.fault)}`, {
+        errors: [
+          { loc: ["computation_logic"], msg: describeSqlFault(reply.fault), type: reply.fault.reason },
+        ],
+      });
+    case "no_entity_key":
+      throw new Problem(422, "the result of the SQL has no entity key");
+    case "entity_twice":
+      throw new Problem(400, `the result has two rows for the entity \`${reply.entity}\`; nothing was kept`, {
+        errors: [
+          {
+            loc: ["result", reply.rows[1] ?? 0],
+            msg: `is of the same entity as row ${reply.rows[0]}`,
+            type: "entity_twice",
+          },
+        ],
+      });
+    default:
+      return reply;
+  }
+}
+
+export const computedFeatureEndpoints = [createFeature, compute];

@@ -1,0 +1,195 @@
+/**
+ * Which versions are recomputed as rows of a table arrive, and which entities each of them has still to compute.
+ * Every method is synchronous.
+ *
+ * An ingest has a number, `seq`. A touched entity carries the number of the last ingest that touched it; a follower
+ * carries the number up to which it has computed. What lies between is its debt, and survives every crash.
+ */
+import { FOLLOWER_LEASE_MS, MAX_NAME_CHARACTERS } from "../limits.ts";
+import { jsonParts, quoted, type RawSchema } from "./raw-columns.ts";
+
+/** A streaming feature's version, as far as its table must know it. */
+export interface Follower {
+  featureId: number;
+  version: number;
+  entityKey: string;
+}
+
+export type Claim =
+  /** Compute these, then say {@link FollowerStore.followed} with `upTo`, then claim again. */
+  | { kind: "entities"; entities: string[]; upTo: number }
+  /** Nothing is left to compute. */
+  | { kind: "nothing" }
+  /** Another consumer is at it, and will find what has arrived meanwhile. */
+  | { kind: "busy" };
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS fs_touched (
+    entity_key TEXT NOT NULL, entity TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (entity_key, entity)) WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS fs_touched_seq ON fs_touched (entity_key, seq);
+  CREATE TABLE IF NOT EXISTS fs_followers (
+    feature_id INTEGER NOT NULL, version INTEGER NOT NULL, entity_key TEXT NOT NULL, seq INTEGER NOT NULL,
+    parked INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (feature_id, version)) WITHOUT ROWID;`;
+
+const nameOf = ({ featureId, version }: Follower) => `${featureId}@${version}`;
+
+export class FollowerStore {
+  readonly #sql: SqlStorage;
+  /**
+   * Two consumers of one follower would race: the one that computed from fewer rows may write last. In memory only:
+   * with this object its leases die too, and the table's alarm asks again.
+   */
+  readonly #leases = new Map<string, { holder: string; untilMs: number }>();
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+    this.#sql.exec(SCHEMA).toArray();
+  }
+
+  /** Notes what the rows of ingest number `seq` touch; called inside its transaction. */
+  touch(schema: RawSchema, parts: readonly string[], followers: readonly Follower[], seq: number): void {
+    for (const { featureId, version, entityKey } of followers) {
+      this.#exec(
+        "INSERT INTO fs_followers VALUES (?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET parked = 0",
+        featureId,
+        version,
+        entityKey,
+        seq - 1,
+      );
+    }
+    for (const entityKey of new Set(followers.map((follower) => follower.entityKey))) {
+      const at = schema.columns.findIndex(([name]) => name === entityKey);
+      if (at < 0) continue;
+      const column = quoted(entityKey);
+      this.#exec(
+        `CREATE INDEX IF NOT EXISTS ${quoted(`fs_by_${entityKey}`)} ON fs_rows (CAST(${column} AS TEXT))`,
+      );
+      for (const part of parts) {
+        this.#exec(
+          // The column's number stands in the text: bound, it would be a float, which `->>` takes for a name.
+          `INSERT INTO fs_touched SELECT DISTINCT ?, CAST(ref.value ->> ${at} AS TEXT), ? FROM json_each(?) AS ref
+           WHERE length(ref.value ->> ${at}) BETWEEN 1 AND ${MAX_NAME_CHARACTERS}
+           ON CONFLICT DO UPDATE SET seq = excluded.seq`,
+          entityKey,
+          seq,
+          part,
+        );
+      }
+    }
+  }
+
+  /** The next entities for a follower. @param upTo The number of the last ingest. */
+  claim(follower: Follower, holder: string, { limit, upTo }: { limit: number; upTo: number }): Claim {
+    const name = nameOf(follower);
+    const lease = this.#leases.get(name);
+    const nowMs = Date.now();
+    if (lease && lease.holder !== holder && lease.untilMs > nowMs) return { kind: "busy" };
+    const page = this.#touchedBy(follower, limit, upTo);
+    if (page.entities.length === 0) {
+      this.followed(follower, upTo);
+      this.#leases.delete(name);
+      return { kind: "nothing" };
+    }
+    this.#leases.set(name, { holder, untilMs: nowMs + FOLLOWER_LEASE_MS });
+    return { kind: "entities", ...page };
+  }
+
+  /** The follower has computed everything up to this ingest. */
+  followed({ featureId, version, entityKey }: Follower, upTo: number): void {
+    this.#exec(
+      `INSERT INTO fs_followers VALUES (?, ?, ?, ?, 0)
+       ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq), parked = 0`,
+      featureId,
+      version,
+      entityKey,
+      upTo,
+    );
+    this.#exec(
+      `DELETE FROM fs_touched WHERE entity_key = ? AND seq <= (SELECT min(seq) FROM fs_followers WHERE entity_key = ?)`,
+      entityKey,
+      entityKey,
+    );
+  }
+
+  /**
+   * The holder gives up, and the queue brings its message again.
+   *
+   * @param reason `own fault`: the tenant's SQL or rows will fail again, so after the queue's own tries the alarm does
+   * not ask for it any more until rows arrive.
+   */
+  release(follower: Follower, holder: string, reason: "own fault" | "store fault"): void {
+    if (this.#leases.get(nameOf(follower))?.holder === holder) this.#leases.delete(nameOf(follower));
+    if (reason === "store fault") return;
+    const { featureId, version } = follower;
+    this.#exec("UPDATE fs_followers SET parked = 1 WHERE feature_id = ? AND version = ?", featureId, version);
+  }
+
+  /**
+   * Entities that a computation outside of the stream has written from rows that are not the newest any more: they are
+   * touched again, as ingest number `seq`. Of no follower nothing is noted.
+   *
+   * @returns whether something is left to compute.
+   */
+  retouch({ featureId, version, entityKey }: Follower, entities: readonly string[], seq: number): boolean {
+    const { known } = this.#sql
+      .exec<{ known: number }>(
+        "SELECT count(*) AS known FROM fs_followers WHERE feature_id = ? AND version = ?",
+        featureId,
+        version,
+      )
+      .one();
+    if (known === 0) return false;
+    for (const part of jsonParts(entities)) {
+      this.#exec(
+        `INSERT INTO fs_touched SELECT ?, value, ? FROM json_each(?) WHERE true
+         ON CONFLICT DO UPDATE SET seq = excluded.seq`,
+        entityKey,
+        seq,
+        part,
+      );
+    }
+    return true;
+  }
+
+  /** Forgets every follower that is not among these. */
+  keep(followers: readonly Follower[]): void {
+    const names = JSON.stringify(followers.map(nameOf));
+    this.#exec(
+      "DELETE FROM fs_followers WHERE feature_id || '@' || version NOT IN (SELECT value FROM json_each(?))",
+      names,
+    );
+  }
+
+  /** How many have something left to compute that the alarm may ask for. */
+  countBehind(): number {
+    const { behind } = this.#sql
+      .exec<{ behind: number }>(
+        `SELECT count(*) AS behind FROM fs_followers AS f WHERE f.parked = 0
+         AND EXISTS (SELECT 1 FROM fs_touched AS t WHERE t.entity_key = f.entity_key AND t.seq > f.seq)`,
+      )
+      .one();
+    return behind;
+  }
+
+  #touchedBy({ featureId, version, entityKey }: Follower, limit: number, upTo: number) {
+    const rows = this.#sql
+      .exec<{ entity: string; seq: number }>(
+        `SELECT entity, seq FROM fs_touched WHERE entity_key = ?1
+         AND seq > coalesce((SELECT seq FROM fs_followers WHERE feature_id = ?2 AND version = ?3), 0)
+         ORDER BY seq LIMIT ?4`,
+        entityKey,
+        featureId,
+        version,
+        limit + 1,
+      )
+      .toArray();
+    const cut = rows[limit]?.seq;
+    // An ingest that the limit would cut comes whole with the next page; none alone touches more than the limit.
+    const page = cut === undefined ? rows : rows.filter(({ seq }) => seq < cut);
+    return { entities: page.map(({ entity }) => entity), upTo: cut === undefined ? upTo : cut - 1 };
+  }
+
+  #exec(statement: string, ...parameters: (string | number)[]): void {
+    this.#sql.exec(statement, ...parameters).toArray();
+  }
+}

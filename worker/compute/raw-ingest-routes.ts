@@ -1,0 +1,110 @@
+/** Ingesting rows into a raw table: a route of system C. */
+import * as z from "zod";
+import { Problem } from "../errors.ts";
+import { type AppContext, requestContext } from "../http/context.ts";
+import { endpoint } from "../http/endpoint.ts";
+import { MAX_INGEST_ROWS } from "../limits.ts";
+import { claimIdempotencyKey, keyReused } from "../writing/submit-changes.ts";
+import { idempotencyOf, writeRequestHeaders } from "../writing/submit-request.ts";
+import { schemaOf, streamingVersions } from "./compute-store.ts";
+import { checkRows, jsonParts } from "./raw-columns.ts";
+import type { RawTable } from "./raw-table.ts";
+import { rawTableObject } from "./raw-table-access.ts";
+import { existingTable } from "./raw-table-routes.ts";
+
+export const ingest = endpoint(
+  {
+    method: "post",
+    path: "/api/v1/ingest",
+    tag: "raw tables",
+    summary: "Ingest rows into a raw table",
+    description: `Up to ${MAX_INGEST_ROWS} rows, all of them or none. Features that are materialized on ingest are recomputed for the entities touched.`,
+    scope: "write",
+    request: {
+      json: z.object({
+        raw_table_id: z.int().min(1).meta({ example: 1 }),
+        data: z
+          .array(z.unknown())
+          .min(1)
+          .max(MAX_INGEST_ROWS)
+          .meta({
+            example: [{ user_id: "user_001", transaction_amount: 150.5, transaction_date: "2024-01-15" }],
+          }),
+      }),
+    },
+    requestHeaders: writeRequestHeaders,
+    answers: {
+      200: {
+        description: "Kept.",
+        schema: z
+          .object({
+            raw_table_id: z.int().meta({ example: 1 }),
+            rows_ingested: z.int().meta({ example: 1 }),
+            row_count: z.int().meta({ description: "Rows in the table now.", example: 1 }),
+          })
+          .meta({ id: "Ingested" }),
+      },
+    },
+    problems: [404, 409],
+  },
+  async (c, { json }) => {
+    const { tenant } = c.var.principal;
+    const row = await existingTable(c, json.raw_table_id);
+    const schema = schemaOf(row);
+    const checked = checkRows(schema, json.data, ["body", "data"]);
+    if (!checked.ok) {
+      throw new Problem(400, "rows do not fit their table; nothing was kept", { errors: checked.faults });
+    }
+    const idempotency = await idempotencyOf(c);
+    // The table remembers the answer; that the key is of this request alone is known to the tenant's writers.
+    if (idempotency) await claimIdempotencyKey(requestContext(c), idempotency);
+    const followers = await streamingVersions(c.env.DB, tenant, row.tableId);
+    const reply = await rawTableObject(c.env, tenant, row.tableId).ingest({
+      schema,
+      parts: jsonParts(checked.rows),
+      count: checked.rows.length,
+      longestText: checked.longestText,
+      followers: followers.map(({ featureId, version, entityKey }) => ({ featureId, version, entityKey })),
+      table: { tenant, tableId: row.tableId },
+      idempotency,
+    });
+    const kept = accepted(reply);
+    if (followers.length > 0 && !kept.replayed) c.executionCtx.waitUntil(askToRecompute(c, row.tableId));
+    const answer = { raw_table_id: row.tableId, rows_ingested: kept.rows, row_count: kept.total };
+    return c.json(answer, 200, kept.replayed ? { "idempotency-replayed": "true" } : {});
+  },
+);
+
+type RawTableReply = Awaited<ReturnType<RawTable["ingest"]>>;
+
+/** @throws Problem 404, 409 or 422 when nothing was kept. */
+function accepted(reply: RawTableReply): Extract<RawTableReply, { kind: "ingested" }> {
+  switch (reply.kind) {
+    case "dropped":
+      throw new Problem(404, "there is no such raw table");
+    case "key_reused":
+      throw keyReused();
+    case "full": {
+      const detail = `the raw table is full: it may have ${reply.most} ${reply.limit} and has ${reply.there}`;
+      throw new Problem(409, `${detail}; nothing was kept`);
+    }
+    case "ingested":
+      return reply;
+  }
+}
+
+async function askToRecompute(c: AppContext, tableId: number): Promise<void> {
+  const { principal, log } = c.var;
+  try {
+    await c.env.FEATURE_COMPUTE.send({ kind: "ingest", tenant_id: principal.tenant, table_id: tableId });
+  } catch (cause) {
+    // The table's alarm asks for it.
+    log.warning(
+      "the queue did not take a message",
+      { tenant_id: principal.tenant, table_id: tableId },
+      cause,
+    );
+  }
+}
+
+export const ingestEndpoints = [ingest];

@@ -1,0 +1,97 @@
+/** Results of computations that a request could not hold, until their jobs have written them. Synchronous. */
+import { JOB_TTL_MS, RECOMPUTE_ALARM_MS } from "../limits.ts";
+import type { ComputedRow } from "./vectors.ts";
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS fs_jobs (
+    job_id TEXT PRIMARY KEY, seq INTEGER, next_position INTEGER NOT NULL, read_at INTEGER NOT NULL, expires_at INTEGER NOT NULL)
+    WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS fs_job_rows (
+    job_id TEXT NOT NULL, position INTEGER NOT NULL, result_row INTEGER NOT NULL, entity TEXT NOT NULL,
+    data TEXT NOT NULL, timestamp TEXT, PRIMARY KEY (job_id, position)) WITHOUT ROWID;`;
+
+export interface JobPage {
+  rows: ComputedRow[];
+  /** See {@link JobStore.keep}. */
+  seq: number | null;
+}
+
+export class JobStore {
+  readonly #storage: DurableObjectStorage;
+  readonly #sql: SqlStorage;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+    this.#sql = storage.sql;
+    this.#sql.exec(SCHEMA).toArray();
+  }
+
+  /** @param seq The last ingest that the rows know of; null: they are of no ingested rows. */
+  keep(jobId: string, rows: readonly ComputedRow[], seq: number | null): void {
+    this.#storage.transactionSync(() => {
+      const nowMs = Date.now();
+      this.#exec("INSERT INTO fs_jobs VALUES (?, ?, 0, ?, ?)", jobId, seq, nowMs, nowMs + JOB_TTL_MS);
+      for (const [position, { row, entity, data, timestamp }] of rows.entries()) {
+        this.#exec(
+          "INSERT INTO fs_job_rows VALUES (?, ?, ?, ?, ?, ?)",
+          jobId,
+          position,
+          row,
+          entity,
+          data,
+          timestamp,
+        );
+      }
+    });
+  }
+
+  page(jobId: string, offset: number, limit: number): JobPage {
+    this.#exec(
+      "UPDATE fs_jobs SET next_position = max(next_position, ?), read_at = ? WHERE job_id = ?",
+      offset,
+      Date.now(),
+      jobId,
+    );
+    const [job] = this.#sql
+      .exec<{ seq: number | null }>("SELECT seq FROM fs_jobs WHERE job_id = ?", jobId)
+      .toArray();
+    const rows = this.#sql
+      .exec<{ row: number; entity: string; data: string; timestamp: string | null }>(
+        `SELECT result_row AS row, entity, data, timestamp FROM fs_job_rows
+         WHERE job_id = ? AND position >= ? ORDER BY position LIMIT ?`,
+        jobId,
+        offset,
+        limit,
+      )
+      .toArray();
+    return { rows, seq: job?.seq ?? null };
+  }
+
+  drop(jobId: string): void {
+    this.#exec("DELETE FROM fs_job_rows WHERE job_id = ?", jobId);
+    this.#exec("DELETE FROM fs_jobs WHERE job_id = ?", jobId);
+  }
+
+  /** Jobs for which no message seems to be under way. Rows too old are gone then, and the job ends as failed. */
+  stalled(): { jobId: string; offset: number }[] {
+    const nowMs = Date.now();
+    this.#exec(
+      "DELETE FROM fs_job_rows WHERE job_id IN (SELECT job_id FROM fs_jobs WHERE expires_at <= ?)",
+      nowMs,
+    );
+    return this.#sql
+      .exec<{ jobId: string; offset: number }>(
+        'SELECT job_id AS "jobId", next_position AS "offset" FROM fs_jobs WHERE read_at <= ?',
+        nowMs - RECOMPUTE_ALARM_MS / 2,
+      )
+      .toArray();
+  }
+
+  count(): number {
+    return this.#sql.exec<{ jobs: number }>("SELECT count(*) AS jobs FROM fs_jobs").one().jobs;
+  }
+
+  #exec(statement: string, ...parameters: (string | number | null)[]): void {
+    this.#sql.exec(statement, ...parameters).toArray();
+  }
+}

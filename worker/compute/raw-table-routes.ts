@@ -1,0 +1,155 @@
+/** Raw tables: routes of system C. */
+import * as z from "zod";
+import { Problem, unprocessable } from "../errors.ts";
+import type { AppContext } from "../http/context.ts";
+import { endpoint } from "../http/endpoint.ts";
+import { MAX_DESCRIPTION_CHARACTERS, MAX_RAW_ROWS, MAX_RAW_TABLE_BYTES } from "../limits.ts";
+import { registeredName } from "../registry/versions.ts";
+import { nowMicros } from "../timestamps.ts";
+import {
+  deleteRawTable,
+  featuresOfTable,
+  findRawTable,
+  insertRawTable,
+  listRawTables,
+  type RawTableRow,
+} from "./compute-store.ts";
+import { rawTableObject } from "./raw-table-access.ts";
+import { countedSchema, rawTableSchema, schemaDefinition, tableAnswer } from "./raw-table-schemas.ts";
+
+export const registerRawTable = endpoint(
+  {
+    method: "post",
+    path: "/api/v1/raw-tables",
+    tag: "raw tables",
+    summary: "Register a raw table",
+    scope: "write",
+    request: {
+      json: z.object({
+        name: registeredName.meta({ example: "user_transactions" }),
+        description: z
+          .string()
+          .max(MAX_DESCRIPTION_CHARACTERS)
+          .nullish()
+          .meta({ example: "User transaction data" }),
+        schema_definition: schemaDefinition,
+        timestamp_column: z
+          .string()
+          .nullish()
+          .meta({ description: "The `timestamp` column that says when a row became true." }),
+      }),
+    },
+    answers: { 201: { description: "Registered.", schema: rawTableSchema } },
+    problems: [409],
+  },
+  async (c, { json }) => {
+    const timestampColumn = json.timestamp_column ?? null;
+    const type = json.schema_definition.find(([name]) => name === timestampColumn)?.[1];
+    if (timestampColumn !== null && type !== "timestamp") {
+      throw unprocessable({
+        loc: ["body", "timestamp_column"],
+        msg: "must be a column of type timestamp",
+        type: "invalid",
+      });
+    }
+    const table = {
+      name: json.name,
+      description: json.description ?? null,
+      columns: json.schema_definition,
+      timestampColumn,
+    };
+    const row = await insertRawTable(c.env.DB, c.var.principal.tenant, table, nowMicros());
+    if (!row) throw new Problem(409, "there is a raw table of this name");
+    return c.json(tableAnswer(row), 201);
+  },
+);
+
+export const listTables = endpoint(
+  {
+    method: "get",
+    path: "/api/v1/raw-tables",
+    tag: "raw tables",
+    summary: "List raw tables",
+    scope: "read",
+    request: {},
+    answers: {
+      200: {
+        description: "All of the tenant.",
+        schema: z.object({ raw_tables: z.array(rawTableSchema) }).meta({ id: "RawTableList" }),
+      },
+    },
+  },
+  async (c) => {
+    const rows = await listRawTables(c.env.DB, c.var.principal.tenant);
+    return c.json({ raw_tables: rows.map(tableAnswer) });
+  },
+);
+
+const oneTable = z.object({ table_id: z.coerce.number().int().min(1).meta({ example: 1 }) });
+
+export const getTable = endpoint(
+  {
+    method: "get",
+    path: "/api/v1/raw-tables/{table_id}",
+    tag: "raw tables",
+    summary: "A raw table with its size",
+    scope: "read",
+    request: { param: oneTable },
+    answers: { 200: { description: "The table.", schema: countedSchema } },
+    problems: [404],
+  },
+  async (c, { param }) => {
+    const row = await existingTable(c, param.table_id);
+    const { rows, bytes } = await rawTableObject(c.env, c.var.principal.tenant, row.tableId).numbers();
+    const sizes = {
+      row_count: rows,
+      size_bytes: bytes,
+      max_rows: MAX_RAW_ROWS,
+      max_bytes: MAX_RAW_TABLE_BYTES,
+    };
+    return c.json({ ...tableAnswer(row), ...sizes });
+  },
+);
+
+export const dropTable = endpoint(
+  {
+    method: "delete",
+    path: "/api/v1/raw-tables/{table_id}",
+    tag: "raw tables",
+    summary: "Drop a raw table with its rows",
+    scope: "write",
+    request: { param: oneTable },
+    answers: {
+      200: {
+        description: "It is gone.",
+        schema: z
+          .object({ id: z.int().meta({ example: 1 }), row_count: z.int().meta({ example: 3 }) })
+          .meta({ id: "RawTableDropped" }),
+      },
+    },
+    problems: [404, 409],
+  },
+  async (c, { param }) => {
+    const { tenant } = c.var.principal;
+    const row = await existingTable(c, param.table_id);
+    const dependent = await featuresOfTable(c.env.DB, tenant, row.tableId);
+    if (dependent.length > 0) {
+      throw new Problem(409, `features are computed from it: ${dependent.slice(0, 10).join(", ")}`);
+    }
+    const object = rawTableObject(c.env, tenant, row.tableId);
+    const { rows } = await object.numbers();
+    // The registry first: rows without an entry can be reached by nobody, an entry without rows could.
+    await deleteRawTable(c.env.DB, tenant, row.tableId);
+    await object.drop();
+    return c.json({ id: row.tableId, row_count: rows });
+  },
+);
+
+/** @throws Problem 404 when the tenant has no such table. */
+export async function existingTable(c: AppContext, tableId: number): Promise<RawTableRow> {
+  const row = await findRawTable(c.env.DB, c.var.principal.tenant, tableId);
+  if (!row) throw new Problem(404, "there is no such raw table");
+  return row;
+}
+
+export const rawTableEndpoints = [registerRawTable, listTables, getTable, dropTable];

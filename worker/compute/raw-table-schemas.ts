@@ -1,0 +1,78 @@
+/** Raw tables as they are registered and answered. */
+import * as z from "zod";
+import { answeredTimestamp } from "../http/fields.ts";
+import { MAX_COLUMN_NAME_CHARACTERS, MAX_RAW_COLUMNS } from "../limits.ts";
+import { formatTimestamp } from "../timestamps.ts";
+import { type RawTableRow, schemaOf } from "./compute-store.ts";
+import { COLUMN_TYPES, type ColumnType, columnType } from "./raw-columns.ts";
+
+const COLUMN_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+/** Column → type, as entries in their order. */
+export const schemaDefinition = z
+  .record(z.string(), z.string())
+  .transform((definition, ctx): [string, ColumnType][] => {
+    const fail = (message: string, path: string[] = []) => {
+      ctx.addIssue({ code: "custom", message, path });
+      return z.NEVER;
+    };
+    const entries = Object.entries(definition);
+    if (entries.length === 0) return fail("must name at least one column");
+    if (entries.length > MAX_RAW_COLUMNS) return fail(`must name at most ${MAX_RAW_COLUMNS} columns`);
+    const seen = new Set<string>();
+    return entries.map(([name, written]) => {
+      const type = columnType(written);
+      if (
+        !COLUMN_NAME.test(name) ||
+        name.length > MAX_COLUMN_NAME_CHARACTERS ||
+        /^(fs_|rowid$|oid$|_rowid_$)/i.test(name)
+      ) {
+        return fail(
+          `a column's name must be letters, digits and \`_\`, at most ${MAX_COLUMN_NAME_CHARACTERS}, and not begin with \`fs_\``,
+          [name.slice(0, 100)],
+        );
+      }
+      // SQLite takes names that differ in case for the same.
+      if (seen.has(name.toLowerCase())) return fail("is there twice, but for its case", [name]);
+      seen.add(name.toLowerCase());
+      return type ? [name, type] : fail(`must be one of ${COLUMN_TYPES.join(", ")}`, [name]);
+    });
+  })
+  .meta({
+    override: { type: "object", additionalProperties: { type: "string" } },
+    description: `Column → ${COLUMN_TYPES.join(", ")}.`,
+    example: { user_id: "string", transaction_amount: "float", transaction_date: "string" },
+  } as never);
+
+export const rawTableSchema = z
+  .object({
+    id: z.int().meta({ example: 1 }),
+    name: z.string().meta({ example: "user_transactions" }),
+    description: z.string().nullable(),
+    schema_definition: z
+      .record(z.string(), z.string())
+      .meta({ example: { user_id: "string", transaction_amount: "float" } }),
+    timestamp_column: z.string().nullable(),
+    created_at: answeredTimestamp,
+  })
+  .meta({ id: "RawTable" });
+
+export const countedSchema = rawTableSchema
+  .extend({
+    row_count: z.int().meta({ example: 3 }),
+    size_bytes: z.int().meta({ example: 40960 }),
+    max_rows: z.int(),
+    max_bytes: z.int(),
+  })
+  .meta({ id: "RawTableWithCounts" });
+
+export function tableAnswer(row: RawTableRow) {
+  return {
+    id: row.tableId,
+    name: row.name,
+    description: row.description,
+    schema_definition: Object.fromEntries(schemaOf(row).columns),
+    timestamp_column: row.timestampColumn,
+    created_at: formatTimestamp(row.createdAt),
+  };
+}

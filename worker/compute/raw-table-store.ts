@@ -1,0 +1,238 @@
+/** The rows of a RawTable in its SQLite. All its SQL is here but the tenant's; every method is synchronous. */
+import { IDEMPOTENCY_TTL_SECONDS } from "../limits.ts";
+import { jsonParts, quoted, type RawSchema, sqliteType } from "./raw-columns.ts";
+import { type Follower, FollowerStore } from "./raw-followers.ts";
+import type { TableStatistics } from "./sql-cost.ts";
+import { entityText } from "./vectors.ts";
+
+export interface TableNumbers {
+  rows: number;
+  bytes: number;
+}
+
+/** Over which rows a query runs. */
+export type ComputeSource =
+  | { kind: "ingested" }
+  /** Rows of a request, as {@link IngestRequest} has them. */
+  | { kind: "given"; parts: string[]; count: number; longestText: number }
+  /** The ingested rows of these entities. */
+  | { kind: "entities"; entities: string[] };
+
+export interface IngestRequest {
+  schema: RawSchema;
+  /** JSON arrays of rows, cells in the order of the columns; each of a size that SQLite takes as a parameter. */
+  parts: string[];
+  count: number;
+  /** Bytes of the longest text. */
+  longestText: number;
+  followers: Follower[];
+  /** For the alarm, which pokes the queue when a recomputation was lost. */
+  table: { tenant: string; tableId: number };
+  idempotency: { key: string; fingerprint: string } | null;
+}
+
+export type IngestReply =
+  | { kind: "ingested"; rows: number; total: number; replayed: boolean }
+  | { kind: "full"; limit: "rows" | "bytes"; most: number; there: number }
+  | { kind: "key_reused" };
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS fs_numbers (
+    id INTEGER PRIMARY KEY CHECK (id = 1), rows INTEGER NOT NULL, longest_text INTEGER NOT NULL, seq INTEGER NOT NULL,
+    asked INTEGER NOT NULL, tenant TEXT, table_id INTEGER);
+  INSERT OR IGNORE INTO fs_numbers VALUES (1, 0, 0, 0, 0, NULL, NULL);
+  CREATE TABLE IF NOT EXISTS fs_idempotency (
+    key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, reply TEXT NOT NULL, expires_at INTEGER NOT NULL);`;
+
+export class RawTableStore {
+  readonly followers: FollowerStore;
+  readonly #storage: DurableObjectStorage;
+  readonly #sql: SqlStorage;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+    this.#sql = storage.sql;
+    this.#sql.exec(SCHEMA).toArray();
+    this.followers = new FollowerStore(storage.sql);
+  }
+
+  numbers(): TableNumbers {
+    return { rows: this.#numbers().rows, bytes: this.#sql.databaseSize };
+  }
+
+  /** The number of the last ingest. */
+  lastIngest(): number {
+    return this.#numbers().seq;
+  }
+
+  /** A number as of an ingest that brought nothing new. */
+  countIngest(): number {
+    return this.#sql.exec<{ seq: number }>("UPDATE fs_numbers SET seq = seq + 1 RETURNING seq").one().seq;
+  }
+
+  table(): { tenant: string; tableId: number } | null {
+    const { tenant, table_id: tableId } = this.#numbers();
+    return tenant === null || tableId === null ? null : { tenant, tableId };
+  }
+
+  /** So that the alarm finds its way back here; an ingest does it too. */
+  noteTable({ tenant, tableId }: { tenant: string; tableId: number }): void {
+    this.#exec("UPDATE fs_numbers SET tenant = ?, table_id = ?", tenant, tableId);
+  }
+
+  /** How often the alarm has asked since the last ingest, this time included. */
+  countAsking(): number {
+    return this.#sql.exec<{ asked: number }>("UPDATE fs_numbers SET asked = asked + 1 RETURNING asked").one()
+      .asked;
+  }
+
+  /** Keeps the rows, what they touch, and the answer to the caller's key, or nothing of it. */
+  ingest(request: IngestRequest, most: { rows: number; bytes: number }): IngestReply {
+    const { schema, parts, count, longestText, followers, table, idempotency } = request;
+    return this.#storage.transactionSync((): IngestReply => {
+      const earlier = idempotency && this.#earlierReply(idempotency.key);
+      if (idempotency && earlier) {
+        return earlier.fingerprint === idempotency.fingerprint
+          ? { ...earlier.reply, replayed: true }
+          : { kind: "key_reused" };
+      }
+      const { rows, seq } = this.#numbers();
+      if (rows + count > most.rows) return { kind: "full", limit: "rows", most: most.rows, there: rows };
+      const bytes = this.#sql.databaseSize;
+      if (bytes > most.bytes) return { kind: "full", limit: "bytes", most: most.bytes, there: bytes };
+      this.#createRows(schema);
+      for (const part of parts) this.#insert("fs_rows", schema, part);
+      this.#exec(
+        "UPDATE fs_numbers SET rows = rows + ?, longest_text = max(longest_text, ?), seq = seq + 1, asked = 0",
+        count,
+        longestText,
+      );
+      this.noteTable(table);
+      this.followers.touch(schema, parts, followers, seq + 1);
+      const reply = { kind: "ingested", rows: count, total: rows + count, replayed: false } as const;
+      if (idempotency) this.#keepReply(idempotency, reply);
+      return reply;
+    });
+  }
+
+  /** Of the rows over which a query would run, without making them. */
+  statistics(schema: RawSchema, source: ComputeSource, entityKey: string): TableStatistics {
+    if (source.kind === "given") return { rows: source.count, longestText: source.longestText };
+    const { rows, longest_text: longestText } = this.#numbers();
+    if (source.kind === "ingested") return { rows, longestText };
+    this.#createRows(schema);
+    let touched = 0;
+    for (const part of jsonParts(source.entities)) {
+      touched += this.#sql
+        .exec<{ rows: number }>(
+          `SELECT count(*) AS rows FROM fs_rows
+           WHERE CAST(${quoted(entityKey)} AS TEXT) IN (SELECT value FROM json_each(?))`,
+          part,
+        )
+        .one().rows;
+    }
+    return { rows: touched, longestText };
+  }
+
+  /** Makes the table `data` of a query; called inside the transaction that is rolled back. */
+  createData(schema: RawSchema, source: ComputeSource, entityKey: string): void {
+    if (source.kind === "ingested") {
+      this.#createRows(schema);
+      // Not a view: `data` has a rowid, the order of arrival, whatever it is made of.
+      this.#exec("ALTER TABLE fs_rows RENAME TO data");
+      return;
+    }
+    this.#exec(`CREATE TABLE data (${columnDefinitions(schema)})`);
+    if (source.kind === "given") {
+      for (const part of source.parts) this.#insert("data", schema, part);
+      return;
+    }
+    this.#createRows(schema);
+    this.#exec("CREATE TABLE fs_wanted (entity TEXT PRIMARY KEY) WITHOUT ROWID");
+    for (const part of jsonParts(source.entities)) {
+      this.#exec("INSERT OR IGNORE INTO fs_wanted SELECT value FROM json_each(?)", part);
+    }
+    // In the order of arrival: sums of floats would else depend on how rows are found.
+    this.#exec(
+      `INSERT INTO data SELECT * FROM fs_rows
+       WHERE CAST(${quoted(entityKey)} AS TEXT) IN (SELECT entity FROM fs_wanted) ORDER BY rowid`,
+    );
+  }
+
+  /** Of each entity in `data`, where the table has both columns. */
+  newestTimestamps({ columns, timestampColumn }: RawSchema, entityKey: string): Map<string, string> {
+    if (timestampColumn === null || !columns.some(([name]) => name === entityKey)) return new Map();
+    const key = quoted(entityKey);
+    const rows = this.#sql
+      .exec<{ entity: string | number | null; newest: string | null }>(
+        // An integer as text, for its digits; a float as it is, since SQLite would write 1.0 where a vector has 1.
+        `SELECT CASE typeof(${key}) WHEN 'integer' THEN CAST(${key} AS TEXT) ELSE ${key} END AS entity,
+           max(${quoted(timestampColumn)}) AS newest FROM data GROUP BY 1`,
+      )
+      .toArray();
+    const newest = new Map<string, string>();
+    for (const { entity, newest: timestamp } of rows) {
+      const text = entityText(entity);
+      if (text !== null && timestamp !== null) newest.set(text, timestamp);
+    }
+    return newest;
+  }
+
+  #keepReply(
+    { key, fingerprint }: NonNullable<IngestRequest["idempotency"]>,
+    reply: Extract<IngestReply, { kind: "ingested" }>,
+  ): void {
+    const nowMs = Date.now();
+    this.#exec("DELETE FROM fs_idempotency WHERE expires_at <= ?", nowMs);
+    this.#exec(
+      "INSERT INTO fs_idempotency VALUES (?, ?, ?, ?)",
+      key,
+      fingerprint,
+      JSON.stringify(reply),
+      nowMs + IDEMPOTENCY_TTL_SECONDS * 1_000,
+    );
+  }
+
+  #earlierReply(
+    key: string,
+  ): { fingerprint: string; reply: Extract<IngestReply, { kind: "ingested" }> } | null {
+    const [row] = this.#sql
+      .exec<{ fingerprint: string; reply: string }>(
+        "SELECT fingerprint, reply FROM fs_idempotency WHERE key = ? AND expires_at > ?",
+        key,
+        Date.now(),
+      )
+      .toArray();
+    return row ? { fingerprint: row.fingerprint, reply: JSON.parse(row.reply) } : null;
+  }
+
+  #numbers() {
+    return this.#sql
+      .exec<{
+        rows: number;
+        longest_text: number;
+        seq: number;
+        tenant: string | null;
+        table_id: number | null;
+      }>("SELECT rows, longest_text, seq, tenant, table_id FROM fs_numbers")
+      .one();
+  }
+
+  #createRows(schema: RawSchema): void {
+    this.#exec(`CREATE TABLE IF NOT EXISTS fs_rows (${columnDefinitions(schema)})`);
+  }
+
+  /** @param part JSON array of rows; integers keep their digits, since SQLite reads them itself. */
+  #insert(table: "fs_rows" | "data", schema: RawSchema, part: string): void {
+    const cells = schema.columns.map((_, i) => `ref.value ->> ${i}`).join(", ");
+    this.#exec(`INSERT INTO ${table} SELECT ${cells} FROM json_each(?) AS ref`, part);
+  }
+
+  #exec(statement: string, ...parameters: (string | number | null)[]): void {
+    this.#sql.exec(statement, ...parameters).toArray();
+  }
+}
+
+function columnDefinitions(schema: RawSchema): string {
+  return schema.columns.map(([name, type]) => `${quoted(name)} ${sqliteType(type)}`).join(", ");
+}

@@ -1,0 +1,184 @@
+/**
+ * The Durable Object of one raw table of one tenant: its rows, and the sandbox in which its SQL runs.
+ *
+ * It neither serves nor writes features, so the heaviest query of a tenant slows nobody but that table's own ingest.
+ * All its tables are called `fs_…`, names that the gate keeps out of the tenant's SQL; `data` exists only inside the
+ * transaction of a query, which is always rolled back.
+ */
+import { DurableObject } from "cloudflare:workers";
+import { settings } from "../env.ts";
+import { MAX_RAW_ROWS, MAX_RAW_TABLE_BYTES, RECOMPUTE_ALARM_MAX_MS, RECOMPUTE_ALARM_MS } from "../limits.ts";
+import { Log } from "../log.ts";
+import type { ComputeMessage } from "./compute-message.ts";
+import type { RawSchema } from "./raw-columns.ts";
+import { mayBeRounded, readDigits, withDigits } from "./raw-exact.ts";
+import type { Claim, Follower } from "./raw-followers.ts";
+import { type JobPage, JobStore } from "./raw-jobs.ts";
+import {
+  type ComputeSource,
+  type IngestReply,
+  type IngestRequest,
+  RawTableStore,
+  type TableNumbers,
+} from "./raw-table-store.ts";
+import { type CheckResult, checkAgainstSchema, runSql } from "./run-sql.ts";
+import { checkSql, type SqlFault } from "./sql-gate.ts";
+import { type ComputedRow, type Skips, vectorsOf } from "./vectors.ts";
+
+export interface ComputeRequest {
+  schema: RawSchema;
+  sql: string;
+  entityKey: string;
+  source: ComputeSource;
+  /** With more entities than this the result is kept as a job of this id. */
+  job: { jobId: string; moreThan: number; table: { tenant: string; tableId: number } } | null;
+}
+
+export type ComputeReply =
+  /** `seq`: the last ingest that the rows know of; null when they are of no ingested rows. */
+  | ({ kind: "computed"; computed: ComputedRow[]; seq: number | null } & Skips)
+  | ({ kind: "kept"; total: number } & Skips)
+  | { kind: "refused"; fault: SqlFault }
+  | { kind: "no_entity_key" }
+  | { kind: "entity_twice"; entity: string; rows: number[] };
+
+export class RawTable extends DurableObject<Env> {
+  #store: RawTableStore;
+  #jobs: JobStore;
+  #isDropped = false;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#store = new RawTableStore(ctx.storage);
+    this.#jobs = new JobStore(ctx.storage);
+  }
+
+  /** Keeps all rows or none. */
+  async ingest(request: IngestRequest): Promise<IngestReply | { kind: "dropped" }> {
+    // First, since a crash may come right after the rows: an alarm too many finds nothing to do.
+    if (request.followers.length > 0) await this.#ensureAlarm();
+    if (this.#isDropped) return { kind: "dropped" };
+    return this.#store.ingest(request, { rows: MAX_RAW_ROWS, bytes: MAX_RAW_TABLE_BYTES });
+  }
+
+  async numbers(): Promise<TableNumbers> {
+    return this.#store.numbers();
+  }
+
+  /** Proves that SQL prepares against these columns; answers the columns of its result. */
+  async check(schema: RawSchema, sql: string): Promise<CheckResult> {
+    return checkAgainstSchema(this.ctx.storage, sql, schema.columns);
+  }
+
+  async compute(request: ComputeRequest): Promise<ComputeReply> {
+    const { entityKey, job } = request;
+    const result = this.#run(request);
+    if (!result.ok) return { kind: "refused", fault: result.fault };
+    if (!result.columns.includes(entityKey)) return { kind: "no_entity_key" };
+    const vectors = vectorsOf(result, entityKey, result.timestamps);
+    if (!vectors.ok) return { kind: "entity_twice", entity: vectors.entity, rows: vectors.rows };
+    const { computed, skipped, skippedCount } = vectors;
+    const seq = request.source.kind === "ingested" ? this.#store.lastIngest() : null;
+    if (!job || computed.length <= job.moreThan)
+      return { kind: "computed", computed, seq, skipped, skippedCount };
+    this.#jobs.keep(job.jobId, computed, seq);
+    this.#store.noteTable(job.table);
+    await this.#ensureAlarm();
+    return { kind: "kept", total: computed.length, skipped, skippedCount };
+  }
+
+  #run({ schema, sql, entityKey, source }: ComputeRequest) {
+    const statistics = this.#store.statistics(schema, source, entityKey);
+    let timestamps = new Map<string, string>();
+    const prepare = () => {
+      this.#store.createData(schema, source, entityKey);
+      timestamps = this.#store.newestTimestamps(schema, entityKey);
+    };
+    const result = runSql(this.ctx.storage, sql, statistics, { prepare });
+    const checked = checkSql(sql);
+    if (!result.ok || !checked.ok || !mayBeRounded(result.rows)) return { ...result, timestamps };
+    const exact = runSql(this.ctx.storage, withDigits(checked.sql, result.columns), statistics, { prepare });
+    return exact.ok
+      ? { ...exact, rows: exact.rows.map((cells) => cells.map(readDigits)), timestamps }
+      : { ...exact, timestamps };
+  }
+
+  async jobPage(jobId: string, offset: number, limit: number): Promise<JobPage> {
+    return this.#jobs.page(jobId, offset, limit);
+  }
+
+  async dropJob(jobId: string): Promise<void> {
+    this.#jobs.drop(jobId);
+  }
+
+  /** @param holder The consumer that will compute them; no other gets any before it is done, or too slow. */
+  async claim(follower: Follower, holder: string, limit: number): Promise<Claim> {
+    return this.#store.followers.claim(follower, holder, { limit, upTo: this.#store.lastIngest() });
+  }
+
+  async followed(follower: Follower, upTo: number): Promise<void> {
+    this.#store.followers.followed(follower, upTo);
+  }
+
+  async release(follower: Follower, holder: string, reason: "own fault" | "store fault"): Promise<void> {
+    this.#store.followers.release(follower, holder, reason);
+  }
+
+  /**
+   * A computation over the rows up to ingest `seq` has written these entities. What was ingested meanwhile the stream
+   * may have computed before that write, which then stands on top of it, older: so they are computed once more.
+   *
+   * @returns whether the queue must be told.
+   */
+  async written(follower: Follower, entities: string[], seq: number): Promise<boolean> {
+    if (entities.length === 0 || this.#store.lastIngest() === seq) return false;
+    await this.#ensureAlarm();
+    return this.#store.followers.retouch(follower, entities, this.#store.countIngest());
+  }
+
+  /** Only these versions are recomputed from this table any more. */
+  async keepFollowers(followers: Follower[]): Promise<void> {
+    this.#store.followers.keep(followers);
+  }
+
+  async drop(): Promise<void> {
+    this.#isDropped = true;
+    await this.ctx.storage.deleteAlarm();
+    await this.ctx.storage.deleteAll();
+    // Who still asks finds an empty table, not a missing one.
+    this.#store = new RawTableStore(this.ctx.storage);
+    this.#jobs = new JobStore(this.ctx.storage);
+  }
+
+  /** A message may be lost with a local queue, or the crash came before it was sent: the table asks again. */
+  override async alarm(): Promise<void> {
+    const table = this.#store.table();
+    const behind = this.#store.followers.countBehind();
+    if (!table || (behind === 0 && this.#jobs.count() === 0)) return;
+    const stalled = this.#jobs.stalled();
+    const asked = this.#store.countAsking();
+    const { tenant, tableId } = table;
+    const about = { tenant_id: tenant, table_id: tableId };
+    const messages: ComputeMessage[] = stalled.map(({ jobId, offset }) => ({
+      kind: "job",
+      ...about,
+      job_id: jobId,
+      offset,
+    }));
+    if (behind > 0) messages.push({ kind: "ingest", ...about });
+    const { logLevel, isDevelopment } = settings(this.env);
+    const log = new Log("raw-table", { level: logLevel, readable: isDevelopment });
+    log.info("asking again for what is not computed", { ...about, followers: behind, jobs: stalled.length });
+    // Before sending: when the queue fails, or this process does, the next alarm stands.
+    await this.ctx.storage.setAlarm(
+      Date.now() + Math.min(RECOMPUTE_ALARM_MS * 2 ** asked, RECOMPUTE_ALARM_MAX_MS),
+    );
+    for (const message of messages) await this.env.FEATURE_COMPUTE.send(message);
+  }
+
+  async #ensureAlarm(): Promise<void> {
+    const dueMs = Date.now() + RECOMPUTE_ALARM_MS;
+    const setMs = await this.ctx.storage.getAlarm();
+    if (setMs === null || setMs > dueMs) await this.ctx.storage.setAlarm(dueMs);
+  }
+}

@@ -1,0 +1,95 @@
+/** Reading the vector of a computed feature: a route of system C. */
+import * as z from "zod";
+import { Problem, unprocessable } from "../errors.ts";
+import { endpoint } from "../http/endpoint.ts";
+import { answeredRevision, answeredTimestamp, entityValue } from "../http/fields.ts";
+import { MAX_NAME_CHARACTERS } from "../limits.ts";
+import { findFeatureOfVersion } from "../registry/registry-store.ts";
+import { storedName } from "../registry/versions.ts";
+import { liveCategory } from "../serving/document.ts";
+import { consistency, readContext, TOKEN_HEADER } from "../serving/read-context.ts";
+import { readEntity } from "../serving/read-entities.ts";
+import { formatTimestamp, MICROS_PER_MS } from "../timestamps.ts";
+import { existingFeature } from "./feature-routes.ts";
+
+const vectorSchema = z
+  .object({
+    entity_id: z.string().meta({ example: "user_001" }),
+    feature_id: z.int().meta({ example: 1 }),
+    feature_name: z.string().meta({ example: "avg_transaction_amount" }),
+    feature_version_id: z.int().meta({ example: 1 }),
+    version: z.int().meta({ example: 1 }),
+    vector: z.record(z.string(), z.unknown()).meta({ example: { avg_amount: 150.5 } }),
+    event_timestamp: answeredTimestamp,
+    created_at: answeredTimestamp,
+    updated_at: answeredTimestamp,
+    revision: answeredRevision,
+    source: z.enum(["memory", "kv", "d1"]),
+  })
+  .meta({ id: "FeatureVector" });
+
+export const getVector = endpoint(
+  {
+    method: "get",
+    path: "/api/v1/feature-vectors",
+    tag: "computed features",
+    summary: "Read an entity's vector",
+    description: "By name (the newest active version), or by the id of a version.",
+    scope: "read",
+    request: {
+      query: z.object({
+        entity_id: entityValue.meta({ example: "user_001" }),
+        feature_name: z
+          .string()
+          .max(MAX_NAME_CHARACTERS)
+          .optional()
+          .meta({ example: "avg_transaction_amount" }),
+        feature_version_id: z.coerce.number().int().min(1).optional().meta({ example: 1 }),
+        consistency: consistency.optional(),
+      }),
+    },
+    requestHeaders: { [TOKEN_HEADER]: "Of an earlier write: the answer is never older than it." },
+    answers: { 200: { description: "The vector.", schema: vectorSchema } },
+    problems: [404],
+  },
+  async (c, { query }) => {
+    if ((query.feature_name === undefined) === (query.feature_version_id === undefined)) {
+      const msg = "either feature_name or feature_version_id is needed";
+      throw unprocessable({ loc: ["query", "feature_name"], msg, type: "missing" });
+    }
+    const feature =
+      query.feature_name === undefined
+        ? await findFeatureOfVersion(c.env.DB, c.var.principal.tenant, query.feature_version_id ?? 0)
+        : await existingFeature(c, query.feature_name);
+    const version = feature?.versions.findLast(({ versionId, status }) =>
+      query.feature_version_id === undefined ? status === "active" : versionId === query.feature_version_id,
+    );
+    if (!feature || !version || feature.kind !== "computed") {
+      throw new Problem(404, "there is no such computed feature, or none of its versions is active");
+    }
+    const context = readContext(c, query.consistency);
+    const ref = { entityType: feature.entityType, entityValue: query.entity_id };
+    const { document, revision, source } = await readEntity(context, ref);
+    const now = context.nowMs * MICROS_PER_MS;
+    const found = liveCategory(document?.categories.get(storedName(feature.name, version.version)), now);
+    if (!found) throw new Problem(404, "there is no vector of this entity");
+    const head = {
+      entity_id: query.entity_id,
+      feature_id: feature.featureId,
+      feature_name: feature.name,
+      feature_version_id: version.versionId,
+      version: version.version,
+    };
+    const tail = {
+      event_timestamp: formatTimestamp(found.eventTime),
+      created_at: formatTimestamp(found.createdAt),
+      updated_at: formatTimestamp(found.updatedAt),
+      revision,
+      source,
+    };
+    const text = `${JSON.stringify(head).slice(0, -1)},"vector":${found.data},${JSON.stringify(tail).slice(1)}`;
+    return new Response(text, { headers: { "content-type": "application/json" } });
+  },
+);
+
+export const vectorEndpoints = [getVector];

@@ -1,0 +1,94 @@
+/** Writes the vectors of a computation through the EntityWriters, a bounded number at a time. */
+import { documentKey } from "../keys.ts";
+import { storedName } from "../registry/versions.ts";
+import { isolateMemory } from "../serving/memory.ts";
+import { formatTimestamp, type Micros } from "../timestamps.ts";
+import type { ChangeResult, EntityWrite } from "../writing/entity-write.ts";
+import { reasonOf } from "../writing/rejections.ts";
+import { submitChanges, type WriterContext } from "../writing/submit-changes.ts";
+import type { ComputeMessage } from "./compute-message.ts";
+import type { Follower } from "./raw-followers.ts";
+import { rawTableObject } from "./raw-table-access.ts";
+import { type ComputedRow, type Skipped, type VectorTarget, vectorWrite } from "./vectors.ts";
+
+/** Entities of one round to the writers: they spread over the partitions, and each commits its share as a group. */
+const ENTITIES_PER_ROUND = 1_000;
+
+/** The category of a computed feature's version, and who its entities are. */
+export function vectorTarget(
+  feature: { name: string; entityType: string },
+  version: { version: number; ttlSeconds: number | null },
+  computeId: string,
+): VectorTarget {
+  return {
+    entityType: feature.entityType,
+    category: storedName(feature.name, version.version),
+    ttlSeconds: version.ttlSeconds,
+    computeId,
+  };
+}
+
+export interface Written {
+  written: number;
+  /** Older than what is there, or refused by the store, such as an entity with too many categories. */
+  skipped: Skipped[];
+  /** The newest of the transactions' bookmarks; null when nothing was written. */
+  bookmark: string | null;
+}
+
+/**
+ * @param fallbackTime The event time of rows for which the table knows none; null: when they are written.
+ * @throws Problem 503 when a round could not be committed; those before it stay, and writing again does no harm.
+ */
+export async function writeVectors(
+  context: WriterContext,
+  rows: readonly ComputedRow[],
+  target: VectorTarget,
+  fallbackTime: Micros | null = null,
+): Promise<Written> {
+  const fallback = fallbackTime === null ? null : formatTimestamp(fallbackTime);
+  const all: Written = { written: 0, skipped: [], bookmark: null };
+  for (let start = 0; start < rows.length; start += ENTITIES_PER_ROUND) {
+    const round = rows.slice(start, start + ENTITIES_PER_ROUND);
+    const writes = round.map((row) => vectorWrite({ ...row, timestamp: row.timestamp ?? fallback }, target));
+    const { results, bookmark } = await submitChanges(context, writes, null);
+    await rememberWrites(context, writes, results, bookmark);
+    if (bookmark !== null && (all.bookmark === null || bookmark > all.bookmark)) all.bookmark = bookmark;
+    for (const [i, result] of results.entries()) {
+      const reason = reasonNotWritten(result);
+      if (reason === null) all.written += 1;
+      else all.skipped.push({ row: round[i]?.row ?? 0, reason });
+    }
+  }
+  return all;
+}
+
+/** After a computation over ingested rows has been written; see `RawTable.written`. */
+export async function computeAgainWhereOvertaken(
+  { env, tenant }: WriterContext,
+  tableId: number,
+  { follower, entities, seq }: { follower: Follower; entities: string[]; seq: number },
+): Promise<void> {
+  const isOvertaken = await rawTableObject(env, tenant, tableId).written(follower, entities, seq);
+  const message: ComputeMessage = { kind: "ingest", tenant_id: tenant, table_id: tableId };
+  if (isOvertaken) await env.FEATURE_COMPUTE.send(message);
+}
+
+/** A read through this isolate is then never older than the computation. */
+async function rememberWrites(
+  { tenant, settings }: WriterContext,
+  writes: readonly EntityWrite[],
+  results: readonly ChangeResult[],
+  bookmark: string | null,
+): Promise<void> {
+  const nowMs = Date.now();
+  for (const [i, write] of writes.entries()) {
+    const key = await documentKey(tenant, settings.writerPartitions, write);
+    isolateMemory.noteWrite(key, results[i]?.revision ?? 0, bookmark, nowMs);
+  }
+}
+
+function reasonNotWritten(result: ChangeResult): string | null {
+  if (result.outcome === "rejected") return reasonOf(result.rejection).detail;
+  return result.outcome === "stale" ? "there is a value with a newer event time" : null;
+}

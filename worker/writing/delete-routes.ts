@@ -1,0 +1,80 @@
+/** Deleting entities and their categories. */
+import * as z from "zod";
+import { Problem } from "../errors.ts";
+import type { AppContext } from "../http/context.ts";
+import { endpoint } from "../http/endpoint.ts";
+import { assertKnownEntityType } from "../http/entity-type.ts";
+import { answeredRevision, answeredTimestamp, category, entityType, entityValue } from "../http/fields.ts";
+import { submitRequest, writeAnswerHeaders, writeRequestHeaders } from "./submit-request.ts";
+
+const deletedSchema = z
+  .object({
+    entity_type: z.string().meta({ example: "bright_uid" }),
+    entity_value: z.string().meta({ example: "user-123" }),
+    categories_removed: z.array(z.string()).meta({ example: ["user_features"] }),
+    removed: z.object({
+      current: z.int().meta({ description: "Current rows in D1.", example: 1 }),
+      history: z.int().meta({ description: "History rows in D1.", example: 12 }),
+      cache: z.int().meta({ description: "Hot-cache documents in KV.", example: 1 }),
+    }),
+    revision: answeredRevision,
+    timestamp: answeredTimestamp,
+  })
+  .meta({ id: "Deleted" });
+
+const entityParam = z.object({ entity_type: entityType, entity_value: entityValue });
+
+const deleteSpec = {
+  method: "delete",
+  tag: "entities",
+  description:
+    "A tombstone stays, so that a write with an older event time cannot bring it back. Its history and cached document go too.",
+  scope: "write",
+  requestHeaders: writeRequestHeaders,
+  answers: { 200: { description: "What was removed.", schema: deletedSchema, headers: writeAnswerHeaders } },
+  problems: [404],
+} as const satisfies Partial<Parameters<typeof endpoint>[0]>;
+
+export const deleteEntity = endpoint(
+  {
+    ...deleteSpec,
+    problems: [404],
+    path: "/api/v1/entities/{entity_type}/{entity_value}",
+    summary: "Delete an entity",
+    request: { param: entityParam },
+  },
+  (c, { param }) => remove(c, param.entity_type, param.entity_value, null),
+);
+
+export const deleteCategory = endpoint(
+  {
+    ...deleteSpec,
+    problems: [404],
+    path: "/api/v1/entities/{entity_type}/{entity_value}/{category}",
+    summary: "Delete one category of an entity",
+    request: { param: entityParam.extend({ category }) },
+  },
+  (c, { param }) => remove(c, param.entity_type, param.entity_value, param.category),
+);
+
+async function remove(c: AppContext, type: string, value: string, name: string | null) {
+  await assertKnownEntityType(c, type, ["path", "entity_type"]);
+  const ref = { entityType: type, entityValue: value };
+  const { results, timestamp, headers } = await submitRequest(c, [
+    { kind: "delete", ...ref, category: name },
+  ]);
+  const [result] = results;
+  if (result?.outcome !== "deleted") throw new Problem(404, "there is nothing to delete");
+  return c.json(
+    {
+      entity_type: type,
+      entity_value: value,
+      categories_removed: result.categories,
+      removed: { current: result.categories.length, history: result.history, cache: result.cached ? 1 : 0 },
+      revision: result.revision,
+      timestamp,
+    },
+    200,
+    headers,
+  );
+}
