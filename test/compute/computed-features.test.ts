@@ -88,6 +88,8 @@ describe("creating", () => {
     const { name } = await newFeature(table);
     expectProblem(await createFeature(table, { name }), 409);
     expectProblem(await createFeature({ id: 999_999 }), 404);
+    const scalar = { name, version: 2, dtype: "int64", entity_type: "user_id", category: name };
+    expectProblem(await post("/features/register", scalar), 409);
   });
 });
 

@@ -1,24 +1,47 @@
-/** What the service has left on disk, read past the service: the SQLite files of the local D1 and Durable Objects. */
+/** What the service has on disk, read past the service: the SQLite files of the local D1 and Durable Objects. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync, type SQLOutputValue } from "node:sqlite";
 
 type Row = Record<string, SQLOutputValue>;
 
-/** @param state The directory given to `npm run serve -- --state`. */
-export function queryD1<T extends Row>(state: string, sql: string): T[] {
-  const [database, ...others] = databasesUnder(join(state, "v3/d1"));
-  if (!database || others.length > 0) throw new Error("there is not exactly one D1 database");
-  return query<T>(database, sql);
-}
+/**
+ * Stays open while it is asked again and again: to open and to close a file takes locks for a moment, and the runtime,
+ * opening it at that moment, would not wait for them.
+ */
+export class SavedState {
+  readonly #database: DatabaseSync;
+  readonly #writers: DatabaseSync[];
 
-/** The event ids in the intents of all writers: what they still owe, or may owe. */
-export function intendedEventIds(state: string): string[] {
-  const writers = databasesUnder(join(state, "v3/do")).filter((path) => path.includes("EntityWriter"));
-  if (writers.length === 0) throw new Error("there is no writer");
-  const sql = `SELECT row.value ->> 'eventId' AS id
-    FROM intents, json_each(body, '$.entities') AS entity, json_each(entity.value, '$.proof.rows') AS row`;
-  return writers.flatMap((path) => query<{ id: string }>(path, sql).map(({ id }) => id));
+  /** @param state The directory given to `npm run serve -- --state`. */
+  constructor(state: string) {
+    const [database, ...others] = databasesUnder(join(state, "v3/d1"));
+    if (!database || others.length > 0) throw new Error("there is not exactly one D1 database");
+    const writers = databasesUnder(join(state, "v3/do")).filter((path) => path.includes("EntityWriter"));
+    if (writers.length === 0) throw new Error("there is no writer");
+    this.#database = open(database);
+    this.#writers = writers.map(open);
+  }
+
+  queryD1<T extends Row>(sql: string): T[] {
+    return this.#database.prepare(sql).all() as T[];
+  }
+
+  /** The event ids in the intents of all writers: what they still owe, or may owe. */
+  intendedEventIds(): string[] {
+    const sql = `SELECT row.value ->> 'eventId' AS id
+      FROM intents, json_each(body, '$.entities') AS entity, json_each(entity.value, '$.proof.rows') AS row`;
+    return this.#writers.flatMap((writer) =>
+      writer
+        .prepare(sql)
+        .all()
+        .map(({ id }) => String(id)),
+    );
+  }
+
+  close(): void {
+    for (const database of [this.#database, ...this.#writers]) database.close();
+  }
 }
 
 function databasesUnder(directory: string): string[] {
@@ -27,12 +50,8 @@ function databasesUnder(directory: string): string[] {
     .map((path) => join(directory, path));
 }
 
-function query<T extends Row>(path: string, sql: string): T[] {
+function open(path: string): DatabaseSync {
   const database = new DatabaseSync(path, { readOnly: true });
-  try {
-    database.exec("PRAGMA busy_timeout = 5000");
-    return database.prepare(sql).all() as T[];
-  } finally {
-    database.close();
-  }
+  database.exec("PRAGMA busy_timeout = 5000");
+  return database;
 }

@@ -246,8 +246,9 @@ export const samples: Record<string, Sample> = {
   "GET /api/v1/feature-vectors": {
     toAnother: "not found",
     request: async (owner, id) => {
-      const feature = await vectors(owner, id);
-      return { line: `GET /api/v1/feature-vectors?entity_id=${id}&feature_name=${feature}` };
+      const { json } = await owner(`GET /api/v1/features/${await vectors(owner, id)}`);
+      const version = json.versions[0]?.feature_version_id;
+      return { line: `GET /api/v1/feature-vectors?entity_id=${id}&feature_version_id=${version}` };
     },
   },
   "POST /api/v1/features/online": {

@@ -19,6 +19,7 @@ export const production: Env = { ...env, ENVIRONMENT: "production" };
 export interface Body {
   id: number;
   job_id: string;
+  versions: { feature_version_id: number }[];
   tenant_id: string;
   key_id: string;
   key: string;

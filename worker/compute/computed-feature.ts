@@ -32,9 +32,12 @@ export async function assertComputable(
     sql,
   );
   const loc = ["body", "computation_logic"];
-  if (!checked.ok) throw unprocessable({ loc, msg: describeSqlFault(checked.fault), type: "invalid_sql" });
-  const fault = faultOfColumns(checked.columns, entityKey);
-  if (fault) throw unprocessable({ loc, msg: fault, type: "invalid_result" });
+  if (!checked.ok) {
+    const { fault } = checked;
+    throw unprocessable({ loc, msg: describeSqlFault(fault), type: fault.reason });
+  }
+  const msg = faultOfColumns(checked.columns, entityKey);
+  if (msg) throw unprocessable({ loc, msg, type: "invalid_result" });
 }
 
 /**

@@ -1,34 +1,39 @@
 /** Raw tables as they are registered and answered. */
 import * as z from "zod";
 import { answeredTimestamp } from "../http/fields.ts";
+import { isJsonObject } from "../json.ts";
 import { MAX_COLUMN_NAME_CHARACTERS, MAX_RAW_COLUMNS } from "../limits.ts";
 import { formatTimestamp } from "../timestamps.ts";
 import { type RawTableRow, schemaOf } from "./compute-store.ts";
 import { COLUMN_TYPES, type ColumnType, columnType } from "./raw-columns.ts";
+import { RESERVED_NAME } from "./sql-words.ts";
 
 const COLUMN_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 /** Column → type, as entries in their order. */
 export const schemaDefinition = z
-  .record(z.string(), z.string())
+  .unknown()
   .transform((definition, ctx): [string, ColumnType][] => {
     const fail = (message: string, path: string[] = []) => {
       ctx.addIssue({ code: "custom", message, path });
       return z.NEVER;
     };
+    // Not checked as a record, which would drop a column called `__proto__`.
+    if (!isJsonObject(definition)) return fail("must be an object of columns and their types");
     const entries = Object.entries(definition);
     if (entries.length === 0) return fail("must name at least one column");
     if (entries.length > MAX_RAW_COLUMNS) return fail(`must name at most ${MAX_RAW_COLUMNS} columns`);
     const seen = new Set<string>();
     return entries.map(([name, written]) => {
-      const type = columnType(written);
+      const type = typeof written === "string" ? columnType(written) : null;
       if (
         !COLUMN_NAME.test(name) ||
         name.length > MAX_COLUMN_NAME_CHARACTERS ||
-        /^(fs_|rowid$|oid$|_rowid_$)/i.test(name)
+        RESERVED_NAME.test(name.toLowerCase()) ||
+        /^(rowid|oid|_rowid_)$/i.test(name)
       ) {
         return fail(
-          `a column's name must be letters, digits and \`_\`, at most ${MAX_COLUMN_NAME_CHARACTERS}, and not begin with \`fs_\``,
+          `a column's name must be letters, digits and \`_\`, at most ${MAX_COLUMN_NAME_CHARACTERS}, and not a reserved one`,
           [name.slice(0, 100)],
         );
       }

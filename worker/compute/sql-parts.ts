@@ -8,7 +8,8 @@
 import { MAX_SQL_PARTS } from "../limits.ts";
 import type { SqlFault } from "./sql-faults.ts";
 import type { Core, Expression, Part, Select, Shape } from "./sql-shape.ts";
-import { SQL_FUNCTIONS } from "./sql-words.ts";
+import type { SqlToken } from "./sql-tokens.ts";
+import { OPERATOR_STEPS, SQL_FUNCTIONS } from "./sql-words.ts";
 
 /** Reserved in SQLite, so never a column. */
 const NOT_A_COLUMN = new Set(
@@ -107,11 +108,15 @@ export class WrittenOut {
         size += part.name === null ? 1 : (SQL_FUNCTIONS.get(part.name)?.steps ?? 0);
         for (const arg of part.args) size += this.#size(arg, width, withSelects);
       } else if (isColumn(part)) size += width;
-      else size += part.token.kind === "operator" ? 3 : 1;
+      else size += 3;
+      if (part.kind === "token") size += operatorSteps(part.token);
     }
     return size;
   }
 }
+
+const operatorSteps = ({ kind, name }: SqlToken) =>
+  kind === "word" || kind === "operator" ? (OPERATOR_STEPS.get(name) ?? 0) : 0;
 
 /** FROM and top-level WITH cannot name a column of the selects around them. */
 const outerOf = (select: Select, outer: number) => (select.inExpression ? outer : 1);

@@ -13,6 +13,8 @@ import { SQL_FUNCTIONS } from "./sql-words.ts";
 const SHORT_TEXT = 32;
 /** The longest form that strftime gives one character of its format: `%f`, `%J`. */
 const MAX_DATE_GROWTH = 20;
+/** What writing one such form costs beside making its characters. */
+const DATE_FORM = 60;
 /** JSON writes a control character as `\u0001`. */
 const JSON_GROWTH = 6;
 /** workerd allows LIKE and GLOB patterns of 50 bytes; SQLite compares each place of the text with each of these. */
@@ -96,12 +98,11 @@ class Texts {
       if (isColumn(part) || isToken(part, "*")) this.work.carried += beyondShort(place.base);
       longest = Math.max(longest, this.#lengthOfPart(part, place));
     }
-    const count = (...words: string[]) =>
-      expression.filter((part) => words.some((word) => isToken(part, word))).length;
-    const made = this.#cap(longest * (count("||") + 1));
-    // Each operator walks through both its sides once, a pattern once for each of its characters.
-    const walks = expression.filter(isOperator).length + MAX_PATTERN * count("like", "glob");
-    this.#handle(made, walks);
+    const joined = expression.filter((part) => isToken(part, "||")).length;
+    const made = this.#cap(longest * (joined + 1));
+    // Each operator walks through both its sides once, a pattern through the text for each of its own characters.
+    this.#handle(made, expression.filter(isOperator).length);
+    this.work.handled += made * patternLengths(expression);
     return made;
   }
 
@@ -123,8 +124,11 @@ class Texts {
     const known = name === null ? undefined : SQL_FUNCTIONS.get(name);
     if (!known) return longest;
     const sum = lengths.reduce((a, b) => a + b, 0);
-    for (const length of lengths) this.#handle(length);
-    if (known.searches) this.work.handled += first * (name?.endsWith("trim") ? second : second / MEMCMP);
+    // JSON is parsed, at about twice the price.
+    for (const length of lengths) this.#handle(length, name?.startsWith("json") ? 3 : 1);
+    if (name === "strftime") this.work.handled += DATE_FORM * first;
+    if (known.searches)
+      this.work.handled += first * (name?.endsWith("trim") ? 1.5 * second : 1 + second / MEMCMP);
     const rows = this.#assumptions.gatheredRows(place.core);
     const made = {
       none: SHORT_TEXT,
@@ -157,14 +161,26 @@ class Texts {
 
 const beyondShort = (length: number) => Math.max(0, length - SHORT_TEXT);
 
+/** Of all LIKE and GLOB in an expression. */
+function patternLengths(expression: Expression): number {
+  const lengths = expression.map((part, i) => {
+    if (!isToken(part, "like") && !isToken(part, "glob")) return 0;
+    const pattern = expression[i + 1];
+    const isLiteral =
+      pattern?.kind === "token" && pattern.token.kind === "string" && !isToken(expression[i + 2], "||");
+    return Math.min(MAX_PATTERN, isLiteral ? pattern.token.name.length : MAX_PATTERN);
+  });
+  return lengths.reduce((a, b) => a + b, 0);
+}
+
 function literalLength(expression: Expression | undefined): number {
   const [part, ...more] = expression ?? [];
   const isLiteral = part?.kind === "token" && part.token.kind === "string" && more.length === 0;
   return isLiteral ? Math.max(1, part.token.name.length) : 1;
 }
 
-const isToken = (part: Part, name: string) =>
-  part.kind === "token" &&
+const isToken = (part: Part | undefined, name: string) =>
+  part?.kind === "token" &&
   part.token.kind !== "string" &&
   part.token.kind !== "quoted" &&
   part.token.name === name;

@@ -22,7 +22,7 @@ export type TextEffect =
   | "replaces";
 
 export interface SqlFunction {
-  /** About five nanoseconds each, without what depends on the length of text. */
+  /** Of about 2 ns each, but for what depends on the length of text. */
   steps: number;
   effect: TextEffect;
   aggregate: boolean;
@@ -45,34 +45,48 @@ function allow(
 // printf, format, randomblob, zeroblob (text of any length out of a few characters), char (a number becomes text that
 // no literal shows), json_set, json_insert, json_replace, json_patch (quadratic in the number of keys), json_each,
 // json_tree (tables), like(), glob() (the operators are costed), random, changes, last_insert_rowid, load_extension.
-allow("abs sign round trunc floor ceil mod likely unlikely nullif typeof", 10, "keeps");
-allow("coalesce ifnull iif", 10, "keeps");
-allow("sqrt exp ln log log2 pow", 30, "none");
-allow("pi degrees radians sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh", 30, "none");
-allow("length octet_length unicode", 15, "none");
-allow("lower upper substr substring unhex", 20, "keeps");
-allow("trim ltrim rtrim", 20, "keeps", { searches: true });
-allow("instr", 20, "none", { searches: true });
-allow("replace", 30, "replaces", { searches: true });
-allow("hex quote", 40, "doubles");
-allow("concat concat_ws", 40, "joins");
-// A date's text has fewer than 64 characters; strftime's is bounded by its format, see sql-lengths.ts.
-allow("date time datetime julianday unixepoch timediff", 120, "none");
-allow("strftime", 200, "keeps");
-allow("json json_quote", 80, "escapes");
-allow("json_extract", 80, "extracts");
-allow("json_array_length json_type json_valid", 60, "none");
-allow("json_array json_object", 100, "joins-escaped");
-// json_object would otherwise be the only way to name a key; both gather all rows of a group.
-allow("json_group_array json_group_object", 100, "gathers-escaped", { aggregate: true });
-allow("group_concat string_agg", 40, "gathers", { aggregate: true });
-allow("count sum avg total", 20, "none", { aggregate: true });
+allow("abs sign trunc floor ceil mod likely unlikely nullif typeof coalesce ifnull iif", 15, "keeps");
+allow("round", 100, "keeps");
+allow("pi degrees radians sqrt exp ln log log2 pow sin cos tan asin acos atan atan2", 40, "none");
+allow("sinh cosh tanh asinh acosh atanh", 40, "none");
+// Those that take text first write a number as text, which alone takes 100 to 200 ns.
+allow("length octet_length unicode", 80, "none");
+allow("lower upper substr substring unhex", 100, "keeps");
+allow("trim ltrim rtrim", 100, "keeps", { searches: true });
+allow("instr", 120, "none", { searches: true });
+allow("replace", 150, "replaces", { searches: true });
+allow("hex quote", 150, "doubles");
+allow("concat concat_ws", 150, "joins");
+// A date's text has fewer than 32 characters; strftime's is bounded by its format, see sql-texts.ts.
+allow("date time datetime julianday unixepoch", 200, "none");
+allow("timediff", 400, "none");
+allow("strftime", 400, "keeps");
+allow("json json_quote", 200, "escapes");
+allow("json_extract", 200, "extracts");
+allow("json_array_length json_type json_valid", 150, "none");
+allow("json_array json_object", 200, "joins-escaped");
+allow("json_group_array json_group_object", 200, "gathers-escaped", { aggregate: true });
+allow("group_concat string_agg", 120, "gathers", { aggregate: true });
+allow("count", 10, "none", { aggregate: true });
+allow("sum avg total", 25, "none", { aggregate: true });
 // With two or more arguments they are scalar; which one is meant is seen where they are called.
-allow("min max", 20, "keeps", { aggregate: true });
-allow("row_number rank dense_rank percent_rank cume_dist ntile", 40, "none");
-allow("lag lead first_value last_value nth_value", 40, "keeps");
+allow("min max", 25, "keeps", { aggregate: true });
+allow("row_number rank dense_rank percent_rank cume_dist ntile", 60, "none");
+allow("lag lead first_value last_value nth_value", 60, "keeps");
 
 export const SQL_FUNCTIONS: ReadonlyMap<string, SqlFunction> = functions;
+
+/** Operators that take more than the usual 3 steps: they write numbers as text, or search, or compare with a list. */
+export const OPERATOR_STEPS: ReadonlyMap<string, number> = new Map([
+  ["||", 80],
+  ["cast", 80],
+  ["->", 200],
+  ["->>", 200],
+  ["like", 50],
+  ["glob", 50],
+  ["in", 40],
+  ["between", 15],
+]);
 
 /** Said bare, they may begin something other than reading, or read what no FROM shows. Quoted, they are names. */
 export const FORBIDDEN_WORDS: ReadonlySet<string> = new Set(

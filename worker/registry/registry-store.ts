@@ -73,7 +73,7 @@ export async function insertVersion(
   now: Micros,
 ): Promise<{ added: boolean; feature: RegisteredFeature | null }> {
   const orm = primary(db);
-  const { name, entityType, category } = feature;
+  const { name, entityType, category, kind } = feature;
   const [, added, rows, versions] = await orm.batch([
     orm
       .insert(features)
@@ -109,6 +109,7 @@ export async function insertVersion(
               eq(features.name, name),
               eq(features.entityType, entityType),
               eq(features.category, category),
+              eq(features.kind, kind),
             ),
           ),
       )

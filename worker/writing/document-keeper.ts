@@ -56,6 +56,8 @@ export class DocumentKeeper {
     const putting = this.#put(entity);
     kept.putting = putting;
     await putting;
+    // It may have waited for D1 before it reached KV.
+    kept.lastPutMs = Date.now();
     if (kept.putting === putting) kept.putting = null;
     this.#forgetIdle();
   }
