@@ -248,13 +248,12 @@ describe("hostile SQL", () => {
     ["name", "WITH data AS (SELECT 'x' AS user_id, 1 AS n) SELECT * FROM data"],
     ["duplicate-column", "SELECT user_id, 1 AS n, 2 AS n FROM data"],
     ["blob-column", "SELECT user_id, x'00' AS n FROM data UNION ALL SELECT 'x', x'00'"],
-    ["too-many-columns", `SELECT user_id, ${Array.from({ length: 101 }, (_, i) => `1 AS n${i}`)} FROM data`],
     ["too-large-when-written-out", `${DOUBLING} SELECT user_id, n FROM c19`],
     ["engine", "SELECT user_id, nope AS n FROM data"],
     ["too-long", `SELECT user_id, 1 AS n FROM data WHERE 1 ${"OR 1 ".repeat(5_000)}`],
   ];
 
-  test.each(HOSTILE)("%s: %s", async (reason, computation_logic) => {
+  test.each(HOSTILE)("is refused: %s (%#)", async (reason, computation_logic) => {
     const table = await newTable();
     await ingest(table, [row("u", 1), row("v", 2)]);
     const started = performance.now();

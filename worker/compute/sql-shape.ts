@@ -187,6 +187,8 @@ export class ShapeReader {
       const inner =
         isWord(before, "filter") && isWord(group.pieces[0], "where") ? group.pieces.slice(1) : group.pieces;
       const args = isWord(before, "cast") ? [castOperand(inner)] : splitAtCommas(inner);
+      // Of two arguments it is not the operator but the function.
+      if (isWord(before, "like", "glob") && args.length > 1) throw refusedFunction(before);
       const empty = inner.length === 0 && isWord(before, "over", "in");
       return {
         kind: "call",
@@ -195,8 +197,7 @@ export class ShapeReader {
         overWindow,
       };
     }
-    if (!SQL_FUNCTIONS.has(before.name))
-      throw new Refusal({ reason: "function", name: before.name, at: before.start });
+    if (!SQL_FUNCTIONS.has(before.name)) throw refusedFunction(before);
     return { kind: "call", name: before.name, args: this.#readArguments(group.pieces, scope), overWindow };
   }
 
@@ -205,6 +206,11 @@ export class ShapeReader {
     const from = isWord(pieces[0], "distinct") ? 1 : 0;
     return splitAtCommas(pieces.slice(from)).map((arg) => this.readExpression(windowless(arg), scope));
   }
+}
+
+function refusedFunction(piece: Piece | undefined): Refusal {
+  if (!piece || piece.kind === "group") return notUnderstood(piece);
+  return new Refusal({ reason: "function", name: piece.name, at: piece.start });
 }
 
 /** Whether a `(` after this calls it. */

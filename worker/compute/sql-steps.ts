@@ -36,7 +36,10 @@ export interface PlanNode {
 /** Names are plain (sql-from.ts) or `(subquery-1)`, so none can imitate another form. */
 const FORMS: readonly [pattern: RegExp, step: (match: RegExpExecArray) => Step][] = [
   [/^SCAN CONSTANT ROW$/, () => ({ kind: "constant", rows: 1 })],
-  [/^SCAN (\d+)-ROW VALUES CLAUSE$/, ([, rows]) => ({ kind: "constant", rows: Number(rows) })],
+  [
+    /^SCAN (\d+)(?:-ROW VALUES CLAUSE| CONSTANT ROWS)$/,
+    ([, rows]) => ({ kind: "constant", rows: Number(rows) }),
+  ],
   [
     /^SCAN (\S+)(?: EXISTS)?(?: USING (?:COVERING )?INDEX \S+)?(?: LEFT-JOIN)?$/,
     ([, name = ""]) => ({ kind: "scan", name }),

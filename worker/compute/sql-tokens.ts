@@ -28,12 +28,14 @@ export type SqlTokens =
     };
 
 /** The kinds that have a pattern of their own, in the order in which they are tried. */
-const PATTERNS: readonly [kind: SqlTokenKind | "space" | "parameter", pattern: RegExp][] = [
+const PATTERNS: readonly [kind: SqlTokenKind | "space" | "parameter" | "unfinished", pattern: RegExp][] = [
   // SQLite's white space; a vertical tab and U+FEFF are none here.
   ["space", /[ \t\n\f\r]+|--[^\n]*|\/\*[\s\S]*?\*\//y],
   ["string", /'(?:[^']|'')*'/y],
   ["quoted", /"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]/y],
   ["blob", /[xX]'(?:[0-9a-fA-F]{2})*'/y],
+  // What begins like one of the above and is none; else it would be read as the operators or the word it begins with.
+  ["unfinished", /['"`[]|[xX]'|\/\*/y],
   ["number", /0[xX][0-9a-fA-F]+|(?:\d+(?:_\d+)*(?:\.(?:\d+(?:_\d+)*)?)?|\.\d+(?:_\d+)*)(?:[eE][+-]?\d+)?/y],
   ["word", /[A-Za-z_][A-Za-z0-9_$]*/y],
   ["parameter", /[?:@#$][A-Za-z0-9_$:]*/y],
@@ -42,7 +44,6 @@ const PATTERNS: readonly [kind: SqlTokenKind | "space" | "parameter", pattern: R
 
 /** What may follow neither a number nor a word: SQLite would read one longer (illegal) token. */
 const WORD_CHARACTER = /[A-Za-z0-9_$\u0080-\uffff]/;
-const UNFINISHED = /^(?:['"`[]|[xX]'|\/\*)/;
 
 /**
  * Reads all tokens. `bare` is the text with each comment replaced by a space: what may be put inside another
@@ -54,14 +55,14 @@ export function readTokens(sql: string): SqlTokens {
   for (let start = 0; start < sql.length; ) {
     const found = matchAt(sql, start);
     const rest = sql.slice(start, start + 20);
-    if (!found)
-      return { ok: false, reason: UNFINISHED.test(rest) ? "unfinished" : reasonOf(rest), text: rest, start };
+    if (!found) return { ok: false, reason: reasonOf(rest), text: rest, start };
     const { kind, text } = found;
     const next = sql.charAt(start + text.length);
     if ((kind === "number" || kind === "word") && WORD_CHARACTER.test(next)) {
       return { ok: false, reason: reasonOf(next), text: text + next, start };
     }
     if (kind === "parameter") return { ok: false, reason: "parameter", text, start };
+    if (kind === "unfinished") return { ok: false, reason: "unfinished", text: rest, start };
     if (kind === "space") bare += " ";
     else {
       tokens.push({ kind, text, name: meaning(kind, text), start });

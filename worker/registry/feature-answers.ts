@@ -21,6 +21,7 @@ const definition = {
 
 export const versionSchema = z
   .object({
+    id: z.int().meta({ description: "Another name of `feature_version_id`.", example: 1 }),
     feature_version_id: z.int().meta({ example: 1 }),
     feature_id: z.int().meta({ example: 1 }),
     version: z.int().meta({ example: 1 }),
@@ -40,6 +41,7 @@ export const versionSchema = z
 
 export const featureSchema = z
   .object({
+    id: z.int().meta({ description: "Another name of `feature_id`.", example: 1 }),
     feature_id: z.int().meta({ example: 1 }),
     name: z.string().meta({ example: "user_lifetime_value" }),
     entity_type: z.string().meta({ example: "user" }),
@@ -75,6 +77,7 @@ export interface Computation {
 export function versionAnswer(featureId: number, row: VersionRow, computations: readonly Computation[] = []) {
   const computation = computations.find(({ version }) => version === row.version);
   return {
+    id: row.versionId,
     feature_version_id: row.versionId,
     feature_id: featureId,
     version: row.version,
@@ -99,6 +102,7 @@ export function versionAnswer(featureId: number, row: VersionRow, computations: 
 export function featureAnswer(feature: RegisteredFeature, computations: readonly Computation[] = []) {
   const active = feature.versions.findLast(({ status }) => status === "active");
   return {
+    id: feature.featureId,
     feature_id: feature.featureId,
     name: feature.name,
     entity_type: feature.entityType,
