@@ -5,8 +5,11 @@
  * way, with each number's source, which is about ten times slower; so a pattern decides first.
  */
 
-/** A number that might not survive a double: sixteen digits in a row, or an exponent of three. */
-const MAY_LOSE_DIGITS = /\d{16}|\d[eE][+]?\d{3}/;
+/**
+ * A number that might not survive a double: sixteen digits in a row, or an exponent of three. Not the digits behind a
+ * point: a fraction is a double anyway, and those of seventeen digits are the most common numbers there are.
+ */
+const MAY_LOSE_DIGITS = /(?<![\d.])\d{16}|\d[eE][+]?\d{3}/;
 const INTEGER = /^-?\d+$/;
 
 /** V8's `JSON.parse` and `JSON.rawJSON` as of ES2026, which TypeScript's library does not describe yet. */
