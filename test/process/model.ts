@@ -2,7 +2,8 @@
  * What becomes of an entity, as design §3 says it, in its plainest form: the service's answers are compared with it.
  *
  * The newest event time wins for each feature. `replace` drops what is older than it and keeps older writes out for
- * ever; so does a deletion. Who names no event time writes at the time at which the store takes the write.
+ * ever; so does a deletion, which is never older than what it removes. Who names no event time writes at the time at
+ * which the store takes the write.
  */
 
 /** Microseconds; `"now"`: when the store takes the write. */
@@ -98,12 +99,12 @@ function applyDelete(entity: Entity, category: string | null, now: number) {
   const changed = [...entity.categories.keys()].filter((name) => category === null || name === category);
   if (changed.length === 0) return { next: entity, changed };
   const revision = entity.revision + 1;
-  if (category === null) {
-    return { next: { ...entity, revision, categories: new Map(), deletedAt: now }, changed };
-  }
+  const removed = changed.map((name) => entity.categories.get(name)?.newest ?? now);
+  const deletedAt = Math.max(now, ...removed.map((newest) => newest + 1));
+  if (category === null) return { next: { ...entity, revision, categories: new Map(), deletedAt }, changed };
   const categories = new Map(entity.categories);
   categories.delete(category);
-  const categoryDeletedAt = new Map(entity.categoryDeletedAt).set(category, now);
+  const categoryDeletedAt = new Map(entity.categoryDeletedAt).set(category, deletedAt);
   return { next: { ...entity, revision, categories, categoryDeletedAt }, changed };
 }
 

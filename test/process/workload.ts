@@ -59,7 +59,10 @@ interface Meta {
 /** Written at the time at which the store takes the write; at times that the client names; at both. */
 export const CATEGORIES = ["current", "timed", "mixed"] as const;
 const FEATURES = ["a", "b", "c", "d", "e"];
-/** Only some entities are deleted whole: there is little left to do after that, all that is older is kept out. */
+/**
+ * Only some entities are deleted whole: little is left to do after that, as all that is older is kept out. They get no
+ * times to come, or their deletion would keep out all that is written now.
+ */
 const MORTAL_SHARE = 0.25;
 const METADATA = { source: "prediction_service" };
 const DAY_MICROS = 86_400_000_000;
@@ -75,12 +78,14 @@ export class Workload {
   readonly unexpected: string[] = [];
   readonly #service: { url: string };
   readonly #entities: readonly EntityRef[];
+  readonly #mortal: readonly EntityRef[];
   readonly #known = new Map<EntityRef, number>();
   #lastTime = 0;
 
   constructor(service: { url: string }, entities: readonly EntityRef[]) {
     this.#service = service;
     this.#entities = entities;
+    this.#mortal = entities.slice(0, entities.length * MORTAL_SHARE);
   }
 
   /** The highest revision that any client was told of. */
@@ -90,7 +95,6 @@ export class Workload {
 
   async runClient(seed: number, steps: number): Promise<void> {
     const random = randomOf(seed);
-    const mortal = this.#entities.slice(0, this.#entities.length * MORTAL_SHARE);
     let token: Token | null = null;
     let earlier: { entity: EntityRef; change: Write } | null = null;
     for (let step = 0; step < steps; step++) {
@@ -98,15 +102,15 @@ export class Workload {
       const id = `w${seed}-${step}`;
       const dice = random();
       if (dice < 0.28) {
-        const change = this.#newWrite(random, id);
+        const change = this.#newWrite(random, entity, id);
         token = (await this.#write(entity, change)) ?? token;
         if (change.parts.every(({ time }) => time !== "now")) earlier = { entity, change };
       } else if (dice < 0.34 && earlier) await this.#write(earlier.entity, earlier.change);
-      else if (dice < 0.4) await this.#writeIfRevision(entity, this.#newWrite(random, id));
+      else if (dice < 0.4) await this.#writeIfRevision(entity, this.#newWrite(random, entity, id));
       else if (dice < 0.47) token = (await this.#writeBatch(random, id)) ?? token;
-      else if (dice < 0.53) await this.#writeShort(entity, this.#newWrite(random, id));
+      else if (dice < 0.53) await this.#writeShort(entity, this.#newWrite(random, entity, id));
       else if (dice < 0.56) await this.#remove(entity, pick(random, CATEGORIES));
-      else if (dice < 0.57) await this.#remove(pick(random, mortal), null);
+      else if (dice < 0.57) await this.#remove(pick(random, this.#mortal), null);
       else if (dice < 0.67) await this.#readCategory(entity, pick(random, CATEGORIES));
       else if (dice < 0.8) await this.#read(entity, { consistency: "edge", atLeast: 0 });
       else if (dice < 0.88 || !token) await this.readStrong(entity);
@@ -121,7 +125,8 @@ export class Workload {
     return this.#read(entity, { consistency: "strong", atLeast: this.known(entity) });
   }
 
-  #newWrite(random: () => number, id: string): Write {
+  #newWrite(random: () => number, entity: EntityRef, id: string): Write {
+    const mayBeLater = !this.#mortal.includes(entity);
     const first = Math.floor(random() * CATEGORIES.length);
     const count = 1 + Math.floor(random() * CATEGORIES.length);
     const parts = CATEGORIES.slice(first, first + count).map((category): Part => {
@@ -130,17 +135,17 @@ export class Workload {
       return {
         category,
         mode: random() < (category === "mixed" ? 0.1 : 0.5) ? "replace" : "merge",
-        time: isNow ? "now" : this.#newTime(random, category),
+        time: isNow ? "now" : this.#newTime(random, mayBeLater && category === "timed"),
         features: Object.fromEntries([...names, "f"].map((name) => [name, id])),
       };
     });
     return { kind: "write", id, parts };
   }
 
-  /** Distinct times in any order: before the store's own; where that leaves something to do, after them too. */
-  #newTime(random: () => number, category: string): number {
+  /** Distinct times in any order, before the store's own; where that may be, after them too. */
+  #newTime(random: () => number, mayBeLater: boolean): number {
     this.#lastTime += 1;
-    const day = category !== "current" && random() < 0.3 ? DAY_MICROS : -DAY_MICROS;
+    const day = mayBeLater && random() < 0.3 ? DAY_MICROS : -DAY_MICROS;
     return STARTED_MICROS + day + Math.floor(random() * 1e6) * 10_000 + this.#lastTime;
   }
 
@@ -167,7 +172,7 @@ export class Workload {
   async #writeBatch(random: () => number, id: string): Promise<Token | null> {
     const rows = Array.from({ length: 6 }, (_, i) => {
       const entity = pick(random, this.#entities);
-      return { entity, change: this.#newWrite(random, `${id}-${i}`), floor: this.known(entity) };
+      return { entity, change: this.#newWrite(random, entity, `${id}-${i}`), floor: this.known(entity) };
     });
     const body = { metadata: METADATA, data: rows.map(({ entity, change }) => entityBody(entity, change)) };
     const answer = await this.#ask<{ results: Written[] }>("POST /api/v1/items/batch", [200], { body });
