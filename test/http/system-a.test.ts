@@ -680,6 +680,35 @@ describe("DELETE /entities", () => {
     expectProblem(await remove(path("del-2")), 404);
   });
 
+  test("a write whose clock was ahead cannot be sent again either, and holds up no other category", async () => {
+    const inAMinute = new Date(Date.now() + 60_000).toISOString();
+    const body = (category: string, event_timestamp?: string) => ({
+      metadata: { source: "prediction_service" },
+      data: {
+        entity_type: "bright_uid",
+        entity_value: "ahead",
+        feature_list: [{ category, features: { n: 1 }, ...(event_timestamp && { event_timestamp }) }],
+      },
+    });
+    await post("/items", body("a", inAMinute));
+    await post("/items", body("b"));
+    expect((await remove<{ removed: unknown }>("/entities/bright_uid/ahead")).body.removed).toMatchObject({
+      current: 2,
+      history: 2,
+    });
+    expect((await post("/items", body("a", inAMinute))).body).toMatchObject({
+      outcome: "stale",
+      revision: 3,
+    });
+    expect((await post("/items", body("b"))).body).toMatchObject({ outcome: "applied", revision: 4 });
+    expect((await get("/get/item/ahead/a?consistency=strong")).status).toBe(404);
+    expect((await remove("/entities/bright_uid/ahead")).status).toBe(200);
+    expect((await post("/items", body("a", inAMinute))).body).toMatchObject({
+      outcome: "stale",
+      revision: 5,
+    });
+  });
+
   test("a late write cannot resurrect it; a new one begins anew, at a higher revision", async () => {
     await upsert("del-3", [entry("c", { a: "before" })]);
     const deleted = await remove<Deleted>(path("del-3"));

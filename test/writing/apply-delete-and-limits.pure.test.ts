@@ -55,6 +55,16 @@ describe("a deletion", () => {
     expect(decision.next.rows.get(WHOLE_ENTITY)).toMatchObject(TOMBSTONE);
   });
 
+  test("of an entity is dated after a write whose clock was ahead, for that category alone", () => {
+    const ahead = stateOf(part('{"a":1}', { eventTime: 9_000 }), part('{"a":1}', { category: "d" }));
+    const removed = remove(ahead, null, 500).next;
+    expect(liveRows(removed)).toEqual([]);
+    expect(write(removed, '{"a":1}', { eventTime: 9_000 }).outcome).toBe("stale");
+    expect(write(removed, '{"a":1}', { eventTime: 9_001 }).outcome).toBe("applied");
+    expect(write(removed, '{"a":1}', { category: "d", eventTime: 501 }).outcome).toBe("applied");
+    expect(write(remove(removed, null, 600).next, '{"a":1}', { eventTime: 9_000 }).outcome).toBe("stale");
+  });
+
   test("of a category leaves its tombstone and the other categories", () => {
     const decision = remove(both, "c", 500);
     expect(decision).toMatchObject({ outcome: "deleted", categories: ["c"], next: { revision: 3 } });

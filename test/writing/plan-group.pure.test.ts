@@ -167,7 +167,10 @@ describe("a group", () => {
 });
 
 describe("a deletion", () => {
-  const state = stateAfter(write("u", '{"a":1}'), write("u", '{"a":1}', { category: "other" }));
+  const state = stateAfter(
+    write("u", '{"a":1}', { eventTime: 10 }),
+    write("u", '{"a":1}', { category: "other", eventTime: 10 }),
+  );
   const states = new Map([[keyOf("u"), state]]);
 
   test.each([

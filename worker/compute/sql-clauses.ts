@@ -1,5 +1,5 @@
-/** Where the clauses of a SELECT begin. Pure. */
-import { isWord, notUnderstood, type Piece } from "./sql-pieces.ts";
+/** Where the clauses of a SELECT begin, and what CAST converts. Pure. */
+import { isOperator, isWord, notUnderstood, type Piece } from "./sql-pieces.ts";
 
 /** `IS DISTINCT FROM` and `IS NOT DISTINCT FROM` are operators. */
 export function isDistinctFrom(pieces: readonly Piece[], i: number): boolean {
@@ -37,4 +37,17 @@ export function plainLimit(pieces: readonly Piece[]): number | null {
   const [first, then] = pieces;
   if (first?.kind !== "number" || (then !== undefined && !isWord(then, "offset"))) return null;
   return /^\d{1,9}$/.test(first.text) ? Number(first.text) : null;
+}
+
+/** `x` of `CAST(x AS DECIMAL(10, 2))`. */
+export function castOperand(pieces: readonly Piece[]): Piece[] {
+  const as = pieces.findLastIndex((piece) => isWord(piece, "as"));
+  const type = pieces.slice(as + 1);
+  const isType = type.every((piece) =>
+    piece.kind === "group"
+      ? piece.pieces.every((p) => p.kind === "number" || isOperator(p, ","))
+      : piece.kind === "word",
+  );
+  if (as < 1 || type.length === 0 || !isType) throw notUnderstood(pieces[0]);
+  return pieces.slice(0, as);
 }

@@ -22,6 +22,7 @@ export type SqlFault =
   | { reason: "table"; name: string; at: number }
   | { reason: "name"; name: string; at: number }
   | { reason: "join"; join: string; at: number }
+  | { reason: "row-in-list"; at: number }
   | { reason: "recursion"; name: string }
   | { reason: "not-understood"; text: string; at: number }
   | { reason: "too-large-when-written-out"; parts: number; limit: number }
@@ -77,6 +78,8 @@ export function describeSqlFault(fault: SqlFault): string {
       return `a name of WITH or of a table must be letters, digits and _, not "data", and used once: ${quote(fault.name)}${at(fault)}`;
     case "join":
       return `${fault.join.toUpperCase()} JOIN is not allowed${at(fault)}`;
+    case "row-in-list":
+      return `a row of several values cannot be looked up with IN${at(fault)}; use EXISTS`;
     case "recursion":
       return `${quote(fault.name)} reads itself; recursion is not allowed`;
     case "not-understood":

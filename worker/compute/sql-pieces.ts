@@ -65,3 +65,12 @@ export function splitPieces(
 }
 export const splitAtCommas = (pieces: readonly Piece[]) =>
   splitPieces(pieces, (piece) => isOperator(piece, ","));
+
+/** Whether what stands between parentheses may be several values: `a, b`, `SELECT a, b …`. */
+export function mayBeRow(pieces: readonly Piece[]): boolean {
+  const [only, ...more] = pieces;
+  if (only?.kind === "group" && more.length === 0) return mayBeRow(only.pieces);
+  if (isWord(only, "values")) return true;
+  const isSelect = isWord(only, "select", "with");
+  return pieces.some((piece) => isOperator(piece, ",") || (isSelect && isOperator(piece, "*")));
+}

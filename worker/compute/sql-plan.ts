@@ -23,8 +23,11 @@ export interface PlanWork {
 /** In steps, measured (the figures are in sql-cost.ts): the next row, and finding one in an index. */
 const NEXT_ROW = 20;
 const FIND_ROW = 100;
-/** Sorting is n log n comparisons. */
+/** Sorting is n log n comparisons; a tree takes its rows in any order, all over its memory. */
 const SORT_ROW = 15;
+const TREE_ROW = 80;
+/** Finding in such a tree. */
+const TREE_FIND = 40;
 
 export interface PlanFacts {
   bounds: RowBounds;
@@ -71,6 +74,17 @@ export class Plan {
     for (const node of nodes) this.#addLoop(total, node);
     for (const { step, children } of nodes) {
       if (step.kind === "per-row") add(total, this.work(children), total.rows);
+      if ((step.kind === "per-row" || step.kind === "once") && step.list) {
+        const { rows } = this.work(children);
+        const times = step.kind === "per-row" ? total.rows : 1;
+        total.steps +=
+          times * sorting(rows, TREE_ROW) + total.rows * TREE_FIND * Math.log2(Math.max(2, rows));
+        total.kept += times * rows;
+      }
+      if (step.kind === "distinct") {
+        total.steps += sorting(total.rows, TREE_ROW);
+        total.kept += total.rows;
+      }
       if (step.kind === "reuse") add(total, this.#workOfSubquery(step.number), total.rows);
       if (step.kind === "sort") {
         total.steps += sorting(total.rows);
@@ -115,7 +129,7 @@ export class Plan {
           const inner = this.work(part.children);
           add(total, inner, 1);
           total.kept += inner.rows;
-          total.steps += sorting(inner.rows);
+          total.steps += sorting(inner.rows, TREE_ROW);
           rows += inner.rows;
         }
         total.rows *= Math.max(1, rows);
@@ -211,4 +225,4 @@ function add(total: PlanWork, inner: PlanWork, times: number): void {
   total.kept += times * inner.kept;
 }
 
-const sorting = (rows: number) => rows * SORT_ROW * Math.log2(Math.max(2, rows));
+const sorting = (rows: number, price = SORT_ROW) => rows * price * Math.log2(Math.max(2, rows));

@@ -5,13 +5,14 @@
  * does not see, and lenient inside expressions, where SQLite itself refuses nonsense. What it does not understand is
  * refused. Pure.
  */
-import { isDistinctFrom, plainLimit, splitClauses } from "./sql-clauses.ts";
+import { castOperand, isDistinctFrom, plainLimit, splitClauses } from "./sql-clauses.ts";
 import type { SqlFault } from "./sql-faults.ts";
 import { FromReader } from "./sql-from.ts";
 import {
   groupPieces,
   isOperator,
   isWord,
+  mayBeRow,
   notUnderstood,
   type Piece,
   Refusal,
@@ -168,6 +169,9 @@ export class ShapeReader {
       else if (isWord(piece, ...CLAUSE_WORDS) && !isDistinctFrom(pieces, i)) throw notUnderstood(piece);
       // `x IN name` would read a table that no FROM shows.
       else if (isWord(piece, "in") && after?.kind !== "group") throw notUnderstood(after);
+      // For each row that it does not find SQLite goes through the whole list, in case of NULLs, and no plan shows it.
+      else if (isWord(piece, "in") && isRowBefore(pieces, i))
+        throw new Refusal({ reason: "row-in-list", at: piece.start });
       else if (after?.kind !== "group" || isOperator(before, ".") || !isCalled(piece))
         parts.push({ kind: "token", token: piece });
     }
@@ -219,20 +223,15 @@ function isCalled(piece: SqlToken): boolean {
   return piece.kind === "word" && !WORDS_BEFORE_PARENTHESIS.has(piece.name);
 }
 
+/** Whether what stands before IN, or NOT IN, may be a row of several values: `(a, b)`, `(SELECT a, b …)`. */
+function isRowBefore(pieces: readonly Piece[], at: number): boolean {
+  const end = isWord(pieces[at - 1], "not") ? at - 2 : at - 1;
+  const [group, called] = [pieces[end], pieces[end - 1]];
+  if (group?.kind !== "group" || (called && called.kind !== "group" && isCalled(called))) return false;
+  return mayBeRow(group.pieces);
+}
+
 /** What is sorted by in a window or an aggregate, as parts of the same expression. */
 function windowless(pieces: readonly Piece[]): Piece[] {
   return pieces.filter((piece, i) => !(isWord(piece, "order") && isWord(pieces[i + 1], "by")));
-}
-
-/** `x` of `CAST(x AS DECIMAL(10, 2))`. */
-function castOperand(pieces: readonly Piece[]): Piece[] {
-  const as = pieces.findLastIndex((piece) => isWord(piece, "as"));
-  const type = pieces.slice(as + 1);
-  const isType = type.every((piece) =>
-    piece.kind === "group"
-      ? piece.pieces.every((p) => p.kind === "number" || isOperator(p, ","))
-      : piece.kind === "word",
-  );
-  if (as < 1 || type.length === 0 || !isType) throw notUnderstood(pieces[0]);
-  return pieces.slice(0, as);
 }

@@ -16,15 +16,17 @@ export type Step =
   /** Computes a subquery, and stores its rows or hands them on one by one. */
   | { kind: "keep"; name: string; stores: boolean }
   /** A subquery, for every row of the select around it. */
-  | { kind: "per-row"; number: string }
+  | { kind: "per-row"; number: string; list: boolean }
   /** A subquery that is computed once. */
-  | { kind: "once"; number: string }
+  | { kind: "once"; number: string; list: boolean }
   /** The program of a subquery that stands elsewhere in the plan, run from here as well. */
   | { kind: "reuse"; number: string }
   /** All rows of the selects in it. */
   | { kind: "compound" }
   | { kind: "part" }
   | { kind: "sort" }
+  /** Puts each row into a tree, to see whether it was there. */
+  | { kind: "distinct" }
   | { kind: "nothing" }
   | { kind: "recursion" };
 
@@ -53,12 +55,19 @@ const FORMS: readonly [pattern: RegExp, step: (match: RegExpExecArray) => Step][
   ],
   [/^MATERIALIZE (\S+)$/, ([, name = ""]) => ({ kind: "keep", name, stores: true })],
   [/^CO-ROUTINE (\S+)$/, ([, name = ""]) => ({ kind: "keep", name, stores: false })],
-  [/^CORRELATED (?:SCALAR|LIST) SUBQUERY (\d+)$/, ([, number = ""]) => ({ kind: "per-row", number })],
-  [/^(?:SCALAR|LIST) SUBQUERY (\d+)$/, ([, number = ""]) => ({ kind: "once", number })],
+  [
+    /^CORRELATED (SCALAR|LIST) SUBQUERY (\d+)$/,
+    ([, type, number = ""]) => ({ kind: "per-row", number, list: type === "LIST" }),
+  ],
+  [
+    /^(SCALAR|LIST) SUBQUERY (\d+)$/,
+    ([, type, number = ""]) => ({ kind: "once", number, list: type === "LIST" }),
+  ],
   [/^REUSE (?:LIST )?SUBQUERY (\d+)$/, ([, number = ""]) => ({ kind: "reuse", number })],
   [/^(?:LEFT-MOST SUBQUERY|LEFT|RIGHT|UNION ALL)$/, () => ({ kind: "part" })],
   [/^(?:UNION|INTERSECT|EXCEPT) USING TEMP B-TREE$/, () => ({ kind: "part" })],
   [/^(?:COMPOUND QUERY|MERGE \((?:UNION|UNION ALL|INTERSECT|EXCEPT)\))$/, () => ({ kind: "compound" })],
+  [/^USE TEMP B-TREE FOR (?:DISTINCT|\w+\(DISTINCT\))$/, () => ({ kind: "distinct" })],
   [/^USE TEMP B-TREE FOR /, () => ({ kind: "sort" })],
   [/^(?:BLOOM FILTER ON .*|CREATE BLOOM FILTER)$/, () => ({ kind: "nothing" })],
   [/^(?:SETUP|RECURSIVE STEP)$/, () => ({ kind: "recursion" })],

@@ -96,24 +96,25 @@ export type DeleteDecision =
   | { outcome: "deleted"; next: EntityState; categories: string[] }
   | { outcome: "not_found"; next: EntityState };
 
-/** Leaves a tombstone with the new revision in the place of what is removed. */
+/**
+ * Leaves tombstones with the new revision in the place of what is removed: one for the category or for the whole
+ * entity, dated now. A category with an event time still to come (its writer's clock is ahead) gets its own, dated
+ * after it: that very write, sent again, must not bring it back, and other categories need not wait for that time.
+ */
 export function applyDelete(current: EntityState, { category }: EntityDelete, now: Micros): DeleteDecision {
-  const categories = liveRows(current)
-    .map((row) => row.category)
-    .filter((name) => category === null || name === category);
-  if (categories.length === 0) return { outcome: "not_found", next: current };
+  const removed = liveRows(current).filter((row) => category === null || row.category === category);
+  if (removed.length === 0) return { outcome: "not_found", next: current };
   const revision = current.revision + 1;
-  // Not before what it removes, should a writer's clock be ahead: that very write, sent again, must find it newer.
-  const newest = liveRows(current).reduce(
-    (time, row) =>
-      category === null || row.category === category ? Math.max(time, row.eventTime + 1) : time,
-    now,
+  const kept = [...current.rows].filter(([, row]) => category !== null || row.data === null);
+  const own = category === null ? removed.filter(({ eventTime }) => eventTime >= now) : removed;
+  const tombstones = own.map((row) =>
+    tombstoneOf(row.category, { revision, now, deletedAt: Math.max(now, row.eventTime + 1) }),
   );
-  const tombstone = tombstoneOf(category ?? WHOLE_ENTITY, { revision, deletedAt: newest, now });
-  // The tombstone of the entity stands for all its categories.
-  const rows = new Map(category === null ? [] : current.rows);
-  rows.set(tombstone.category, tombstone);
-  return { outcome: "deleted", next: { revision, rows }, categories };
+  if (category === null) tombstones.unshift(tombstoneOf(WHOLE_ENTITY, { revision, now, deletedAt: now }));
+  const added = tombstones.map((row) => [row.category, row] as const);
+  // The new ones come first: the first stands for the deletion.
+  const rows = new Map([...added, ...kept.filter(([name]) => !added.some(([own]) => own === name))]);
+  return { outcome: "deleted", next: { revision, rows }, categories: removed.map((row) => row.category) };
 }
 
 /** The categories that exist: no tombstones. */

@@ -50,7 +50,12 @@ export class EntityWriter extends DurableObject<Env> {
     this.#log = new Log("entity-writer", { level: logLevel, readable: isDevelopment });
     this.#store = new WriterStore(ctx.storage.sql);
     const identity = this.#store.identity();
-    if (identity) this.#open(identity);
+    if (!identity) return;
+    void ctx.blockConcurrencyWhile(async () => {
+      // An alarm that is due already must not be put off by the one that leftover intents ask for.
+      this.#alarmAtMs = (await ctx.storage.getAlarm()) ?? Number.POSITIVE_INFINITY;
+      this.#open(identity);
+    });
   }
 
   /** Applies changes in order; answers when all of them are committed, or none of the rest could be. */

@@ -117,8 +117,9 @@ export function commitStatements(
 }
 
 /**
- * The transaction of a deletion. The tombstone goes in first, under the guard; the rest happens only where that very
- * tombstone stands. Results in order: the tombstone's, the history's and, of a whole entity, the current rows'.
+ * The transaction of a deletion. Its tombstones go in first, under the guard and in one statement; the rest happens
+ * only where the first of them stands. Results in order: the tombstones', the history's and, of a whole entity, the
+ * current rows'.
  */
 export function deleteStatements(
   db: D1DatabaseSession,
@@ -137,13 +138,16 @@ export function deleteStatements(
         `DELETE FROM ${target} AS x WHERE x.tenant_id = ?1 AND ${matches} AND x.${inScope} AND ${stands}`,
       )
       .bind(tenant, entityType, entityValue, tombstone.category, tombstone.revision, tombstone.updatedAt);
-  const { cells: packed } = packRow(plan, { row: tombstone, proof: null });
+  // One statement reads all its guards before it writes: none of the rows can spoil the guard of another.
+  const packed = JSON.stringify([...plan.rows.values()].map((row) => packRow(plan, row).cells));
   const statements = [
-    db.prepare(upsertSql(table, isAtBase(table))).bind(tenant, JSON.stringify([packed]), null),
+    db.prepare(upsertSql(table, isAtBase(table))).bind(tenant, packed, null),
     remove("feature_history", "x.entity_type = ?2 AND x.entity_value = ?3"),
   ];
-  if (tombstone.category === WHOLE_ENTITY)
-    statements.push(remove(table.name, table.matches("x", "?2", "?3")));
+  if (tombstone.category === WHOLE_ENTITY) {
+    // Tombstones of single categories stay: they may be dated after this one.
+    statements.push(remove(table.name, `${table.matches("x", "?2", "?3")} AND x.data IS NOT NULL`));
+  }
   return statements;
 }
 

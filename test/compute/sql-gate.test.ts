@@ -1,0 +1,275 @@
+/** Tenants' SQL in the SQLite of a real object: hostile SQL is refused at once and changes nothing, all else works. */
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { describe, expect, test } from "vitest";
+import { checkAgainstSchema, type RunOptions, runSql } from "../../worker/compute/run-sql.ts";
+import { describeSqlFault, type SqlFault } from "../../worker/compute/sql-gate.ts";
+import { cross, HOSTILE } from "./sql-gate-hostile.ts";
+
+/** Any object with SQLite will do. No other test uses this name. */
+const OBJECT = "sql-gate.test";
+/** Between the table being there and the refusal. */
+const DECIDED_MS = 200;
+const ROWS = 2_000;
+
+const storage = <T>(body: (storage: DurableObjectStorage) => T): Promise<T> =>
+  runInDurableObject(env.ENTITY_WRITER.getByName(OBJECT), (_, state) => body(state.storage));
+
+function execute(storage: DurableObjectStorage, ...statements: string[]): void {
+  for (const statement of statements) storage.sql.exec(statement).toArray();
+}
+
+const CREATE = `CREATE TABLE data ("user_id" TEXT, "k" INTEGER, "v" REAL, "name" TEXT, "ts" TEXT, "update" INTEGER,
+  "full name" TEXT)`;
+const NUMBERS = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ${ROWS}) SELECT i FROM n`;
+
+/** Every row of the same user: joins find as much as they can. */
+const many = (storage: DurableObjectStorage) =>
+  execute(
+    storage,
+    CREATE,
+    `INSERT INTO data SELECT 'same', i % 7, i * 1.5, replace(hex(zeroblob(50)), '0', 'a'), '2026-01-01', i, 'a b'
+     FROM (${NUMBERS})`,
+  );
+
+/** u1: 1 and 3, u2: 5. */
+const few = (storage: DurableObjectStorage) =>
+  execute(
+    storage,
+    CREATE,
+    `INSERT INTO data VALUES ('u1', 1, 1.5, 'abc', '2026-01-01T10:00:00+00:00', 7, 'A B'),
+      ('u1', 3, 2.5, 'aXc', '2026-01-02T10:00:00+00:00', 8, 'A B'),
+      ('u2', 5, 4.0, '{"p":[1,2]}', '2026-02-01T10:00:00+00:00', 9, NULL)`,
+  );
+
+const STATISTICS = { rows: ROWS, longestText: 100 };
+const run = (
+  sql: string,
+  make: (storage: DurableObjectStorage) => void,
+  options: Omit<RunOptions, "prepare"> = {},
+) => storage((it) => runSql(it, sql, STATISTICS, { ...options, prepare: () => make(it) }));
+
+describe("hostile SQL is refused at once, and nothing has changed", () => {
+  test.each(HOSTILE)("%s: %s", async (reason, sql) => {
+    const [result, ms, after] = await storage((it) => {
+      execute(
+        it,
+        "CREATE TABLE IF NOT EXISTS fs_kept (x)",
+        "CREATE TABLE IF NOT EXISTS kept (x)",
+        "INSERT INTO fs_kept SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM fs_kept)",
+      );
+      let begun = 0;
+      const result = runSql(it, sql, STATISTICS, {
+        prepare: () => {
+          many(it);
+          begun = Date.now();
+        },
+      });
+      const ms = begun === 0 ? 0 : Date.now() - begun;
+      const tables = it.sql.exec("SELECT name FROM sqlite_schema WHERE name = 'data'").toArray();
+      return [result, ms, { kept: it.sql.exec("SELECT x FROM fs_kept").toArray(), tables }];
+    });
+    expect(result.ok ? "ran" : `${result.fault.reason}`, JSON.stringify(result).slice(0, 300)).toBe(reason);
+    expect(ms).toBeLessThan(DECIDED_MS);
+    expect(after).toEqual({ kept: [{ x: 1 }], tables: [] });
+    if (!result.ok) expect(describeSqlFault(result.fault)).not.toMatch(/fs_kept .*column|SQLITE_|at offset/);
+  });
+});
+
+describe("benign SQL that looks hostile works", () => {
+  test.each<[string, unknown[][]]>([
+    ['select "update" from data order by "update"', [[7], [8], [9]]],
+    ["select `update` as [drop] from data where [k] = 5", [[9]]],
+    ["select 'a; drop table data; --' as s, count(*) as n from data", [["a; drop table data; --", 3]]],
+    ["select /* drop table data */ count(*) as n -- delete\nfrom data;", [[3]]],
+    ["select replace(name, 'X', 'b') as r from data where k < 4", [["abc"], ["abc"]]],
+    [
+      "select user_id, row_number() over (partition by user_id order by k desc) as r from data order by 1, 2",
+      [
+        ["u1", 1],
+        ["u1", 2],
+        ["u2", 1],
+      ],
+    ],
+    [
+      "select user_id, k from (select *, row_number() over (partition by user_id order by ts desc) as rn from data) where rn = 1 order by 1",
+      [
+        ["u1", 3],
+        ["u2", 5],
+      ],
+    ],
+    [
+      "select k, sum(v) over w as s from data window w as (order by k rows between 1 preceding and current row)",
+      [
+        [1, 1.5],
+        [3, 4],
+        [5, 6.5],
+      ],
+    ],
+    [
+      "with t as (select user_id, sum(k) as s from data group by user_id), n(user_id, c) as materialized (select user_id, count(*) from data group by 1) select t.user_id, s, c from t left join n using (user_id) order by 1",
+      [
+        ["u1", 4, 2],
+        ["u2", 5, 1],
+      ],
+    ],
+    ["with m as (select avg(k) as m from data) select k from data, m where k > m", [[5]]],
+    ["select a.k as x, b.k as y from data a join data b on a.user_id = b.user_id and a.k < b.k", [[1, 3]]],
+    [
+      "select k, case when k > 2 then 'high' else 'low' end as c from data order by k limit 2",
+      [
+        [1, "low"],
+        [3, "high"],
+      ],
+    ],
+    ["select round(max(avg_v), 1) as m from (select avg(v) as avg_v from data group by user_id)", [[4]]],
+    ['select distinct "full name" as "the name" from data where "full name" is not null', [["A B"]]],
+    ["select k from data where k < 2 union all select k from data where k > 4 order by k", [[1], [5]]],
+    [
+      "select strftime('%Y-%m', ts) as month, count(*) as n from data group by month order by month",
+      [
+        ["2026-01", 2],
+        ["2026-02", 1],
+      ],
+    ],
+    ["select cast(julianday('2026-03-01') - julianday(max(ts)) as integer) as age from data", [[27]]],
+    [
+      "select json_extract(name, '$.p[1]') as a, name ->> '$.p[0]' as b from data where json_valid(name)",
+      [[2, 1]],
+    ],
+    ["select count(*) as n from data where name like 'a%' and name not glob '*X*'", [[1]]],
+    ["select user_id, count(*) as n from data group by user_id having count(*) > 1", [["u1", 2]]],
+    ["select k from data order by k limit 1 offset 1", [[3]]],
+    [
+      "select user_id, (select max(k) from data b where b.user_id = a.user_id) as m from data a group by user_id",
+      [
+        ["u1", 3],
+        ["u2", 5],
+      ],
+    ],
+    ["select k from data where k in (select max(k) from data) or exists (select 1 where k = 1)", [[1], [5]]],
+    [
+      "select user_id, group_concat(k, ';') as ks from (select * from data order by k) group by user_id",
+      [
+        ["u1", "1;3"],
+        ["u2", "5"],
+      ],
+    ],
+    ["select count(*) filter (where k > 1) as n, json_group_array(k) as ks from data", [[2, "[1,3,5]"]]],
+    ['select k from data where "full name" is not distinct from null', [[5]]],
+    [
+      "select cast('12.50' as decimal(10, 2)) as d, k between 1 and 2 as b from data where k = 1",
+      [[12.5, 1]],
+    ],
+    ["select x, y from (values (1, 'a'), (2, 'b')) as t, (select 1 as y) where column1 = 2 or x", []],
+    [
+      "select lag(k, 1, 0) over (order by k) as p, ntile(2) over (order by k) as t from data",
+      [
+        [0, 1],
+        [1, 1],
+        [3, 2],
+      ],
+    ],
+    [
+      "select total(v) / nullif(count(*), 0) as m, coalesce(max(name), '') as n from data where 0",
+      [[null, ""]],
+    ],
+  ])("%s", async (sql, rows) => {
+    const result = await run(sql, few);
+    if (sql.includes("column1 = 2 or x"))
+      return expect(result).toMatchObject({ ok: false, fault: { reason: "engine" } });
+    expect(result).toMatchObject({ ok: true, rows });
+  });
+
+  test("over many rows too", async () => {
+    const result = await run("select user_id, count(*) as n, avg(v) as a from data group by user_id", many);
+    expect(result).toMatchObject({
+      ok: true,
+      columns: ["user_id", "n", "a"],
+      rows: [["same", ROWS, 1500.75]],
+    });
+  });
+
+  test("over a view of another table, as the ingested rows are", async () => {
+    const result = await run("select sum(a.x) as s from data a join data b using (x)", (it) =>
+      execute(
+        it,
+        "CREATE TABLE fs_rows (x)",
+        "INSERT INTO fs_rows VALUES (1), (2)",
+        "CREATE VIEW data AS SELECT x FROM fs_rows",
+      ),
+    );
+    expect(result).toMatchObject({ ok: true, rows: [[3]] });
+  });
+});
+
+describe("a result", () => {
+  const limits = { rows: 2, columns: 2, bytes: 1_000 };
+  test.each<[string, SqlFault["reason"]]>([
+    ["select k from data", "too-many-rows"],
+    ["select k, v, name from data limit 1", "too-many-columns"],
+    [`select replace(name, 'a', '${"b".repeat(600)}') as long from data limit 1`, "too-many-bytes"],
+  ])("comes whole or not at all: %s", async (sql, reason) => {
+    expect(await run(sql, few, { limits })).toMatchObject({ ok: false, fault: { reason } });
+  });
+
+  test("at its limits comes whole", async () => {
+    expect(await run("select k, v from data limit 2", few, { limits })).toMatchObject({
+      ok: true,
+      rows: [
+        [1, 1.5],
+        [3, 2.5],
+      ],
+    });
+  });
+
+  test("an error of `prepare` is thrown as it is", async () => {
+    const failing = storage((it) =>
+      runSql(it, "select 1 as one", STATISTICS, {
+        prepare: () => {
+          throw new Error("not the caller's");
+        },
+      }),
+    );
+    await expect(failing).rejects.toThrow("not the caller's");
+  });
+});
+
+describe("at creation", () => {
+  const check = (sql: string) =>
+    storage((it) =>
+      checkAgainstSchema(it, sql, [
+        ["user_id", "string"],
+        ["full name", "float"],
+      ]),
+    );
+
+  test("the columns of the result are told in order", async () => {
+    const sql = 'select max("full name") as m, user_id, count(*) from data group by user_id';
+    expect(await check(sql)).toEqual({ ok: true, columns: ["m", "user_id", "count(*)"] });
+  });
+
+  test.each([
+    ["select nosuch from data", "no such column: nosuch"],
+    ["select k.user_id from data", "no such column: k.user_id"],
+    ["select from data", /not understood|syntax/],
+    ["select sum(user_id, 1) from data", "wrong number of arguments to function sum()"],
+    ["select x from (select 1 as y) as fs", "no such column: x"],
+  ])("SQL that does not prepare is refused in the engine's words: %s", async (sql, words) => {
+    const result = await check(sql);
+    expect(result.ok ? "" : describeSqlFault(result.fault)).toMatch(words);
+  });
+
+  test("what costs too much without any data is refused", async () => {
+    const result = await check(`with ${cross(6)} select count(*) as n from c6`);
+    expect(result).toMatchObject({ ok: false, fault: { reason: "too-costly" } });
+  });
+
+  test("leaves nothing behind", async () => {
+    await check("select user_id from data");
+    const tables = await storage((it) =>
+      it.sql.exec("SELECT 1 FROM sqlite_schema WHERE name = 'data'").toArray(),
+    );
+    expect(tables).toEqual([]);
+  });
+});
