@@ -14,9 +14,11 @@ import { notFound, onError } from "./http/failures.ts";
 import { observe } from "./http/observe.ts";
 import { monitoringEndpoints } from "./monitoring/routes.ts";
 import { registryEndpoints } from "./registry/routes.ts";
+import { versionEndpoints } from "./registry/version-routes.ts";
 import { cacheEndpoints } from "./serving/cache-routes.ts";
 import { onlineEndpoints } from "./serving/online-routes.ts";
 import { servingEndpoints } from "./serving/routes.ts";
+import { keyEndpoints } from "./tenants/key-routes.ts";
 import { tenantEndpoints } from "./tenants/routes.ts";
 import { writingEndpoints } from "./writing/routes.ts";
 
@@ -28,7 +30,9 @@ export const endpoints: readonly Endpoint[] = [
   ...cacheEndpoints,
   ...historyEndpoints,
   ...registryEndpoints,
+  ...versionEndpoints,
   ...tenantEndpoints,
+  ...keyEndpoints,
   ...rawTableEndpoints,
   ...ingestEndpoints,
   ...computedFeatureEndpoints,

@@ -1,7 +1,7 @@
 /** Computed features: creating and computing. Routes of system C. */
 import * as z from "zod";
 import { Problem } from "../errors.ts";
-import { type AppContext, requestContext } from "../http/context.ts";
+import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import {
   MAX_COLUMN_NAME_CHARACTERS,
@@ -12,8 +12,9 @@ import {
   MAX_TAGS,
 } from "../limits.ts";
 import { forgetCatalog } from "../registry/catalog.ts";
+import { existingFeature } from "../registry/existing-feature.ts";
 import { featureAnswer, featureSchema } from "../registry/feature-answers.ts";
-import { findFeature, insertFeature, type RegisteredFeature } from "../registry/registry-store.ts";
+import { insertFeature } from "../registry/registry-store.ts";
 import { registeredName } from "../registry/versions.ts";
 import { encodeToken } from "../serving/consistency.ts";
 import { TOKEN_HEADER } from "../serving/read-context.ts";
@@ -185,12 +186,6 @@ export const compute = endpoint(
     return c.json(report, 200, { [TOKEN_HEADER]: encodeToken({ entity: null, bookmark }) });
   },
 );
-
-export async function existingFeature(c: AppContext, nameOrId: string): Promise<RegisteredFeature> {
-  const feature = await findFeature(c.env.DB, c.var.principal.tenant, nameOrId);
-  if (!feature) throw new Problem(404, "there is no such feature");
-  return feature;
-}
 
 function sourceOf(schema: RawSchema, rows: readonly unknown[] | undefined): ComputeSource {
   if (rows === undefined || rows.length === 0) return { kind: "ingested" };

@@ -4,13 +4,13 @@ import { Problem, unprocessable } from "../errors.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredRevision, answeredTimestamp, entityValue } from "../http/fields.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
+import { existingFeature } from "../registry/existing-feature.ts";
 import { findFeatureOfVersion } from "../registry/registry-store.ts";
 import { storedName } from "../registry/versions.ts";
 import { liveCategory } from "../serving/document.ts";
 import { consistency, readContext, TOKEN_HEADER } from "../serving/read-context.ts";
 import { readEntity } from "../serving/read-entities.ts";
 import { formatTimestamp, MICROS_PER_MS } from "../timestamps.ts";
-import { existingFeature } from "./feature-routes.ts";
 
 const vectorSchema = z
   .object({

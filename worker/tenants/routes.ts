@@ -1,29 +1,13 @@
-/** Tenants and their keys. Every endpoint needs `admin`; whose admin it is decides which tenants there are for it. */
+/** Tenants: creating and listing them. */
 import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
-import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { answeredTimestamp, nameField, timestamp } from "../http/fields.ts";
-import { DEFAULT_PAGE_ROWS, KEY_MEMORY_MS, MAX_PAGE_ROWS } from "../limits.ts";
-import { formatTimestamp, type Micros, nowMicros } from "../timestamps.ts";
-import { formatApiKey, hashSecret, type KeyRecord, newApiKey, SCOPES } from "./api-key.ts";
-import { formatCursor, parseCursor } from "./key-cursor.ts";
-import { keyMemory } from "./key-memory.ts";
-import { insertKey, listKeys, revokeKey } from "./key-store.ts";
-import { administers, DEFAULT_TENANT, TENANT_ID, tenantIdFrom } from "./tenant-id.ts";
-import { hasTenant, insertTenant, listTenants, type Tenant } from "./tenant-store.ts";
+import { answeredTimestamp, nameField } from "../http/fields.ts";
+import { formatTimestamp, nowMicros } from "../timestamps.ts";
+import { ADMINISTRATION, answeredTenantId, nextCursor, PRIVATE, pageOf, pageQuery } from "./pages.ts";
+import { DEFAULT_TENANT, TENANT_ID, tenantIdFrom } from "./tenant-id.ts";
+import { insertTenant, listTenants, type Tenant } from "./tenant-store.ts";
 
-const tag = "administration";
-/** The answer holds a key, or who has which: not for any cache on the way. */
-const PRIVATE = { "cache-control": "no-store" };
-
-const pageQuery = z.object({
-  limit: z.coerce.number().int().min(1).max(MAX_PAGE_ROWS).default(DEFAULT_PAGE_ROWS),
-  cursor: z.string().optional().meta({ description: "`next_cursor` of the page before." }),
-});
-const nextCursor = z.string().nullable().meta({ description: "Null on the last page.", example: null });
-
-const answeredTenantId = z.string().meta({ example: "acme" });
 const tenantSchema = z
   .object({
     tenant_id: answeredTenantId,
@@ -36,7 +20,7 @@ export const createTenant = endpoint(
   {
     method: "post",
     path: "/api/v1/admin/tenants",
-    tag,
+    tag: ADMINISTRATION,
     summary: "Create a tenant",
     description: `For admins of the tenant \`${DEFAULT_TENANT}\`. Without \`tenant_id\` it is made from the name.`,
     scope: "admin",
@@ -77,7 +61,7 @@ export const getTenants = endpoint(
   {
     method: "get",
     path: "/api/v1/admin/tenants",
-    tag,
+    tag: ADMINISTRATION,
     summary: "List the tenants that the key administers",
     scope: "admin",
     request: { query: pageQuery },
@@ -97,131 +81,6 @@ export const getTenants = endpoint(
   },
 );
 
-const tenantParam = z.object({ tenant_id: z.string().meta({ example: "acme" }) });
-const scopes = z
-  .array(z.enum(SCOPES))
-  .min(1)
-  .meta({
-    description: "A key may do what it lists; `admin` implies neither `read` nor `write`.",
-    example: ["read", "write"],
-  });
-
-const key = {
-  key_id: z.string().meta({ example: "5f0c3f0e7e3c4d6b" }),
-  tenant_id: answeredTenantId,
-  name: z.string().meta({ example: "serving" }),
-  scopes,
-  created_at: answeredTimestamp,
-  expires_at: answeredTimestamp.nullable(),
-  revoked_at: answeredTimestamp.nullable().meta({ example: null }),
-};
-const keySchema = z.object(key).meta({ id: "Key" });
-const newKeySchema = z
-  .object({
-    ...key,
-    key: z.string().meta({ description: "Shown now and never again.", example: "fs_<key_id>_<secret>" }),
-  })
-  .meta({ id: "NewKey" });
-
-export const createKey = endpoint(
-  {
-    method: "post",
-    path: "/api/v1/admin/tenants/{tenant_id}/keys",
-    tag,
-    summary: "Create a key",
-    description: "A tenant may have several: to rotate, create the new one, move to it, revoke the old one.",
-    scope: "admin",
-    request: {
-      param: tenantParam,
-      json: z.object({
-        name: nameField("What the key is for.", "serving"),
-        scopes,
-        expires_at: timestamp.nullable().optional().meta({
-          description: "When the key ends: a time to come, with a zone. Never, without it.",
-          example: "2030-01-01T00:00:00+00:00",
-        }),
-      }),
-    },
-    answers: { 201: { description: "Created.", schema: newKeySchema } },
-    problems: [404],
-  },
-  async (c, { param, json }) => {
-    const now = nowMicros();
-    assertToCome(json.expires_at, now);
-    await assertAdministered(c, param.tenant_id);
-    const apiKey = newApiKey();
-    const record: KeyRecord = {
-      keyId: apiKey.keyId,
-      tenantId: param.tenant_id,
-      name: json.name,
-      secretHash: hashSecret(apiKey.secret, pepperOf(c)),
-      scopes: new Set(json.scopes),
-      createdAt: now,
-      expiresAt: json.expires_at ?? null,
-      revokedAt: null,
-    };
-    await insertKey(c.env.DB, record);
-    note(c, "key created", record);
-    return c.json({ ...keyAnswer(record), key: formatApiKey(apiKey) }, 201, PRIVATE);
-  },
-);
-
-export const getKeys = endpoint(
-  {
-    method: "get",
-    path: "/api/v1/admin/tenants/{tenant_id}/keys",
-    tag,
-    summary: "List a tenant's keys",
-    scope: "admin",
-    request: { param: tenantParam, query: pageQuery },
-    answers: {
-      200: {
-        description: "A page of keys, oldest first, those that are over too; never their secrets.",
-        schema: z.object({ keys: z.array(keySchema), next_cursor: nextCursor }).meta({ id: "Keys" }),
-      },
-    },
-    problems: [404],
-  },
-  async (c, { param, query }) => {
-    const after = query.cursor === undefined ? null : parseCursor(query.cursor);
-    await assertAdministered(c, param.tenant_id);
-    const found = await listKeys(c.env.DB, param.tenant_id, { after, limit: query.limit + 1 });
-    const { rows, last } = pageOf(found, query.limit);
-    return c.json({ keys: rows.map(keyAnswer), next_cursor: last ? formatCursor(last) : null }, 200, PRIVATE);
-  },
-);
-
-export const deleteKey = endpoint(
-  {
-    method: "delete",
-    path: "/api/v1/admin/tenants/{tenant_id}/keys/{key_id}",
-    tag,
-    summary: "Revoke a key",
-    description: `It is refused everywhere within ${KEY_MEMORY_MS / 1_000} seconds. Revoking it again changes nothing.`,
-    scope: "admin",
-    request: { param: tenantParam.extend({ key_id: z.string().meta({ example: "5f0c3f0e7e3c4d6b" }) }) },
-    answers: {
-      200: {
-        description: "It is revoked.",
-        schema: z
-          .object({ key_id: key.key_id, tenant_id: answeredTenantId, revoked_at: answeredTimestamp })
-          .meta({ id: "RevokedKey" }),
-      },
-    },
-    problems: [404],
-  },
-  async (c, { param }) => {
-    const revoked = { tenantId: param.tenant_id, keyId: param.key_id };
-    const isOurs = administers(c.var.principal.tenant, param.tenant_id);
-    const revokedAt = isOurs ? await revokeKey(c.env.DB, revoked, nowMicros()) : null;
-    if (revokedAt === null) throw new Problem(404, "there is no such key");
-    keyMemory.clear();
-    note(c, "key revoked", revoked);
-    return c.json({ ...param, revoked_at: formatTimestamp(revokedAt) });
-  },
-);
-
-/** @throws Problem 422 when nothing of the name can stand in an id. */
 function derivedId(name: string): string {
   const id = tenantIdFrom(name);
   if (id !== null) return id;
@@ -229,51 +88,8 @@ function derivedId(name: string): string {
   throw unprocessable({ loc: ["body", "tenant_id"], msg, type: "missing" });
 }
 
-function assertToCome(expiresAt: Micros | null | undefined, now: Micros): void {
-  if (expiresAt == null || expiresAt > now) return;
-  throw unprocessable({ loc: ["body", "expires_at"], msg: "must be a time to come", type: "in_the_past" });
-}
-
-/** @throws Problem 404 for another's tenant as for none: who may not administer it does not learn that it exists. */
-async function assertAdministered(c: AppContext, tenantId: string): Promise<void> {
-  if (administers(c.var.principal.tenant, tenantId) && (await hasTenant(c.env.DB, tenantId))) return;
-  throw new Problem(404, "there is no such tenant");
-}
-
-/** @throws Problem 503 where the service has no pepper: a key without one would be worthless later. */
-function pepperOf(c: AppContext): string {
-  const { apiKeySecret } = c.var.settings;
-  if (apiKeySecret !== null) return apiKeySecret;
-  throw new Problem(503, "keys cannot be created: the service has no API_KEY_SECRET of a sufficient length");
-}
-
-/** What administrators did stays in the log, with whose key it was done by. */
-function note(c: AppContext, message: string, { tenantId, keyId }: Pick<KeyRecord, "tenantId" | "keyId">) {
-  const by = c.var.principal.keyId ?? "developer";
-  c.var.log.info(message, { request_id: c.var.requestId, tenant_id: tenantId, key_id: keyId, by_key_id: by });
-}
-
-/** @param found One row more than the page has, when there are more. */
-function pageOf<R>(found: R[], limit: number): { rows: R[]; last: R | undefined } {
-  const rows = found.slice(0, limit);
-  return { rows, last: found.length > limit ? rows.at(-1) : undefined };
-}
-
 function tenantAnswer({ tenantId, name, createdAt }: Tenant) {
   return { tenant_id: tenantId, name, created_at: formatTimestamp(createdAt) };
 }
 
-function keyAnswer(record: KeyRecord) {
-  const { expiresAt, revokedAt } = record;
-  return {
-    key_id: record.keyId,
-    tenant_id: record.tenantId,
-    name: record.name,
-    scopes: SCOPES.filter((scope) => record.scopes.has(scope)),
-    created_at: formatTimestamp(record.createdAt),
-    expires_at: expiresAt === null ? null : formatTimestamp(expiresAt),
-    revoked_at: revokedAt === null ? null : formatTimestamp(revokedAt),
-  };
-}
-
-export const tenantEndpoints = [createTenant, getTenants, createKey, getKeys, deleteKey];
+export const tenantEndpoints = [createTenant, getTenants];

@@ -1,0 +1,127 @@
+/** Versions of registered features and their status. */
+import * as z from "zod";
+import { assertComputable } from "../compute/computed-feature.ts";
+import { unprocessable } from "../errors.ts";
+import type { AppContext } from "../http/context.ts";
+import { endpoint } from "../http/endpoint.ts";
+import { nowMicros } from "../timestamps.ts";
+import { forgetCatalog } from "./catalog.ts";
+import {
+  assertSameDefinition,
+  computedVersionOf,
+  statusField,
+  versionBody,
+  versionOf,
+} from "./definitions.ts";
+import { existingFeature, noSuchFeature, oneFeature } from "./existing-feature.ts";
+import { versionAnswer, versionSchema } from "./feature-answers.ts";
+import {
+  insertVersion,
+  type NewFeature,
+  type RegisteredFeature,
+  setVersionStatus,
+  type VersionRow,
+} from "./registry-store.ts";
+import { parseVersion } from "./versions.ts";
+
+export const addVersion = endpoint(
+  {
+    method: "post",
+    path: "/api/v1/features/{feature}/versions",
+    tag: "features",
+    summary: "Add a version to a feature",
+    description:
+      "What is left out is as in the newest version. The same version again changes nothing and answers 200.",
+    scope: "write",
+    request: { param: oneFeature, json: versionBody },
+    answers: {
+      201: { description: "Added.", schema: versionSchema },
+      200: { description: "It was there before, in the same way.", schema: versionSchema },
+    },
+    problems: [404, 409],
+  },
+  async (c, { param, json }) => {
+    const { tenant } = c.var.principal;
+    const feature = await existingFeature(c, param.feature);
+    // Asked for again, it is completed from itself: a newer one may have come since.
+    const own = feature.versions.find(({ version: number }) => number === json.version);
+    const version = await newVersion(c, feature, json, own ?? feature.versions.at(-1) ?? null);
+    const same = toNewFeature(feature);
+    const { added, feature: registered } = await insertVersion(c.env.DB, tenant, same, version, nowMicros());
+    forgetCatalog(tenant);
+    if (!registered) throw noSuchFeature();
+    const row = added
+      ? registered.versions.find((each) => each.version === version.version)
+      : assertSameDefinition(registered, same, version);
+    return row
+      ? c.json(versionAnswer(feature.featureId, row), added ? 201 : 200)
+      : noSuchFeature().toResponse(c.var.requestId);
+  },
+);
+
+export const setStatus = endpoint(
+  {
+    method: "patch",
+    path: "/api/v1/features/{feature}/versions/{version}",
+    tag: "features",
+    summary: "Activate or deprecate a version",
+    scope: "write",
+    request: {
+      param: oneFeature.extend({ version: z.string().meta({ example: "2" }) }),
+      json: z.object({ status: statusField }),
+    },
+    answers: { 200: { description: "The version.", schema: versionSchema } },
+    problems: [404],
+  },
+  async (c, { param, json }) => {
+    const { tenant } = c.var.principal;
+    const feature = await existingFeature(c, param.feature);
+    const version = parseVersion(param.version);
+    if (version === null) {
+      throw unprocessable({
+        loc: ["path", "version"],
+        msg: 'must be a version, such as 1, "1" or "v1"',
+        type: "invalid",
+      });
+    }
+    const now = nowMicros();
+    const found = await setVersionStatus(
+      c.env.DB,
+      tenant,
+      { featureId: feature.featureId, version },
+      json.status,
+      now,
+    );
+    forgetCatalog(tenant);
+    const row = feature.versions.find((each) => each.version === version);
+    if (!found || !row) throw noSuchFeature();
+    return c.json(versionAnswer(feature.featureId, { ...row, status: json.status, updatedAt: now }));
+  },
+);
+
+/** @param like The version from which what is left out is taken. */
+async function newVersion(
+  c: AppContext,
+  feature: RegisteredFeature,
+  body: z.output<typeof versionBody>,
+  like: VersionRow | null,
+) {
+  if (feature.kind === "computed") {
+    const version = computedVersionOf(body, feature, like);
+    const sql = version.computationLogic ?? "";
+    await assertComputable(c, { tableId: feature.rawTableId ?? 0, sql, entityKey: feature.entityKey ?? "" });
+    return version;
+  }
+  if (body.computation_logic === undefined) return versionOf(body, like);
+  throw unprocessable({
+    loc: ["body", "computation_logic"],
+    msg: "a scalar feature has none",
+    type: "not_computed",
+  });
+}
+
+function toNewFeature({ tags, ...feature }: RegisteredFeature): NewFeature {
+  return { ...feature, tags: JSON.parse(tags) as string[] };
+}
+
+export const versionEndpoints = [addVersion, setStatus];
