@@ -162,7 +162,7 @@ export const MAX_SQL_PARTS = 30_000;
 /** What a query may cost, in steps of about 2 ns on one slow core: about two seconds, as nothing interrupts it. */
 export const MAX_SQL_STEPS = 1_000_000_000;
 /** What a query may keep for sorting, grouping and subqueries: the object has 128 MB for everything. */
-export const MAX_SQL_KEPT_BYTES = 512 * MIB;
+export const MAX_SQL_KEPT_BYTES = 96 * MIB;
 /** SQLITE_LIMIT_LENGTH as workerd sets it (found by trying): a longer text is an error when it is made. */
 export const SQLITE_MAX_LENGTH = 8 * MIB + 64;
 /** Rows, columns and bytes of a query's result. One row is one entity; the result crosses memory once as JSON. */
