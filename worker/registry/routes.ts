@@ -10,7 +10,8 @@ import { forgetCatalog } from "./catalog.ts";
 import { assertSameDefinition, featureOf, registerBody, versionOf } from "./definitions.ts";
 import { existingFeature, oneFeature } from "./existing-feature.ts";
 import { featureAnswer, featureSchema } from "./feature-answers.ts";
-import { findFeature, insertVersion, listFeatures } from "./registry-store.ts";
+import { listFeatures } from "./list-features.ts";
+import { findFeature, insertVersion } from "./registry-store.ts";
 
 const registeredSchema = z
   .object({

@@ -1,0 +1,59 @@
+/** Lists registered features, filtered and in pages. */
+import { and, asc, eq, gt, inArray, or, type SQL, sql } from "drizzle-orm";
+import { features, featureVersions } from "../db/schema.ts";
+import { primary, type RegisteredFeature } from "./registry-store.ts";
+
+export interface ListFilter {
+  entityType?: string | undefined;
+  tag?: string | undefined;
+  /** Part of a name or a description. */
+  q?: string | undefined;
+  /** Only features after this id. */
+  after: number;
+  limit: number;
+}
+
+/** In the order of their ids. */
+export async function listFeatures(
+  db: D1Database,
+  tenant: string,
+  filter: ListFilter,
+): Promise<RegisteredFeature[]> {
+  const orm = primary(db);
+  const conditions: (SQL | undefined)[] = [
+    eq(features.tenantId, tenant),
+    gt(features.featureId, filter.after),
+  ];
+  if (filter.entityType !== undefined) conditions.push(eq(features.entityType, filter.entityType));
+  if (filter.tag !== undefined) {
+    conditions.push(
+      sql`EXISTS (SELECT 1 FROM json_each(${features.tags}) AS tag WHERE tag.value = ${filter.tag})`,
+    );
+  }
+  if (filter.q !== undefined) {
+    // Not LIKE: D1 takes patterns of 50 bytes at most.
+    const contains = (column: typeof features.name | typeof features.description) =>
+      sql`instr(lower(${column}), lower(${filter.q})) > 0`;
+    conditions.push(or(contains(features.name), contains(features.description)));
+  }
+  const rows = await orm
+    .select()
+    .from(features)
+    .where(and(...conditions))
+    .orderBy(asc(features.featureId))
+    .limit(filter.limit);
+  if (rows.length === 0) return [];
+  const ids = JSON.stringify(rows.map(({ featureId }) => featureId));
+  const versions = await orm
+    .select()
+    .from(featureVersions)
+    .where(
+      and(
+        eq(featureVersions.tenantId, tenant),
+        inArray(featureVersions.featureId, sql`(SELECT value FROM json_each(${ids}))`),
+      ),
+    )
+    .orderBy(asc(featureVersions.version));
+  const byFeature = Map.groupBy(versions, ({ featureId }) => featureId);
+  return rows.map((row) => ({ ...row, versions: byFeature.get(row.featureId) ?? [] }));
+}
