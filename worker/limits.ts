@@ -136,8 +136,6 @@ export const MAX_RAW_ROWS = 1_000_000;
 export const MAX_RAW_TABLE_BYTES = 2 * 1024 * MIB;
 /** Entities that a computation writes before it answers; more become a job. */
 export const MAX_INLINE_ENTITIES = 2_000;
-/** Entities that a computation may have in all. */
-export const MAX_COMPUTED_ENTITIES = 200_000;
 /** Entities that a job writes with one message. */
 export const JOB_PAGE_ENTITIES = 1_000;
 /** Touched entities that are recomputed with one query: as many as one ingest can touch. */

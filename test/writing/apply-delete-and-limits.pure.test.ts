@@ -2,13 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { WHOLE_ENTITY } from "../../worker/db/current-rows.ts";
 import { MAX_CATEGORIES_PER_ENTITY, MAX_CATEGORY_BYTES, MAX_ENTITY_BYTES } from "../../worker/limits.ts";
-import {
-  applyDelete,
-  applyWrite,
-  type EntityState,
-  liveRows,
-  NEVER_WRITTEN,
-} from "../../worker/writing/apply-write.ts";
+import { applyDelete } from "../../worker/writing/apply-delete.ts";
+import { applyWrite, type EntityState, liveRows, NEVER_WRITTEN } from "../../worker/writing/apply-write.ts";
 import type { CategoryWrite, EntityWrite } from "../../worker/writing/entity-write.ts";
 
 const NOW = 1_000;

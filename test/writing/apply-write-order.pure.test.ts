@@ -3,13 +3,8 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { readFeatureTimes } from "../../worker/db/feature-times.ts";
 import { parseJson } from "../../worker/json.ts";
-import {
-  applyDelete,
-  applyWrite,
-  type EntityState,
-  liveRows,
-  NEVER_WRITTEN,
-} from "../../worker/writing/apply-write.ts";
+import { applyDelete } from "../../worker/writing/apply-delete.ts";
+import { applyWrite, type EntityState, liveRows, NEVER_WRITTEN } from "../../worker/writing/apply-write.ts";
 import type { CategoryWrite, EntityWrite, WriteMode } from "../../worker/writing/entity-write.ts";
 
 const CATEGORIES = ["profile", "__proto__", "7"];

@@ -10,12 +10,12 @@ const SLOW_MS = 1_000;
 
 export const observe: MiddlewareHandler<AppEnv> = async (c, next) => {
   const startedMs = Date.now();
-  const { logLevel, isDevelopment } = settings(c.env);
+  const own = settings(c.env);
   const given = c.req.header("x-request-id");
   const requestId = given !== undefined && REQUEST_ID.test(given) ? given : crypto.randomUUID();
-  const log = new Log("http", { level: logLevel, readable: isDevelopment });
+  const log = new Log("http", { level: own.logLevel, readable: own.isDevelopment });
   c.set("requestId", requestId);
-  c.set("settings", settings(c.env));
+  c.set("settings", own);
   c.set("log", log);
   await next();
   c.res.headers.set("x-request-id", requestId);

@@ -1,5 +1,5 @@
 /**
- * Decides what a write or a deletion makes of an entity. No I/O, no clock: `now` is an argument.
+ * Decides what a write makes of an entity. No I/O, no clock: `now` is an argument.
  *
  * The newest event time wins, for each feature on its own; of equal event times the later arrival. A `replace` also
  * drops what it does not name and raises the category's floor, so that an older write cannot bring it back. Hence
@@ -17,7 +17,7 @@ import {
   MAX_EVENT_TIMES_BYTES,
 } from "../limits.ts";
 import { MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
-import type { CategoryWrite, EntityDelete, EntityWrite, Rejection, WriteMode } from "./entity-write.ts";
+import type { CategoryWrite, EntityWrite, Rejection, WriteMode } from "./entity-write.ts";
 
 /** All that is known of an entity. Rows by category, tombstones among them. Never changed in place. */
 export interface EntityState {
@@ -90,31 +90,6 @@ export function applyWrite(current: EntityState, write: EntityWrite, now: Micros
   return excess
     ? rejected(current, excess)
     : { outcome: "applied", next: { revision, rows }, categories, history };
-}
-
-export type DeleteDecision =
-  | { outcome: "deleted"; next: EntityState; categories: string[] }
-  | { outcome: "not_found"; next: EntityState };
-
-/**
- * Leaves tombstones with the new revision in the place of what is removed: one for the category or for the whole
- * entity, dated now. A category with an event time still to come (its writer's clock is ahead) gets its own, dated
- * after it: that very write, sent again, must not bring it back, and other categories need not wait for that time.
- */
-export function applyDelete(current: EntityState, { category }: EntityDelete, now: Micros): DeleteDecision {
-  const removed = liveRows(current).filter((row) => category === null || row.category === category);
-  if (removed.length === 0) return { outcome: "not_found", next: current };
-  const revision = current.revision + 1;
-  const kept = [...current.rows].filter(([, row]) => category !== null || row.data === null);
-  const own = category === null ? removed.filter(({ eventTime }) => eventTime >= now) : removed;
-  const tombstones = own.map((row) =>
-    tombstoneOf(row.category, { revision, now, deletedAt: Math.max(now, row.eventTime + 1) }),
-  );
-  if (category === null) tombstones.unshift(tombstoneOf(WHOLE_ENTITY, { revision, now, deletedAt: now }));
-  const added = tombstones.map((row) => [row.category, row] as const);
-  // The new ones come first: the first stands for the deletion.
-  const rows = new Map([...added, ...kept.filter(([name]) => !added.some(([own]) => own === name))]);
-  return { outcome: "deleted", next: { revision, rows }, categories: removed.map((row) => row.category) };
 }
 
 /** The categories that exist: no tombstones. */
@@ -214,26 +189,6 @@ function historyEntry(part: CategoryWrite, eventTime: Micros, announced: boolean
 
 function expiry({ ttlSeconds }: CategoryWrite, eventTime: Micros): Micros | null {
   return ttlSeconds === null ? null : eventTime + Math.round(ttlSeconds * MICROS_PER_SECOND);
-}
-
-function tombstoneOf(
-  category: string,
-  { revision, deletedAt, now }: { revision: number; deletedAt: Micros; now: Micros },
-): CategoryRow {
-  return {
-    category,
-    data: null,
-    eventTimes: null,
-    eventTime: deletedAt,
-    floor: deletedAt,
-    deletedAt,
-    createdAt: now,
-    updatedAt: now,
-    revision,
-    computeId: null,
-    source: null,
-    expiresAt: null,
-  };
 }
 
 function latest(a: Micros | null, b: Micros | null): Micros {

@@ -11,7 +11,7 @@
  */
 import { eventOf } from "../events/feature-available.ts";
 import { type EntityRef, entityKey } from "../keys.ts";
-import { MAX_COMMIT_ATTEMPTS, UNRESOLVED_INTENT_MS } from "../limits.ts";
+import { MAX_COMMIT_ATTEMPTS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { MICROS_PER_MS, type Micros } from "../timestamps.ts";
 import { NEVER_WRITTEN } from "./apply-write.ts";
@@ -20,9 +20,9 @@ import type { EntityStates } from "./entity-states.ts";
 import type { ChangeResult, EntityChange, Settled } from "./entity-write.ts";
 import { intentsOf, type RememberedResult } from "./intent.ts";
 import { emptyPlan, type GroupPlan, planGroup } from "./plan-group.ts";
-import { askCommitted } from "./recovery.ts";
 import { commitStatements, committedKeys, deleteStatements } from "./statements.ts";
 import { takeGroup } from "./take-group.ts";
+import { UnresolvedIntents } from "./unresolved-intents.ts";
 import type { StoredIntent, WriterStore } from "./writer-store.ts";
 
 /** Waits before D1 is asked again what became of a transaction that ended in an error. */
@@ -50,20 +50,18 @@ export interface CommitDependencies {
 export class CommitLoop {
   readonly #d: CommitDependencies;
   readonly #queue: Pending[] = [];
-  /** Intents of which it is not known whether D1 has committed them, with the time since when. */
-  #unresolved: (StoredIntent & { sinceMs: number })[];
+  readonly #unresolved: UnresolvedIntents;
   #running: Promise<void> | null = null;
   #lastTick: Micros = 0;
 
   constructor(dependencies: CommitDependencies) {
     this.#d = dependencies;
-    // Whatever is in the log now was left by an instance that is gone.
-    this.#unresolved = dependencies.store.intents().map((stored) => ({ ...stored, sinceMs: Date.now() }));
-    if (this.#unresolved.length > 0) dependencies.ensureAlarm();
+    this.#unresolved = new UnresolvedIntents(dependencies);
+    if (this.#unresolved.count > 0) dependencies.ensureAlarm();
   }
 
   get unresolved(): number {
-    return this.#unresolved.length;
+    return this.#unresolved.count;
   }
 
   submit(change: EntityChange, remember: Pending["remember"]): Promise<Settled | null> {
@@ -106,7 +104,7 @@ export class CommitLoop {
       tenant,
       taken.map(({ change }) => change),
     );
-    await this.#settleUnresolved(db);
+    await this.#unresolved.settle(db);
     const group = this.#withoutRemembered(taken);
     if (group.length === 0) return;
     const changes = group.map(({ change }) => change);
@@ -191,13 +189,12 @@ export class CommitLoop {
     const { states, log, tenant } = this.#d;
     log.warning("a transaction ended in an error", { group_size: group.length }, cause);
     for (const key of plan.entities.keys()) states.forget(key);
-    const sinceMs = Date.now();
     const seqs = new Set(stored.map(({ seq }) => seq));
-    this.#unresolved.push(...stored.map((intent) => ({ ...intent, sinceMs })));
+    this.#unresolved.add(stored);
     for (const delayMs of SETTLE_DELAYS_MS) {
       await new Promise((resolve) => setTimeout(resolve, delayMs));
       try {
-        const committed = await this.#settleUnresolved(this.#d.db.withSession("first-primary"), seqs);
+        const committed = await this.#unresolved.settle(this.#d.db.withSession("first-primary"), seqs);
         group.forEach(({ change, resolve, remember }, i) => {
           const result = plan.results[i];
           const isCommitted = committed.has(entityKey(change)) && result;
@@ -211,53 +208,6 @@ export class CommitLoop {
       }
     }
     for (const { resolve } of group) resolve(null);
-  }
-
-  /**
-   * Asks D1 about intents of unknown outcome. What was committed is driven on; what was not is kept until no late
-   * transaction can land any more.
-   *
-   * @returns the entities found committed of the intents `of`.
-   */
-  async #settleUnresolved(db: D1DatabaseSession, of: ReadonlySet<number> = new Set()): Promise<Set<string>> {
-    const found = new Set<string>();
-    const asked = this.#unresolved;
-    if (asked.length === 0) return found;
-    const { effects, store, tenant } = this.#d;
-    const outcomes = await askCommitted(
-      db,
-      tenant,
-      asked.flatMap(({ intent }) => intent.entities),
-    );
-    const outcomeOf = new Map(outcomes.map((outcome) => [outcome.intended, outcome]));
-    const open: typeof asked = [];
-    for (const { seq, intent, sinceMs } of asked) {
-      const committed = intent.entities.filter((entity) => outcomeOf.get(entity)?.committed);
-      const others = intent.entities.filter((entity) => !outcomeOf.get(entity)?.committed);
-      for (const { ref, remembered } of committed) {
-        // Whoever loaded the entity before it landed has remembered an older state.
-        this.#d.states.forget(entityKey(ref));
-        if (of.has(seq)) found.add(entityKey(ref));
-        for (const { key, position, settled } of remembered) store.rememberResult(key, position, settled);
-      }
-      const mayStillLand = others.length > 0 && Date.now() - sinceMs < UNRESOLVED_INTENT_MS;
-      const driven = committed.map((entity) => {
-        const announced = outcomeOf.get(entity)?.announced ?? [];
-        const { ref, proof } = entity;
-        const events =
-          proof.kind === "known" ? proof.events : announced.map((row) => eventOf(tenant, ref, row));
-        return { ref, events };
-      });
-      if (mayStillLand && driven.length > 0) {
-        // What may still land comes after all that has landed, so it takes the new place in the log.
-        open.push({ seq: store.addIntent({ entities: others }), intent: { entities: others }, sinceMs });
-        store.replaceIntent(seq, { entities: committed });
-      } else if (mayStillLand) open.push({ seq, intent, sinceMs });
-      if (driven.length > 0) effects.drive(seq, driven);
-      else if (!mayStillLand) store.removeIntent(seq);
-    }
-    this.#unresolved = open;
-    return found;
   }
 
   /** Answers the repetitions of requests whose transaction was thought lost and has turned out committed. */

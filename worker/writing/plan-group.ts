@@ -7,13 +7,8 @@
 import type { CategoryRow } from "../db/current-rows.ts";
 import { type EntityRef, entityKey } from "../keys.ts";
 import type { Micros } from "../timestamps.ts";
-import {
-  applyDelete,
-  applyWrite,
-  type EntityState,
-  type HistoryEntry,
-  NEVER_WRITTEN,
-} from "./apply-write.ts";
+import { applyDelete } from "./apply-delete.ts";
+import { applyWrite, type EntityState, type HistoryEntry, NEVER_WRITTEN } from "./apply-write.ts";
 import type { ChangeResult, EntityChange, EntityDelete, EntityWrite } from "./entity-write.ts";
 
 export interface HistoryRow extends HistoryEntry {
