@@ -12,6 +12,11 @@ const VARS = {
   QUEUE_STORAGE: "durable",
   HISTORY_RETENTION_DAYS: "90",
   RATE_LIMIT: "on",
+  METRICS: "on",
+  STATSD_HOST: "",
+  STATSD_PORT: "8125",
+  STATSD_PREFIX: "feature_store",
+  TOPIC_NAME: "feature-availability",
 };
 
 const SECRET = "s".repeat(MIN_API_KEY_SECRET_CHARACTERS);
@@ -30,6 +35,10 @@ test("the variables of wrangler.toml become settings", () => {
     historyRetentionDays: 90,
     apiKeySecret: null,
     rateLimit: "on",
+    metrics: "on",
+    metricsToken: null,
+    statsd: null,
+    topicName: "feature-availability",
   });
 });
 
@@ -57,6 +66,11 @@ test.each([
   [{ HISTORY_RETENTION_DAYS: "36500" }, { historyRetentionDays: 36_500 }],
   [{ RATE_LIMIT: "off" }, { rateLimit: "off" }],
   [{ RATE_LIMIT: undefined }, { rateLimit: "on" }],
+  [{ METRICS: "off" }, { metrics: "off" }],
+  [{ METRICS_TOKEN: "t" }, { metricsToken: "t" }],
+  [{ METRICS_TOKEN: "" }, { metricsToken: null }],
+  [{ STATSD_HOST: "stats.test" }, { statsd: { host: "stats.test", port: 8_125, prefix: "feature_store" } }],
+  [{ TOPIC_NAME: "events" }, { topicName: "events" }],
   // A pepper that is too short is none: then no key is accepted.
   [{ API_KEY_SECRET: SECRET }, { apiKeySecret: SECRET }],
   [{ API_KEY_SECRET: SECRET.slice(1) }, { apiKeySecret: null }],
@@ -73,6 +87,7 @@ test.each([
   ["QUEUE_STORAGE", ["", "Durable", "disk", undefined]],
   ["HISTORY_RETENTION_DAYS", ["0", "36501", "", "1.5", undefined]],
   ["RATE_LIMIT", ["", "ON", "no"]],
+  ["METRICS", ["", "ON", "no"]],
 ] as const)("%s is refused by name when it is not what it must be", (name, texts) => {
   for (const text of texts)
     expect(() => readSettings(envOf({ [name]: text })), text).toThrow(`variable ${name} must be`);

@@ -15,6 +15,13 @@ export interface Settings {
   /** The pepper of API keys. Null when it is missing or too short: then no key is accepted. */
   apiKeySecret: string | null;
   rateLimit: "on" | "off";
+  metrics: "on" | "off";
+  /** Reads `/metrics` beside an `admin` key; null when there is none. */
+  metricsToken: string | null;
+  /** Null when there is no StatsD server. */
+  statsd: { host: string; port: number; prefix: string } | null;
+  /** The topic of `kafka-rest` subscriptions that name none. */
+  topicName: string;
 }
 
 let cached: { env: Env; settings: Settings } | undefined;
@@ -48,6 +55,16 @@ export function readSettings(env: Env): Settings {
     historyRetentionDays: integerBetween("HISTORY_RETENTION_DAYS", env.HISTORY_RETENTION_DAYS, 1, 36_500),
     apiKeySecret: secretOf(env.API_KEY_SECRET),
     rateLimit: oneOf("RATE_LIMIT", env.RATE_LIMIT ?? "on", ["on", "off"] as const),
+    metrics: oneOf("METRICS", env.METRICS ?? "on", ["on", "off"] as const),
+    metricsToken: env.METRICS_TOKEN || null,
+    statsd: env.STATSD_HOST
+      ? {
+          host: env.STATSD_HOST,
+          port: integerBetween("STATSD_PORT", env.STATSD_PORT ?? "8125", 1, 65_535),
+          prefix: env.STATSD_PREFIX ?? "feature_store",
+        }
+      : null,
+    topicName: env.TOPIC_NAME || "feature-availability",
   };
 }
 

@@ -7,6 +7,9 @@ import { removeOldHistory } from "./history/retention.ts";
 import { Log } from "./log.ts";
 
 export { RawTable } from "./compute/raw-table.ts";
+export { Subscriber } from "./events/subscriber.ts";
+export { MetricsTotals } from "./monitoring/metrics-totals.ts";
+export { FeatureStats } from "./registry/feature-stats.ts";
 export { EntityWriter } from "./writing/entity-writer.ts";
 
 /** A queue's name begins with what it is for; the environment stands behind. */

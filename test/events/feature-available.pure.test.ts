@@ -11,6 +11,7 @@ const ROW = {
   category: "user_features",
   revision: 3,
   ingestedAt: 1_760_346_951_358_632,
+  eventTime: 1_760_346_000_000_000,
   computeId: "compute-123",
   names: ["age", "__proto__"],
 };
@@ -20,6 +21,7 @@ test("an event tells what was written, for whom, when and as which revision", ()
     event_id: ROW.eventId,
     event_type: "feature_available",
     timestamp: "2025-10-13T09:15:51.358632+00:00",
+    event_timestamp: "2025-10-13T09:00:00.000000+00:00",
     entity_type: "bright_uid",
     entity_id: "user-123",
     resource_type: "feature",

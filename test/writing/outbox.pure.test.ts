@@ -7,7 +7,7 @@ import { batches } from "../../worker/writing/outbox.ts";
 const ENTITY = { entityType: "bright_uid", entityValue: "user-123" };
 
 function event(names: string[] = [], revision = 1): FeatureAvailable {
-  const row = { eventId: "e", category: "c", revision, ingestedAt: 0, computeId: null, names };
+  const row = { eventId: "e", category: "c", revision, ingestedAt: 0, eventTime: 0, computeId: null, names };
   return eventOf("default", ENTITY, row);
 }
 

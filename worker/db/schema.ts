@@ -216,6 +216,31 @@ export const jobs = sqliteTable("jobs", {
   updatedAt: integer("updated_at").notNull(),
 });
 
+/** Who wants to hear of events, and where. What is under way to each lives in the `Subscriber` object of its id. */
+export const subscriptions = sqliteTable(
+  "subscriptions",
+  {
+    subscriptionId: text("subscription_id").primaryKey(),
+    tenantId: text("tenant_id").notNull(),
+    kind: text("kind", { enum: ["webhook", "kafka-rest"] }).notNull(),
+    url: text("url").notNull(),
+    format: text("format", { enum: ["json", "avro"] }).notNull(),
+    /** Of a `kafka-rest` subscription. */
+    topic: text("topic"),
+    description: text("description"),
+    /** JSON arrays of names, of which an event must match one; null: all do. */
+    entityTypes: text("entity_types"),
+    categories: text("categories"),
+    features: text("features"),
+    status: text("status", { enum: ["active", "paused"] }).notNull(),
+    /** From which, with the pepper, the signing secret is made: the database alone tells nobody a secret. */
+    secretNonce: text("secret_nonce").notNull(),
+    createdAt: integer("created_at").notNull(),
+    updatedAt: integer("updated_at").notNull(),
+  },
+  (t) => [index("subscriptions_tenant").on(t.tenantId)],
+);
+
 /** Where periodic work left off. */
 export const maintenance = sqliteTable("maintenance", {
   task: text("task").primaryKey(),

@@ -15,6 +15,8 @@ export const featureAvailable = z.object({
   event_type: z.literal("feature_available"),
   /** When the store learned of it. */
   timestamp: z.string(),
+  /** When the values became true in the world. */
+  event_timestamp: z.string(),
   entity_type: z.string(),
   entity_id: z.string(),
   resource_type: z.literal("feature"),
@@ -38,6 +40,7 @@ export interface AnnouncedRow {
   category: string;
   revision: number;
   ingestedAt: Micros;
+  eventTime: Micros;
   computeId: string | null;
   names: readonly string[];
 }
@@ -48,6 +51,7 @@ export function eventOf(tenant: string, ref: EntityRef, row: AnnouncedRow): Feat
     event_id: row.eventId,
     event_type: "feature_available",
     timestamp: formatTimestamp(row.ingestedAt),
+    event_timestamp: formatTimestamp(row.eventTime),
     entity_type: ref.entityType,
     entity_id: ref.entityValue,
     resource_type: "feature",

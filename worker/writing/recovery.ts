@@ -53,9 +53,8 @@ export async function askCommitted(
     const { proof } = outcome.intended;
     const key = proof.kind === "history" ? proof.rows[row.proof] : undefined;
     if (!key) continue;
-    const { category, revision, ingestedAt, eventId } = key;
     const names = JSON.parse(row.names ?? "[]") as string[];
-    outcome.announced.push({ category, revision, ingestedAt, eventId, computeId: row.compute_id, names });
+    outcome.announced.push({ ...key, computeId: row.compute_id, names });
   }
   return outcomes;
 }
