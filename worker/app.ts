@@ -7,7 +7,7 @@ import { rawTableEndpoints } from "./compute/raw-table-routes.ts";
 import { vectorEndpoints } from "./compute/vector-routes.ts";
 import { docsEndpoints } from "./docs/routes.ts";
 import { historyEndpoints } from "./history/routes.ts";
-import { crossOrigin, securityHeaders } from "./http/browser.ts";
+import { crossOrigin } from "./http/browser.ts";
 import type { AppEnv } from "./http/context.ts";
 import { type Endpoint, mount } from "./http/endpoint.ts";
 import { notFound, onError } from "./http/failures.ts";
@@ -44,7 +44,6 @@ export const endpoints: readonly Endpoint[] = [
 export const app = new Hono<AppEnv>();
 
 app.use(observe);
-app.use(securityHeaders);
 app.use(crossOrigin);
 for (const each of [...endpoints, ...docsEndpoints(endpoints)]) mount(app, each);
 app.notFound(notFound(app));

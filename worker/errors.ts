@@ -46,8 +46,9 @@ export class Problem extends Error {
     this.extras = extras;
   }
 
-  toResponse(requestId: string): Response {
-    const body = {
+  /** The body of the answer. */
+  document(requestId: string): Record<string, unknown> {
+    return {
       type: "about:blank",
       title: TITLES[this.status],
       status: this.status,
@@ -55,10 +56,6 @@ export class Problem extends Error {
       request_id: requestId,
       ...(this.extras.errors && { errors: this.extras.errors }),
     };
-    return new Response(JSON.stringify(body), {
-      status: this.status,
-      headers: { "content-type": "application/problem+json", ...this.extras.headers },
-    });
   }
 }
 

@@ -1,6 +1,7 @@
 /** Computed features: creating and computing. Routes of system C. */
 import * as z from "zod";
 import { Problem } from "../errors.ts";
+import { jsonAnswer } from "../http/answer.ts";
 import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import {
@@ -99,7 +100,7 @@ export const createFeature = endpoint(
     const row = await insertFeature(c.env.DB, tenant, { ...feature, tags: [...feature.tags] }, nowMicros());
     forgetCatalog(tenant);
     if (!row) throw new Problem(409, "there is a feature of this name");
-    return c.json(featureAnswer({ ...row, versions: [] }), 201);
+    return jsonAnswer(featureAnswer({ ...row, versions: [] }), 201);
   },
 );
 
@@ -165,7 +166,7 @@ export const compute = endpoint(
     });
     const key = { tenant, featureId: feature.featureId, version: version.version };
     const result = accepted(reply);
-    if (result.kind === "kept") return c.json(await startJob(c, { ...key, jobId, tableId }, result), 202);
+    if (result.kind === "kept") return jsonAnswer(await startJob(c, { ...key, jobId, tableId }, result), 202);
     const target = vectorTarget(feature, version, `compute-${jobId}`);
     // As of the question: what the stream computes from later rows is newer.
     const { written, skipped, bookmark } = await writeVectors(context, result.computed, target, started);
@@ -183,7 +184,7 @@ export const compute = endpoint(
       skipped_count: result.skippedCount + skipped.length,
       duration_ms: (nowMicros() - started) / MICROS_PER_MS,
     };
-    return c.json(report, 200, { [TOKEN_HEADER]: encodeToken({ entity: null, bookmark }) });
+    return jsonAnswer(report, 200, { [TOKEN_HEADER]: encodeToken({ entity: null, bookmark }) });
   },
 );
 

@@ -1,6 +1,7 @@
 /** Computations too large for one request, and how far they are. A route of system C. */
 import * as z from "zod";
 import { Problem } from "../errors.ts";
+import { jsonAnswer } from "../http/answer.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp } from "../http/fields.ts";
@@ -46,7 +47,7 @@ export const getJob = endpoint(
   async (c, { param }) => {
     const job = await findJob(c.env.DB, c.var.principal.tenant, param.job_id);
     if (!job) throw new Problem(404, "there is no such job");
-    return c.json(jobAnswer(job));
+    return jsonAnswer(jobAnswer(job));
   },
 );
 

@@ -1,6 +1,7 @@
 /** Ingesting rows into a raw table: a route of system C. */
 import * as z from "zod";
 import { Problem } from "../errors.ts";
+import { jsonAnswer } from "../http/answer.ts";
 import { type AppContext, requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { MAX_INGEST_ROWS } from "../limits.ts";
@@ -71,7 +72,7 @@ export const ingest = endpoint(
     const kept = accepted(reply);
     if (followers.length > 0 && !kept.replayed) c.executionCtx.waitUntil(askToRecompute(c, row.tableId));
     const answer = { raw_table_id: row.tableId, rows_ingested: kept.rows, row_count: kept.total };
-    return c.json(answer, 200, kept.replayed ? { "idempotency-replayed": "true" } : {});
+    return jsonAnswer(answer, 200, kept.replayed ? { "idempotency-replayed": "true" } : {});
   },
 );
 

@@ -1,6 +1,7 @@
 /** Raw tables: routes of system C. */
 import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
+import { jsonAnswer } from "../http/answer.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { MAX_DESCRIPTION_CHARACTERS, MAX_RAW_ROWS, MAX_RAW_TABLE_BYTES } from "../limits.ts";
@@ -60,7 +61,7 @@ export const registerRawTable = endpoint(
     };
     const row = await insertRawTable(c.env.DB, c.var.principal.tenant, table, nowMicros());
     if (!row) throw new Problem(409, "there is a raw table of this name");
-    return c.json(tableAnswer(row), 201);
+    return jsonAnswer(tableAnswer(row), 201);
   },
 );
 
@@ -81,7 +82,7 @@ export const listTables = endpoint(
   },
   async (c) => {
     const rows = await listRawTables(c.env.DB, c.var.principal.tenant);
-    return c.json({ raw_tables: rows.map(tableAnswer) });
+    return jsonAnswer({ raw_tables: rows.map(tableAnswer) });
   },
 );
 
@@ -107,7 +108,7 @@ export const getTable = endpoint(
       max_rows: MAX_RAW_ROWS,
       max_bytes: MAX_RAW_TABLE_BYTES,
     };
-    return c.json({ ...tableAnswer(row), ...sizes });
+    return jsonAnswer({ ...tableAnswer(row), ...sizes });
   },
 );
 
@@ -141,7 +142,7 @@ export const dropTable = endpoint(
     // The registry first: rows without an entry can be reached by nobody, an entry without rows could.
     await deleteRawTable(c.env.DB, tenant, row.tableId);
     await object.drop();
-    return c.json({ id: row.tableId, row_count: rows });
+    return jsonAnswer({ id: row.tableId, row_count: rows });
   },
 );
 

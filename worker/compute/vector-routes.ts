@@ -1,6 +1,7 @@
 /** Reading the vector of a computed feature: a route of system C. */
 import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
+import { jsonTextAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredRevision, answeredTimestamp, entityValue } from "../http/fields.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
@@ -88,7 +89,7 @@ export const getVector = endpoint(
       source,
     };
     const text = `${JSON.stringify(head).slice(0, -1)},"vector":${found.data},${JSON.stringify(tail).slice(1)}`;
-    return new Response(text, { headers: { "content-type": "application/json" } });
+    return jsonTextAnswer(text);
   },
 );
 

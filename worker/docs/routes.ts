@@ -3,11 +3,13 @@ import { html } from "hono/html";
 import * as z from "zod";
 import { version } from "../../package.json";
 import { Problem } from "../errors.ts";
+import { PAGE_SECURITY_HEADERS } from "../http/browser.ts";
 import { type Endpoint, endpoint } from "../http/endpoint.ts";
 import { openApiDocument } from "./openapi.ts";
 
 /** Swagger UI and Redoc style themselves inline, and Redoc searches in a worker of its own. */
 const PAGE_HEADERS = {
+  ...PAGE_SECURITY_HEADERS,
   "content-security-policy":
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; worker-src 'self' blob:",
 };

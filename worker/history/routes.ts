@@ -1,6 +1,7 @@
 /** Training data: the batch route of system B. */
 import * as z from "zod";
 import { unavailable, unprocessable } from "../errors.ts";
+import { jsonTextAnswer } from "../http/answer.ts";
 import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
@@ -109,7 +110,7 @@ export const readTrainingData = endpoint(
     const text = json.rows
       ? `{"rows":[${rows.map((row) => rowText(row, textOf(row))).join(",")}],"count":${rows.length}}`
       : byEntity(rows, textOf);
-    return new Response(text, { headers: { "content-type": "application/json" } });
+    return jsonTextAnswer(text);
   },
 );
 

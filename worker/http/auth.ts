@@ -3,13 +3,12 @@
  *
  * In development a request without a key is the tenant `default` with every scope, so that the first curl works.
  */
-import type { MiddlewareHandler } from "hono";
 import { Problem, unavailable } from "../errors.ts";
 import { MIN_API_KEY_SECRET_CHARACTERS, RETRY_AFTER_SECONDS } from "../limits.ts";
 import { SCOPES, type Scope } from "../tenants/api-key.ts";
 import { DEFAULT_TENANT } from "../tenants/tenant-id.ts";
 import { type Verification, verifyKey } from "../tenants/verify-key.ts";
-import type { AppContext, AppEnv } from "./context.ts";
+import type { AppContext } from "./context.ts";
 import { limitRate } from "./rate-limit.ts";
 
 export type { Scope } from "../tenants/api-key.ts";
@@ -24,17 +23,16 @@ export interface Principal {
 const DEVELOPER: Principal = { tenant: DEFAULT_TENANT, scopes: new Set(SCOPES), keyId: null };
 
 /**
+ * Sets the request's principal.
+ *
  * @throws Problem 401 without a valid key, 403 when the key lacks the scope, 429 when it asks too often, 503 when keys
  * cannot be checked.
  */
-export function authorise(scope: Scope): MiddlewareHandler<AppEnv> {
-  return async (c, next) => {
-    const principal = await authenticate(c);
-    await limitRate(c, principal.keyId);
-    if (!principal.scopes.has(scope)) throw new Problem(403, `this key has no \`${scope}\` scope`);
-    c.set("principal", principal);
-    await next();
-  };
+export async function authorise(c: AppContext, scope: Scope): Promise<void> {
+  const principal = await authenticate(c);
+  await limitRate(c, principal.keyId);
+  if (!principal.scopes.has(scope)) throw new Problem(403, `this key has no \`${scope}\` scope`);
+  c.set("principal", principal);
 }
 
 async function authenticate(c: AppContext): Promise<Principal> {

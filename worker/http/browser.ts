@@ -1,7 +1,6 @@
 /** What browsers need: cross-origin rules by environment, and headers that keep them from guessing. */
 import type { MiddlewareHandler } from "hono";
 import { cors } from "hono/cors";
-import { secureHeaders } from "hono/secure-headers";
 import type { AppEnv } from "./context.ts";
 
 const allowOrigins = cors({
@@ -19,13 +18,13 @@ const allowOrigins = cors({
 export const crossOrigin: MiddlewareHandler<AppEnv> = async (c, next) =>
   c.req.header("origin") === undefined ? next() : allowOrigins(c, next);
 
-export const securityHeaders: MiddlewareHandler<AppEnv> = secureHeaders({
-  crossOriginResourcePolicy: "cross-origin",
-  crossOriginOpenerPolicy: false,
-  originAgentCluster: false,
-  xDnsPrefetchControl: false,
-  xDownloadOptions: false,
-  xPermittedCrossDomainPolicies: false,
-  xXssProtection: false,
-  xFrameOptions: "DENY",
-});
+/** Of every answer: what it says it is, it is. */
+export const ANSWER_HEADERS = { "x-content-type-options": "nosniff" };
+
+/** Of a page, beside its own rules for what it may load. */
+export const PAGE_SECURITY_HEADERS = {
+  ...ANSWER_HEADERS,
+  "referrer-policy": "no-referrer",
+  "strict-transport-security": "max-age=15552000; includeSubDomains",
+  "x-frame-options": "DENY",
+};

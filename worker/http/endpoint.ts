@@ -2,13 +2,14 @@
  * An endpoint: schema, documents and handler together. `app.ts` mounts it and `docs/` describes it from the same
  * object, so that neither can be without the other.
  */
-import { zValidator } from "@hono/zod-validator";
-import type { Hono, MiddlewareHandler } from "hono";
+import type { Hono } from "hono";
 import type * as z from "zod";
 import { type Fault, Problem, type ProblemStatus } from "../errors.ts";
+import { type Answer, toResponse } from "./answer.ts";
 import { authorise, type Scope } from "./auth.ts";
+import { ANSWER_HEADERS } from "./browser.ts";
 import type { AppContext, AppEnv } from "./context.ts";
-import { limitBody, readJson } from "./json-body.ts";
+import { NO_BODY, readBody } from "./json-body.ts";
 
 /** What an endpoint takes: each part is checked by its schema before the handler runs. */
 export interface RequestSchemas {
@@ -51,43 +52,52 @@ export interface EndpointSpec<R extends RequestSchemas = RequestSchemas> {
 
 export interface Endpoint {
   spec: EndpointSpec;
-  handlers: MiddlewareHandler<AppEnv>[];
+  answer: (c: AppContext) => Promise<Answer | Response>;
 }
 
-type Handle<R extends RequestSchemas> = (c: AppContext, input: InputOf<R>) => Response | Promise<Response>;
+/** A Response where the answer is a stream or another's; else an {@link Answer}. */
+type Handle<R extends RequestSchemas> = (
+  c: AppContext,
+  input: InputOf<R>,
+) => Answer | Response | Promise<Answer | Response>;
 
+/**
+ * One function for each endpoint, not a chain of middleware: the hot read is as long as it looks here.
+ *
+ * @throws Problem of authorisation, of the body, or 422 naming the first part that does not fit its schema.
+ */
 export function endpoint<R extends RequestSchemas>(spec: EndpointSpec<R>, handle: Handle<R>): Endpoint {
-  const handlers: MiddlewareHandler<AppEnv>[] = [];
-  if (spec.scope !== "public") handlers.push(authorise(spec.scope));
-  const parts: (keyof RequestSchemas)[] = ["param", "query", "json"];
-  for (const part of parts) {
-    const schema = spec.request[part];
-    if (!schema) continue;
-    const check = validated(part, schema);
-    if (part !== "json") handlers.push(check);
-    else if (spec.bodyOptional) handlers.push(limitBody, ifThereIsABody(readJson), ifThereIsABody(check));
-    else handlers.push(limitBody, readJson, check);
-  }
-  handlers.push(async (c) => {
+  const { param, query, json } = spec.request;
+  const answer = async (c: AppContext) => {
+    if (spec.scope !== "public") await authorise(c, spec.scope);
     const input: Partial<Record<keyof RequestSchemas, unknown>> = {};
-    for (const part of parts) if (spec.request[part]) input[part] = c.req.valid(part as never);
+    if (param) input.param = validated("path", param, c.req.param());
+    if (query) input.query = validated("query", query, queryOf(c));
+    if (json) {
+      const body = await readBody(c, { optional: spec.bodyOptional ?? false });
+      if (body !== NO_BODY) input.json = validated("body", json, body);
+    }
     return handle(c, input as InputOf<R>);
-  });
-  return { spec, handlers };
+  };
+  return { spec, answer };
 }
 
-function ifThereIsABody(handler: MiddlewareHandler<AppEnv>): MiddlewareHandler<AppEnv> {
-  return async (c, next) => ((await c.req.text()) === "" ? next() : handler(c, next));
-}
-
-export function mount(app: Hono<AppEnv>, { spec, handlers }: Endpoint): void {
+export function mount(app: Hono<AppEnv>, { spec, answer }: Endpoint): void {
   for (const path of [spec.path, ...(spec.aliases ?? [])]) {
-    const note: MiddlewareHandler<AppEnv> = async (c, next) => {
+    app.on(spec.method.toUpperCase(), honoPath(path), async (c) => {
       c.set("route", path);
-      await next();
-    };
-    app.on(spec.method.toUpperCase(), honoPath(path), note, ...handlers);
+      const answered = await answer(c);
+      return answered instanceof Response ? answered : toResponse(answered, ANSWER_HEADERS);
+    });
   }
+}
+
+/** A parameter that is given several times is an array, which no schema takes. */
+function queryOf(c: AppContext): Record<string, string | string[]> {
+  const given = Object.entries(c.req.queries());
+  return Object.fromEntries(
+    given.map(([name, values]) => [name, values.length === 1 ? (values[0] ?? "") : values]),
+  );
 }
 
 /** `/get/item/{id}` → `/get/item/:id`. */
@@ -95,17 +105,14 @@ export function honoPath(path: string): string {
   return path.replaceAll(/\{(\w+)\}/g, ":$1");
 }
 
-/** FastAPI's words for the parts of a request. */
-const PARTS = { param: "path", query: "query", json: "body" } as const;
-
-function validated(part: keyof RequestSchemas, schema: z.ZodType): MiddlewareHandler<AppEnv> {
-  return zValidator(part, schema, (result) => {
-    if (result.success) return;
-    const faults = faultsOf(result.error.issues as z.core.$ZodIssue[], [PARTS[part]]);
-    const [first] = faults;
-    const others = faults.length > 1 ? ` (and ${faults.length - 1} more)` : "";
-    throw new Problem(422, `${first?.loc.join(".")}: ${first?.msg}${others}`, { errors: faults });
-  }) as unknown as MiddlewareHandler<AppEnv>;
+/** @param part FastAPI's word for the part of the request. */
+function validated(part: "path" | "query" | "body", schema: z.ZodType, value: unknown): unknown {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const faults = faultsOf(result.error.issues as z.core.$ZodIssue[], [part]);
+  const [first] = faults;
+  const others = faults.length > 1 ? ` (and ${faults.length - 1} more)` : "";
+  throw new Problem(422, `${first?.loc.join(".")}: ${first?.msg}${others}`, { errors: faults });
 }
 
 /** An answer names this many faults at most: one more tells nobody anything. */

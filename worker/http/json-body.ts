@@ -1,35 +1,37 @@
 /** Reads a request's JSON body: its size, its type, and its numbers to the last digit. */
-import type { MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { Problem } from "../errors.ts";
 import { NumberOutOfRange, parseJson } from "../json.ts";
 import { MAX_BODY_BYTES } from "../limits.ts";
-import type { AppEnv } from "./context.ts";
+import type { AppContext } from "./context.ts";
 
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i;
 
-/** @throws Problem 413 for a body over the limit. */
-export const limitBody = bodyLimit({
+const limitBody = bodyLimit({
   maxSize: MAX_BODY_BYTES,
   onError: () => {
     throw new Problem(413, `the body is larger than the ${MAX_BODY_BYTES} bytes that a request may have`);
   },
 });
 
+/** What {@link readBody} returns where a body may be missing and is. */
+export const NO_BODY = Symbol("no body");
+
 /**
- * Makes `c.req.json()`, which the validator calls, read with our parser.
+ * Reads the body with our own parser.
  *
- * @throws Problem 415 when the body is not declared as JSON, 400 when it is none, 422 for a number no type can hold.
+ * @throws Problem 413 for a body over the limit, 415 when it is not declared as JSON, 400 when it is none, 422 for a
+ * number no type can hold.
  */
-export const readJson: MiddlewareHandler<AppEnv> = async (c, next) => {
+export async function readBody(c: AppContext, { optional }: { optional: boolean }): Promise<unknown> {
+  await limitBody(c, async () => {});
+  if (optional && (await c.req.arrayBuffer()).byteLength === 0) return NO_BODY;
   const type = c.req.header("content-type");
   if (!type || !JSON_TYPE.test(type)) {
     throw new Problem(415, `Content-Type must be application/json${type ? "" : ", there is none"}`);
   }
-  const body = parseBody(decodeBody(await c.req.arrayBuffer()));
-  c.req.json = async <T>() => body as T;
-  await next();
-};
+  return parseBody(decodeBody(await c.req.arrayBuffer()));
+}
 
 /** Bytes that are no UTF-8 would become other characters: they are refused, not changed. */
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });

@@ -1,5 +1,6 @@
 /** `/health` for people and monitors, `/ready` for load balancers. Both need no key. */
 import * as z from "zod";
+import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp } from "../http/fields.ts";
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
@@ -44,7 +45,7 @@ export const health = endpoint(
       timestamp: formatTimestamp(nowMicros()),
       checks,
     };
-    return c.json(body, healthy ? 200 : 503);
+    return jsonAnswer(body, healthy ? 200 : 503);
   },
 );
 
@@ -66,7 +67,7 @@ export const ready = endpoint(
   },
   async (c) => {
     const { healthy } = await checkHealth(c.env, c.var.log);
-    return c.json({ ready: healthy }, healthy ? 200 : 503);
+    return jsonAnswer({ ready: healthy }, healthy ? 200 : 503);
   },
 );
 

@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { computationsOf } from "../compute/compute-store.ts";
 import { Problem, unprocessable } from "../errors.ts";
+import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, entityType } from "../http/fields.ts";
 import { DEFAULT_PAGE_ROWS, MAX_NAME_CHARACTERS, MAX_PAGE_ROWS } from "../limits.ts";
@@ -58,7 +59,7 @@ export const register = endpoint(
     const row = added
       ? registered.versions.find((each) => each.version === version.version)
       : assertSameDefinition(registered, feature, version);
-    return c.json(
+    return jsonAnswer(
       {
         feature_id: registered.featureId,
         name: registered.name,
@@ -110,7 +111,7 @@ export const list = endpoint(
     const page = rows.slice(0, query.limit);
     const last = page.at(-1);
     const nextCursor = rows.length > page.length && last ? `f${last.featureId}` : null;
-    return c.json({ features: page.map((feature) => featureAnswer(feature)), next_cursor: nextCursor });
+    return jsonAnswer({ features: page.map((feature) => featureAnswer(feature)), next_cursor: nextCursor });
   },
 );
 
@@ -128,7 +129,7 @@ export const get = endpoint(
   async (c, { param }) => {
     const feature = await existingFeature(c, param.feature);
     const computations = await computationsOf(c.env.DB, c.var.principal.tenant, feature.featureId);
-    return c.json(featureAnswer(feature, computations));
+    return jsonAnswer(featureAnswer(feature, computations));
   },
 );
 

@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { assertComputable } from "../compute/computed-feature.ts";
 import { unprocessable } from "../errors.ts";
+import { jsonAnswer } from "../http/answer.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { nowMicros } from "../timestamps.ts";
@@ -53,9 +54,8 @@ export const addVersion = endpoint(
     const row = added
       ? registered.versions.find((each) => each.version === version.version)
       : assertSameDefinition(registered, same, version);
-    return row
-      ? c.json(versionAnswer(feature.featureId, row), added ? 201 : 200)
-      : noSuchFeature().toResponse(c.var.requestId);
+    if (!row) throw noSuchFeature();
+    return jsonAnswer(versionAnswer(feature.featureId, row), added ? 201 : 200);
   },
 );
 
@@ -95,7 +95,7 @@ export const setStatus = endpoint(
     forgetCatalog(tenant);
     const row = feature.versions.find((each) => each.version === version);
     if (!found || !row) throw noSuchFeature();
-    return c.json(versionAnswer(feature.featureId, { ...row, status: json.status, updatedAt: now }));
+    return jsonAnswer(versionAnswer(feature.featureId, { ...row, status: json.status, updatedAt: now }));
   },
 );
 

@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
 import { unavailable } from "../errors.ts";
+import { jsonAnswer } from "../http/answer.ts";
 import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { assertKnownEntityType } from "../http/entity-type.ts";
@@ -55,7 +56,7 @@ export const invalidate = endpoint(
         return wasCached;
       }),
     );
-    return c.json({
+    return jsonAnswer({
       status: "success",
       entity_id: param.entity_id,
       invalidated_count: removed.filter(Boolean).length,

@@ -1,6 +1,7 @@
 /** Online reads of registered features: the route of system B. */
 import * as z from "zod";
 import { unprocessable } from "../errors.ts";
+import { jsonTextAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
 import { answeredRevision, answeredTimestamp, entityType, entityValue } from "../http/fields.ts";
@@ -101,7 +102,7 @@ export const readOnline = endpoint(
     const text = json.entity_ids
       ? `{"results":[${answers.join(",")}],"timestamp":"${timestamp}"}`
       : (answers[0] ?? "");
-    return new Response(text, { headers: { "content-type": "application/json" } });
+    return jsonTextAnswer(text);
   },
 );
 

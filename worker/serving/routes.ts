@@ -1,6 +1,7 @@
 /** Reading items: the routes of system A. */
 import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
+import { type Answer, jsonTextAnswer } from "../http/answer.ts";
 import { type AppContext, requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { assertKnownEntityType, entityTypeOf, entityTypeQuery } from "../http/entity-type.ts";
@@ -212,9 +213,9 @@ async function readSelection(
   return answer(itemsAnswer(ref, selection, read, context.nowMs * MICROS_PER_MS));
 }
 
-function answer(text: string | null): Response {
+function answer(text: string | null): Answer {
   if (text === null) throw new Problem(404, "there are no such features of this entity");
-  return new Response(text, { headers: { "content-type": "application/json" } });
+  return jsonTextAnswer(text);
 }
 
 export const servingEndpoints = [getItem, getItems, getItemFiltered];

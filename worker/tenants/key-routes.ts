@@ -1,6 +1,7 @@
 /** API keys of tenants: creating, listing and revoking them. */
 import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
+import { jsonAnswer } from "../http/answer.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, nameField, timestamp } from "../http/fields.ts";
@@ -79,7 +80,7 @@ export const createKey = endpoint(
     };
     await insertKey(c.env.DB, record);
     note(c, "key created", record);
-    return c.json({ ...keyAnswer(record), key: formatApiKey(apiKey) }, 201, PRIVATE);
+    return jsonAnswer({ ...keyAnswer(record), key: formatApiKey(apiKey) }, 201, PRIVATE);
   },
 );
 
@@ -104,7 +105,11 @@ export const getKeys = endpoint(
     await assertAdministered(c, param.tenant_id);
     const found = await listKeys(c.env.DB, param.tenant_id, { after, limit: query.limit + 1 });
     const { rows, last } = pageOf(found, query.limit);
-    return c.json({ keys: rows.map(keyAnswer), next_cursor: last ? formatCursor(last) : null }, 200, PRIVATE);
+    return jsonAnswer(
+      { keys: rows.map(keyAnswer), next_cursor: last ? formatCursor(last) : null },
+      200,
+      PRIVATE,
+    );
   },
 );
 
@@ -134,7 +139,7 @@ export const deleteKey = endpoint(
     if (revokedAt === null) throw new Problem(404, "there is no such key");
     keyMemory.clear();
     note(c, "key revoked", revoked);
-    return c.json({ ...param, revoked_at: formatTimestamp(revokedAt) });
+    return jsonAnswer({ ...param, revoked_at: formatTimestamp(revokedAt) });
   },
 );
 

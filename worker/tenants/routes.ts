@@ -1,6 +1,7 @@
 /** Tenants: creating and listing them. */
 import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
+import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, nameField } from "../http/fields.ts";
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
@@ -53,7 +54,7 @@ export const createTenant = endpoint(
       throw new Problem(409, `there is a tenant \`${tenant.tenantId}\` already`);
     }
     c.var.log.info("tenant created", { request_id: c.var.requestId, tenant_id: tenant.tenantId });
-    return c.json(tenantAnswer(tenant), 201);
+    return jsonAnswer(tenantAnswer(tenant), 201);
   },
 );
 
@@ -77,7 +78,7 @@ export const getTenants = endpoint(
     const only = tenant === DEFAULT_TENANT ? null : tenant;
     const found = await listTenants(c.env.DB, { only, after: query.cursor ?? null, limit: query.limit + 1 });
     const { rows, last } = pageOf(found, query.limit);
-    return c.json({ tenants: rows.map(tenantAnswer), next_cursor: last?.tenantId ?? null }, 200, PRIVATE);
+    return jsonAnswer({ tenants: rows.map(tenantAnswer), next_cursor: last?.tenantId ?? null }, 200, PRIVATE);
   },
 );
 

@@ -1,6 +1,7 @@
 /** Writing many entities in one request. */
 import * as z from "zod";
 import { assert } from "../errors.ts";
+import { jsonAnswer } from "../http/answer.ts";
 import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { isKnownEntityType } from "../http/entity-type.ts";
@@ -56,7 +57,7 @@ export const putItemsBatch = endpoint(
       const entity = { entity_type: body.entity_type, entity_value: body.entity_value };
       return { ...entity, ...(row?.ok ? outcomeOf(remaining.next().value) : refusedRow(row?.reason)) };
     });
-    return c.json({ results: answers, timestamp }, 200, headers);
+    return jsonAnswer({ results: answers, timestamp }, 200, headers);
   },
 );
 

@@ -1,6 +1,7 @@
 /** Deleting entities and their categories. */
 import * as z from "zod";
 import { Problem } from "../errors.ts";
+import { jsonAnswer } from "../http/answer.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { assertKnownEntityType } from "../http/entity-type.ts";
@@ -65,7 +66,7 @@ async function remove(c: AppContext, type: string, value: string, name: string |
   ]);
   const [result] = results;
   if (result?.outcome !== "deleted") throw new Problem(404, "there is nothing to delete");
-  return c.json(
+  return jsonAnswer(
     {
       entity_type: type,
       entity_value: value,

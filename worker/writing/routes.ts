@@ -1,6 +1,7 @@
 /** Writing items: the routes of system A. */
 import * as z from "zod";
 import { assert } from "../errors.ts";
+import { jsonAnswer } from "../http/answer.ts";
 import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { assertKnownEntityType, entityTypeOf, entityTypeQuery } from "../http/entity-type.ts";
@@ -72,7 +73,7 @@ export const putItems = endpoint(
       throw typeProblem(typed.fault, ["body", "data", "feature_list", typed.position, "features"]);
     const { write } = typed;
     const { results, timestamp, headers } = await submitRequest(c, [write]);
-    return c.json(writtenAnswer(write, results[0], timestamp), 200, headers);
+    return jsonAnswer(writtenAnswer(write, results[0], timestamp), 200, headers);
   },
 );
 
@@ -116,7 +117,7 @@ export const putItemsOf = endpoint(
     const counts = Object.fromEntries(
       write.categories.map(({ category: name, names }) => [name, names.length]),
     );
-    return c.json({ ...answer, feature_counts: counts }, 200, headers);
+    return jsonAnswer({ ...answer, feature_counts: counts }, 200, headers);
   },
 );
 
