@@ -1,4 +1,4 @@
-/** The table of contents: middleware in order, then every endpoint. */
+/** The table of contents: every endpoint. What each request goes through stands in `http/observe.ts` and `http/endpoint.ts`. */
 import { Hono } from "hono";
 import { computedFeatureEndpoints } from "./compute/feature-routes.ts";
 import { jobEndpoints } from "./compute/job-routes.ts";
@@ -7,13 +7,13 @@ import { rawTableEndpoints } from "./compute/raw-table-routes.ts";
 import { vectorEndpoints } from "./compute/vector-routes.ts";
 import { docsEndpoints } from "./docs/routes.ts";
 import { historyEndpoints } from "./history/routes.ts";
-import { crossOrigin } from "./http/browser.ts";
 import type { AppEnv } from "./http/context.ts";
 import { type Endpoint, mount } from "./http/endpoint.ts";
-import { notFound, onError } from "./http/failures.ts";
-import { observe } from "./http/observe.ts";
+import { problemOfNoRoute } from "./http/failures.ts";
+import { observed } from "./http/observe.ts";
 import { monitoringEndpoints } from "./monitoring/routes.ts";
 import { registryEndpoints } from "./registry/routes.ts";
+import { statsEndpoints } from "./registry/stats-routes.ts";
 import { versionEndpoints } from "./registry/version-routes.ts";
 import { cacheEndpoints } from "./serving/cache-routes.ts";
 import { onlineEndpoints } from "./serving/online-routes.ts";
@@ -31,6 +31,7 @@ export const endpoints: readonly Endpoint[] = [
   ...historyEndpoints,
   ...registryEndpoints,
   ...versionEndpoints,
+  ...statsEndpoints,
   ...tenantEndpoints,
   ...keyEndpoints,
   ...rawTableEndpoints,
@@ -43,8 +44,9 @@ export const endpoints: readonly Endpoint[] = [
 
 export const app = new Hono<AppEnv>();
 
-app.use(observe);
-app.use(crossOrigin);
 for (const each of [...endpoints, ...docsEndpoints(endpoints)]) mount(app, each);
-app.notFound(notFound(app));
-app.onError(onError);
+app.notFound((c) =>
+  observed(c, null, async () => {
+    throw problemOfNoRoute(app, c.req.path);
+  }),
+);

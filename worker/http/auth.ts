@@ -38,7 +38,7 @@ export async function authorise(c: AppContext, scope: Scope): Promise<void> {
 async function authenticate(c: AppContext): Promise<Principal> {
   const text = presentedKey(c);
   if (text === null) {
-    if (c.var.settings.isDevelopment) return DEVELOPER;
+    if (c.get("settings").isDevelopment) return DEVELOPER;
     throw unauthorised("an API key is needed: header X-API-Key");
   }
   const verification = await verify(c, text);

@@ -1,7 +1,6 @@
 /** What browsers need: cross-origin rules by environment, and headers that keep them from guessing. */
-import type { MiddlewareHandler } from "hono";
 import { cors } from "hono/cors";
-import type { AppEnv } from "./context.ts";
+import type { AppContext, AppEnv } from "./context.ts";
 
 const allowOrigins = cors({
   origin: (origin, c) => {
@@ -14,9 +13,13 @@ const allowOrigins = cors({
   maxAge: 86_400,
 });
 
-/** Only for requests that come from a browser's page: all others carry no `Origin`. */
-export const crossOrigin: MiddlewareHandler<AppEnv> = async (c, next) =>
-  c.req.header("origin") === undefined ? next() : allowOrigins(c, next);
+/** The answer with the headers that its origin needs; of a preflight request the rules alone. */
+export async function crossOrigin(c: AppContext, answer: () => Promise<Response>): Promise<Response> {
+  const preflight = await allowOrigins(c, async () => {
+    c.res = await answer();
+  });
+  return preflight ?? c.res;
+}
 
 /** Of every answer: what it says it is, it is. */
 export const ANSWER_HEADERS = { "x-content-type-options": "nosniff" };

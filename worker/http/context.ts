@@ -29,7 +29,8 @@ export interface RequestContext {
 }
 
 export function requestContext(c: AppContext): RequestContext {
-  const { settings, principal, log } = c.var;
+  // `c.var` would make an object of all of them each time.
+  const { tenant } = c.get("principal");
   const after = (work: Promise<unknown>) => c.executionCtx.waitUntil(work);
-  return { env: c.env, settings, tenant: principal.tenant, log, nowMs: Date.now(), after };
+  return { env: c.env, settings: c.get("settings"), tenant, log: c.get("log"), nowMs: Date.now(), after };
 }

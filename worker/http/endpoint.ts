@@ -5,11 +5,11 @@
 import type { Hono } from "hono";
 import type * as z from "zod";
 import { type Fault, Problem, type ProblemStatus } from "../errors.ts";
-import { type Answer, toResponse } from "./answer.ts";
+import type { Answer } from "./answer.ts";
 import { authorise, type Scope } from "./auth.ts";
-import { ANSWER_HEADERS } from "./browser.ts";
 import type { AppContext, AppEnv } from "./context.ts";
 import { NO_BODY, readBody } from "./json-body.ts";
+import { observed } from "./observe.ts";
 
 /** What an endpoint takes: each part is checked by its schema before the handler runs. */
 export interface RequestSchemas {
@@ -84,11 +84,7 @@ export function endpoint<R extends RequestSchemas>(spec: EndpointSpec<R>, handle
 
 export function mount(app: Hono<AppEnv>, { spec, answer }: Endpoint): void {
   for (const path of [spec.path, ...(spec.aliases ?? [])]) {
-    app.on(spec.method.toUpperCase(), honoPath(path), async (c) => {
-      c.set("route", path);
-      const answered = await answer(c);
-      return answered instanceof Response ? answered : toResponse(answered, ANSWER_HEADERS);
-    });
+    app.on(spec.method.toUpperCase(), honoPath(path), (c) => observed(c, path, () => answer(c)));
   }
 }
 

@@ -1,14 +1,21 @@
-/** The outermost layer: request id in and out, and one log line for each request. */
-import type { MiddlewareHandler } from "hono";
+/** The outermost layer of every request: its id in and out, its failure made an answer, and one log line. */
 import { settings } from "../env.ts";
 import { Log } from "../log.ts";
-import type { AppEnv } from "./context.ts";
+import { type Answer, toResponse } from "./answer.ts";
+import { ANSWER_HEADERS, crossOrigin } from "./browser.ts";
+import type { AppContext } from "./context.ts";
+import { answerOfFailure } from "./failures.ts";
 
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 /** A request slower than this is worth a warning: far over what a read or a write takes. */
 const SLOW_MS = 1_000;
 
-export const observe: MiddlewareHandler<AppEnv> = async (c, next) => {
+/** @param route The pattern that was matched, such as `/api/v1/items`; null where none was. */
+export async function observed(
+  c: AppContext,
+  route: string | null,
+  work: () => Promise<Answer | Response>,
+): Promise<Response> {
   const startedMs = Date.now();
   const own = settings(c.env);
   const given = c.req.header("x-request-id");
@@ -17,18 +24,42 @@ export const observe: MiddlewareHandler<AppEnv> = async (c, next) => {
   c.set("requestId", requestId);
   c.set("settings", own);
   c.set("log", log);
-  await next();
-  c.res.headers.set("x-request-id", requestId);
-  const durationMs = Date.now() - startedMs;
+  c.set("route", route ?? "unknown");
+  const answered = () => respond(c, requestId, work);
+  // Only what comes from a browser's page carries an `Origin`.
+  const response = await (c.req.header("origin") === undefined ? answered() : crossOrigin(c, answered));
+  logRequest(c, response.status, Date.now() - startedMs);
+  return response;
+}
+
+async function respond(
+  c: AppContext,
+  requestId: string,
+  work: () => Promise<Answer | Response>,
+): Promise<Response> {
+  let answer: Answer | Response;
+  try {
+    answer = await work();
+  } catch (cause) {
+    answer = answerOfFailure(cause, c);
+  }
+  const own = { ...ANSWER_HEADERS, "x-request-id": requestId };
+  if (!(answer instanceof Response)) return toResponse(answer, own);
+  for (const [name, value] of Object.entries(own)) answer.headers.set(name, value);
+  return answer;
+}
+
+function logRequest(c: AppContext, status: number, durationMs: number): void {
+  const log = c.get("log");
   const isSlow = durationMs > SLOW_MS;
   if (!log.enabled(isSlow ? "WARNING" : "INFO")) return;
   log[isSlow ? "warning" : "info"](isSlow ? "slow request" : "request", {
-    request_id: requestId,
+    request_id: c.get("requestId"),
     // Undefined on public routes and for requests that were refused.
-    tenant_id: (c.var as Partial<AppEnv["Variables"]>).principal?.tenant,
+    tenant_id: (c.get("principal") as { tenant: string } | undefined)?.tenant,
     method: c.req.method,
-    route: c.var.route ?? "unknown",
-    status: c.res.status,
+    route: c.get("route"),
+    status,
     duration_ms: durationMs,
   });
-};
+}
