@@ -12,6 +12,7 @@ const QUEUE_IDLE_MS = 200;
 afterAll(async () => {
   await deleteAlarms(env.ENTITY_WRITER);
   await deleteAlarms(env.RAW_TABLE);
+  await deleteAlarms(env.SUBSCRIBER);
   await scheduler.wait(QUEUE_IDLE_MS);
 });
 

@@ -1,4 +1,226 @@
-/** The Durable Object of one subscription: what is under way to its receiver. */
+/**
+ * The Durable Object of one subscription: its door. Events that are handed to it stand in its SQLite until their
+ * receiver has them; all delivering happens in its alarm, which is set in one transaction with what is to be delivered
+ * and again before it begins, so that neither a crash nor a fault ends it.
+ *
+ * D1 holds the subscription itself; a copy of it is here, renewed by every call and every alarm, the newest version
+ * winning. So a change that could not be told to the object is found, as is that the subscription is gone.
+ */
 import { DurableObject } from "cloudflare:workers";
+import { settings } from "../env.ts";
+import { DELIVERY_RECOVERY_MS, DELIVERY_RUN_MS, PAUSED_CHECK_MS } from "../limits.ts";
+import { Log } from "../log.ts";
+import { nowMicros, parseTimestamp } from "../timestamps.ts";
+import { type DeliveryRecord, listDeliveries } from "./delivery-list.ts";
+import { DeliveryLoop } from "./delivery-loop.ts";
+import type { FeatureAvailable } from "./feature-available.ts";
+import { refill } from "./refill.ts";
+import { type HistoryRange, startOf } from "./replay.ts";
+import { type MissedRange, type PausedReason, SubscriberState } from "./subscriber-state.ts";
+import { type DeliveryStatus, SubscriberStore } from "./subscriber-store.ts";
+import { findSubscription, type Subscription, updateSubscription } from "./subscription-store.ts";
 
-export class Subscriber extends DurableObject<Env> {}
+export interface SubscriberFacts {
+  pending: number;
+  delivered: number;
+  dead: number;
+  pausedReason: PausedReason | null;
+  missed: MissedRange | null;
+  isReplaying: boolean;
+}
+
+export type ReplayRequest =
+  | { kind: "deliveries"; seqs: number[] }
+  | { kind: "dead" }
+  | { kind: "history"; range: HistoryRange };
+
+export type ReplayReply = { kind: "queued"; queued: number } | { kind: "running" } | { kind: "busy" };
+
+interface Parts {
+  store: SubscriberStore;
+  state: SubscriberState;
+  loop: DeliveryLoop;
+}
+
+export class Subscriber extends DurableObject<Env> {
+  readonly #log: Log;
+  #parts: Parts;
+  #isDelivering = false;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    const { logLevel, isDevelopment } = settings(env);
+    this.#log = new Log("subscriber", { level: logLevel, readable: isDevelopment });
+    this.#parts = this.#newParts();
+  }
+
+  /** Takes events that the subscription wants. When it returns they are kept, or counted as missed; never both. */
+  async accept(subscription: Subscription, events: FeatureAvailable[]): Promise<void> {
+    const { store, state } = this.#parts;
+    state.remember(subscription);
+    const nowMs = Date.now();
+    for (const event of events) {
+      if (store.hasSeen(event.event_id)) continue;
+      if (store.isFull) state.miss(event);
+      else store.add(event, nowMs);
+    }
+    await this.#look();
+  }
+
+  /** The subscription has been changed. */
+  async configure(subscription: Subscription): Promise<void> {
+    this.#parts.state.remember(subscription);
+    await this.#look();
+  }
+
+  async facts(): Promise<SubscriberFacts> {
+    const { store, state } = this.#parts;
+    return {
+      pending: store.count("pending"),
+      delivered: store.count("delivered"),
+      dead: store.count("dead"),
+      pausedReason: state.pausedReason,
+      missed: state.missed,
+      isReplaying: state.replay !== null,
+    };
+  }
+
+  async deliveries(page: {
+    status: DeliveryStatus | null;
+    before: number;
+    limit: number;
+  }): Promise<DeliveryRecord[]> {
+    return listDeliveries(this.ctx.storage.sql, page);
+  }
+
+  /** One at a time: a second one is refused as long as the first has something to add. */
+  async replay(subscription: Subscription, request: ReplayRequest): Promise<ReplayReply> {
+    const { store, state } = this.#parts;
+    state.remember(subscription);
+    if (request.kind === "deliveries") {
+      const queued = store.revive(request.seqs, Date.now());
+      await this.#look();
+      return { kind: "queued", queued };
+    }
+    if (state.replay) return { kind: "busy" };
+    const id = crypto.randomUUID();
+    const dead = store.count("dead");
+    if (request.kind === "dead") state.setReplay({ kind: "dead", id, after: 0, upTo: store.lastSeq() });
+    else {
+      state.setReplay({ kind: "history", id, range: request.range, place: startOf(request.range) });
+      if (covers(request.range, state.missed)) state.clearMissed();
+    }
+    await this.#look();
+    return request.kind === "dead" ? { kind: "queued", queued: dead } : { kind: "running" };
+  }
+
+  /** The subscription may be gone in a moment: looks soon, even if nobody says so. */
+  async expectDrop(): Promise<void> {
+    await this.ctx.storage.setAlarm(Date.now() + DELIVERY_RECOVERY_MS);
+  }
+
+  /** Forgets everything. What is under way to the receiver may still arrive there. */
+  async drop(): Promise<void> {
+    this.#parts.loop.stop();
+    await this.ctx.storage.deleteAlarm();
+    await this.ctx.storage.deleteAll();
+    this.#parts = this.#newParts();
+  }
+
+  override async alarm(): Promise<void> {
+    this.#isDelivering = true;
+    // The platform gives an alarm up after some tries; this one is there however the run ends.
+    await this.ctx.storage.setAlarm(Date.now() + DELIVERY_RECOVERY_MS);
+    let notBeforeMs = 0;
+    try {
+      const { loop, state } = this.#parts;
+      const end = (await this.#refresh()) ? await loop.run(Date.now() + DELIVERY_RUN_MS) : "idle";
+      // It has added what it could for now.
+      if (end === "idle" && state.replay) notBeforeMs = Date.now() + DELIVERY_RECOVERY_MS;
+    } catch (cause) {
+      this.#log.error("a run of deliveries failed", cause);
+      notBeforeMs = Date.now() + DELIVERY_RECOVERY_MS;
+    } finally {
+      this.#isDelivering = false;
+      await this.#armNext(notBeforeMs);
+    }
+  }
+
+  /** Asks D1 for the subscription. When D1 does not answer the copy does. @returns false when there is none. */
+  async #refresh(): Promise<boolean> {
+    const { state } = this.#parts;
+    const known = state.subscription;
+    if (!known) return false;
+    try {
+      const current = await findSubscription(this.env.DB, known);
+      if (!current) {
+        await this.drop();
+        return false;
+      }
+      state.remember(current);
+      await this.#pauseInD1(current);
+    } catch (cause) {
+      this.#log.error("the subscription could not be read", cause, { subscription_id: known.subscriptionId });
+    }
+    return true;
+  }
+
+  /** Only the version that it has paused for: who has changed it since knows better. */
+  async #pauseInD1(current: Subscription): Promise<void> {
+    const { state } = this.#parts;
+    const onlyIf = state.versionToPause;
+    if (onlyIf === null) return;
+    const change = { status: "paused" } as const;
+    const paused = await updateSubscription(this.env.DB, current, { change, now: nowMicros(), onlyIf });
+    if (paused) state.remember(paused);
+    const { tenantId: tenant_id, subscriptionId: subscription_id } = current;
+    this.#log.warning("too many events wait: paused", { tenant_id, subscription_id });
+  }
+
+  /** Something has changed: the run that is under way sees it, or there is one at once. */
+  async #look(): Promise<void> {
+    if (this.#isDelivering) this.#parts.loop.wake();
+    else await this.#armNext();
+  }
+
+  async #armNext(notBeforeMs = 0): Promise<void> {
+    const atMs = this.#nextAlarmMs(notBeforeMs);
+    if (atMs === null) await this.ctx.storage.deleteAlarm();
+    else await this.ctx.storage.setAlarm(atMs);
+  }
+
+  #nextAlarmMs(notBeforeMs: number): number | null {
+    const { store, state } = this.#parts;
+    const nowMs = Math.max(Date.now(), notBeforeMs);
+    if (state.versionToPause !== null) return nowMs + DELIVERY_RECOVERY_MS;
+    const [head] = store.heads(1);
+    if (!head && !state.replay) return null;
+    if (state.pausedReason !== null) return nowMs + PAUSED_CHECK_MS;
+    return state.replay ? nowMs : Math.max(nowMs, head?.dueAtMs ?? nowMs);
+  }
+
+  #newParts(): Parts {
+    const store = new SubscriberStore(this.ctx.storage.sql);
+    const state = new SubscriberState(store);
+    const receiver = () => (state.pausedReason === null ? state.subscription : null);
+    const loop = new DeliveryLoop({
+      store,
+      settings: settings(this.env),
+      log: this.#log,
+      receiver,
+      refill: async () => {
+        const { subscription } = state;
+        if (subscription) await refill({ db: this.env.DB, store, state, subscription });
+      },
+      hasMore: () => state.replay !== null,
+    });
+    return { store, state, loop };
+  }
+}
+
+/** Whether all that was missed is in the range: without any other condition. */
+function covers(range: HistoryRange, missed: MissedRange | null): boolean {
+  if (missed === null || range.entityType !== null || range.category !== null) return false;
+  const [from, to] = [parseTimestamp(missed.from), parseTimestamp(missed.to)];
+  return from !== null && to !== null && range.from <= from && range.to >= to;
+}

@@ -1,0 +1,68 @@
+/** What the endpoints of subscriptions check before they do anything. */
+import type * as z from "zod";
+import { Problem, unavailable, unprocessable } from "../errors.ts";
+import type { AppContext } from "../http/context.ts";
+import { RETRY_AFTER_SECONDS } from "../limits.ts";
+import { isTopicName } from "./kafka-rest.ts";
+import { checkReceiverUrl } from "./receiver-url.ts";
+import type { newSubscription } from "./subscription-schemas.ts";
+import { findSubscription, type Subscription } from "./subscription-store.ts";
+import { signingSecret } from "./webhook-signature.ts";
+
+/** @throws Problem 404 for another tenant's as for none. */
+export async function ownSubscription(c: AppContext, subscriptionId: string): Promise<Subscription> {
+  const { tenant: tenantId } = c.var.principal;
+  const found = await findSubscription(c.env.DB, { tenantId, subscriptionId });
+  if (!found) throw notFound();
+  return found;
+}
+
+/** @throws Problem 503 when the subscription's object does not answer. */
+export async function reached<T>(c: AppContext, call: () => Promise<T>): Promise<T> {
+  return call().catch((cause: unknown) => {
+    c.var.log.error("a subscriber did not answer", cause, { request_id: c.var.requestId });
+    throw unavailable("the subscription cannot be reached now; try again", RETRY_AFTER_SECONDS);
+  });
+}
+
+export function notFound(): Problem {
+  return new Problem(404, "there is no such subscription");
+}
+
+/** @throws Problem 422 for a URL to which nothing may be sent. */
+export function receiverUrl(c: AppContext, text: string): string {
+  const { isDevelopment } = c.var.settings;
+  const checked = checkReceiverUrl(text, { isDevelopment });
+  if (checked.kind === "ok") return checked.url.href;
+  throw unprocessable({ loc: ["body", "url"], msg: checked.reason, type: "invalid_url" });
+}
+
+/** @throws Problem 422 for a topic that is none, or that nothing is sent to. */
+export function assertTopic({ kind, topic }: z.output<typeof newSubscription>): void {
+  if (topic == null) return;
+  const loc = ["body", "topic"];
+  if (kind !== "kafka-rest") {
+    throw unprocessable({
+      loc,
+      msg: "is only for subscriptions of the kind kafka-rest",
+      type: "not_allowed",
+    });
+  }
+  if (!isTopicName(topic)) {
+    const msg = "must be letters, digits, `.`, `_` and `-`, as a Kafka topic's name is";
+    throw unprocessable({ loc, msg, type: "invalid_topic" });
+  }
+}
+
+/** @throws Problem 503 where the service has no pepper: nothing could be signed. */
+export async function secretOf(c: AppContext, subscription: Subscription): Promise<string | null> {
+  if (subscription.kind !== "webhook") return null;
+  const { apiKeySecret } = c.var.settings;
+  if (apiKeySecret !== null) {
+    return signingSecret(apiKeySecret, subscription.subscriptionId, subscription.secretNonce);
+  }
+  throw new Problem(
+    503,
+    "webhooks cannot be signed: the service has no API_KEY_SECRET of a sufficient length",
+  );
+}

@@ -1,0 +1,205 @@
+/** Subscriptions to availability events: creating, listing, changing and deleting them. */
+import { randomBytes } from "node:crypto";
+import * as z from "zod";
+import { Problem } from "../errors.ts";
+import { jsonAnswer } from "../http/answer.ts";
+import type { AppContext } from "../http/context.ts";
+import { endpoint } from "../http/endpoint.ts";
+import { MAX_SUBSCRIPTIONS_PER_TENANT } from "../limits.ts";
+import { nextCursor, PRIVATE, pageOf, pageQuery } from "../tenants/pages.ts";
+import { nowMicros } from "../timestamps.ts";
+import { subscriberObject } from "./subscriber-access.ts";
+import {
+  assertTopic,
+  notFound,
+  ownSubscription,
+  reached,
+  receiverUrl,
+  secretOf,
+} from "./subscription-checks.ts";
+import { formatCursor, parseCursor } from "./subscription-cursor.ts";
+import {
+  createdSchema,
+  detailAnswer,
+  detailSchema,
+  filtersOf,
+  newSubscription,
+  SUBSCRIPTIONS,
+  subscriptionAnswer,
+  subscriptionChange,
+  subscriptionParam,
+  subscriptionSchema,
+} from "./subscription-schemas.ts";
+import {
+  deleteSubscription,
+  insertSubscription,
+  listSubscriptions,
+  type Subscription,
+  updateSubscription,
+} from "./subscription-store.ts";
+
+const ID_BYTES = 8;
+const NONCE_BYTES = 16;
+
+export const createSubscription = endpoint(
+  {
+    method: "post",
+    path: "/api/v1/subscriptions",
+    tag: SUBSCRIPTIONS,
+    summary: "Subscribe to availability events",
+    description:
+      "Events from now on are delivered at least once, those of one entity one after the other and in the order of their `revision`, with the same `event_id` whenever they are repeated. What a busy queue brings late is delivered late: the `revision` tells. Anything but a 2xx within its time, redirects included, is tried again with growing delays and then kept as dead.",
+    scope: "admin",
+    request: { json: newSubscription },
+    answers: { 201: { description: "Created.", schema: createdSchema } },
+    problems: [409],
+  },
+  async (c, { json }) => {
+    assertTopic(json);
+    const now = nowMicros();
+    const subscription: Subscription = {
+      subscriptionId: `sub_${randomBytes(ID_BYTES).toString("hex")}`,
+      tenantId: c.var.principal.tenant,
+      kind: json.kind,
+      url: receiverUrl(c, json.url),
+      format: json.format,
+      topic: json.topic ?? null,
+      description: json.description ?? null,
+      entityTypes: json.entity_types ?? null,
+      categories: json.categories ?? null,
+      features: json.features ?? null,
+      status: "active",
+      secretNonce: randomBytes(NONCE_BYTES).toString("hex"),
+      createdAt: now,
+      updatedAt: now,
+    };
+    const secret = await secretOf(c, subscription);
+    if ((await insertSubscription(c.env.DB, subscription)) === "too many") {
+      throw new Problem(409, `a tenant may have ${MAX_SUBSCRIPTIONS_PER_TENANT} subscriptions`);
+    }
+    note(c, "subscription created", subscription);
+    return jsonAnswer({ ...subscriptionAnswer(subscription), secret }, 201, PRIVATE);
+  },
+);
+
+export const getSubscriptions = endpoint(
+  {
+    method: "get",
+    path: "/api/v1/subscriptions",
+    tag: SUBSCRIPTIONS,
+    summary: "List subscriptions",
+    scope: "admin",
+    request: { query: pageQuery },
+    answers: {
+      200: {
+        description: "A page of subscriptions, oldest first; never their secrets.",
+        schema: z
+          .object({ subscriptions: z.array(subscriptionSchema), next_cursor: nextCursor })
+          .meta({ id: "Subscriptions" }),
+      },
+    },
+  },
+  async (c, { query }) => {
+    const after = query.cursor === undefined ? null : parseCursor(query.cursor);
+    const { tenant } = c.var.principal;
+    const found = await listSubscriptions(c.env.DB, tenant, { after, limit: query.limit + 1 });
+    const { rows, last } = pageOf(found, query.limit);
+    const next_cursor = last ? formatCursor(last) : null;
+    return jsonAnswer({ subscriptions: rows.map(subscriptionAnswer), next_cursor }, 200, PRIVATE);
+  },
+);
+
+export const getSubscription = endpoint(
+  {
+    method: "get",
+    path: "/api/v1/subscriptions/{subscription_id}",
+    tag: SUBSCRIPTIONS,
+    summary: "A subscription, and what waits for its receiver",
+    scope: "admin",
+    request: { param: subscriptionParam },
+    answers: { 200: { description: "The subscription.", schema: detailSchema } },
+    problems: [404],
+  },
+  async (c, { param }) => {
+    const subscription = await ownSubscription(c, param.subscription_id);
+    const facts = await reached(c, () => subscriberObject(c.env, subscription).facts());
+    return jsonAnswer(detailAnswer(subscription, facts), 200, PRIVATE);
+  },
+);
+
+export const patchSubscription = endpoint(
+  {
+    method: "patch",
+    path: "/api/v1/subscriptions/{subscription_id}",
+    tag: SUBSCRIPTIONS,
+    summary: "Pause, resume or change a subscription",
+    description:
+      "What waits is delivered to the new URL, whatever the new filters are. The signing secret stays. A delivery that is under way is finished.",
+    scope: "admin",
+    request: { param: subscriptionParam, json: subscriptionChange },
+    answers: { 200: { description: "Changed.", schema: subscriptionSchema } },
+    problems: [404],
+  },
+  async (c, { param, json }) => {
+    const { tenantId, subscriptionId } = await ownSubscription(c, param.subscription_id);
+    const change = {
+      ...(json.status !== undefined && { status: json.status }),
+      ...(json.url !== undefined && { url: receiverUrl(c, json.url) }),
+      ...(json.description !== undefined && { description: json.description }),
+      ...filtersOf(json),
+    };
+    const key = { tenantId, subscriptionId };
+    const changed = await updateSubscription(c.env.DB, key, { change, now: nowMicros() });
+    if (!changed) throw notFound();
+    // Until the object has heard of it, it goes on as before; so who is not told that it has, asks again.
+    await reached(c, () => subscriberObject(c.env, changed).configure(changed));
+    note(c, "subscription changed", changed);
+    return jsonAnswer(subscriptionAnswer(changed), 200, PRIVATE);
+  },
+);
+
+export const removeSubscription = endpoint(
+  {
+    method: "delete",
+    path: "/api/v1/subscriptions/{subscription_id}",
+    tag: SUBSCRIPTIONS,
+    summary: "Delete a subscription and all that waits for its receiver",
+    scope: "admin",
+    request: { param: subscriptionParam },
+    answers: {
+      200: {
+        description: "Deleted.",
+        schema: z
+          .object({ subscription_id: z.string(), status: z.literal("deleted") })
+          .meta({ id: "DeletedSubscription" }),
+      },
+    },
+    problems: [404],
+  },
+  async (c, { param }) => {
+    const subscription = await ownSubscription(c, param.subscription_id);
+    const object = subscriberObject(c.env, subscription);
+    // Should this be the last that the object hears, it finds out by itself.
+    await reached(c, () => object.expectDrop());
+    if (!(await deleteSubscription(c.env.DB, subscription))) throw notFound();
+    await object.drop().catch((cause: unknown) => {
+      c.var.log.warning("a deleted subscription was not told", { request_id: c.var.requestId }, cause);
+    });
+    note(c, "subscription deleted", subscription);
+    return jsonAnswer({ subscription_id: subscription.subscriptionId, status: "deleted" });
+  },
+);
+
+function note(c: AppContext, message: string, { tenantId, subscriptionId }: Subscription): void {
+  const by = c.var.principal.keyId ?? "developer";
+  const about = { tenant_id: tenantId, subscription_id: subscriptionId, by_key_id: by };
+  c.var.log.info(message, { request_id: c.var.requestId, ...about });
+}
+
+export const subscriptionEndpoints = [
+  createSubscription,
+  getSubscriptions,
+  getSubscription,
+  patchSubscription,
+  removeSubscription,
+];
