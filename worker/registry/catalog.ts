@@ -6,6 +6,7 @@ import { BoundedMap } from "../bounded-map.ts";
 import { unavailable } from "../errors.ts";
 import type { RequestContext } from "../http/context.ts";
 import { CATALOG_FRESH_MS, CATALOG_MAX_AGE_MS, RETRY_AFTER_SECONDS } from "../limits.ts";
+import { timed } from "../monitoring/timed.ts";
 import type { Dtype } from "./dtypes.ts";
 import { selectCatalog } from "./registry-store.ts";
 import { storedName } from "./versions.ts";
@@ -121,10 +122,11 @@ export function forgetCatalog(tenant: string): void {
   known.delete(tenant);
 }
 
-async function load({ env, tenant, nowMs, log }: CatalogContext): Promise<Catalog> {
+async function load({ env, tenant, nowMs, log, metrics }: CatalogContext): Promise<Catalog> {
   const changesBefore = changes;
   try {
-    const catalog = buildCatalog(await selectCatalog(env.DB, tenant));
+    const select = () => selectCatalog(env.DB, tenant);
+    const catalog = buildCatalog(await timed(metrics, { operation: "d1.catalog" }, select));
     if (changes === changesBefore) known.set(tenant, { catalog, loadedMs: nowMs, renewing: false }, 1);
     return catalog;
   } catch (cause) {
