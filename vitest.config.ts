@@ -19,7 +19,14 @@ export default defineConfig({
           cloudflareTest(async () => ({
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: {
-              bindings: { LOG_LEVEL: "ERROR", TEST_MIGRATIONS: await readD1Migrations("migrations") },
+              // Metrics are sent a second after an answer; only their own tests wait for that.
+              bindings: {
+                LOG_LEVEL: "ERROR",
+                METRICS: "off",
+                TEST_MIGRATIONS: await readD1Migrations("migrations"),
+              },
+              // For tests that send more than any consumer could take.
+              queueProducers: { QUEUE_WITHOUT_CONSUMER: { queueName: "without-consumer" } },
               queueConsumers: {
                 "feature-compute": {
                   maxBatchSize: 10,
@@ -43,7 +50,11 @@ export default defineConfig({
           name: "runtime",
           include: ["test/**/*.test.ts"],
           exclude: ["test/**/*.pure.test.ts", "test/process/**"],
-          setupFiles: ["./test/setup/apply-migrations.ts", "./test/setup/quiet-end.ts"],
+          setupFiles: [
+            "./test/setup/code-generation.ts",
+            "./test/setup/apply-migrations.ts",
+            "./test/setup/quiet-end.ts",
+          ],
         },
       },
       {

@@ -16,7 +16,10 @@ const VARS = {
   STATSD_HOST: "",
   STATSD_PORT: "8125",
   STATSD_PREFIX: "feature_store",
+  STATSD_TAGS: "datadog",
   TOPIC_NAME: "feature-availability",
+  DELIVERY_FIRST_RETRY_MS: "5000",
+  DELIVERY_TIMEOUT_MS: "10000",
 };
 
 const SECRET = "s".repeat(MIN_API_KEY_SECRET_CHARACTERS);
@@ -39,6 +42,8 @@ test("the variables of wrangler.toml become settings", () => {
     metricsToken: null,
     statsd: null,
     topicName: "feature-availability",
+    deliveryFirstRetryMs: 5_000,
+    deliveryTimeoutMs: 10_000,
   });
 });
 
@@ -69,7 +74,11 @@ test.each([
   [{ METRICS: "off" }, { metrics: "off" }],
   [{ METRICS_TOKEN: "t" }, { metricsToken: "t" }],
   [{ METRICS_TOKEN: "" }, { metricsToken: null }],
-  [{ STATSD_HOST: "stats.test" }, { statsd: { host: "stats.test", port: 8_125, prefix: "feature_store" } }],
+  [
+    { STATSD_HOST: "stats.test" },
+    { statsd: { host: "stats.test", port: 8_125, prefix: "feature_store", tags: "datadog" } },
+  ],
+  [{ STATSD_HOST: "stats.test", STATSD_TAGS: "none" }, { statsd: { tags: "none" } }],
   [{ TOPIC_NAME: "events" }, { topicName: "events" }],
   // A pepper that is too short is none: then no key is accepted.
   [{ API_KEY_SECRET: SECRET }, { apiKeySecret: SECRET }],
@@ -88,9 +97,21 @@ test.each([
   ["HISTORY_RETENTION_DAYS", ["0", "36501", "", "1.5", undefined]],
   ["RATE_LIMIT", ["", "ON", "no"]],
   ["METRICS", ["", "ON", "no"]],
+  ["DELIVERY_FIRST_RETRY_MS", ["0", "600001", "", "5s", undefined]],
+  ["DELIVERY_TIMEOUT_MS", ["49", "60001", "", undefined]],
 ] as const)("%s is refused by name when it is not what it must be", (name, texts) => {
   for (const text of texts)
     expect(() => readSettings(envOf({ [name]: text })), text).toThrow(`variable ${name} must be`);
+});
+
+test.each([
+  ["STATSD_PORT", ["0", "65536", "", "statsd"]],
+  ["STATSD_TAGS", ["", "Datadog", "graphite"]],
+] as const)("%s is refused by name when there is a StatsD server", (name, texts) => {
+  for (const text of texts)
+    expect(() => readSettings(envOf({ STATSD_HOST: "stats.test", [name]: text })), text).toThrow(
+      `variable ${name} must be`,
+    );
 });
 
 test("settings are read once for each environment, and never taken from another", () => {

@@ -6,11 +6,14 @@ import { ingestEndpoints } from "./compute/raw-ingest-routes.ts";
 import { rawTableEndpoints } from "./compute/raw-table-routes.ts";
 import { vectorEndpoints } from "./compute/vector-routes.ts";
 import { docsEndpoints } from "./docs/routes.ts";
+import { deliveryEndpoints } from "./events/delivery-routes.ts";
+import { subscriptionEndpoints } from "./events/subscription-routes.ts";
 import { historyEndpoints } from "./history/routes.ts";
 import type { AppEnv } from "./http/context.ts";
 import { type Endpoint, mount } from "./http/endpoint.ts";
 import { problemOfNoRoute } from "./http/failures.ts";
 import { observed } from "./http/observe.ts";
+import { StaticFirstRouter } from "./http/static-first-router.ts";
 import { monitoringEndpoints } from "./monitoring/routes.ts";
 import { registryEndpoints } from "./registry/routes.ts";
 import { statsEndpoints } from "./registry/stats-routes.ts";
@@ -39,10 +42,12 @@ export const endpoints: readonly Endpoint[] = [
   ...computedFeatureEndpoints,
   ...jobEndpoints,
   ...vectorEndpoints,
+  ...subscriptionEndpoints,
+  ...deliveryEndpoints,
   ...monitoringEndpoints,
 ];
 
-export const app = new Hono<AppEnv>();
+export const app = new Hono<AppEnv>({ router: new StaticFirstRouter() });
 
 for (const each of [...endpoints, ...docsEndpoints(endpoints)]) mount(app, each);
 app.notFound((c) =>

@@ -19,9 +19,12 @@ export interface Settings {
   /** Reads `/metrics` beside an `admin` key; null when there is none. */
   metricsToken: string | null;
   /** Null when there is no StatsD server. */
-  statsd: { host: string; port: number; prefix: string } | null;
+  statsd: { host: string; port: number; prefix: string; tags: "datadog" | "none" } | null;
   /** The topic of `kafka-rest` subscriptions that name none. */
   topicName: string;
+  /** The longest wait before a failed delivery's second try; each further one is doubled. */
+  deliveryFirstRetryMs: number;
+  deliveryTimeoutMs: number;
 }
 
 let cached: { env: Env; settings: Settings } | undefined;
@@ -62,9 +65,12 @@ export function readSettings(env: Env): Settings {
           host: env.STATSD_HOST,
           port: integerBetween("STATSD_PORT", env.STATSD_PORT ?? "8125", 1, 65_535),
           prefix: env.STATSD_PREFIX ?? "feature_store",
+          tags: oneOf("STATSD_TAGS", env.STATSD_TAGS ?? "datadog", ["datadog", "none"] as const),
         }
       : null,
     topicName: env.TOPIC_NAME || "feature-availability",
+    deliveryFirstRetryMs: integerBetween("DELIVERY_FIRST_RETRY_MS", env.DELIVERY_FIRST_RETRY_MS, 1, 600_000),
+    deliveryTimeoutMs: integerBetween("DELIVERY_TIMEOUT_MS", env.DELIVERY_TIMEOUT_MS, 50, 60_000),
   };
 }
 

@@ -1,10 +1,16 @@
 /** The platform's door: requests, queue messages, the clock, and the Durable Object classes. */
+import { connect } from "cloudflare:sockets";
+import { tracing } from "cloudflare:workers";
 import { app } from "./app.ts";
 import { consumeCompute } from "./compute/consumer.ts";
 import { settings } from "./env.ts";
 import { consumeAvailability } from "./events/consumer.ts";
 import { removeOldHistory } from "./history/retention.ts";
 import { Log } from "./log.ts";
+import { countBatch } from "./monitoring/count-batch.ts";
+import { isolateMetrics } from "./monitoring/isolate-metrics.ts";
+import { StatsdExporter } from "./monitoring/statsd.ts";
+import { traceWith } from "./monitoring/timed.ts";
 
 export { RawTable } from "./compute/raw-table.ts";
 export { Subscriber } from "./events/subscriber.ts";
@@ -18,9 +24,12 @@ async function consume(batch: MessageBatch, env: Env): Promise<void> {
   else await consumeAvailability(batch, env);
 }
 
+traceWith(tracing);
+isolateMetrics.attach(new StatsdExporter({ connect }));
+
 export default {
   fetch: app.fetch,
-  queue: consume,
+  queue: (batch, env, ctx) => countBatch({ batch, env, ctx }, () => consume(batch, env)),
   async scheduled(_controller, env) {
     const { logLevel, isDevelopment, historyRetentionDays } = settings(env);
     await removeOldHistory(

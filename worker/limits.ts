@@ -78,6 +78,15 @@ export const KV_MAX_KEY_BYTES = 512;
 /** KV: a value may have 25 MiB; an entity's document is its data, escaped once more. Larger ones are not cached. */
 export const KV_MAX_VALUE_BYTES = 24 * MIB;
 
+/** From this share of its time on, one reader at a time renews a remembered document; the others go on with it. */
+export const MEMORY_RENEW_SHARE = 0.8;
+/** Misses that come within this time ask for their documents together. */
+export const FILL_GATHER_MS = 20;
+/** Whoever gathers them may be cancelled: after this long another does. */
+export const FILL_GATHER_STALE_MS = 1_000;
+/** Documents of one call. */
+export const MAX_FILL_ENTITIES = 1_000;
+
 /** Entity documents in an isolate's memory: a share of its 128 MB. */
 export const MEMORY_MAX_CHARACTERS = 24_000_000;
 /** Entity states in an EntityWriter's memory. */
@@ -169,3 +178,109 @@ export const MAX_SQL_RESULT_COLUMNS = 100;
 export const MAX_SQL_RESULT_BYTES = 24 * MIB;
 /** Tables with more rows are not measured before a query; their kept numbers are taken. */
 export const MAX_SQL_MEASURED_ROWS = 50_000;
+
+/** Registered features in one category that one write's statistics are taken of: their names are one parameter of D1. */
+export const MAX_COUNTED_FEATURES_PER_WRITE = 1_000;
+/** Feature versions of a tenant with statistics, each with a row an hour, in one Durable Object of 10 GB. */
+export const MAX_STATS_FEATURES = 10_000;
+/** Columns of a vector with statistics of their own: as many as a query's result has. */
+export const MAX_STATS_COLUMNS = 100;
+/** Hours of one answer of statistics, a month: with all columns of a vector 74,400 rows of SQLite, under a second. */
+export const MAX_STATS_HOURS = 31 * 24;
+export const DEFAULT_STATS_HOURS = 24;
+/** How long an event is known to be counted. Queues repeats within minutes; a writer that had no D1, some hours later. */
+export const STATS_EVENT_MEMORY_MS = 24 * 60 * 60 * 1_000;
+/** Values sent to the object of statistics with one call, about 100 bytes each: an RPC takes 32 MiB. */
+export const MAX_STATS_VALUES_PER_CALL = 20_000;
+/** Rows that one alarm removes from statistics before it lets others in. */
+export const STATS_PURGE_ROWS = 10_000;
+
+/** The URL of a receiver of events: longer ones are not taken everywhere. */
+export const MAX_RECEIVER_URL_CHARACTERS = 2_048;
+/** The topic of a `kafka-rest` subscription: what Kafka takes. */
+export const MAX_TOPIC_CHARACTERS = 249;
+/** What is kept of what a Kafka proxy says about a failure. */
+export const MAX_KAFKA_REASON_CHARACTERS = 200;
+/** Subscriptions of a tenant: every event is compared with each, and each that matches is a call to an object. */
+export const MAX_SUBSCRIPTIONS_PER_TENANT = 50;
+/** Names in one filter of a subscription. */
+export const MAX_FILTER_NAMES = 100;
+/** Subscriptions that one batch of events is handed to at the same time: each call holds up to 250 KiB. */
+export const HAND_OVERS_AT_ONCE = 6;
+/** The longest that events wait for another hand-over to a subscription which failed. */
+export const HAND_OVER_RETRY_MAX_SECONDS = 60;
+/** How long a subscription knows that it has had an event, and how many it knows: Queues repeats within minutes. */
+export const EVENT_MEMORY_MS = 60 * 60 * 1_000;
+export const EVENT_MEMORY_MAX = 1_000_000;
+/** Events of one subscription that wait: an object holds 10 GB. Beyond it the subscription is paused by itself. */
+export const MAX_PENDING_DELIVERIES = 100_000;
+export const MAX_PENDING_BYTES = 2 * 1024 * MIB;
+/** Finished deliveries that are kept to look at and to repeat; the oldest go first. */
+export const MAX_DELIVERED_KEPT = 10_000;
+export const MAX_DEAD_KEPT = 50_000;
+export const MAX_FINISHED_BYTES = 1024 * MIB;
+/** Tries of one delivery: with a first wait of up to 5 s, doubled each time, within 2.4 hours, 1.2 on average. */
+export const MAX_DELIVERY_ATTEMPTS = 12;
+/** The longest delay before another try, and the longest that a receiver's `Retry-After` may ask for. */
+export const DELIVERY_RETRY_MAX_MS = 60 * 60 * 1_000;
+/** Requests to one receiver at once: a Worker has 6 connections, one stays for D1. */
+export const DELIVERIES_AT_ONCE = 5;
+/** Events of one request to a Kafka REST proxy, each of another entity, and their bytes. */
+export const MAX_KAFKA_EVENTS = 100;
+export const MAX_KAFKA_REQUEST_BYTES = 1 * MIB;
+/** What is read of a Kafka REST proxy's answer: an offset or an error for each event. Of a webhook's nothing is. */
+export const MAX_RECEIVER_ANSWER_BYTES = 256 * KIB;
+/** What is kept of the words in which a delivery failed. */
+export const MAX_DELIVERY_ERROR_CHARACTERS = 300;
+/** How long one alarm delivers before the next takes over: the platform ends it after 15 minutes. */
+export const DELIVERY_RUN_MS = 5 * 60 * 1_000;
+/** Requests of one such run: with up to four look-ups of an address each it stays under 10,000 subrequests. */
+export const MAX_REQUESTS_PER_RUN = 1_500;
+/** When a run of deliveries is looked after if it has died, or could not do its work. */
+export const DELIVERY_RECOVERY_MS = 5_000;
+/** A replay adds more only while fewer events than this wait, so that what is new is not long behind it. */
+export const REPLAY_LOW_WATER = 1_000;
+/** How often a paused subscription with something to deliver looks whether it still is, in case nobody could tell it. */
+export const PAUSED_CHECK_MS = 10 * 60 * 1_000;
+/** Rows of the history that one step of a replay looks at, and dead deliveries that it revives. */
+export const REPLAY_ROWS_PER_STEP = 2_000;
+/** JSON whose names one query of a replay takes out: an answer of D1 is held in memory. */
+export const REPLAY_BYTES_PER_QUERY = 4 * MIB;
+
+/** Analytics Engine: blobs, doubles and bytes of the index of a point, points of an invocation. */
+export const AE_MAX_BLOBS = 20;
+export const AE_MAX_DOUBLES = 20;
+export const AE_MAX_INDEX_BYTES = 96;
+export const AE_MAX_POINTS_PER_INVOCATION = 25;
+
+/** How long an isolate gathers counts before it sends them to the object in which they add up. */
+export const METRICS_FLUSH_MS = 2_000;
+/** An invocation that has promised to send and not done it by then has been cancelled: another one takes over. */
+export const METRICS_OWNER_STALE_MS = 5_000;
+/** A call that carries counts and has no outcome by then is repeated; its number keeps it from counting twice. */
+export const METRICS_SEND_STALE_MS = 10_000;
+/** Tries of one invocation: longer than a call may hang, shorter than the 30 s that a Worker lives after its answer. */
+export const METRICS_SEND_ATTEMPTS = 8;
+/** How often the totals are written down while they change: each time a few rows, at $1 a million. */
+export const METRICS_PERSIST_MS = 10_000;
+/** Series in the totals: endpoints × methods × statuses, ten times over. A Prometheus server keeps each of them. */
+export const MAX_METRIC_SERIES = 5_000;
+/** A gauge that its writer has not renewed by then is no more: the longest pause between tries, three times. */
+export const GAUGE_TTL_MS = 90_000;
+/** How long the number of an isolate's last flush is remembered: far longer than it repeats one. */
+export const FLUSH_MEMORY_MS = 60 * 60 * 1_000;
+/** One row of the stored totals: SQLite takes 2 MB, a character is at most three bytes. */
+export const MAX_TOTALS_ROW_CHARACTERS = 500_000;
+
+/** Series of StatsD between two flushes of an isolate: endpoints × methods × statuses × entity types, twice over. */
+export const STATSD_MAX_SERIES = 500;
+/** Durations of one series sent in one flush; of more, so many are drawn and sent with their rate. With the limit above a flush is 5 MB at the very most. */
+export const STATSD_MAX_SAMPLES = 20;
+/** A tag or a name is cut here: Datadog takes 200 characters. */
+export const STATSD_MAX_NAME_CHARACTERS = 200;
+/** How long a flush may take, connecting and closing included: a server nearby needs milliseconds, and `/metrics` waits for it. */
+export const STATSD_FLUSH_TIMEOUT_MS = 1_000;
+/** After a flush that failed no other is tried for so long; what is counted meanwhile is sent then. */
+export const STATSD_RETRY_MS = 10_000;
+/** A server that stays away is logged once in so long. */
+export const STATSD_LOG_MS = 60_000;

@@ -9,6 +9,7 @@ import {
   get,
   itemsBody,
   post,
+  readDocument,
   remove,
   secondsAgo,
   upsert,
@@ -21,10 +22,10 @@ import {
   exampleOf,
   type OpenApi,
   operationsOf,
-  readDocument,
   resolve,
   type Schema,
 } from "../setup/openapi.ts";
+import { until } from "../setup/writer.ts";
 
 const document = await readDocument();
 const operations = operationsOf(document);
@@ -216,6 +217,14 @@ describe("answers", () => {
     return body.feature_id;
   }
 
+  async function newSubscription(more: Record<string, unknown> = {}): Promise<string> {
+    // Nobody listens there, and no event is of that category.
+    const subscription = { url: "http://127.0.0.1:9/", categories: ["none"], ...more };
+    const { status, body, text } = await post<{ subscription_id: string }>("/subscriptions", subscription);
+    expect(status, text).toBe(201);
+    return `/subscriptions/${body.subscription_id}`;
+  }
+
   /** Requests whose answers are of every form that the operation has. One that is not here is asked by its examples. */
   const scenarios: Record<string, () => Promise<Answer<unknown>[]>> = {
     "GET /api/v1/get/item/{entity_value}/{category}": async () => [
@@ -288,6 +297,13 @@ describe("answers", () => {
     "PATCH /api/v1/features/{feature}/versions/{version}": async () => [
       await ask("PATCH", "/features/user_lifetime_value/versions/v1", { body: { status: "active" } }),
     ],
+    "GET /api/v1/features/{feature}/stats": async () => {
+      const path = `/features/${await newComputed("docs_stats")}`;
+      expect((await post(`${path}/compute`, rows(3))).status).toBe(200);
+      const hoursOf = async () => (await get<{ hours: unknown[] }>(`${path}/stats`)).body.hours;
+      await until("its vectors are counted", async () => (await hoursOf()).length > 0);
+      return [await get("/features/user_lifetime_value/stats?hours=48"), await get(`${path}/stats`)];
+    },
     "POST /api/v1/raw-tables": async () => [
       await post("/raw-tables", table("docs_table")),
       await post("/raw-tables", { ...table("docs_times"), timestamp_column: "at" }),
@@ -331,6 +347,40 @@ describe("answers", () => {
         scopes: ["read"],
       });
       return [await remove(`/admin/tenants/default/keys/${made.body.key_id}`)];
+    },
+    "POST /api/v1/subscriptions": async () => [
+      await post("/subscriptions", { url: "http://127.0.0.1:9/", categories: ["none"] }),
+      await post("/subscriptions", { url: "http://127.0.0.1:9/", kind: "kafka-rest", categories: ["none"] }),
+    ],
+    "GET /api/v1/subscriptions/{subscription_id}": async () => {
+      const path = await newSubscription();
+      const active = await get(path);
+      expect((await ask("PATCH", path, { body: { status: "paused" } })).status).toBe(200);
+      return [active, await get(path)];
+    },
+    "PATCH /api/v1/subscriptions/{subscription_id}": async () => [
+      await ask("PATCH", await newSubscription(), { body: { status: "paused", features: ["a"] } }),
+    ],
+    "DELETE /api/v1/subscriptions/{subscription_id}": async () => [await remove(await newSubscription())],
+    "POST /api/v1/subscriptions/{subscription_id}/test": async () => [
+      await ask("POST", `${await newSubscription()}/test`),
+    ],
+    "GET /api/v1/subscriptions/{subscription_id}/deliveries": async () => {
+      const path = await newSubscription({ categories: ["subscribed"] });
+      await upsert("docs-6", [entry("subscribed", { a: 1 })]);
+      await expect
+        .poll(async () => (await get<{ deliveries: { attempts: number }[] }>(`${path}/deliveries`)).body, {
+          timeout: 60_000,
+        })
+        .toMatchObject({ deliveries: [{ attempts: 1 }] });
+      return [await get(`${path}/deliveries`), await get(`${path}/deliveries?status=dead&limit=1`)];
+    },
+    "POST /api/v1/subscriptions/{subscription_id}/replay": async () => {
+      const path = `${await newSubscription()}/replay`;
+      return [
+        await post(path, { delivery_ids: ["1"] }),
+        await post(path, { from: secondsAgo(60), to: secondsAgo(0) }),
+      ];
     },
     "DELETE /api/v1/entities/{entity_type}/{entity_value}": async () => {
       await upsert("docs-4", list);

@@ -14,11 +14,14 @@ const VARYING = new Map<string, RegExp | null>([
   ["revision", null],
   ["request_id", null],
   ["key_id", null],
+  ["subscription_id", /^sub_[0-9a-f]+$/],
+  ["secret", /^whsec_[A-Za-z0-9+/]+=$/],
   ["cursor", null],
   ["next_cursor", null],
   ["token", null],
   ["duration_ms", null],
   ["freshness_seconds", null],
+  ["hour", TIMESTAMP],
 ]);
 
 /** What differs, each with its place; nothing, when the answer is as documented. */

@@ -15,12 +15,26 @@ const documentOf = (revision: number, size = 300): EntityDocument => ({
   size,
 });
 
+/** What memory has, whoever renews it. */
+const held = (memory: IsolateMemory, key: string, nowMs: number) =>
+  memory.get(key, nowMs) ?? memory.get(key, nowMs);
+
 describe("a remembered document", () => {
+  test("sends one reader to renew it before its end, and all others go on with it", () => {
+    const memory = new IsolateMemory();
+    const document = documentOf(1);
+    memory.put(KEY, document, { nowMs: 0, ttlMs: 1_000 });
+    expect(memory.get(KEY, 799)).toBe(document);
+    expect([800, 801, 999].map((nowMs) => memory.get(KEY, nowMs))).toEqual([null, document, document]);
+    memory.put(KEY, document, { nowMs: 999, ttlMs: 1_000 });
+    expect([1_000, 1_798, 1_800].map((nowMs) => memory.get(KEY, nowMs))).toEqual([document, document, null]);
+  });
+
   test("is given until its time, and not at it", () => {
     const memory = new IsolateMemory();
     const document = documentOf(1);
-    memory.put(KEY, document, 1_000);
-    expect(memory.get(KEY, 999)).toBe(document);
+    memory.put(KEY, document, { nowMs: 0, ttlMs: 1_000 });
+    expect(held(memory, KEY, 999)).toBe(document);
     expect(memory.get(OTHER, 999)).toBeNull();
     expect(memory.get(KEY, 1_000)).toBeNull();
     expect(memory.get(KEY, 0)).toBeNull();
@@ -28,24 +42,24 @@ describe("a remembered document", () => {
 
   test("is not replaced by an older one that was overtaken", () => {
     const memory = new IsolateMemory();
-    memory.put(KEY, documentOf(2), 1_000);
-    memory.put(KEY, documentOf(1), 2_000);
-    expect(memory.get(KEY, 999)?.revision).toBe(2);
+    memory.put(KEY, documentOf(2), { nowMs: 0, ttlMs: 1_000 });
+    memory.put(KEY, documentOf(1), { nowMs: 0, ttlMs: 2_000 });
+    expect(held(memory, KEY, 999)?.revision).toBe(2);
     expect(memory.get(KEY, 1_000)).toBeNull();
   });
 
   test("is replaced by a newer one, and by the same one read again", () => {
     const memory = new IsolateMemory();
-    memory.put(KEY, documentOf(1), 1_000);
-    memory.put(KEY, documentOf(1), 1_500);
-    expect(memory.get(KEY, 1_400)?.revision).toBe(1);
-    memory.put(KEY, documentOf(2), 2_000);
-    expect(memory.get(KEY, 1_900)?.revision).toBe(2);
+    memory.put(KEY, documentOf(1), { nowMs: 0, ttlMs: 1_000 });
+    memory.put(KEY, documentOf(1), { nowMs: 0, ttlMs: 1_500 });
+    expect(held(memory, KEY, 1_400)?.revision).toBe(1);
+    memory.put(KEY, documentOf(2), { nowMs: 0, ttlMs: 2_000 });
+    expect(held(memory, KEY, 1_900)?.revision).toBe(2);
   });
 
   test("is forgotten with a write of its entity, and with no other", () => {
     const memory = new IsolateMemory();
-    for (const key of [KEY, OTHER]) memory.put(key, documentOf(1), 1_000);
+    for (const key of [KEY, OTHER]) memory.put(key, documentOf(1), { nowMs: 0, ttlMs: 1_000 });
     memory.noteWrite(KEY, 2, null, 0);
     expect(memory.get(KEY, 1)).toBeNull();
     expect(memory.get(OTHER, 1)?.revision).toBe(1);
@@ -54,9 +68,9 @@ describe("a remembered document", () => {
   test("goes when all of them together take too much", () => {
     const memory = new IsolateMemory();
     const third = MEMORY_MAX_CHARACTERS / 3;
-    for (const key of ["a", "b", "c"]) memory.put(key, documentOf(1, third), 1_000);
+    for (const key of ["a", "b", "c"]) memory.put(key, documentOf(1, third), { nowMs: 0, ttlMs: 1_000 });
     expect(["a", "b", "c"].map((key) => memory.get(key, 0)?.revision)).toEqual([1, 1, 1]);
-    memory.put("d", documentOf(1, 1), 1_000);
+    memory.put("d", documentOf(1, 1), { nowMs: 0, ttlMs: 1_000 });
     expect(["a", "b", "c", "d"].map((key) => memory.get(key, 0)?.revision)).toEqual([undefined, 1, 1, 1]);
   });
 });
@@ -112,7 +126,7 @@ test("a fill is asked for once, and again after a pause", () => {
 test("a forgotten document may be asked for at once, and what was written is still required", () => {
   const memory = new IsolateMemory();
   memory.noteWrite(KEY, 2, null, 0);
-  memory.put(KEY, documentOf(2), 1_000);
+  memory.put(KEY, documentOf(2), { nowMs: 0, ttlMs: 1_000 });
   memory.mayAskFill(KEY, 0);
   memory.forget(KEY);
   expect(memory.get(KEY, 0)).toBeNull();
@@ -122,7 +136,7 @@ test("a forgotten document may be asked for at once, and what was written is sti
 
 test("a cleared memory knows nothing", () => {
   const memory = new IsolateMemory();
-  memory.put(OTHER, documentOf(1), 1_000);
+  memory.put(OTHER, documentOf(1), { nowMs: 0, ttlMs: 1_000 });
   memory.noteWrite(KEY, 1, null, 0);
   memory.mayAskFill(KEY, 0);
   memory.clear();
@@ -147,11 +161,11 @@ test("whatever was put when, what is given is the newest put of its key and with
       for (const { key, revision, ttlMs, passMs } of steps) {
         const document = documentOf(revision);
         untilOf.set(document, nowMs + ttlMs);
-        memory.put(key, document, nowMs + ttlMs);
+        memory.put(key, document, { nowMs, ttlMs });
         newest.set(key, Math.max(revision, newest.get(key) ?? 0));
         nowMs += passMs;
         for (const one of ["a", "b"]) {
-          const found = memory.get(one, nowMs);
+          const found = held(memory, one, nowMs);
           if (found) {
             expect(nowMs).toBeLessThan(untilOf.get(found) ?? 0);
             expect(found.revision).toBe(newest.get(one));

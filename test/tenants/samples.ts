@@ -86,6 +86,18 @@ async function vectors(owner: AskOwner, id: string): Promise<string> {
   return `c_${id}`;
 }
 
+const subscriptionBody = (id: string) => ({
+  url: "https://receiver.example/features",
+  description: `secret-${id}`,
+  categories: [`secret-${id}`],
+});
+
+/** The path of the owner's subscription. */
+async function subscription(owner: AskOwner, id: string): Promise<string> {
+  const { json } = succeeded(await owner("POST /api/v1/subscriptions", subscriptionBody(id)));
+  return `/api/v1/subscriptions/${json.subscription_id}`;
+}
+
 function succeeded(answer: Answer): Answer {
   assert(answer.status < 300, `a sample could not be prepared: ${answer.status} ${answer.text}`);
   return answer;
@@ -169,6 +181,10 @@ export const samples: Record<string, Sample> = {
   "GET /api/v1/features/{feature}": {
     toAnother: "not found",
     request: async (owner, id) => ({ line: `GET /api/v1/features/${await feature(owner, id)}` }),
+  },
+  "GET /api/v1/features/{feature}/stats": {
+    toAnother: "not found",
+    request: async (owner, id) => ({ line: `GET /api/v1/features/${await feature(owner, id)}/stats` }),
   },
   "POST /api/v1/features/{feature}/versions": {
     toAnother: "not found",
@@ -276,6 +292,8 @@ export const samples: Record<string, Sample> = {
       return { line: `DELETE /api/v1/cache/invalidate/${id}`, seenBy: itemLine(id) };
     },
   },
+  "GET /metrics": { toAnother: "own", request: async () => ({ line: "GET /metrics" }) },
+  "GET /api/v1/metrics": { toAnother: "own", request: async () => ({ line: "GET /api/v1/metrics" }) },
   "POST /api/v1/admin/tenants": {
     toAnother: "own",
     owner: "default",
@@ -309,5 +327,53 @@ export const samples: Record<string, Sample> = {
       const { tenant, keyId } = await key(owner, id);
       return { line: `DELETE /api/v1/admin/tenants/${tenant}/keys/${keyId}` };
     },
+  },
+  "POST /api/v1/subscriptions": {
+    toAnother: "own",
+    request: async (owner, id) => ({
+      line: "POST /api/v1/subscriptions",
+      body: { ...subscriptionBody(id), description: "", categories: null },
+      seenBy: `GET ${await subscription(owner, id)}`,
+    }),
+  },
+  "GET /api/v1/subscriptions": {
+    toAnother: "own",
+    request: async (owner, id) => {
+      await subscription(owner, id);
+      return { line: "GET /api/v1/subscriptions" };
+    },
+  },
+  "GET /api/v1/subscriptions/{subscription_id}": {
+    toAnother: "not found",
+    request: async (owner, id) => ({ line: `GET ${await subscription(owner, id)}` }),
+  },
+  "PATCH /api/v1/subscriptions/{subscription_id}": {
+    toAnother: "not found",
+    request: async (owner, id) => {
+      const path = await subscription(owner, id);
+      return { line: `PATCH ${path}`, body: { description: "" }, seenBy: `GET ${path}` };
+    },
+  },
+  "DELETE /api/v1/subscriptions/{subscription_id}": {
+    toAnother: "not found",
+    request: async (owner, id) => {
+      const path = await subscription(owner, id);
+      return { line: `DELETE ${path}`, seenBy: `GET ${path}` };
+    },
+  },
+  "POST /api/v1/subscriptions/{subscription_id}/test": {
+    toAnother: "not found",
+    request: async (owner, id) => ({ line: `POST ${await subscription(owner, id)}/test` }),
+  },
+  "GET /api/v1/subscriptions/{subscription_id}/deliveries": {
+    toAnother: "not found",
+    request: async (owner, id) => ({ line: `GET ${await subscription(owner, id)}/deliveries` }),
+  },
+  "POST /api/v1/subscriptions/{subscription_id}/replay": {
+    toAnother: "not found",
+    request: async (owner, id) => ({
+      line: `POST ${await subscription(owner, id)}/replay`,
+      body: { dead: true },
+    }),
   },
 };

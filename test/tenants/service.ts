@@ -22,6 +22,7 @@ export interface Body {
   versions: { feature_version_id: number }[];
   tenant_id: string;
   key_id: string;
+  subscription_id: string;
   key: string;
   tenants: { tenant_id: string }[];
   keys: { key_id: string }[];

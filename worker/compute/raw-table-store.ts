@@ -75,12 +75,12 @@ export class RawTableStore {
     return tenant === null || tableId === null ? null : { tenant, tableId };
   }
 
-  /** So that the alarm finds its way back here; an ingest does it too. */
+  /** So that the alarm finds its way back here, and soon: there is something new to ask for. An ingest does it too. */
   noteTable({ tenant, tableId }: { tenant: string; tableId: number }): void {
-    this.#exec("UPDATE fs_numbers SET tenant = ?, table_id = ?", tenant, tableId);
+    this.#exec("UPDATE fs_numbers SET tenant = ?, table_id = ?, asked = 0", tenant, tableId);
   }
 
-  /** How often the alarm has asked since the last ingest, this time included. */
+  /** How often the alarm has asked since the last ingest or job, this time included. */
   countAsking(): number {
     return this.#sql.exec<{ asked: number }>("UPDATE fs_numbers SET asked = asked + 1 RETURNING asked").one()
       .asked;
@@ -103,7 +103,7 @@ export class RawTableStore {
       this.#createRows(schema);
       for (const part of parts) this.#insert("fs_rows", schema, part);
       this.#exec(
-        "UPDATE fs_numbers SET rows = rows + ?, longest_text = max(longest_text, ?), seq = seq + 1, asked = 0",
+        "UPDATE fs_numbers SET rows = rows + ?, longest_text = max(longest_text, ?), seq = seq + 1",
         count,
         longestText,
       );

@@ -7,6 +7,7 @@ import { endpoint } from "../http/endpoint.ts";
 import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
 import { answeredTimestamp, entityType, entityValue, timestamp } from "../http/fields.ts";
 import { MAX_ENTITIES_PER_REQUEST, MAX_FEATURES_PER_REQUEST, RETRY_AFTER_SECONDS } from "../limits.ts";
+import { timed } from "../monitoring/timed.ts";
 import { catalogOf } from "../registry/catalog.ts";
 import {
   entityTypeFor,
@@ -100,7 +101,10 @@ export const readTrainingData = endpoint(
     const rows = rowsOf(json);
     const { questions, positionOf } = questionsOf(resolved, type, rows);
     const db = c.env.DB.withSession("first-unconstrained");
-    const found = await readPast(db, context.tenant, questions, json.known_at ?? null).catch((cause) => {
+    const read = () => readPast(db, context.tenant, questions, json.known_at ?? null);
+    context.metrics?.about(type, rows.length);
+    const measured = { operation: "d1.history", items: questions.length } as const;
+    const found = await timed(context.metrics, measured, read).catch((cause) => {
       context.log.error("D1 did not answer for training data", cause, { rows: rows.length });
       throw unavailable("the database does not answer; try again", RETRY_AFTER_SECONDS);
     });

@@ -30,10 +30,15 @@ export function problemAnswer(problem: Problem, requestId: string): Answer {
 
 const NONE: Record<string, string> = {};
 
-/** @param own Headers that every answer carries. */
-export function toResponse(
-  { status, body, contentType, headers }: Answer,
-  own: Record<string, string>,
-): Response {
-  return new Response(body, { status, headers: { "content-type": contentType, ...own, ...headers } });
+/** Of every answer: what it says it is, it is. */
+export const NO_SNIFFING = { "x-content-type-options": "nosniff" };
+
+export function toResponse({ status, body, contentType, headers }: Answer, requestId: string): Response {
+  const all: Record<string, string> = {
+    "content-type": contentType,
+    ...NO_SNIFFING,
+    "x-request-id": requestId,
+  };
+  if (headers !== NONE) Object.assign(all, headers);
+  return new Response(body, { status, headers: all });
 }

@@ -21,12 +21,8 @@ export async function crossOrigin(c: AppContext, answer: () => Promise<Response>
   return preflight ?? c.res;
 }
 
-/** Of every answer: what it says it is, it is. */
-export const ANSWER_HEADERS = { "x-content-type-options": "nosniff" };
-
 /** Of a page, beside its own rules for what it may load. */
 export const PAGE_SECURITY_HEADERS = {
-  ...ANSWER_HEADERS,
   "referrer-policy": "no-referrer",
   "strict-transport-security": "max-age=15552000; includeSubDomains",
   "x-frame-options": "DENY",

@@ -40,6 +40,8 @@ export interface EndpointSpec<R extends RequestSchemas = RequestSchemas> {
   summary: string;
   description?: string;
   scope: Scope | "public";
+  /** Lets others in beside the keys that have the scope. @throws Problem as `authorise`, for all who may not. */
+  authorise?: (c: AppContext) => Promise<void>;
   request: R;
   /** A request without a body is taken too: the handler then has no `json`. */
   bodyOptional?: boolean;
@@ -69,7 +71,8 @@ type Handle<R extends RequestSchemas> = (
 export function endpoint<R extends RequestSchemas>(spec: EndpointSpec<R>, handle: Handle<R>): Endpoint {
   const { param, query, json } = spec.request;
   const answer = async (c: AppContext) => {
-    if (spec.scope !== "public") await authorise(c, spec.scope);
+    if (spec.authorise) await spec.authorise(c);
+    else if (spec.scope !== "public") await authorise(c, spec.scope);
     const input: Partial<Record<keyof RequestSchemas, unknown>> = {};
     if (param) input.param = validated("path", param, c.req.param());
     if (query) input.query = validated("query", query, queryOf(c));

@@ -7,30 +7,36 @@ import type { AppContext } from "./context.ts";
 
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i;
 
-const limitBody = bodyLimit({
-  maxSize: MAX_BODY_BYTES,
-  onError: () => {
-    throw new Problem(413, `the body is larger than the ${MAX_BODY_BYTES} bytes that a request may have`);
-  },
-});
+function tooLarge(): never {
+  throw new Problem(413, `the body is larger than the ${MAX_BODY_BYTES} bytes that a request may have`);
+}
+
+/** Counts the bytes of a body that does not say its length. */
+const limitUndeclared = bodyLimit({ maxSize: MAX_BODY_BYTES, onError: tooLarge });
 
 /** What {@link readBody} returns where a body may be missing and is. */
 export const NO_BODY = Symbol("no body");
 
 /**
- * Reads the body with our own parser.
+ * Reads the body with our own parser, and keeps its text for whoever wants to recognise the request again.
  *
  * @throws Problem 413 for a body over the limit, 415 when it is not declared as JSON, 400 when it is none, 422 for a
  * number no type can hold.
  */
 export async function readBody(c: AppContext, { optional }: { optional: boolean }): Promise<unknown> {
-  await limitBody(c, async () => {});
-  if (optional && (await c.req.arrayBuffer()).byteLength === 0) return NO_BODY;
+  const declared = c.req.header("content-length");
+  if (declared === undefined) await limitUndeclared(c, async () => {});
+  else if (Number(declared) > MAX_BODY_BYTES) tooLarge();
+  const bytes = await c.req.raw.arrayBuffer();
+  if (bytes.byteLength > MAX_BODY_BYTES) tooLarge();
+  if (optional && bytes.byteLength === 0) return NO_BODY;
   const type = c.req.header("content-type");
   if (!type || !JSON_TYPE.test(type)) {
     throw new Problem(415, `Content-Type must be application/json${type ? "" : ", there is none"}`);
   }
-  return parseBody(decodeBody(await c.req.arrayBuffer()));
+  const text = decodeBody(bytes);
+  c.set("bodyText", text);
+  return parseBody(text);
 }
 
 /** Bytes that are no UTF-8 would become other characters: they are refused, not changed. */

@@ -1,8 +1,10 @@
-/** The outermost layer of every request: its id in and out, its failure made an answer, and one log line. */
+/** The outermost layer of every request: its id in and out, its failure made an answer, one log line, one metric record. */
 import { settings } from "../env.ts";
 import { Log } from "../log.ts";
-import { type Answer, toResponse } from "./answer.ts";
-import { ANSWER_HEADERS, crossOrigin } from "./browser.ts";
+import { RequestMetrics } from "../monitoring/request-metrics.ts";
+import { type Answer, NO_SNIFFING, toResponse } from "./answer.ts";
+import type { Principal } from "./auth.ts";
+import { crossOrigin } from "./browser.ts";
 import type { AppContext } from "./context.ts";
 import { answerOfFailure } from "./failures.ts";
 
@@ -25,11 +27,36 @@ export async function observed(
   c.set("settings", own);
   c.set("log", log);
   c.set("route", route ?? "unknown");
+  if (own.metrics === "on") c.set("metrics", new RequestMetrics());
   const answered = () => respond(c, requestId, work);
   // Only what comes from a browser's page carries an `Origin`.
-  const response = await (c.req.header("origin") === undefined ? answered() : crossOrigin(c, answered));
-  logRequest(c, response.status, Date.now() - startedMs);
-  return response;
+  let status = 500;
+  try {
+    const response = await (c.req.header("origin") === undefined ? answered() : crossOrigin(c, answered));
+    status = response.status;
+    return response;
+  } finally {
+    const durationMs = Date.now() - startedMs;
+    countRequest(c, status, durationMs);
+    logRequest(c, status, durationMs);
+  }
+}
+
+function countRequest(c: AppContext, status: number, durationMs: number): void {
+  c.get("metrics")?.finish({
+    env: c.env,
+    tenant: tenantOf(c) ?? "",
+    endpoint: c.get("route"),
+    method: c.req.method,
+    status,
+    durationMs,
+    after: (work) => c.executionCtx.waitUntil(work),
+  });
+}
+
+/** Undefined on public routes and for requests that were refused. */
+function tenantOf(c: AppContext): string | undefined {
+  return (c.get("principal") as Principal | undefined)?.tenant;
 }
 
 async function respond(
@@ -43,8 +70,8 @@ async function respond(
   } catch (cause) {
     answer = answerOfFailure(cause, c);
   }
-  const own = { ...ANSWER_HEADERS, "x-request-id": requestId };
-  if (!(answer instanceof Response)) return toResponse(answer, own);
+  if (!(answer instanceof Response)) return toResponse(answer, requestId);
+  const own = { ...NO_SNIFFING, "x-request-id": requestId };
   for (const [name, value] of Object.entries(own)) answer.headers.set(name, value);
   return answer;
 }
@@ -55,11 +82,11 @@ function logRequest(c: AppContext, status: number, durationMs: number): void {
   if (!log.enabled(isSlow ? "WARNING" : "INFO")) return;
   log[isSlow ? "warning" : "info"](isSlow ? "slow request" : "request", {
     request_id: c.get("requestId"),
-    // Undefined on public routes and for requests that were refused.
-    tenant_id: (c.get("principal") as { tenant: string } | undefined)?.tenant,
+    tenant_id: tenantOf(c),
     method: c.req.method,
     route: c.get("route"),
     status,
     duration_ms: durationMs,
+    ...c.get("metrics")?.facts,
   });
 }

@@ -5,6 +5,7 @@ import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp } from "../http/fields.ts";
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
 import { checkHealth } from "./health.ts";
+import { metricsEndpoints } from "./metrics-routes.ts";
 
 const checkSchema = z.object({
   ok: z.boolean(),
@@ -71,4 +72,4 @@ export const ready = endpoint(
   },
 );
 
-export const monitoringEndpoints = [health, ready];
+export const monitoringEndpoints = [health, ready, ...metricsEndpoints];

@@ -64,8 +64,17 @@ function pick(category: DocumentCategory, { whole, names }: Wanted): { data: str
   return { data: `{${found.join(",")}}`, missing };
 }
 
-function metaText({ createdAt, updatedAt, computeId }: DocumentCategory): string {
-  return `{"created_at":"${formatTimestamp(createdAt)}","updated_at":"${formatTimestamp(updatedAt)}","compute_id":${JSON.stringify(computeId)}}`;
+const metaTexts = new WeakMap<DocumentCategory, string>();
+
+/** Written once for as long as the document is in memory. */
+function metaText(category: DocumentCategory): string {
+  let text = metaTexts.get(category);
+  if (text === undefined) {
+    const { createdAt, updatedAt, computeId } = category;
+    text = `{"created_at":"${formatTimestamp(createdAt)}","updated_at":"${formatTimestamp(updatedAt)}","compute_id":${JSON.stringify(computeId)}}`;
+    metaTexts.set(category, text);
+  }
+  return text;
 }
 
 function originText({ revision, source }: EntityRead): string {

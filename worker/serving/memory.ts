@@ -6,7 +6,12 @@
  * say. (Others see it when KV does, or at once with the write's consistency token.)
  */
 import { BoundedMap } from "../bounded-map.ts";
-import { KV_CACHE_TTL_SECONDS, KV_MIN_PUT_INTERVAL_MS, MEMORY_MAX_CHARACTERS } from "../limits.ts";
+import {
+  KV_CACHE_TTL_SECONDS,
+  KV_MIN_PUT_INTERVAL_MS,
+  MEMORY_MAX_CHARACTERS,
+  MEMORY_RENEW_SHARE,
+} from "../limits.ts";
 import { ANY_REVISION, type Requirement } from "./consistency.ts";
 import type { EntityDocument } from "./document.ts";
 
@@ -17,26 +22,38 @@ const MAX_REMEMBERED_WRITES = 20_000;
 const FILL_PAUSE_MS = 5_000;
 
 export class IsolateMemory {
-  readonly #documents = new BoundedMap<{ document: EntityDocument; untilMs: number }>(MEMORY_MAX_CHARACTERS);
+  readonly #documents = new BoundedMap<{ document: EntityDocument; untilMs: number; renewAtMs: number }>(
+    MEMORY_MAX_CHARACTERS,
+  );
   readonly #writes = new BoundedMap<{ revision: number; bookmark: string | null; untilMs: number }>(
     MAX_REMEMBERED_WRITES,
   );
   readonly #fills = new BoundedMap<number>(MAX_REMEMBERED_WRITES);
 
-  /** @param key KV key of the document: it names the tenant. */
+  /**
+   * Null sends the reader to KV: when there is nothing, and once shortly before the end. Whoever gets that null renews
+   * the document; if all readers waited for its end, all would go at once, and again as long as the reads took.
+   *
+   * @param key KV key of the document: it names the tenant.
+   */
   get(key: string, nowMs: number): EntityDocument | null {
     const entry = this.#documents.get(key);
     if (!entry) return null;
-    if (entry.untilMs > nowMs) return entry.document;
-    this.#documents.delete(key);
+    if (entry.untilMs <= nowMs) {
+      this.#documents.delete(key);
+      return null;
+    }
+    if (nowMs < entry.renewAtMs) return entry.document;
+    entry.renewAtMs = entry.untilMs;
     return null;
   }
 
   /** Answers may overtake each other: the newer document stays. */
-  put(key: string, document: EntityDocument, untilMs: number): void {
+  put(key: string, document: EntityDocument, { nowMs, ttlMs }: { nowMs: number; ttlMs: number }): void {
     const known = this.#documents.get(key);
     if (known && known.document.revision > document.revision) return;
-    this.#documents.set(key, { document, untilMs }, document.size);
+    const renewAtMs = nowMs + ttlMs * MEMORY_RENEW_SHARE;
+    this.#documents.set(key, { document, untilMs: nowMs + ttlMs, renewAtMs }, document.size);
   }
 
   /** The next read goes to KV or D1. */

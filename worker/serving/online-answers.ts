@@ -1,11 +1,10 @@
 /** The answers of system B's online reads as JSON text. Pure: TTL and age are judged at `now`. */
+import type { ValueStatus, ValueTally } from "../monitoring/value-tally.ts";
 import type { Catalog, CatalogVersion } from "../registry/catalog.ts";
 import { type Resolved, WHOLE_CATEGORY } from "../registry/resolve-references.ts";
 import { formatTimestamp, MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
 import { type DocumentCategory, isLive, timesOf, valuesOf } from "./document.ts";
 import type { EntityRead } from "./read-entities.ts";
-
-export type ValueStatus = "PRESENT" | "NULL_VALUE" | "NOT_FOUND" | "OUTSIDE_MAX_AGE";
 
 export interface OnlineQuestion {
   catalog: Catalog;
@@ -13,87 +12,113 @@ export interface OnlineQuestion {
   resolved: readonly Resolved[];
   maxAgeSeconds: number | null;
   now: Micros;
+  /** Takes note of every value answered; undefined where nobody counts. */
+  tally?: ValueTally | undefined;
 }
 
-/** One entity's features; keys are the references as they were asked for, `category:*` becomes one key a feature. */
-export function onlineAnswer(question: OnlineQuestion, entityId: string, read: EntityRead): string {
-  const values = question.resolved.flatMap((one) => valueTexts(question, one, read));
-  const { revision, source } = read;
-  return `{"entity_id":${JSON.stringify(entityId)},"features":{${values.join(",")}},"revision":${revision},"source":"${source}","cache_hit":${source !== "d1"},"timestamp":"${formatTimestamp(question.now)}"}`;
+/** What one name asked for is in the answer of every entity, written once for a request. */
+interface Asked {
+  one: Resolved;
+  /** The name, up to its value. */
+  head: string;
+  /** Its version, and what ends it. */
+  tail: string;
+  /** When nothing is found. */
+  missing: string;
+  /** The oldest that a value may be. */
+  longest: Micros;
 }
 
-function valueTexts(question: OnlineQuestion, one: Resolved, { document }: EntityRead): string[] {
-  const found = one.category === null ? undefined : document?.categories.get(one.category);
-  if (one.feature && one.stored === WHOLE_CATEGORY) return [vectorText(question, one, found)];
-  if (one.stored !== "*" || one.feature || !found || one.category === null) {
-    return [valueText(question, one.asked, one.stored, one.version, found)];
+/** Answers one question for any number of entities. */
+export class OnlineAnswers {
+  readonly #question: OnlineQuestion;
+  readonly #asked: readonly Asked[];
+  /** Values of a category mostly share their event time, and entities written together too. */
+  readonly #times = new Map<Micros, string>();
+
+  constructor(question: OnlineQuestion) {
+    this.#question = question;
+    this.#asked = question.resolved.map((one) => this.#ask(one, one.asked, one.version));
   }
-  const { category } = one;
-  return [...valuesOf(found).keys()].map((name) => {
-    const version = registeredVersion(question, category, name);
-    return valueText(question, `${category}:${name}`, name, version, found);
-  });
-}
 
-/** A computed feature's value is its vector: the whole category, as it is stored. */
-function vectorText(
-  question: OnlineQuestion,
-  { asked, version }: Resolved,
-  found: DocumentCategory | undefined,
-) {
-  if (!found) return missingText(asked, version);
-  return presentText(question, asked, {
-    json: found.data,
-    eventTime: found.eventTime,
-    expiresAt: found.expiresAt,
-    version,
-  });
-}
+  /** One entity's features; keys are the references as they were asked for, `category:*` becomes one key a feature. */
+  of(entityId: string, { document, revision, source }: EntityRead): string {
+    let values = "";
+    for (const asked of this.#asked) {
+      const { category } = asked.one;
+      const text = this.#valueText(asked, category === null ? undefined : document?.categories.get(category));
+      if (text !== "") values += values === "" ? text : `,${text}`;
+    }
+    return `{"entity_id":${JSON.stringify(entityId)},"features":{${values}},"revision":${revision},"source":"${source}","cache_hit":${source !== "d1"},"timestamp":"${formatTimestamp(this.#question.now)}"}`;
+  }
 
-function valueText(
-  question: OnlineQuestion,
-  key: string,
-  stored: string,
-  version: CatalogVersion | null,
-  found: DocumentCategory | undefined,
-): string {
-  const json = found ? valuesOf(found).get(stored) : undefined;
-  if (!found || json === undefined) return missingText(key, version);
-  return presentText(question, key, { json, ...timesOf(found, stored), version });
-}
+  #ask(one: Resolved, key: string, version: CatalogVersion | null): Asked {
+    const head = `${JSON.stringify(key)}:{"value":`;
+    const tail = `,"version":${version?.version ?? null}}`;
+    const limits = [this.#question.maxAgeSeconds, version?.ttlSeconds ?? null].filter(
+      (limit) => limit !== null,
+    );
+    return {
+      one,
+      head,
+      tail,
+      missing: `${head}${version?.defaultValue ?? "null"},"status":"NOT_FOUND","timestamp":null,"freshness_seconds":null${tail}`,
+      longest: Math.min(...limits) * MICROS_PER_SECOND,
+    };
+  }
 
-function missingText(key: string, version: CatalogVersion | null): string {
-  const value = version?.defaultValue ?? "null";
-  return `${JSON.stringify(key)}:{"value":${value},"status":"NOT_FOUND","timestamp":null,"freshness_seconds":null,"version":${version?.version ?? null}}`;
-}
+  #valueText(asked: Asked, found: DocumentCategory | undefined): string {
+    const { feature, stored } = asked.one;
+    if (stored === WHOLE_CATEGORY) {
+      // A computed feature's value is its vector: the whole category, as it is stored.
+      if (feature) return found ? this.#presentText(asked, found.data, found) : this.#missingText(asked);
+      return found ? this.#categoryText(asked.one, found) : this.#missingText(asked);
+    }
+    const json = found && valuesOf(found).get(stored);
+    if (!found || json === undefined) return this.#missingText(asked);
+    return this.#presentText(asked, json, timesOf(found, stored));
+  }
 
-interface FoundValue {
-  /** JSON text. */
-  json: string;
-  eventTime: Micros;
-  expiresAt: Micros | null;
-  version: CatalogVersion | null;
-}
+  #categoryText(one: Resolved, found: DocumentCategory): string {
+    const { catalog, entityType } = this.#question;
+    const { category } = one;
+    if (category === null) return "";
+    // A feature read through its category has its registered TTL all the same.
+    const registered = catalog.storedIn(entityType, category);
+    const texts = [...valuesOf(found)].map(([name, json]) => {
+      const asked = this.#ask(one, `${category}:${name}`, registered?.get(name)?.version ?? null);
+      return this.#presentText(asked, json, timesOf(found, name));
+    });
+    return texts.join(",");
+  }
 
-function presentText(question: OnlineQuestion, key: string, found: FoundValue): string {
-  const { json, eventTime, version } = found;
-  const status = statusOf(question, found);
-  const value = status === "PRESENT" ? json : "null";
-  const freshness = (question.now - eventTime) / MICROS_PER_SECOND;
-  return `${JSON.stringify(key)}:{"value":${value},"status":"${status}","timestamp":"${formatTimestamp(eventTime)}","freshness_seconds":${freshness},"version":${version?.version ?? null}}`;
-}
+  #missingText({ missing }: Asked): string {
+    const { tally } = this.#question;
+    if (tally) tally.NOT_FOUND += 1;
+    return missing;
+  }
 
-function statusOf({ now, maxAgeSeconds }: OnlineQuestion, value: FoundValue): ValueStatus {
-  const longest = Math.min(
-    maxAgeSeconds ?? Number.POSITIVE_INFINITY,
-    value.version?.ttlSeconds ?? Number.POSITIVE_INFINITY,
-  );
-  const isTooOld = now - value.eventTime > longest * MICROS_PER_SECOND;
-  if (isTooOld || !isLive(value, now)) return "OUTSIDE_MAX_AGE";
-  return value.json === "null" ? "NULL_VALUE" : "PRESENT";
-}
+  #presentText(
+    { head, tail, longest }: Asked,
+    json: string,
+    times: { eventTime: Micros; expiresAt: Micros | null },
+  ): string {
+    const { now, tally } = this.#question;
+    const age = now - times.eventTime;
+    let status: ValueStatus = json === "null" ? "NULL_VALUE" : "PRESENT";
+    if (age > longest || !isLive(times, now)) status = "OUTSIDE_MAX_AGE";
+    if (status === "PRESENT") tally?.present(age);
+    else if (tally) tally[status] += 1;
+    return `${head}${status === "PRESENT" ? json : "null"},"status":"${status}",${this.#timeText(times.eventTime)}${tail}`;
+  }
 
-/** A feature read through its category has its registered TTL all the same. */
-function registeredVersion({ catalog, entityType }: OnlineQuestion, category: string, stored: string) {
-  return catalog.storedIn(entityType, category)?.get(stored)?.version ?? null;
+  #timeText(eventTime: Micros): string {
+    let text = this.#times.get(eventTime);
+    if (text === undefined) {
+      const freshness = (this.#question.now - eventTime) / MICROS_PER_SECOND;
+      text = `"timestamp":"${formatTimestamp(eventTime)}","freshness_seconds":${freshness}`;
+      this.#times.set(eventTime, text);
+    }
+    return text;
+  }
 }

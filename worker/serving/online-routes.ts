@@ -14,7 +14,7 @@ import {
 import { catalogOf } from "../registry/catalog.ts";
 import { entityTypeFor, ofEntityType, resolveReferences } from "../registry/resolve-references.ts";
 import { formatTimestamp, MICROS_PER_MS } from "../timestamps.ts";
-import { onlineAnswer } from "./online-answers.ts";
+import { OnlineAnswers } from "./online-answers.ts";
 import { consistency, readContext, TOKEN_HEADER } from "./read-context.ts";
 import { readEntities } from "./read-entities.ts";
 
@@ -82,26 +82,24 @@ export const readOnline = endpoint(
     const catalog = await catalogOf(context);
     const resolved = resolveReferences(catalog, json.feature_names, ["body", "feature_names"]);
     const type = entityTypeFor(catalog, resolved, { asked: json.entity_type, fallback: DEFAULT_ENTITY_TYPE });
-    const question = {
+    const answers = new OnlineAnswers({
       catalog,
       entityType: type,
       resolved: ofEntityType(catalog, resolved, type),
       maxAgeSeconds: json.max_age_seconds ?? null,
       now: context.nowMs * MICROS_PER_MS,
-    };
+      tally: context.metrics?.tally,
+    });
     const ids = idsOf(json);
     const reads = await readEntities(
       context,
       ids.map((entityId) => ({ entityType: type, entityValue: entityId })),
     );
-    const answers = ids.map((id, i) => {
-      const read = reads[i];
-      return read ? onlineAnswer(question, id, read) : "";
-    });
-    const timestamp = formatTimestamp(question.now);
+    const texts = reads.map((read, i) => answers.of(ids[i] ?? "", read));
+    const timestamp = formatTimestamp(context.nowMs * MICROS_PER_MS);
     const text = json.entity_ids
-      ? `{"results":[${answers.join(",")}],"timestamp":"${timestamp}"}`
-      : (answers[0] ?? "");
+      ? `{"results":[${texts.join(",")}],"timestamp":"${timestamp}"}`
+      : (texts[0] ?? "");
     return jsonTextAnswer(text);
   },
 );

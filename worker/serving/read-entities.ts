@@ -7,9 +7,9 @@
 import { selectEntities } from "../db/current-rows.ts";
 import { unavailable } from "../errors.ts";
 import type { RequestContext } from "../http/context.ts";
-import { documentKey, type EntityRef, entityKey, partitionOf } from "../keys.ts";
+import { documentKey, type EntityRef, entityKey } from "../keys.ts";
 import { KV_CACHE_TTL_SECONDS, KV_MAX_BULK_KEYS, RETRY_AFTER_SECONDS } from "../limits.ts";
-import { writerOf } from "../writing/submit-changes.ts";
+import { timed } from "../monitoring/timed.ts";
 import {
   ANY_REVISION,
   type Consistency,
@@ -18,6 +18,7 @@ import {
   requirementOf,
 } from "./consistency.ts";
 import { decodeDocument, documentOf, type EntityDocument } from "./document.ts";
+import { askForFills } from "./fills.ts";
 import { isolateMemory as memory } from "./memory.ts";
 
 export interface ReadContext extends RequestContext {
@@ -51,8 +52,9 @@ export async function readEntity(context: ReadContext, ref: EntityRef): Promise<
     await documentKey(context.tenant, context.settings.writerPartitions, ref),
   );
   const remembered = fromMemory(context, wanted);
-  if (remembered) return remembered;
-  const [read = NOTHING] = await readAll(context, [wanted]);
+  const [read = NOTHING] = remembered ? [remembered] : await readAll(context, [wanted]);
+  context.metrics?.about(ref.entityType, 1);
+  context.metrics?.read(read.source);
   return read;
 }
 
@@ -82,6 +84,8 @@ export async function readEntities(context: ReadContext, refs: readonly EntityRe
     const read = found[position];
     if (read) reads.set(key, read);
   });
+  context.metrics?.about(refs[0]?.entityType ?? "", refs.length);
+  for (const { source } of reads.values()) context.metrics?.read(source);
   return keys.map((key) => reads.get(key) ?? NOTHING);
 }
 
@@ -119,20 +123,23 @@ async function readAll(context: ReadContext, wanted: readonly Wanted[]): Promise
     if (read) reads.set(key, read);
   });
   // Asked for only when KV itself said that there is none, and D1 that there is an entity.
+  const unfilled = missing.filter(({ key }) => documents.get(key) === null && reads.get(key)?.document);
   askForFills(
     context,
-    missing.filter(({ key }) => documents.get(key) === null && reads.get(key)?.document),
+    unfilled.filter(({ key }) => memory.mayAskFill(key, context.nowMs)).map(({ ref }) => ref),
   );
+  // From now, not from when the request began: under load that may be longer ago than memory lasts.
+  const lasts = { nowMs: Date.now(), ttlMs: context.settings.memoryTtlMs };
   return wanted.map(({ key }) => {
     const read = reads.get(key) ?? NOTHING;
-    if (read.document) memory.put(key, read.document, context.nowMs + context.settings.memoryTtlMs);
+    if (read.document) memory.put(key, read.document, lasts);
     return read;
   });
 }
 
 /** A document, null where KV has none of this form; no entry where KV was not asked or failed. */
 async function readFromKv(
-  { env, log }: ReadContext,
+  { env, log, metrics }: ReadContext,
   wanted: readonly Wanted[],
 ): Promise<Map<string, EntityDocument | null>> {
   const documents = new Map<string, EntityDocument | null>();
@@ -142,13 +149,19 @@ async function readFromKv(
     documents.set(key, text === null ? null : decodeDocument(text));
   try {
     const [only] = wanted;
-    if (only && wanted.length === 1) note(only.key, await env.HOT.get(only.key, options));
-    else {
+    if (only && wanted.length === 1) {
+      const get = () => env.HOT.get(only.key, options);
+      note(only.key, await timed(metrics, { operation: "kv.get", items: 1 }, get));
+    } else {
       const keys = wanted.map(({ key }) => key);
       const chunks = Array.from({ length: Math.ceil(keys.length / KV_MAX_BULK_KEYS) }, (_, i) =>
         keys.slice(i * KV_MAX_BULK_KEYS, (i + 1) * KV_MAX_BULK_KEYS),
       );
-      const found = await Promise.all(chunks.map((chunk) => env.HOT.get(chunk, options)));
+      const found = await Promise.all(
+        chunks.map((chunk) =>
+          timed(metrics, { operation: "kv.get", items: chunk.length }, () => env.HOT.get(chunk, options)),
+        ),
+      );
       for (const texts of found) for (const [key, text] of texts) note(key, text);
     }
   } catch (cause) {
@@ -158,15 +171,14 @@ async function readFromKv(
 }
 
 async function readFromD1(
-  { env, tenant, log }: ReadContext,
+  { env, tenant, log, metrics }: ReadContext,
   wanted: readonly Wanted[],
 ): Promise<EntityRead[]> {
   try {
     const db = env.DB.withSession(sessionStart(wanted.map(({ requirement }) => requirement)));
-    const found = await selectEntities(
-      db,
-      tenant,
-      wanted.map(({ ref }) => ref),
+    const refs = wanted.map(({ ref }) => ref);
+    const found = await timed(metrics, { operation: "d1.get_item", items: refs.length }, () =>
+      selectEntities(db, tenant, refs),
     );
     return found.map(({ revision, rows }) => ({
       document: documentOf(revision, rows),
@@ -189,17 +201,4 @@ function sessionStart(requirements: readonly Requirement[]): string {
     if (newest === "first-unconstrained" || requirement.bookmark > newest) newest = requirement.bookmark;
   }
   return newest;
-}
-
-function askForFills(
-  { env, settings, tenant, nowMs, log, after }: ReadContext,
-  missed: readonly Wanted[],
-): void {
-  const asking = missed.filter(({ key }) => memory.mayAskFill(key, nowMs));
-  const byPartition = Map.groupBy(asking, ({ ref }) => partitionOf(ref, settings.writerPartitions));
-  for (const [partition, wanted] of byPartition) {
-    const { writer, identity } = writerOf({ env, settings, tenant }, partition);
-    const refs = wanted.map(({ ref }) => ref);
-    after(writer.fill(identity, refs).catch((cause) => log.warning("hot cache was not filled", {}, cause)));
-  }
 }

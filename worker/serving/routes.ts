@@ -24,6 +24,7 @@ import type { Consistency } from "./consistency.ts";
 import { itemAnswer, itemsAnswer, type Selection } from "./item-answers.ts";
 import { consistency, readContext, TOKEN_HEADER } from "./read-context.ts";
 import { readEntity } from "./read-entities.ts";
+import { tallyItem, tallyItems } from "./tally-items.ts";
 
 const meta = z.object({
   created_at: answeredTimestamp,
@@ -83,7 +84,9 @@ export const getItem = endpoint(
     const ref = { entityType: await entityTypeOf(c, query), entityValue: param.entity_value };
     const context = readContext(c, query.consistency);
     const read = await readEntity(context, ref);
-    return answer(itemAnswer(ref, param.category, read, context.nowMs * MICROS_PER_MS));
+    const now = context.nowMs * MICROS_PER_MS;
+    if (context.metrics) tallyItem(context.metrics.tally, param.category, read, now);
+    return answer(itemAnswer(ref, param.category, read, now));
   },
 );
 
@@ -210,7 +213,9 @@ async function readSelection(
 ) {
   const context = readContext(c, asked);
   const read = await readEntity(context, ref);
-  return answer(itemsAnswer(ref, selection, read, context.nowMs * MICROS_PER_MS));
+  const now = context.nowMs * MICROS_PER_MS;
+  if (context.metrics) tallyItems(context.metrics.tally, selection, read, now);
+  return answer(itemsAnswer(ref, selection, read, now));
 }
 
 function answer(text: string | null): Answer {

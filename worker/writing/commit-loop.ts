@@ -13,6 +13,8 @@ import { eventOf } from "../events/feature-available.ts";
 import { type EntityRef, entityKey } from "../keys.ts";
 import { MAX_COMMIT_ATTEMPTS } from "../limits.ts";
 import type { Log } from "../log.ts";
+import { timed } from "../monitoring/timed.ts";
+import type { WriterMetrics } from "../monitoring/writer-metrics.ts";
 import { MICROS_PER_MS, type Micros } from "../timestamps.ts";
 import { NEVER_WRITTEN } from "./apply-write.ts";
 import type { CommittedEntity, Effects } from "./effects.ts";
@@ -45,6 +47,7 @@ export interface CommitDependencies {
   effects: Effects;
   ensureAlarm: () => void;
   log: Log;
+  metrics: WriterMetrics | undefined;
 }
 
 export class CommitLoop {
@@ -65,9 +68,13 @@ export class CommitLoop {
   }
 
   submit(change: EntityChange, remember: Pending["remember"]): Promise<Settled | null> {
-    const settled = new Promise<Settled | null>((resolve) =>
-      this.#queue.push({ change, remember, attempts: 0, resolve }),
-    );
+    const settled = new Promise<Settled | null>((answer) => {
+      const resolve: Pending["resolve"] = (one) => {
+        this.#d.metrics?.settled(one?.result.outcome ?? "unacknowledged");
+        answer(one);
+      };
+      this.#queue.push({ change, remember, attempts: 0, resolve });
+    });
     void this.settle();
     return settled;
   }
@@ -87,11 +94,14 @@ export class CommitLoop {
     await Promise.resolve();
     do {
       const group = takeGroup(this.#queue);
+      const measured = this.#d.metrics?.group(group.length, this.#queue.length);
       try {
         await this.#commit(group);
       } catch (cause) {
         this.#d.log.error("group was not committed", cause, { group_size: group.length });
         for (const { resolve } of group) resolve(null);
+      } finally {
+        measured?.end();
       }
     } while (this.#queue.length > 0);
   }
@@ -126,7 +136,8 @@ export class CommitLoop {
     for (const { ref, deletion } of plan.entities.values()) if (deletion) this.#d.effects.preserve(ref);
     let results: D1Result[];
     try {
-      results = await db.batch(this.#statements(db, plan));
+      const measured = { operation: "d1.put_item", items: plan.entities.size } as const;
+      results = await timed(this.#d.metrics, measured, () => db.batch(this.#statements(db, plan)));
     } catch (cause) {
       await this.#afterError(cause, group, plan, stored);
       return;

@@ -16,6 +16,8 @@ import {
   MAX_OWED_CHARACTERS,
 } from "../limits.ts";
 import type { Log } from "../log.ts";
+import { timed } from "../monitoring/timed.ts";
+import type { WriterMetrics } from "../monitoring/writer-metrics.ts";
 import { documentOf, encodeDocument } from "../serving/document.ts";
 import { DocumentKeeper } from "./document-keeper.ts";
 import type { EntityStates } from "./entity-states.ts";
@@ -35,6 +37,7 @@ export interface EffectsDependencies {
   states: EntityStates;
   ensureAlarm: () => void;
   log: Log;
+  metrics: WriterMetrics | undefined;
 }
 
 export interface CommittedEntity {
@@ -56,8 +59,18 @@ export class Effects {
 
   constructor(dependencies: EffectsDependencies) {
     this.#d = dependencies;
-    const { env, log } = dependencies;
-    this.#outbox = new Outbox(env.FEATURE_AVAILABILITY, log);
+    const { env, log, metrics } = dependencies;
+    this.#outbox = new Outbox({
+      queue: {
+        sendBatch: (messages) => {
+          const sent = [...messages];
+          const measured = { operation: "queue.publish", items: sent.length } as const;
+          return timed(metrics, measured, () => env.FEATURE_AVAILABILITY.sendBatch(sent));
+        },
+      },
+      log,
+      report: (waiting) => metrics?.outbox(waiting),
+    });
     this.#keeper = new DocumentKeeper({
       put: (entity) => this.#putDocument(entity),
       owe: (entity) => this.#oweDocument(entity),
@@ -183,7 +196,7 @@ export class Effects {
 
   /** Makes KV show what the entity is now: its document where one is kept, else nothing. */
   async #putDocument(entity: string): Promise<void> {
-    const { env, identity, states, store } = this.#d;
+    const { env, identity, states, store, metrics } = this.#d;
     const ref = entityRef(entity);
     const key = await documentKey(identity.tenant, identity.partitions, ref);
     const loaded = await states.load(env.DB.withSession("first-primary"), identity.tenant, [ref]);
@@ -193,7 +206,7 @@ export class Effects {
     const [record] = store.documents([entity]);
     const isInvalidated = this.#invalidated.delete(entity);
     if (!record || isInvalidated || !text || text.length * 3 > KV_MAX_VALUE_BYTES) {
-      await env.HOT.delete(key);
+      await timed(metrics, { operation: "kv.delete", items: 1 }, () => env.HOT.delete(key));
       store.removeDocument(entity);
       return;
     }
@@ -201,7 +214,8 @@ export class Effects {
     const expiresAtMs =
       lastsMs > 2 * KV_MIN_EXPIRATION_SECONDS * 1_000 ? record.expiresAtMs : this.#newExpiryMs();
     if (expiresAtMs !== record.expiresAtMs) store.putDocument({ ...record, expiresAtMs });
-    await env.HOT.put(key, text, { expiration: Math.ceil(expiresAtMs / 1_000) });
+    const expiration = Math.ceil(expiresAtMs / 1_000);
+    await timed(metrics, { operation: "kv.put", items: 1 }, () => env.HOT.put(key, text, { expiration }));
     const isStillWanted = store.documents([entity]).length > 0;
     if (record.dirty && isStillWanted) store.putDocument({ entity, expiresAtMs, dirty: false });
   }

@@ -15,6 +15,7 @@ import {
   RECOVERY_ALARM_MS,
 } from "../limits.ts";
 import { Log } from "../log.ts";
+import { WriterMetrics } from "../monitoring/writer-metrics.ts";
 import { CommitLoop } from "./commit-loop.ts";
 import { Effects } from "./effects.ts";
 import { EntityStates } from "./entity-states.ts";
@@ -158,7 +159,11 @@ export class EntityWriter extends DurableObject<Env> {
     const store = this.#store;
     const states = new EntityStates();
     const ensureAlarm = () => this.#ensureAlarm(RECOVERY_ALARM_MS);
-    const effects = new Effects({ env, settings: settings(env), identity, store, states, ensureAlarm, log });
+    const own = settings(env);
+    const after = (work: Promise<unknown>) => this.ctx.waitUntil(work);
+    const metrics =
+      own.metrics === "on" ? new WriterMetrics({ env, tenant: identity.tenant, after }) : undefined;
+    const effects = new Effects({ env, settings: own, identity, store, states, ensureAlarm, log, metrics });
     const loop = new CommitLoop({
       db: env.DB,
       tenant: identity.tenant,
@@ -167,6 +172,7 @@ export class EntityWriter extends DurableObject<Env> {
       effects,
       ensureAlarm,
       log,
+      metrics,
     });
     this.#parts = { loop, effects };
     return this.#parts;

@@ -11,23 +11,35 @@ const LONGEST_RETRY_MS = 30_000;
 
 interface Entry {
   events: FeatureAvailable[];
+  sinceMs: number;
   sent: () => void;
 }
 
+/** What waits in an outbox, and since when; null: nothing does. */
+export type Waiting = { events: number; oldestMs: number } | null;
+
+export interface OutboxDependencies {
+  queue: Pick<Queue<FeatureAvailable>, "sendBatch">;
+  log: Log;
+  /** Told of every change, and again while the queue takes nothing. */
+  report: (waiting: Waiting) => void;
+}
+
 export class Outbox {
-  readonly #queue: Queue<FeatureAvailable>;
-  readonly #log: Log;
+  readonly #d: OutboxDependencies;
   readonly #entries: Entry[] = [];
   #draining = false;
 
-  constructor(queue: Queue<FeatureAvailable>, log: Log) {
-    this.#queue = queue;
-    this.#log = log;
+  constructor(dependencies: OutboxDependencies) {
+    this.#d = dependencies;
   }
 
   /** Resolves when the queue has taken all of them. */
   send(events: FeatureAvailable[]): Promise<void> {
-    const sent = new Promise<void>((resolve) => this.#entries.push({ events, sent: resolve }));
+    const sent = new Promise<void>((resolve) =>
+      this.#entries.push({ events, sinceMs: Date.now(), sent: resolve }),
+    );
+    this.#report();
     if (!this.#draining) void this.#drain();
     return sent;
   }
@@ -38,20 +50,28 @@ export class Outbox {
     for (let entry = this.#entries[0]; entry; entry = this.#entries[0]) {
       try {
         for (const batch of batches(entry.events)) {
-          await this.#queue.sendBatch(batch.map((body) => ({ body, contentType: "json" })));
+          await this.#d.queue.sendBatch(batch.map((body) => ({ body, contentType: "json" })));
           // Sent events leave the entry at once: a failure of the next batch must not repeat them.
           entry.events = entry.events.slice(batch.length);
         }
         this.#entries.shift();
         entry.sent();
+        this.#report();
         retryMs = FIRST_RETRY_MS;
       } catch (cause) {
-        this.#log.warning("queue did not take events, will try again", { retry_ms: retryMs }, cause);
+        this.#report();
+        this.#d.log.warning("queue did not take events, will try again", { retry_ms: retryMs }, cause);
         await new Promise((resolve) => setTimeout(resolve, retryMs));
         retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS);
       }
     }
     this.#draining = false;
+  }
+
+  #report(): void {
+    const [oldest] = this.#entries;
+    const events = this.#entries.reduce((total, entry) => total + entry.events.length, 0);
+    this.#d.report(oldest ? { events, oldestMs: oldest.sinceMs } : null);
   }
 }
 

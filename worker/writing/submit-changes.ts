@@ -5,6 +5,8 @@ import { Problem, unavailable } from "../errors.ts";
 import { type EntityRef, fnv1a, partitionOf, writerName } from "../keys.ts";
 import { RETRY_AFTER_SECONDS } from "../limits.ts";
 import type { Log } from "../log.ts";
+import type { RequestMetrics } from "../monitoring/request-metrics.ts";
+import { timed } from "../monitoring/timed.ts";
 import { type Micros, nowMicros } from "../timestamps.ts";
 import type { ChangeReply, ChangeRequest, ChangeResult, EntityChange, Settled } from "./entity-write.ts";
 import type { EntityWriter } from "./entity-writer.ts";
@@ -14,6 +16,7 @@ export interface WriterContext {
   settings: Settings;
   tenant: string;
   log: Log;
+  metrics?: RequestMetrics | undefined;
 }
 
 export interface Submitted {
@@ -105,7 +108,12 @@ async function askWriter(
 ): Promise<ChangeReply> {
   const { writer, identity } = writerOf(context, partition);
   try {
-    return await writer.change(identity, request);
+    const measured = { operation: "writer.change", items: request.changes.length } as const;
+    return await timed(
+      context.metrics,
+      measured,
+      async (): Promise<ChangeReply> => writer.change(identity, request),
+    );
   } catch (cause) {
     // Reset, overloaded or moved: whether it had committed is for the caller's next try to find out.
     context.log.warning("an entity writer did not answer", { partition }, cause);

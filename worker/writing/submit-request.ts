@@ -30,8 +30,9 @@ export interface Answered {
 
 /** Commits changes. @throws Problem as `submitChanges`, and 422 for a malformed `Idempotency-Key`. */
 export async function submitRequest(c: AppContext, changes: readonly EntityChange[]): Promise<Answered> {
-  const { settings, principal, log } = c.var;
-  const context = { env: c.env, settings, tenant: principal.tenant, log };
+  const { settings, principal, log, metrics } = c.var;
+  const context = { env: c.env, settings, tenant: principal.tenant, log, metrics };
+  metrics?.writing(changes);
   const submitted = await submitChanges(context, changes, await idempotencyOf(c));
   const { results, bookmark } = submitted;
   const nowMs = Date.now();
@@ -64,7 +65,7 @@ export async function idempotencyOf(c: AppContext): Promise<ChangeRequest["idemp
       errors: [{ loc: ["header", IDEMPOTENCY_HEADER], msg, type: "invalid" }],
     });
   }
-  const body = c.req.method === "DELETE" ? "" : await c.req.text();
+  const body = c.get("bodyText") ?? "";
   const url = new URL(c.req.url);
   const request = new TextEncoder().encode([c.req.method, url.pathname, url.search, body].join("\n"));
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", request));

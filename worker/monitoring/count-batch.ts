@@ -1,0 +1,31 @@
+/** A batch of queue messages is an invocation too. */
+import { settings } from "../env.ts";
+import { isolateMetrics } from "./isolate-metrics.ts";
+import { InvocationOperations, writePoints } from "./request-metrics.ts";
+import { timed } from "./timed.ts";
+
+interface BatchInvocation {
+  batch: MessageBatch;
+  env: Env;
+  ctx: ExecutionContext;
+}
+
+/** The messages of a batch are of many tenants. */
+const NO_TENANT = "";
+
+export async function countBatch(
+  { batch, env, ctx }: BatchInvocation,
+  consume: () => Promise<void>,
+): Promise<void> {
+  if (settings(env).metrics === "off") return consume();
+  const operations = new InvocationOperations();
+  const operation = batch.queue.startsWith("feature-compute") ? "compute.consume" : "queue.consume";
+  try {
+    await timed(operations, { operation, items: batch.messages.length }, consume);
+  } finally {
+    writePoints(env, NO_TENANT, operations.take());
+    // Not a moment later, as behind an answer: the next batch may have to wait for the end of this invocation.
+    const flushed = await isolateMetrics.flush(env);
+    if (flushed === "not sent") isolateMetrics.keepFlushing(env, (work) => ctx.waitUntil(work));
+  }
+}

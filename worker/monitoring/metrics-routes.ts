@@ -1,0 +1,78 @@
+/** `/metrics` for Prometheus. */
+import { unavailable } from "../errors.ts";
+import { authorise } from "../http/auth.ts";
+import type { AppContext } from "../http/context.ts";
+import { endpoint } from "../http/endpoint.ts";
+import { RETRY_AFTER_SECONDS } from "../limits.ts";
+import { isolateMetrics, TOTALS_NAME } from "./isolate-metrics.ts";
+import { isMetricsToken } from "./metrics-token.ts";
+import type { Totals } from "./metrics-totals.ts";
+import { type Gauges, PROMETHEUS_CONTENT_TYPE, prometheusText } from "./prometheus.ts";
+
+/** A queue that does not say how long it is within this is left out: a scrape has some seconds. */
+const BACKLOG_TIMEOUT_MS = 2_000;
+
+/** `METRICS_TOKEN` opens this route and no other: a monitor needs no key that could change anything. */
+async function adminOrToken(c: AppContext): Promise<void> {
+  const isMonitor = isMetricsToken(c.get("settings").metricsToken, c.req.header("authorization"));
+  if (!isMonitor) await authorise(c, "admin");
+}
+
+export const metrics = endpoint(
+  {
+    method: "get",
+    path: "/metrics",
+    aliases: ["/api/v1/metrics"],
+    tag: "monitoring",
+    summary: "Metrics in Prometheus' text format",
+    description:
+      "Of the whole service, all tenants together. Needs a key with `admin`, or `Authorization: Bearer` with the variable `METRICS_TOKEN`. Counts are a few seconds old.",
+    scope: "admin",
+    authorise: adminOrToken,
+    request: {},
+    answers: { 200: { description: "Counters, histograms and gauges.", contentType: "text/plain" } },
+  },
+  async (c) => {
+    await isolateMetrics.flush(c.env);
+    const [totals, backlog] = await Promise.all([readTotals(c), readBacklog(c.env)]);
+    const text = prometheusText(totals.counts, { ...totals.gauges, ...backlog });
+    return { status: 200, body: text, contentType: PROMETHEUS_CONTENT_TYPE, headers: {} };
+  },
+);
+
+async function readTotals(c: AppContext): Promise<Totals> {
+  try {
+    return await c.env.METRICS_TOTALS.getByName(TOTALS_NAME).read();
+  } catch (cause) {
+    c.get("log").error("the metrics did not answer", cause, { request_id: c.get("requestId") });
+    throw unavailable("the metrics do not answer; try again", RETRY_AFTER_SECONDS);
+  }
+}
+
+async function readBacklog(env: Env): Promise<Gauges> {
+  const queues = { "feature-availability": env.FEATURE_AVAILABILITY, "feature-compute": env.FEATURE_COMPUTE };
+  const found: Record<string, number> = {};
+  await Promise.all(
+    Object.entries(queues).map(async ([name, queue]) => {
+      const backlog = await inTime(queue.metrics());
+      if (backlog) found[name] = backlog.backlogCount;
+    }),
+  );
+  return { feature_store_queue_backlog_messages: found };
+}
+
+async function inTime<T>(answer: Promise<T>): Promise<T | null> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), BACKLOG_TIMEOUT_MS);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } catch {
+    return null;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+export const metricsEndpoints = [metrics];

@@ -1,0 +1,45 @@
+/** Asking the writers for the documents that readers have missed: gathered for a moment, one call to each writer. */
+import { type EntityRef, partitionOf, writerName } from "../keys.ts";
+import { FILL_GATHER_MS, FILL_GATHER_STALE_MS, MAX_FILL_ENTITIES } from "../limits.ts";
+import { writerOf } from "../writing/submit-changes.ts";
+import type { ReadContext } from "./read-entities.ts";
+
+interface Gathering {
+  refs: EntityRef[];
+  sinceMs: number;
+}
+
+/** By the writer's name. The first request to miss sends what others add meanwhile. */
+const gatherings = new Map<string, Gathering>();
+
+/** Returns at once: nobody's answer waits for a document. */
+export function askForFills(context: ReadContext, missed: readonly EntityRef[]): void {
+  const { settings, tenant, nowMs, after } = context;
+  for (const ref of missed) {
+    const partition = partitionOf(ref, settings.writerPartitions);
+    const name = writerName(tenant, settings.writerPartitions, partition);
+    const known = gatherings.get(name);
+    if (known && nowMs - known.sinceMs < FILL_GATHER_STALE_MS) {
+      // What is beyond one call is asked for when it is missed again.
+      if (known.refs.length < MAX_FILL_ENTITIES) known.refs.push(ref);
+      continue;
+    }
+    const gathering = { refs: [ref], sinceMs: nowMs };
+    gatherings.set(name, gathering);
+    after(send(context, { name, partition, gathering }));
+  }
+}
+
+async function send(
+  context: ReadContext,
+  { name, partition, gathering }: { name: string; partition: number; gathering: Gathering },
+): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, FILL_GATHER_MS));
+  if (gatherings.get(name) === gathering) gatherings.delete(name);
+  try {
+    const { writer, identity } = writerOf(context, partition);
+    await writer.fill(identity, gathering.refs);
+  } catch (cause) {
+    context.log.warning("hot cache was not filled", {}, cause);
+  }
+}
