@@ -22,6 +22,8 @@ export interface DatabaseCall extends Recorded {
 export interface CacheCall extends Recorded {
   kind: "get" | "bulk get" | "put" | "delete";
   keys: string[];
+  /** What is put. */
+  text: string | null;
   atMs: number;
 }
 
@@ -38,6 +40,12 @@ export interface Faults {
   queue?: Fault<QueueCall>;
 }
 
+/** Asked in the same transaction as every write: what it left in the database, before anything else happens there. */
+export interface Alongside {
+  statements(db: D1DatabaseSession): D1PreparedStatement[];
+  seen(results: D1Result[]): void;
+}
+
 export interface Watched {
   env: Env;
   database: DatabaseCall[];
@@ -45,6 +53,7 @@ export interface Watched {
   queue: QueueCall[];
   /** May be changed at any time; what is left out is healthy. */
   faults: Faults;
+  alongside: Alongside | null;
   /** Events that the queue has taken, in order. */
   sent(): FeatureAvailable[];
   /** Forgets the calls so far. */
@@ -52,11 +61,18 @@ export interface Watched {
 }
 
 type Variables = Partial<
-  Pick<Env, "MEMORY_TTL_MS" | "DOCUMENT_TTL_SECONDS" | "QUEUE_STORAGE" | "WRITER_PARTITIONS">
+  Pick<Env, "MEMORY_TTL_MS" | "DOCUMENT_TTL_SECONDS" | "QUEUE_STORAGE" | "WRITER_PARTITIONS" | "METRICS">
 >;
 
-/** @param variables Events are done when the queue has them, as in production, unless this says otherwise. */
-export function watched(faults: Faults = {}, variables: Variables = {}): Watched {
+/**
+ * @param variables Events are done when the queue has them, as in production, unless this says otherwise.
+ * @param availability The queue of availability events.
+ */
+export function watched(
+  faults: Faults = {},
+  variables: Variables = {},
+  availability: Queue = env.FEATURE_AVAILABILITY,
+): Watched {
   const database: DatabaseCall[] = [];
   const cache: CacheCall[] = [];
   const queue: QueueCall[] = [];
@@ -68,13 +84,14 @@ export function watched(faults: Faults = {}, variables: Variables = {}): Watched
       DB: watchDatabase(
         env.DB,
         around(database, () => all.faults.database),
+        () => all.alongside,
       ),
       HOT: watchCache(
         env.HOT,
         around(cache, () => all.faults.cache),
       ),
       FEATURE_AVAILABILITY: watchQueue(
-        env.FEATURE_AVAILABILITY,
+        availability,
         around(queue, () => all.faults.queue),
       ),
     },
@@ -82,6 +99,7 @@ export function watched(faults: Faults = {}, variables: Variables = {}): Watched
     cache,
     queue,
     faults,
+    alongside: null,
     sent: () => queue.filter(({ ran }) => ran).flatMap(({ events }) => events),
     forgetCalls: () => {
       for (const calls of [database, cache, queue]) calls.length = 0;
@@ -141,17 +159,21 @@ function around<Call extends Recorded>(calls: Call[], fault: () => Fault<Call> |
   };
 }
 
-function watchDatabase(real: D1Database, watch: Around<DatabaseCall>): D1Database {
+function watchDatabase(
+  real: D1Database,
+  watch: Around<DatabaseCall>,
+  alongside: () => Alongside | null,
+): D1Database {
   return overriding(real, {
     withSession: (start: string = "first-unconstrained") =>
-      watchSession(real.withSession(start), start, watch),
+      watchSession(real.withSession(start), start, { watch, alongside }),
   });
 }
 
 function watchSession(
   real: D1DatabaseSession,
   session: string,
-  watch: Around<DatabaseCall>,
+  { watch, alongside }: { watch: Around<DatabaseCall>; alongside: () => Alongside | null },
 ): D1DatabaseSession {
   const known = new WeakMap<D1PreparedStatement, { sql: string; statement: D1PreparedStatement }>();
   const describe = (kind: DatabaseCall["kind"], sql: string[]) => ({
@@ -172,27 +194,37 @@ function watchSession(
     prepare: (sql: string) => watchStatement(sql, real.prepare(sql)),
     batch: (<T>(statements: D1PreparedStatement[]) => {
       const own = statements.flatMap((statement) => known.get(statement) ?? []);
-      const run = () => real.batch<T>(own.map(({ statement }) => statement));
-      return watch(
-        describe(
-          "batch",
-          own.map(({ sql }) => sql),
-        ),
-        run,
+      const described = describe(
+        "batch",
+        own.map(({ sql }) => sql),
       );
+      const run = async () => {
+        const witness = described.writes ? alongside() : null;
+        const asked = own.map(({ statement }) => statement);
+        const results = await real.batch<T>([...asked, ...(witness?.statements(real) ?? [])]);
+        witness?.seen(results.slice(asked.length));
+        return results.slice(0, asked.length);
+      };
+      return watch(described, run);
     }) as D1DatabaseSession["batch"],
   });
 }
 
 function watchCache(real: KVNamespace, watch: Around<CacheCall>): KVNamespace {
-  const describe = (kind: CacheCall["kind"], keys: string[]) => ({ kind, keys, atMs: Date.now() });
+  const describe = (kind: CacheCall["kind"], keys: string[], text: string | null = null) => ({
+    kind,
+    keys,
+    text,
+    atMs: Date.now(),
+  });
   const get = (asked: string | string[], options: { type: "text" }) =>
     typeof asked === "string"
       ? watch<unknown>(describe("get", [asked]), () => real.get(asked, options))
       : watch<unknown>(describe("bulk get", asked), () => real.get(asked, options));
   return overriding(real, {
     get: get as KVNamespace["get"],
-    put: (key, value, options) => watch(describe("put", [key]), () => real.put(key, value, options)),
+    put: (key, value, options) =>
+      watch(describe("put", [key], String(value)), () => real.put(key, value, options)),
     delete: (key: string) => watch(describe("delete", [key]), () => real.delete(key)),
   } as Partial<KVNamespace>);
 }

@@ -1,0 +1,160 @@
+/**
+ * The fault layer: real bindings whose every call waits for its turn in a world, and may meet a fault there.
+ *
+ * Left out, because the platform does not do it or nobody could be right then: a put of KV that lands after its
+ * caller was told of an error or has died (nothing orders it and the next put), and a D1 batch cut in two.
+ */
+import { type CallFacts, type Fault, type FaultKind, faultOf } from "./decide.ts";
+import type { Schedule } from "./schedule.ts";
+import { type Actor, actor, type World } from "./world.ts";
+
+export class InjectedFault extends Error {
+  /** Where it was thrown says nothing, and costs more than the call. */
+  override readonly stack = "";
+}
+
+export interface Call extends CallFacts {
+  label: string;
+  /** The real call goes on for long and with waits of its own: it is not waited for. */
+  isLong?: boolean;
+}
+
+type Outcome = { value: unknown } | { error: unknown };
+
+/** A request takes up to this long to arrive, and its answer to come back. */
+const TRANSIT_MS = 20;
+
+export class FaultLayer {
+  readonly happened = new Map<FaultKind, number>();
+  /** Calls that meet no fault whatever the seed says: how a failing schedule is made smaller. */
+  readonly spared: ReadonlySet<number>;
+  readonly faulted: number[] = [];
+  calls = 0;
+  /** Kills the instance that is there. */
+  onKill: (reason: string) => void = () => {};
+  readonly #world: World;
+  readonly #schedule: Schedule;
+  readonly #nobody: Actor;
+
+  constructor(world: World, schedule: Schedule, spared: ReadonlySet<number>) {
+    this.#world = world;
+    this.#schedule = schedule;
+    this.spared = spared;
+    this.#nobody = world.actor("network");
+  }
+
+  /** Makes a call in its time. @param answerOf What a fault's answer is, where it is not the real one. */
+  call(
+    call: Call,
+    run: () => Promise<unknown>,
+    answerOf?: (fault: Fault) => Promise<unknown>,
+  ): Promise<unknown> {
+    const world = this.#world;
+    const who = actor();
+    const fault = this.#decide(call, who);
+    return new Promise((resolve, reject) => {
+      const answer = (outcome: Outcome, ms = 0) =>
+        world.after(world.someMs(TRANSIT_MS) + ms, {
+          label: `answer to ${call.label}`,
+          actor: who,
+          act: () => ("value" in outcome ? resolve(outcome.value) : reject(outcome.error)),
+        });
+      const fail = () => answer({ error: new InjectedFault(`${call.label}: injected`) });
+      const perform = async (): Promise<void> => {
+        if (!fault) return settle(call, run, answer);
+        switch (fault.kind) {
+          case "fails before":
+            return fail();
+          case "fails after":
+            return settle(call, run, fail);
+          case "lands late":
+            this.#land(call, run, fault.ms);
+            return fail();
+          case "slow answer":
+            return settle(call, run, (outcome) => answer(outcome, fault.ms));
+          case "stale answer":
+            return settle(call, () => answerOf?.(fault) ?? run(), answer);
+          case "lost":
+            await answerOf?.(fault);
+            return answer({ value: undefined });
+          case "twice":
+            await run();
+            return settle(call, run, answer);
+          case "dies before":
+          case "evicted before":
+            this.onKill(call.label);
+            return fail();
+          case "dies after":
+            await run().catch(() => {});
+            return this.onKill(`${call.label} has run`);
+          case "evicted meanwhile":
+            world.after(fault.ms, {
+              label: "eviction",
+              actor: this.#nobody,
+              act: () => this.onKill(call.label),
+            });
+            return settle(call, run, answer);
+          case "slow":
+            return settle(call, run, answer);
+        }
+      };
+      world.after(world.someMs(TRANSIT_MS) + (fault?.kind === "slow" ? fault.ms : 0), {
+        label: call.label,
+        actor: who,
+        act: perform,
+        onDeath: () => this.#survive(call, run),
+      });
+    });
+  }
+
+  #decide(call: Call, who: Actor): Fault | null {
+    this.calls += 1;
+    const number = this.calls;
+    const { seed, rates } = this.#schedule;
+    const decided = this.#world.isHealthy ? null : faultOf(seed, number, call, rates);
+    const fault = this.spared.has(number) ? null : decided;
+    if (fault) {
+      this.faulted.push(number);
+      this.happened.set(fault.kind, (this.happened.get(fault.kind) ?? 0) + 1);
+    }
+    const what = fault ? `  <- ${fault.kind} (${fault.ms} ms, call ${number})` : "";
+    this.#world.note(`${who.name}: ${call.label}${what}`);
+    return fault;
+  }
+
+  /** Its caller has died: a transaction or a message may be on its way, a put is so only for a moment. */
+  #survive(call: Call, run: () => Promise<unknown>): void {
+    const world = this.#world;
+    const dice = world.chance();
+    if (call.store === "object" || dice < 0.5) return;
+    if (call.store === "cache") {
+      const act = async () => void (await run().catch(() => {}));
+      world.next({ label: `${call.label} lands`, actor: this.#nobody, act });
+    } else if (call.operation !== "read") this.#land(call, run, dice < 0.85 ? 100 : 20_000);
+  }
+
+  #land(call: Call, run: () => Promise<unknown>, ms: number): void {
+    this.#world.after(ms, {
+      label: `${call.label} lands late`,
+      actor: this.#nobody,
+      act: async () => {
+        this.#world.note(`${call.label} lands late`);
+        const landed = run().catch(() => {});
+        if (!call.isLong) await landed;
+      },
+    });
+  }
+}
+
+async function settle(
+  call: Call,
+  run: () => Promise<unknown>,
+  answer: (outcome: Outcome) => void,
+): Promise<void> {
+  const outcome = run().then(
+    (value) => ({ value }),
+    (error: unknown) => ({ error }),
+  );
+  if (call.isLong) void outcome.then(answer);
+  else answer(await outcome);
+}

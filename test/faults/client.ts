@@ -1,0 +1,240 @@
+/**
+ * A client of the store: the production code between a route and the bindings, run as a request would run it. It
+ * sends again what was not acknowledged when it has a key, and sometimes what was.
+ */
+import { requestContext } from "../../worker/http/context.ts";
+import { documentKey, type EntityRef } from "../../worker/keys.ts";
+import { isolateMemory } from "../../worker/serving/memory.ts";
+import { readContext, TOKEN_HEADER } from "../../worker/serving/read-context.ts";
+import { readEntities } from "../../worker/serving/read-entities.ts";
+import type { EntityChange } from "../../worker/writing/entity-write.ts";
+import { ownerOf } from "../../worker/writing/submit-changes.ts";
+import { IDEMPOTENCY_HEADER } from "../../worker/writing/submit-request.ts";
+import type { Floor, Judge } from "./judge.ts";
+import { type Answer, contextOf, isUnavailable, throughAnother, throughThis } from "./requests.ts";
+import { type Action, type Entity, nameOf, type Operation, type PlannedChange } from "./schedule.ts";
+import type { Timeline } from "./timeline.ts";
+import { START_MS, type World } from "./world.ts";
+
+export interface ClientWorld {
+  env: Env;
+  tenant: string;
+  world: World;
+  timeline: Timeline;
+  judge: Judge;
+  counts: Counts;
+}
+
+export interface Counts {
+  acknowledged: number;
+  refused: number;
+  repeated: number;
+  reads: number;
+  failedReads: number;
+}
+
+interface Session {
+  token: string;
+  /** Of a write of one entity. */
+  entity: { name: string; revision: number } | null;
+  /** What D1 held then a read must have reached. */
+  moment: number;
+}
+
+type Change = Extract<Action, { do: "change" }>;
+type Read = Extract<Action, { do: "read" }>;
+
+const TRIES = 5;
+/** Within this time whoever writes through an isolate sees it there. */
+const OWN_WRITES_MS = 60_000;
+
+export class Client {
+  readonly #w: ClientWorld;
+  /** Of its last write. */
+  #token: Session | null = null;
+  readonly #revisions = new Map<string, number>();
+  /** Acknowledged requests with a key. */
+  readonly #kept: { operation: Operation; action: Change; bodies: EntityChange[]; answer: Answer }[] = [];
+
+  constructor(world: ClientWorld) {
+    this.#w = world;
+  }
+
+  async run(operation: Operation): Promise<void> {
+    const { action } = operation;
+    try {
+      if (action.do === "change") await this.#change(operation, action);
+      else if (action.do === "read") await this.read(action);
+      else if (action.do === "fill") await this.#fill(action.entity);
+      else if (action.do === "invalidate") await this.#invalidate(action.entity);
+    } catch (cause) {
+      this.#w.judge.complain(
+        `operation ${operation.id} ended in ${cause instanceof Error ? cause.stack : cause}`,
+      );
+    }
+  }
+
+  /** Sends everything with a key again: the answers are the same. */
+  async repeatAll(): Promise<void> {
+    for (const { operation, action, bodies, answer } of this.#kept) {
+      const again = await this.#send(operation, action, bodies);
+      this.#same(operation, answer, again);
+    }
+  }
+
+  async read({ consistency, entities }: Omit<Read, "do">): Promise<void> {
+    const { timeline, judge, counts, world } = this.#w;
+    const token = consistency === "session" ? this.#token : null;
+    if (consistency === "session" && !token) return;
+    const since = timeline.now;
+    const floors = entities.map((entity) => this.#floor(nameOf(entity), token));
+    const context = readContext(
+      contextOf({ ...this.#w, headers: { [TOKEN_HEADER]: token?.token }, body: "" }),
+      consistency,
+    );
+    try {
+      const reads = await readEntities(context, entities);
+      counts.reads += 1;
+      reads.forEach((read, i) => {
+        const [entity, floor] = [entities[i], floors[i]];
+        if (!entity || !floor) return;
+        world.note(`read ${nameOf(entity)} from ${read.source}: ${read.revision}`);
+        if (consistency === "strong" && read.source !== "d1")
+          judge.complain("a strong read came from a cache");
+        judge.read(nameOf(entity), read, since, floor);
+      });
+    } catch (cause) {
+      if (!isUnavailable(cause) || world.isHealthy) throw cause;
+      counts.failedReads += 1;
+    }
+  }
+
+  #floor(entity: string, token: Session | null): Floor {
+    const { timeline, world } = this.#w;
+    const own = ownWrites(world).get(entity);
+    const floors = [{ revision: 0, why: "nothing" }];
+    if (token?.entity?.name === entity) floors.push({ revision: token.entity.revision, why: "its token" });
+    else if (token) floors.push({ revision: timeline.revisionAt(entity, token.moment), why: "its session" });
+    if (own && world.nowMs - own.atMs < OWN_WRITES_MS)
+      floors.push({ ...own, why: "a write through the isolate" });
+    return floors.reduce((a, b) => (b.revision > a.revision ? b : a));
+  }
+
+  async #change(operation: Operation, action: Change): Promise<void> {
+    const { timeline, judge, world, counts } = this.#w;
+    const since = timeline.now;
+    const bodies = action.changes.map((change) => this.#body(change));
+    let first: Answer | null = null;
+    for (let tries = 0; tries < (action.hasKey ? TRIES : 1); tries++) {
+      const answer = await this.#send(operation, action, bodies);
+      if (!answer) counts.refused += 1;
+      else if (first) this.#same(operation, first, answer);
+      else {
+        first = answer;
+        counts.acknowledged += 1;
+        if (action.hasKey) this.#kept.push({ operation, action, bodies, answer });
+        action.changes.forEach((change, i) => {
+          const [result, body] = [answer.results[i], bodies[i]];
+          const ifRevision = body?.kind === "write" ? body.ifRevision : null;
+          if (result) judge.acknowledge({ operation: operation.id, change, ifRevision, result, since });
+        });
+        this.#remember(action, answer, since);
+      }
+      if (first && world.chance() < 0.7) return;
+      await new Promise((resolve) => setTimeout(resolve, world.someMs(world.chance() < 0.5 ? 100 : 3_000)));
+    }
+  }
+
+  async #send(operation: Operation, action: Change, bodies: EntityChange[]): Promise<Answer | null> {
+    const key = action.hasKey ? `key-${operation.id}` : undefined;
+    const c = contextOf({ ...this.#w, headers: { [IDEMPOTENCY_HEADER]: key }, body: JSON.stringify(action) });
+    try {
+      const answer = await (action.through === "this isolate"
+        ? throughThis(c, bodies)
+        : throughAnother(c, bodies));
+      this.#w.world.note(`operation ${operation.id} is told ${JSON.stringify(answer.results)}`);
+      return answer;
+    } catch (cause) {
+      if (!isUnavailable(cause) || this.#w.world.isHealthy) throw cause;
+      this.#w.world.note(`operation ${operation.id} is refused`);
+      return null;
+    }
+  }
+
+  #same(operation: Operation, first: Answer, again: Answer | null): void {
+    this.#w.counts.repeated += 1;
+    const [a, b] = [first, again].map((answer) => JSON.stringify([answer?.results, answer?.timestamp]));
+    if (again && a !== b) this.#w.judge.complain(`operation ${operation.id} was told ${a}, and then ${b}`);
+  }
+
+  #remember(action: Change, { results, token }: Answer, since: number): void {
+    const { timeline, world } = this.#w;
+    let moment = since;
+    action.changes.forEach(({ entity, n }, i) => {
+      const revision = results[i]?.revision ?? 0;
+      const name = nameOf(entity);
+      this.#revisions.set(name, revision);
+      moment = Math.max(
+        moment,
+        timeline.applied.get(n)?.moment ?? 0,
+        timeline.deleted.get(`${name}@${revision}`)?.moment ?? 0,
+      );
+      const own = ownWrites(world);
+      if (action.through === "this isolate" && (own.get(name)?.revision ?? 0) <= revision) {
+        own.set(name, { revision, atMs: world.nowMs });
+      }
+    });
+    const [only] = action.changes;
+    const entity =
+      only && action.changes.length === 1
+        ? { name: nameOf(only.entity), revision: results[0]?.revision ?? 0 }
+        : null;
+    this.#token = { token, entity, moment };
+  }
+
+  #body(change: PlannedChange): EntityChange {
+    const { entity } = change;
+    if (change.kind === "delete") return { kind: "delete", ...entity, category: change.category };
+    const ifRevision = change.isConditional ? (this.#revisions.get(nameOf(entity)) ?? 0) : null;
+    this.#w.timeline.sent.set(change.n, { change, ifRevision });
+    return {
+      kind: "write",
+      ...entity,
+      source: null,
+      ifRevision,
+      categories: change.categories.map(({ category, mode, eventSecond, names }) => ({
+        category,
+        mode,
+        eventTime: eventSecond === null ? null : START_MS * 1_000 + eventSecond * 1_000_000,
+        computeId: null,
+        ttlSeconds: null,
+        data: JSON.stringify(Object.fromEntries(names.map((name) => [name, change.n]))),
+        names,
+      })),
+    };
+  }
+
+  async #fill(entity: EntityRef): Promise<void> {
+    const { writer, identity } = ownerOf(this.#requestContext(), entity);
+    await writer.fill(identity, [entity]).catch(() => {});
+  }
+
+  async #invalidate(entity: Entity): Promise<void> {
+    const context = this.#requestContext();
+    const { writer, identity } = ownerOf(context, entity);
+    await writer.invalidate(identity, entity).catch(() => {});
+    isolateMemory.forget(await documentKey(context.tenant, context.settings.writerPartitions, entity));
+  }
+
+  #requestContext() {
+    return requestContext(contextOf({ ...this.#w, headers: {}, body: "" }));
+  }
+}
+
+/** Revisions that the isolate has been told of, by entity; of one world. */
+const noted = new WeakMap<World, Map<string, { revision: number; atMs: number }>>();
+function ownWrites(world: World) {
+  const found = noted.get(world) ?? new Map<string, { revision: number; atMs: number }>();
+  noted.set(world, found);
+  return found;
+}

@@ -1,0 +1,76 @@
+import { globSync, readFileSync } from "node:fs";
+import { dirname, relative, resolve } from "node:path";
+import { describe, expect, test } from "vitest";
+import { type CallFacts, chance, FAULT_KINDS, faultOf } from "./decide.ts";
+import { scheduleOf } from "./schedule.ts";
+
+const RATES = { database: 0.5, cache: 0.5, queue: 0.5, object: 0.5 };
+const CALLS: CallFacts[] = [
+  { store: "database", operation: "read", byWriter: false },
+  { store: "database", operation: "read", byWriter: true },
+  { store: "database", operation: "write", byWriter: true },
+  { store: "cache", operation: "get", byWriter: false },
+  { store: "cache", operation: "put", byWriter: true },
+  { store: "cache", operation: "delete", byWriter: true },
+  { store: "queue", operation: "send", byWriter: true },
+  { store: "object", operation: "change", byWriter: false },
+];
+const decisions = (facts: CallFacts, count = 2_000) =>
+  Array.from({ length: count }, (_, call) => faultOf(3, call, facts, RATES));
+
+describe("the fault of a call", () => {
+  test("depends on seed and number of the call alone", () => {
+    for (const facts of CALLS) expect(decisions(facts)).toEqual(decisions(facts));
+  });
+
+  test("is another with another seed", () => {
+    const [facts] = CALLS;
+    if (!facts) throw new Error("no call");
+    const other = Array.from({ length: 2_000 }, (_, call) => faultOf(4, call, facts, RATES));
+    expect(other).not.toEqual(decisions(facts));
+  });
+
+  test("comes as often as the rate says", () => {
+    for (const facts of CALLS) {
+      const share = decisions(facts).filter(Boolean).length / 2_000;
+      expect(share).toBeGreaterThan(0.42);
+      expect(share).toBeLessThan(0.58);
+    }
+  });
+
+  test("is of every kind, over all calls", () => {
+    const kinds = new Set(CALLS.flatMap((facts) => decisions(facts).flatMap((fault) => fault?.kind ?? [])));
+    expect([...kinds].sort()).toEqual([...FAULT_KINDS].sort());
+  });
+
+  test("never is a reader's death, a late put, or none where the rate is 0", () => {
+    const ofReader = decisions({ store: "database", operation: "read", byWriter: false });
+    expect(ofReader.some((fault) => fault?.kind.startsWith("dies"))).toBe(false);
+    const ofPut = decisions({ store: "cache", operation: "put", byWriter: true });
+    expect(ofPut.some((fault) => fault?.kind === "lands late")).toBe(false);
+    const calm = { database: 0, cache: 0, queue: 0, object: 0 };
+    for (const facts of CALLS) expect(faultOf(1, 1, facts, calm)).toBeNull();
+  });
+
+  test("is drawn evenly", () => {
+    const drawn = Array.from({ length: 10_000 }, (_, i) => chance(5, i));
+    const tenths = Array.from({ length: 10 }, (_, i) => drawn.filter((n) => Math.floor(n * 10) === i).length);
+    for (const count of tenths) expect(Math.abs(count - 1_000)).toBeLessThan(200);
+  });
+});
+
+test("a schedule is the same for the same seed, and another for another", () => {
+  expect(scheduleOf(9)).toEqual(scheduleOf(9));
+  expect(scheduleOf(10).operations).not.toEqual(scheduleOf(9).operations);
+});
+
+test("nothing of the fault layer is in the service: its code imports nothing of the tests", () => {
+  const files = globSync("worker/**/*.ts");
+  expect(files.length).toBeGreaterThan(50);
+  const imported = files.flatMap((file) =>
+    [...readFileSync(file, "utf8").matchAll(/(?:from|import)\s*\(?\s*"(\.[^"]+)"/g)].map(([, path = ""]) =>
+      relative(".", resolve(dirname(file), path)),
+    ),
+  );
+  expect(imported.filter((path) => path.startsWith("test/"))).toEqual([]);
+});

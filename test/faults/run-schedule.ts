@@ -1,0 +1,219 @@
+/** Runs one schedule to its end: operations among faults, then none, then everything has to come right. */
+import { env } from "cloudflare:workers";
+import type { FeatureAvailable } from "../../worker/events/feature-available.ts";
+import { documentKey } from "../../worker/keys.ts";
+import { UNRESOLVED_INTENT_MS } from "../../worker/limits.ts";
+import { decodeDocument } from "../../worker/serving/document.ts";
+import { FaultLayer } from "./bindings.ts";
+import { Client, type Counts } from "./client.ts";
+import { chance, type FaultKind, randomOf } from "./decide.ts";
+import { Judge } from "./judge.ts";
+import { ENTITIES, nameOf, type Schedule } from "./schedule.ts";
+import { Stores } from "./stores.ts";
+import { Timeline } from "./timeline.ts";
+import { World } from "./world.ts";
+import { WriterHost } from "./writer-host.ts";
+
+export interface Ran {
+  violations: string[];
+  log: string[];
+  counts: Counts;
+  happened: ReadonlyMap<FaultKind, number>;
+  faulted: number[];
+  commits: number;
+  events: number;
+  instances: number;
+  calls: number;
+}
+
+const ALL = [...new Map(ENTITIES.map((entity) => [nameOf(entity), entity])).values()];
+/** Everything that is under way comes to its end within this, an alarm follows an alarm. */
+const MOST_ALARMS = 30;
+
+let made = 0;
+
+export async function runSchedule(
+  schedule: Schedule,
+  state: DurableObjectState,
+  spared: ReadonlySet<number> = new Set(),
+): Promise<Ran> {
+  made += 1;
+  wipe(state.storage.sql);
+  const run = new Run(schedule, state, { spared, tenant: `faults-${schedule.seed}-${made}` });
+  await run.toTheEnd();
+  return run.result();
+}
+
+/** The object's storage as before its first instance. */
+function wipe(sql: SqlStorage): void {
+  const tables = sql.exec<{ name: string }>("SELECT name FROM sqlite_schema WHERE type = 'table'").toArray();
+  for (const { name } of tables) {
+    if (!name.startsWith("_cf") && !name.startsWith("sqlite_")) sql.exec(`DROP TABLE "${name}"`).toArray();
+  }
+}
+
+class Run {
+  readonly #schedule: Schedule;
+  readonly #world: World;
+  readonly #layer: FaultLayer;
+  readonly #timeline: Timeline;
+  readonly #judge: Judge;
+  readonly #host: WriterHost;
+  readonly #clients: Client[];
+  readonly #state: DurableObjectState;
+  readonly #tenant: string;
+  readonly #counts: Counts = { acknowledged: 0, refused: 0, repeated: 0, reads: 0, failedReads: 0 };
+  readonly #stores: Stores;
+  #open = 0;
+
+  constructor(
+    schedule: Schedule,
+    state: DurableObjectState,
+    { spared, tenant }: { spared: ReadonlySet<number>; tenant: string },
+  ) {
+    const { seed } = schedule;
+    this.#schedule = schedule;
+    this.#state = state;
+    this.#tenant = tenant;
+    this.#world = new World(randomOf(seed, 11));
+    this.#layer = new FaultLayer(this.#world, schedule, spared);
+    this.#timeline = new Timeline(tenant);
+    this.#judge = new Judge(this.#timeline);
+    const shared = { layer: this.#layer, timeline: this.#timeline, judge: this.#judge };
+    this.#stores = new Stores({ ...shared, schedule, onTaken: (events) => this.#taken(events) });
+    const all = this.#stores.env;
+    this.#host = new WriterHost(this.#world, this.#layer, state, () => all);
+    all.ENTITY_WRITER = this.#host.namespace(env.ENTITY_WRITER);
+    const world = { env: all, tenant, world: this.#world, ...shared, counts: this.#counts };
+    const client = () => new Client(world);
+    this.#clients = [client(), client()];
+  }
+
+  async toTheEnd(): Promise<void> {
+    const world = this.#world;
+    try {
+      for (const operation of this.#schedule.operations) {
+        const client = this.#clients[operation.client];
+        const isEviction = operation.action.do === "evict";
+        const act = () =>
+          isEviction ? this.#host.kill("evicted") : client && this.#act(() => client.run(operation));
+        world.after(operation.atMs, {
+          label: "operation",
+          actor: world.actor("client"),
+          act: () => void act(),
+        });
+        this.#open += isEviction ? 0 : 1;
+      }
+      await world.run(() => this.#open === 0);
+      world.isHealthy = true;
+      world.note("all is well from here on");
+      if (world.chance() < 0.5) this.#host.kill("evicted at the end");
+      await this.#settle();
+      await this.#check();
+      if (chance(this.#schedule.seed, 5) < 0.5) await this.#afterwards();
+    } catch (cause) {
+      this.#judge.complain(`${cause instanceof Error ? cause.stack : cause}`);
+    }
+  }
+
+  result(): Ran {
+    const { violations } = this.#timeline;
+    const { happened, faulted, calls } = this.#layer;
+    return {
+      violations,
+      log: this.#world.log,
+      counts: this.#counts,
+      happened,
+      faulted,
+      commits: this.#timeline.now,
+      events: this.#stores.events,
+      instances: this.#host.instances,
+      calls,
+    };
+  }
+
+  /** Once more, with nothing in the way: repetitions, reads, and a write to each, which the caches must follow. */
+  async #afterwards(): Promise<void> {
+    this.#host.kill("evicted for the repetitions");
+    const moment = this.#timeline.now;
+    for (const client of this.#clients) await this.#perform(() => client.repeatAll());
+    await this.#settle();
+    if (this.#timeline.hasMovedSince(moment)) {
+      this.#judge.complain("a repetition has changed something");
+    }
+    const [client] = this.#clients;
+    if (!client) return;
+    for (const consistency of ["strong", "edge"] as const) {
+      await this.#perform(() => client.read({ consistency, entities: ALL }));
+    }
+    const categories = [{ category: "a", mode: "merge" as const, eventSecond: null, names: ["x"] }];
+    const changes = ALL.map((entity, i) => ({
+      kind: "write" as const,
+      n: 1_000 + i,
+      entity,
+      isConditional: false,
+      categories,
+    }));
+    const action = { do: "change" as const, changes, hasKey: false, through: "another" as const };
+    await this.#perform(() => client.run({ id: 1_000, atMs: 0, client: 0, action }));
+    await this.#settle();
+    await this.#check();
+  }
+
+  async #act(work: () => Promise<void>): Promise<void> {
+    await work();
+    this.#open -= 1;
+  }
+
+  async #perform(work: () => Promise<void>): Promise<void> {
+    this.#open += 1;
+    const act = () => void this.#act(work).catch((cause) => this.#judge.complain(`${cause}`));
+    this.#world.after(0, { label: "client", actor: this.#world.actor("client"), act });
+    await this.#world.run(() => this.#open === 0);
+    if (this.#open > 0) this.#judge.complain("a client was never answered");
+    this.#open = 0;
+  }
+
+  /** Everything under way ends, and what is owed is paid by alarms; late enough that nothing unknown can land. */
+  async #settle(): Promise<void> {
+    const world = this.#world;
+    for (let alarms = 0; alarms < MOST_ALARMS; alarms++) {
+      await world.run(() => world.waitsOnlyFor("alarm"));
+      if (!this.#owes()) return;
+      if (this.#host.alarmAtMs === null) return this.#judge.complain("something is owed and no alarm is set");
+      // An alarm may be late. The second one is, so that it need not be asked a dozen times what may still land.
+      const lateMs = alarms === 1 ? UNRESOLVED_INTENT_MS : 0;
+      world.nowMs = Math.max(world.nowMs, this.#host.alarmAtMs) + lateMs;
+      const { alarms: before } = this.#host;
+      await world.run(() => this.#host.alarms > before);
+    }
+    this.#judge.complain("something is still owed after many alarms");
+  }
+
+  #owes(): boolean {
+    const count = (sql: string) => this.#state.storage.sql.exec<{ n: number }>(sql).one().n;
+    if (this.#host.instances === 0) return false;
+    return (
+      count("SELECT count(*) AS n FROM intents") +
+        count("SELECT count(*) AS n FROM documents WHERE dirty = 1") >
+      0
+    );
+  }
+
+  async #check(): Promise<void> {
+    this.#judge.allEventsTaken();
+    for (const entity of ALL) {
+      const key = await documentKey(this.#tenant, 1, entity);
+      if (!this.#stores.isCurrent(key)) continue;
+      const text = await env.HOT.get(key);
+      const document = text === null ? null : decodeDocument(text);
+      if (document) this.#judge.cached(nameOf(entity), document);
+    }
+  }
+
+  /** A queue in memory is told by its consumer. */
+  #taken(events: readonly FeatureAvailable[]): void {
+    if (this.#schedule.queueStorage === "durable") return;
+    this.#host.confirm(events, { tenant: this.#tenant, partitions: 1 });
+  }
+}

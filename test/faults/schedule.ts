@@ -1,0 +1,164 @@
+/** What a seed makes clients do. Pure. */
+import { chance, oneOf, type Rates, randomOf } from "./decide.ts";
+
+export interface Entity {
+  entityType: string;
+  entityValue: string;
+}
+
+export interface PlannedCategory {
+  category: string;
+  mode: "replace" | "merge";
+  /** Seconds from the start of the schedule; null: none is sent. */
+  eventSecond: number | null;
+  names: string[];
+}
+
+/** The change of one entity. Its number is the value of every feature that it writes: so each write is known again. */
+export type PlannedChange =
+  | {
+      kind: "write";
+      n: number;
+      entity: Entity;
+      /** Sends the revision that its client knows. */
+      isConditional: boolean;
+      categories: PlannedCategory[];
+    }
+  | { kind: "delete"; n: number; entity: Entity; category: string | null };
+
+export type Action =
+  | { do: "change"; changes: PlannedChange[]; hasKey: boolean; through: "this isolate" | "another" }
+  | { do: "read"; consistency: "edge" | "session" | "strong"; entities: Entity[] }
+  | { do: "fill" | "invalidate"; entity: Entity }
+  | { do: "evict" };
+
+export interface Operation {
+  id: number;
+  atMs: number;
+  client: number;
+  action: Action;
+}
+
+export interface Schedule {
+  seed: number;
+  rates: Rates;
+  queueStorage: "durable" | "memory";
+  memoryTtlMs: number;
+  operations: Operation[];
+}
+
+export const ENTITIES: readonly [Entity, ...Entity[]] = [
+  { entityType: "bright_uid", entityValue: "u1" },
+  { entityType: "bright_uid", entityValue: "u1" },
+  { entityType: "bright_uid", entityValue: "u2" },
+  { entityType: "merchant", entityValue: "m1" },
+];
+const CATEGORIES = ["a", "b"] as const;
+const NAMES: readonly [string[], ...string[][]] = [["x", "y"], ["x"], ["y"]];
+const CONSISTENCIES = ["edge", "edge", "session", "strong"] as const;
+const CLIENTS = 2;
+
+export function scheduleOf(seed: number): Schedule {
+  const random = randomOf(seed, 7);
+  const rate = (most: number) => oneOf(random, [0, most / 8, most / 3, most]);
+  const operations: Operation[] = [];
+  const count = 8 + Math.floor(random() * 7);
+  let atMs = 0;
+  let n = 0;
+  const nextN = () => {
+    n += 1;
+    return n;
+  };
+  for (let id = 1; id <= count; id++) {
+    operations.push({ id, atMs, client: Math.floor(random() * CLIENTS), action: actionOf(random, nextN) });
+    atMs += gapMs(random);
+  }
+  return {
+    seed,
+    rates: { database: rate(0.35), cache: rate(0.5), queue: rate(0.8), object: rate(0.2) },
+    queueStorage: chance(seed, 3) < 0.75 ? "durable" : "memory",
+    memoryTtlMs: chance(seed, 4) < 0.5 ? 0 : 1_000,
+    operations,
+  };
+}
+
+/** Most come together; some wait until KV may be put again, some until the alarm. */
+function gapMs(random: () => number): number {
+  const dice = random();
+  if (dice < 0.75) return Math.floor(random() * 40);
+  if (dice < 0.93) return Math.floor(random() * 1_500);
+  return 3_000 + Math.floor(random() * 4_000);
+}
+
+function actionOf(random: () => number, nextN: () => number): Action {
+  const dice = random();
+  const entity = oneOf(random, ENTITIES);
+  if (dice < 0.55) {
+    const size = random() < 0.25 ? 2 + Math.floor(random() * 2) : 1;
+    const changes = Array.from({ length: size }, () => changeOf(random, nextN, size));
+    const through = random() < 0.5 ? "this isolate" : "another";
+    return { do: "change", changes, hasKey: random() < 0.4, through };
+  }
+  if (dice < 0.88) {
+    const consistency = oneOf(random, CONSISTENCIES);
+    const entities = random() < 0.3 ? [...new Set(ENTITIES)].slice(1) : [entity];
+    return { do: "read", consistency, entities };
+  }
+  if (dice < 0.91) return { do: "fill", entity };
+  return dice < 0.94 ? { do: "invalidate", entity } : { do: "evict" };
+}
+
+function changeOf(random: () => number, nextN: () => number, size: number): PlannedChange {
+  const entity = oneOf(random, ENTITIES);
+  const n = nextN();
+  if (size === 1 && random() < 0.25) {
+    return { kind: "delete", n, entity, category: random() < 0.5 ? null : oneOf(random, CATEGORIES) };
+  }
+  const categories = random() < 0.5 ? CATEGORIES : [oneOf(random, CATEGORIES)];
+  const eventSecond = random() < 0.5 ? null : Math.floor(random() * 20) - 14;
+  return {
+    kind: "write",
+    n,
+    entity,
+    isConditional: random() < 0.15,
+    categories: categories.map((category) => ({
+      category,
+      mode: random() < 0.5 ? "replace" : "merge",
+      eventSecond,
+      names: [...oneOf(random, NAMES)],
+    })),
+  };
+}
+
+export function describe({ id, atMs, client, action }: Operation): string {
+  return `${String(atMs).padStart(6)} ms  operation ${id} of client ${client}: ${describeAction(action)}`;
+}
+
+function describeAction(action: Action): string {
+  switch (action.do) {
+    case "change": {
+      const changes = action.changes.map(describeChange).join("; ");
+      return `${changes}${action.hasKey ? " with a key" : ""} through ${action.through}`;
+    }
+    case "read":
+      return `${action.consistency} read of ${action.entities.map(nameOf).join(", ")}`;
+    case "evict":
+      return "the writer is evicted";
+    default:
+      return `${action.do} ${nameOf(action.entity)}`;
+  }
+}
+
+function describeChange(change: PlannedChange): string {
+  if (change.kind === "delete") {
+    return `delete ${nameOf(change.entity)}${change.category === null ? "" : `/${change.category}`}`;
+  }
+  const categories = change.categories.map(
+    ({ category, mode, names, eventSecond }) =>
+      `${mode} ${category}{${names.join()}}${eventSecond === null ? "" : ` of second ${eventSecond}`}`,
+  );
+  const condition = change.isConditional ? " if unchanged" : "";
+  return `write ${change.n} to ${nameOf(change.entity)}: ${categories.join(" and ")}${condition}`;
+}
+
+export const nameOf = ({ entityType, entityValue }: Entity) => `${entityType}/${entityValue}`;

@@ -1,0 +1,29 @@
+/** Makes a failing schedule smaller: without each operation and each fault that it does not need to fail. */
+import type { Ran } from "./run-schedule.ts";
+import type { Schedule } from "./schedule.ts";
+
+export interface Failure {
+  schedule: Schedule;
+  ran: Ran;
+}
+
+type Run = (schedule: Schedule, spared: ReadonlySet<number>) => Promise<Ran>;
+
+export async function shrink(schedule: Schedule, ran: Ran, run: Run): Promise<Failure> {
+  let smallest: Failure = { schedule, ran };
+  for (const operation of schedule.operations) {
+    const operations = smallest.schedule.operations.filter((one) => one !== operation);
+    const smaller = { ...schedule, operations };
+    const again = await run(smaller, new Set());
+    if (again.violations.length > 0) smallest = { schedule: smaller, ran: again };
+  }
+  let spared = new Set<number>();
+  for (const call of smallest.ran.faulted) {
+    const more = new Set([...spared, call]);
+    const again = await run(smallest.schedule, more);
+    if (again.violations.length === 0) continue;
+    spared = more;
+    smallest = { ...smallest, ran: again };
+  }
+  return smallest;
+}

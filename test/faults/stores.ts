@@ -1,0 +1,101 @@
+/** The three stores of one schedule: the real bindings behind the fault layer, and what KV has shown. */
+import { env } from "cloudflare:workers";
+import type { FeatureAvailable } from "../../worker/events/feature-available.ts";
+import { type CacheCall, type DatabaseCall, type QueueCall, watched } from "../setup/faults.ts";
+import type { FaultLayer } from "./bindings.ts";
+import type { Judge } from "./judge.ts";
+import type { Schedule } from "./schedule.ts";
+import type { Timeline } from "./timeline.ts";
+import { actor } from "./world.ts";
+
+interface StoreDependencies {
+  layer: FaultLayer;
+  schedule: Schedule;
+  timeline: Timeline;
+  judge: Judge;
+  /** The queue has taken events. */
+  onTaken: (events: readonly FeatureAvailable[]) => void;
+}
+
+export class Stores {
+  readonly env: Env;
+  events = 0;
+  readonly #d: StoreDependencies;
+  /** Texts that KV has had, by key: what it may still show somewhere. */
+  readonly #shown = new Map<string, (string | null)[]>();
+  /** Keys whose last put was lost though KV said that it was taken. */
+  readonly #lost = new Set<string>();
+
+  constructor(dependencies: StoreDependencies) {
+    this.#d = dependencies;
+    this.env = this.#env();
+  }
+
+  /** Whether KV has something of the key that it was not prevented from keeping current. */
+  isCurrent(key: string): boolean {
+    return this.#shown.has(key) && !this.#lost.has(key);
+  }
+
+  #env(): Env {
+    const { queueStorage, memoryTtlMs } = this.#d.schedule;
+    const variables = {
+      QUEUE_STORAGE: queueStorage,
+      MEMORY_TTL_MS: String(memoryTtlMs),
+      WRITER_PARTITIONS: "1",
+      METRICS: "off",
+    } as Parameters<typeof watched>[1];
+    const faults = {
+      database: (call: DatabaseCall, run: () => Promise<unknown>) => this.#database(call, run),
+      cache: (call: CacheCall, run: () => Promise<unknown>) => this.#cache(call, run),
+      queue: (call: QueueCall, run: () => Promise<unknown>) => this.#queue(call, run),
+    };
+    const all = watched(faults, variables, env.QUEUE_WITHOUT_CONSUMER);
+    all.alongside = this.#d.timeline;
+    return all.env;
+  }
+
+  #database(call: DatabaseCall, run: () => Promise<unknown>): Promise<unknown> {
+    const operation = call.writes ? "write" : "read";
+    return this.#d.layer.call({ store: "database", operation, ...by(), label: `database ${operation}` }, run);
+  }
+
+  #cache(call: CacheCall, run: () => Promise<unknown>): Promise<unknown> {
+    const { kind, keys, text } = call;
+    const operation = kind === "bulk get" ? "get" : kind;
+    const label = `cache ${kind} ${keys.length}`;
+    const observed = async () => {
+      const answer = await run();
+      if (operation !== "get") for (const key of keys) this.#show(key, text);
+      return answer;
+    };
+    return this.#d.layer.call(
+      { store: "cache", operation, ...by(), label },
+      observed,
+      async ({ kind: fault, pick }) => {
+        if (fault === "lost") for (const key of keys) this.#lost.add(key);
+        const old = (key: string) => {
+          const all = [null, ...(this.#shown.get(key) ?? [])];
+          return all[Math.floor(pick * all.length)] ?? null;
+        };
+        return kind === "bulk get" ? new Map(keys.map((key) => [key, old(key)])) : old(keys[0] ?? "");
+      },
+    );
+  }
+
+  #show(key: string, text: string | null): void {
+    this.#lost.delete(key);
+    this.#shown.set(key, [...(this.#shown.get(key) ?? []), text]);
+  }
+
+  #queue({ events }: QueueCall, run: () => Promise<unknown>): Promise<unknown> {
+    const label = `queue send ${events.map(({ revision }) => revision).join()}`;
+    return this.#d.layer.call({ store: "queue", operation: "send", ...by(), label }, async () => {
+      await run();
+      this.events += events.length;
+      for (const event of events) this.#d.judge.take(event);
+      this.#d.onTaken(events);
+    });
+  }
+}
+
+const by = () => ({ byWriter: actor().name.startsWith("writer") });

@@ -1,0 +1,154 @@
+/**
+ * One schedule's world: a virtual clock, and every step that waits to happen in it, taken one at a time in an order
+ * that the seed decides.
+ *
+ * All that the code under test waits for comes from here: timers, and answers of the bindings. While a binding's real
+ * call is made everything else stands still. So a run depends on its seed alone, and a minute of waiting takes none.
+ */
+import { AsyncLocalStorage } from "node:async_hooks";
+
+/** Whoever runs code: a client, the queue's consumer, or one instance of the writer. The dead do nothing more. */
+export interface Actor {
+  name: string;
+  isAlive: boolean;
+  world: World;
+}
+
+interface Step {
+  atMs: number;
+  label: string;
+  actor: Actor;
+  act: () => void | Promise<void>;
+  /** What still happens when its actor dies before it. */
+  onDeath: (() => void) | null;
+}
+
+/** A schedule takes about 200 steps; one that takes this many goes in circles. */
+const MOST_STEPS = 5_000;
+/** More than the longest chain of promises between two things that are waited for. */
+const MICROTASK_TURNS = 100;
+/** Of real time: no machine is so slow. */
+const LONGEST_STEP_MS = 60_000;
+/** Far from now, so that nothing depends on today; KV takes expiry times up to 2038. */
+export const START_MS = Date.UTC(2037, 0, 1);
+
+const current = new AsyncLocalStorage<Actor>();
+
+export function actor(): Actor {
+  const found = current.getStore();
+  if (!found) throw new Error("nobody acts here");
+  return found;
+}
+
+export function actAs<R>(who: Actor, act: () => R): R {
+  return current.run(who, act);
+}
+
+export class World {
+  nowMs = START_MS;
+  isHealthy = false;
+  steps = 0;
+  readonly log: string[] = [];
+  readonly #random: () => number;
+  #waiting: Step[] = [];
+
+  constructor(random: () => number) {
+    this.#random = random;
+  }
+
+  /** Milliseconds, less than `belowMs`. */
+  someMs(belowMs: number): number {
+    return Math.floor(this.#random() * belowMs);
+  }
+
+  chance(): number {
+    return this.#random();
+  }
+
+  actor(name: string): Actor {
+    return { name, isAlive: true, world: this };
+  }
+
+  note(text: string): void {
+    this.log.push(`${String(this.nowMs - START_MS).padStart(7)} ms  ${text}`);
+  }
+
+  /** At once: before anything else happens. */
+  next(step: Omit<Step, "atMs" | "onDeath">): void {
+    this.#waiting.push({ onDeath: null, ...step, atMs: Number.NEGATIVE_INFINITY });
+  }
+
+  after(ms: number, step: Omit<Step, "atMs" | "onDeath"> & Partial<Pick<Step, "onDeath">>): void {
+    if (step.actor.isAlive) this.#waiting.push({ onDeath: null, ...step, atMs: this.nowMs + ms });
+  }
+
+  /** Nothing of this actor happens any more, but what was on its way already. */
+  kill(victim: Actor): void {
+    victim.isAlive = false;
+    const own = this.#waiting.filter((step) => step.actor === victim);
+    this.#waiting = this.#waiting.filter((step) => step.actor !== victim);
+    for (const step of own) step.onDeath?.();
+  }
+
+  /** Whether nothing waits but steps of that name. */
+  waitsOnlyFor(label: string): boolean {
+    return this.#waiting.every((step) => step.label === label);
+  }
+
+  /** Takes steps until `isDone`, or until nothing is left to happen. */
+  async run(isDone: () => boolean): Promise<void> {
+    while (!isDone() && this.#waiting.length > 0) {
+      this.steps += 1;
+      if (this.steps > MOST_STEPS) throw new Error("the schedule does not come to an end");
+      const step = this.#take();
+      await inTime(step.label, actAs(step.actor, step.act));
+      for (let turn = 0; turn < MICROTASK_TURNS; turn++) await Promise.resolve();
+    }
+  }
+
+  #take(): Step {
+    const firstMs = Math.min(...this.#waiting.map(({ atMs }) => atMs));
+    this.nowMs = Math.max(this.nowMs + this.someMs(4), firstMs);
+    const ready = this.#waiting.filter(({ atMs }) => atMs <= this.nowMs);
+    const step =
+      ready.find(({ atMs }) => atMs < START_MS) ?? ready[Math.floor(this.#random() * ready.length)];
+    if (!step) throw new Error("nothing waits");
+    this.#waiting.splice(this.#waiting.indexOf(step), 1);
+    return step;
+  }
+}
+
+/** A step is one real call at most: one that does not end would stop everything without a word. */
+async function inTime(label: string, work: void | Promise<void>): Promise<void> {
+  if (!work) return;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${label} does not end`)), LONGEST_STEP_MS);
+  });
+  await Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
+/** Code of an actor gets its world's time, and its world the errors that it logs. Returns how to undo it. */
+export function useVirtualTime(): () => void {
+  const { now } = Date;
+  const { setTimeout } = globalThis;
+  const { error } = console;
+  console.error = (...told: unknown[]) => {
+    const who = current.getStore();
+    if (who) who.world.note(`${who.name} logs: ${told.join(" ").slice(0, 300)}`);
+    else error(...told);
+  };
+  Date.now = () => current.getStore()?.world.nowMs ?? now();
+  const wait = (callback: (...args: unknown[]) => void, ms = 0, ...args: unknown[]) => {
+    const who = current.getStore();
+    if (!who) return setTimeout(callback, ms, ...args);
+    who.world.after(ms, { label: "timer", actor: who, act: () => callback(...args) });
+    return 0;
+  };
+  globalThis.setTimeout = wait as unknown as typeof setTimeout;
+  return () => {
+    console.error = error;
+    Date.now = now;
+    globalThis.setTimeout = setTimeout;
+  };
+}
