@@ -1,6 +1,7 @@
 /** Asking the service as a client would: over HTTP, on the real bindings. */
 import { exports } from "cloudflare:workers";
 import { expect } from "vitest";
+import type { OpenApi } from "./openapi.ts";
 
 export const ORIGIN = "http://store.test";
 
@@ -43,6 +44,12 @@ export const post = <T = unknown>(path: string, body: unknown, headers: Record<s
   ask<T>("POST", path, { body, headers });
 export const remove = <T = unknown>(path: string, headers: Record<string, string> = {}) =>
   ask<T>("DELETE", path, { headers });
+
+export async function readDocument(): Promise<OpenApi> {
+  const { status, body } = await get<OpenApi>("//openapi.json");
+  expect(status).toBe(200);
+  return body;
+}
 
 function urlOf(path: string): string {
   return path.startsWith("//") ? `${ORIGIN}${path.slice(1)}` : `${ORIGIN}/api/v1${path}`;

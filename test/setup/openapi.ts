@@ -1,6 +1,4 @@
 /** The service's own description, and requests made from it. */
-import { expect } from "vitest";
-import { get } from "./http.ts";
 
 export interface Schema {
   $ref?: string;
@@ -57,12 +55,6 @@ export interface Described {
   path: string;
   title: string;
   operation: Operation;
-}
-
-export async function readDocument(): Promise<OpenApi> {
-  const { status, body } = await get<OpenApi>("//openapi.json");
-  expect(status).toBe(200);
-  return body;
 }
 
 export function operationsOf({ paths }: OpenApi): Described[] {
