@@ -1,0 +1,122 @@
+/** Two things measured in turn, A B A B …, by the same generator with the same settings. */
+import type { Generator } from "./generate-load.ts";
+import type { Measured } from "./generator.ts";
+import { cpuMs, quiet } from "./processes.ts";
+import type { Server } from "./servers.ts";
+import { median, pairedRatio } from "./statistics.ts";
+
+export interface Side {
+  server: Server;
+  /** What is sent next; a cold read must be another one each time. */
+  requests: (atMost: number) => Uint8Array[];
+  once?: boolean;
+}
+
+export interface Load {
+  connections: number;
+  seconds: number;
+  /** Null: closed loop. */
+  rate: number | null;
+}
+
+export interface Summary {
+  connections: number;
+  rate: number | null;
+  requestsPerSecond: number;
+  p50: number;
+  p99: number;
+  max: number;
+  bytesPerAnswer: number;
+  /** Of the runtime's process, in microseconds; null where the system does not tell. */
+  cpuPerRequest: number | null;
+  failures: Record<string, number>;
+  sources: Record<string, number>;
+}
+
+export interface Compared {
+  ours: Summary;
+  control: Summary;
+  /** Of the requests a second: the median of the pairs. */
+  ratio: number;
+  /** Of each pair. */
+  ratios: number[];
+}
+
+export const CONNECTIONS = 16;
+const WARM_UP_SECONDS = 1;
+const MOST_PER_SECOND = 1_500;
+
+export async function measureSide(generator: Generator, side: Side, load: Load): Promise<Summary> {
+  await quiet([side.server.pid]);
+  const usedMs = cpuMs(side.server.pid);
+  const measured = await generator.measure({
+    port: side.server.port,
+    requests: side.requests(Math.ceil((load.rate ?? MOST_PER_SECOND) * load.seconds)),
+    once: side.once ?? false,
+    connections: load.connections,
+    durationMs: load.seconds * 1_000,
+    rate: load.rate,
+  });
+  const nowUsedMs = cpuMs(side.server.pid);
+  return summaryOf(measured, load, usedMs === null || nowUsedMs === null ? null : nowUsedMs - usedMs);
+}
+
+function summaryOf(measured: Measured, { connections, rate }: Load, usedMs: number | null): Summary {
+  const { answers, seconds, p50, p99, max, bytesPerAnswer, failures, sources } = measured;
+  return {
+    connections,
+    rate,
+    requestsPerSecond: answers > 0 ? answers / seconds : 0,
+    p50,
+    p99,
+    max,
+    bytesPerAnswer,
+    cpuPerRequest: usedMs === null ? null : Math.round((usedMs * 1_000) / Math.max(1, answers)),
+    failures,
+    sources,
+  };
+}
+
+export async function compare(
+  generator: Generator,
+  [ours, control]: [Side, Side],
+  { rounds, warm = true, isLate, ...load }: Load & { rounds: number; warm?: boolean; isLate: () => boolean },
+): Promise<Compared> {
+  if (warm && !isLate()) {
+    for (const side of [ours, control])
+      await measureSide(generator, side, { ...load, seconds: WARM_UP_SECONDS });
+  }
+  const [a, b]: [Summary[], Summary[]] = [[], []];
+  for (let round = 0; round < rounds && (round === 0 || !isLate()); round += 1) {
+    a.push(await measureSide(generator, ours, load));
+    b.push(await measureSide(generator, control, load));
+  }
+  const perSecond = (summaries: readonly Summary[]) => summaries.map((one) => one.requestsPerSecond);
+  const ratios = perSecond(a).map((value, i) => value / (perSecond(b)[i] ?? Number.NaN));
+  return { ours: merged(a), control: merged(b), ratio: pairedRatio(perSecond(a), perSecond(b)), ratios };
+}
+
+/** The medians; failures and sources are added up. */
+function merged(summaries: readonly Summary[]): Summary {
+  const [first] = summaries;
+  if (!first) throw new Error("a comparison needs a round");
+  const middle = (of: (summary: Summary) => number) => median(summaries.map(of));
+  const cpu = summaries.flatMap(({ cpuPerRequest }) => cpuPerRequest ?? []);
+  return {
+    ...first,
+    requestsPerSecond: middle((one) => one.requestsPerSecond),
+    p50: middle((one) => one.p50),
+    p99: middle((one) => one.p99),
+    max: Math.max(...summaries.map((one) => one.max)),
+    cpuPerRequest: cpu.length > 0 ? median(cpu) : null,
+    failures: added(summaries.map((one) => one.failures)),
+    sources: added(summaries.map((one) => one.sources)),
+  };
+}
+
+function added(counts: readonly Record<string, number>[]): Record<string, number> {
+  const total: Record<string, number> = {};
+  for (const each of counts)
+    for (const [name, n] of Object.entries(each)) total[name] = (total[name] ?? 0) + n;
+  return total;
+}

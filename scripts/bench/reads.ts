@@ -1,0 +1,147 @@
+/** Reads of entities that are hot, against a constant of the same size; and of such as no cache knows. */
+
+import { CONNECTIONS, compare, type Side } from "./compare.ts";
+import { bytesOf, type Request } from "./connection.ts";
+import {
+  FEATURES_PER_CATEGORY,
+  FEATURES_PER_ENTITY,
+  getOne,
+  getOnline,
+  getThree,
+  type Headers,
+  shuffled,
+} from "./data.ts";
+import { measureLevels } from "./levels.ts";
+import { atLeast, type Row, type RowResult } from "./rows.ts";
+import type { Setting } from "./setting.ts";
+
+/** So many entities are read again and again. An isolate remembers each for a second, so each also comes from KV once a second. */
+export const HOT_ENTITIES = 100;
+const hotPositions = Array.from({ length: HOT_ENTITIES }, (_, position) => position);
+
+export const hotReads = (headers: Headers) =>
+  hotPositions.map((position) => bytesOf(getOne(position), headers));
+
+interface HotRead {
+  work: string;
+  features: number;
+  goal: number;
+  requests: Request[];
+}
+
+const hot = (name: string, { work, features, goal, requests }: HotRead): Row => ({
+  name,
+  async run(setting) {
+    const { service, constant, generator, headers, seconds, rounds, isLate } = setting;
+    const sent = requests.map((request) => bytesOf(request, headers));
+    const sides: [Side, Side] = [
+      { server: service, requests: () => sent },
+      { server: constant, requests: () => sent },
+    ];
+    for (const request of requests.slice(0, 1)) await setConstant(setting, request);
+    const compared = await compare(generator, sides, {
+      rounds,
+      seconds,
+      connections: CONNECTIONS,
+      rate: null,
+      isLate,
+    });
+    const levels = await measureLevels(generator, { sides, compared, seconds, isLate });
+    const result: RowResult = {
+      work,
+      against: `a constant of ${compared.control.bytesPerAnswer} bytes from a bare Hono app`,
+      features,
+      compared,
+      value: compared.ratio,
+      unit: "×",
+      goal: atLeast(goal),
+      levels,
+      note: "",
+    };
+    return [result];
+  },
+});
+
+/** The control answers what the service answers, to the very same request. */
+async function setConstant({ service, constant, headers }: Setting, { line, body }: Request): Promise<void> {
+  const [method = "GET", path = "/"] = line.split(" ");
+  const json = body !== undefined && { "content-type": "application/json" };
+  const request = {
+    method,
+    headers: { ...headers, ...json },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  };
+  // From the second time on the answer is hot.
+  await fetch(service.url + path, request).then((response) => response.text());
+  const response = await fetch(service.url + path, request);
+  const answer = await response.text();
+  if (!response.ok) throw new Error(`${line}: ${response.status} ${answer}`);
+  await fetch(`${constant.url}/constant`, { method: "PUT", body: answer });
+}
+
+const hotOne = hot("hot-one", {
+  work: "hot read, one category",
+  features: FEATURES_PER_CATEGORY,
+  goal: 0.8,
+  requests: hotPositions.map(getOne),
+});
+
+const hotThree = hot("hot-three", {
+  work: "hot read, three categories",
+  features: FEATURES_PER_ENTITY,
+  goal: 0.8,
+  requests: hotPositions.map(getThree),
+});
+
+const hotMany = hot("hot-many", {
+  work: "hot read, 100 entities × 60",
+  features: HOT_ENTITIES * FEATURES_PER_ENTITY,
+  goal: 0.5,
+  requests: [getOnline(hotPositions)],
+});
+
+const cold: Row = {
+  name: "cold",
+  async run({ service, naive, generator, headers, seconds, rounds, seed, entities, isLate }) {
+    const all = shuffled(seed, entities - HOT_ENTITIES).map((position) =>
+      bytesOf(getOne(HOT_ENTITIES + position), headers),
+    );
+    const once = (server: Setting["service"]): Side => {
+      let next = 0;
+      return {
+        server,
+        once: true,
+        requests: (atMost) => {
+          const some = all.slice(next, next + atMost);
+          next += some.length;
+          return some;
+        },
+      };
+    };
+    const sides: [Side, Side] = [once(service), once(naive)];
+    const shorter = {
+      rounds,
+      seconds: Math.min(seconds, 1),
+      connections: CONNECTIONS,
+      rate: null,
+      isLate,
+      warm: false,
+    };
+    const compared = await compare(generator, sides, shorter);
+    const levels = await measureLevels(generator, { sides, compared, seconds: 2 * shorter.seconds, isLate });
+    const result: RowResult = {
+      work: "cold read of one entity",
+      against: "one KV miss and one D1 statement in a bare Worker",
+      features: FEATURES_PER_CATEGORY,
+      compared,
+      value: compared.ratio,
+      unit: "×",
+      goal: atLeast(0.6),
+      levels,
+      note: "each entity once; beside answering, the service puts each into the cache",
+    };
+    return [result];
+  },
+};
+
+export const readRows: Row[] = [hotOne, hotThree, hotMany, cold];
