@@ -5,6 +5,13 @@ import { DatabaseSync, type SQLOutputValue } from "node:sqlite";
 
 type Row = Record<string, SQLOutputValue>;
 
+/** `isKnown`: the intent itself says that it was committed, since a deletion has removed the history. */
+const INTENDED_EVENTS = `
+  SELECT coalesce(row.value ->> 'eventId', row.value ->> 'event_id') AS id,
+    (entity.value ->> '$.proof.kind') = 'known' AS isKnown
+  FROM intents, json_each(body, '$.entities') AS entity,
+    json_each(coalesce(entity.value -> '$.proof.rows', entity.value -> '$.proof.events', '[]')) AS row`;
+
 /**
  * Stays open while it is asked again and again: to open and to close a file takes locks for a moment, and the runtime,
  * opening it at that moment, would not wait for them.
@@ -27,15 +34,17 @@ export class SavedState {
     return this.#database.prepare(sql).all() as T[];
   }
 
-  /** The event ids in the intents of all writers: what they still owe, or may owe. */
-  intendedEventIds(): string[] {
-    const sql = `SELECT row.value ->> 'eventId' AS id
-      FROM intents, json_each(body, '$.entities') AS entity, json_each(entity.value, '$.proof.rows') AS row`;
+  /** The event ids in the intents of all writers that are of committed writes: what is still owed. */
+  owedEventIds(): string[] {
+    const committed = this.#database.prepare("SELECT 1 FROM feature_history WHERE event_id = ?");
     return this.#writers.flatMap((writer) =>
       writer
-        .prepare(sql)
+        .prepare(INTENDED_EVENTS)
         .all()
-        .map(({ id }) => String(id)),
+        .flatMap(({ id, isKnown }) => {
+          const eventId = String(id);
+          return isKnown || committed.get(eventId) ? eventId : [];
+        }),
     );
   }
 

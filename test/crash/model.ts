@@ -20,7 +20,7 @@ export type Change =
   | { kind: "write"; id: string | null; parts: Part[] }
   | { kind: "delete"; category: string | null };
 
-interface Category {
+export interface Category {
   features: ReadonlyMap<string, { value: string; time: number }>;
   /** Of the newest write, whose id the category's `compute_id` is. */
   newest: number;
@@ -38,6 +38,9 @@ export interface Entity {
   categoryDeletedAt: ReadonlyMap<string, number>;
 }
 
+/** Before all times of the store's own, and after all older ones that a client names. */
+export const STARTED_MICROS = Date.now() * 1_000;
+
 export const NEW_ENTITY: Entity = {
   revision: 0,
   categories: new Map(),
@@ -51,8 +54,8 @@ export function applyChange(
   change: Change,
   now: number,
 ): { next: Entity; changed: string[] } {
-  const revision = entity.revision + 1;
   if (change.kind === "delete") return applyDelete(entity, change.category, now);
+  const revision = entity.revision + 1;
   const categories = new Map(entity.categories);
   const changed: string[] = [];
   for (const part of change.parts) {
@@ -99,13 +102,16 @@ function applyDelete(entity: Entity, category: string | null, now: number) {
   const changed = [...entity.categories.keys()].filter((name) => category === null || name === category);
   if (changed.length === 0) return { next: entity, changed };
   const revision = entity.revision + 1;
-  const removed = changed.map((name) => entity.categories.get(name)?.newest ?? now);
-  const deletedAt = Math.max(now, ...removed.map((newest) => newest + 1));
-  if (category === null) return { next: { ...entity, revision, categories: new Map(), deletedAt }, changed };
   const categories = new Map(entity.categories);
-  categories.delete(category);
-  const categoryDeletedAt = new Map(entity.categoryDeletedAt).set(category, deletedAt);
-  return { next: { ...entity, revision, categories, categoryDeletedAt }, changed };
+  const categoryDeletedAt = new Map(entity.categoryDeletedAt);
+  for (const name of changed) {
+    const newest = entity.categories.get(name)?.newest ?? now;
+    categories.delete(name);
+    // What is dated after the deletion of its entity has a tombstone of its own, for the others need not wait for it.
+    if (category !== null || newest >= now) categoryDeletedAt.set(name, Math.max(now, newest + 1));
+  }
+  const deletedAt = category === null ? now : entity.deletedAt;
+  return { next: { revision, categories, deletedAt, categoryDeletedAt }, changed };
 }
 
 function isSame(a: Category, b: Category): boolean {

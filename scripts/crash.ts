@@ -1,0 +1,76 @@
+/** `npm run test:crash -- --rounds 20 --seed 1`: kills the service again and again, and checks what clients were told. */
+import { parseArgs } from "node:util";
+import type { Finding, History } from "../test/crash/history.ts";
+import { smallestOffending } from "../test/crash/offending.ts";
+import { type CrashReport, crashRun } from "../test/crash/run.ts";
+import { endServices } from "../test/setup/service.ts";
+
+/** Findings of one rule that are printed; the others are counted. */
+const SHOWN_FINDINGS = 3;
+const SHOWN_COMPLAINTS = 10;
+const SHOWN_CHARACTERS = 1_500;
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "20" },
+    // Another number makes other clients and other moments. Who meets whom is for the machine to say.
+    seed: { type: "string", default: "1" },
+    clients: { type: "string", default: "32" },
+  },
+});
+const rounds = wholeNumber("rounds");
+const seed = wholeNumber("seed");
+const clients = wholeNumber("clients");
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
+
+try {
+  const report = await crashRun({ rounds, seed, clients, say: (line) => console.log(line) });
+  printSummary(report);
+  printFindings(report);
+  process.exitCode = report.findings.length + report.unexpected.length > 0 ? 1 : 0;
+} catch (cause) {
+  console.error(`seed ${seed}: the run could not be finished`, cause);
+  process.exitCode = 1;
+} finally {
+  await endServices();
+}
+
+function printSummary({ figures }: CrashReport): void {
+  console.log(`
+${rounds} rounds with seed ${seed}, ${clients} clients, ${figures.kills} kills, ${figures.seconds} s:
+  ${figures.operations} operations: ${figures.applied} writes and deletions applied, ${figures.unchanged} that changed nothing, ${figures.reads} reads (${figures.strong} strong)
+  ${figures.unanswered} requests without an answer, ${figures.sentAgain} of them sent again, ${figures.replayed} answers replayed
+  ${figures.ingests} ingests, ${figures.jobs} computations as jobs
+  ${figures.events} events, handled ${figures.handled} times; ${figures.deliveries} deliveries accepted, ${figures.failedDeliveries} refused by the receiver`);
+}
+
+function printFindings({ findings, unexpected, complaints, history }: CrashReport): void {
+  if (findings.length + unexpected.length === 0) {
+    console.log("found: nothing. Every promise that was looked at was kept");
+    return;
+  }
+  console.log(`found, with seed ${seed}:`);
+  for (const [rule, own] of Map.groupBy(findings, (finding) => finding.rule)) {
+    console.log(`- ${rule}: ${own.length}`);
+    for (const finding of own.slice(0, SHOWN_FINDINGS)) printFinding(finding, history);
+  }
+  if (unexpected.length > 0) console.log(`- answers that nobody should get: ${unexpected.length}`);
+  for (const one of unexpected.slice(0, SHOWN_FINDINGS)) console.log(`    ${one.slice(0, SHOWN_CHARACTERS)}`);
+  if (complaints.length > 0) console.log("the service complained of:");
+  for (const [line, times] of complaints.slice(0, SHOWN_COMPLAINTS)) console.log(`    ${times} × ${line}`);
+}
+
+function printFinding({ entity, detail }: Finding, history: History): void {
+  console.log(`    ${entity}: ${detail.slice(0, SHOWN_CHARACTERS)}`);
+  for (const line of smallestOffending(history, entity) ?? []) {
+    console.log(`      ${line.slice(0, SHOWN_CHARACTERS)}`);
+  }
+}
+
+function wholeNumber(name: "rounds" | "seed" | "clients"): number {
+  const value = Number(values[name]);
+  if (Number.isSafeInteger(value) && value >= 1) return value;
+  console.error(`--${name} must be a whole number from 1`);
+  process.exit(1);
+}

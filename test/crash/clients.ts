@@ -1,0 +1,245 @@
+/**
+ * Clients that write, delete and read the same few entities at the same time, until they have done enough or the
+ * service dies under them, and take down every answer. They live on when it is started again, with their tokens.
+ */
+
+import { pick, randomOf } from "../process/random.ts";
+import { type Answer, ask } from "../setup/service.ts";
+import type { Action, Operation, Outcome } from "./history.ts";
+import type { Change } from "./model.ts";
+import {
+  batchRequest,
+  deleteRequest,
+  type EntityRef,
+  type Entry,
+  type Request,
+  readCategoryRequest,
+  readRequest,
+  shortRequest,
+  TOKEN_HEADER,
+  writeRequest,
+} from "./requests.ts";
+import { CATEGORIES, newParts } from "./writes.ts";
+
+export interface Life {
+  service: { url: string };
+  /** They are counted from 1. */
+  number: number;
+  isOver: boolean;
+}
+
+interface Client {
+  number: number;
+  /** Of its newest write. */
+  token: string | null;
+  earlier: Entry | null;
+}
+
+/** What else a client does now and then. */
+export type Errand = (random: () => number, life: Life) => Promise<void>;
+
+const ROWS_PER_BATCH = 6;
+const KEY_HEADER = "Idempotency-Key";
+
+export class Clients {
+  readonly operations: Operation[] = [];
+  /** Answers that no client should get. */
+  readonly unexpected: string[] = [];
+  readonly figures = { unanswered: 0, sentAgain: 0, replayed: 0 };
+  readonly #entities: readonly EntityRef[];
+  readonly #clients: Client[];
+  readonly #errand: Errand | null;
+  readonly #known = new Map<EntityRef, number>();
+  #unanswered: Request[] = [];
+  #answered: Request[] = [];
+  #count = 0;
+
+  constructor({ clients, entities, errand }: { clients: number; entities: number; errand: Errand | null }) {
+    this.#clients = Array.from({ length: clients }, (_, i) => ({ number: i, token: null, earlier: null }));
+    this.#entities = Array.from({ length: entities }, (_, i) => ({
+      type: i % 2 === 0 ? "bright_uid" : "account_id",
+      value: `entity-${i}`,
+    }));
+    this.#errand = errand;
+  }
+
+  async run(
+    life: Life,
+    { seed, steps = Number.POSITIVE_INFINITY }: { seed: number; steps?: number },
+  ): Promise<void> {
+    this.#unanswered = [];
+    this.#answered = [];
+    await Promise.all(
+      this.#clients.map(async (client) => {
+        const random = randomOf(seed * 1_000 + client.number);
+        for (let step = 0; step < steps && !life.isOver; step++) await this.#step(client, random, life);
+      }),
+    );
+  }
+
+  /** Sends again what has a key: the requests without an answer, then these and some others as repetitions. */
+  async sendAgain(life: Life): Promise<void> {
+    const keyed = this.#unanswered.filter(({ headers }) => headers[KEY_HEADER]);
+    const again = { number: -1, token: null, earlier: null };
+    await Promise.all(keyed.map((request) => this.#send(again, request, life)));
+    for (const request of [...keyed, ...this.#answered.slice(-10)]) {
+      const answer = await this.#send(again, request, life);
+      // A refusal says the same again, as an error, which does not say that it does.
+      if (answer?.headers.get("idempotency-replayed") === "true") this.figures.replayed += 1;
+      else if (answer?.status !== 404 && answer?.status !== 409)
+        this.unexpected.push(`${request.headers[KEY_HEADER]} was not recognised: ${answer?.status}`);
+    }
+    this.figures.sentAgain += keyed.length;
+  }
+
+  /**
+   * Each client reads with its token, in a process that may not have seen its write; then everything strongly. Only
+   * half of the entities by tokens: the others' first read is to be a strong one.
+   */
+  async readEverything(life: Life): Promise<void> {
+    const [first] = this.#clients;
+    if (!first) return;
+    const half = this.#entities.filter((_, i) => i % 2 === 0);
+    await Promise.all(
+      this.#clients.map((client) => this.#read(client, life, pick(Math.random, half), "session")),
+    );
+    await Promise.all(this.#entities.map((entity) => this.#read(first, life, entity, "strong")));
+    await Promise.all(this.#entities.map((entity) => this.#read(first, life, entity, "edge")));
+  }
+
+  async #step(client: Client, random: () => number, life: Life): Promise<void> {
+    const entity = pick(random, this.#entities);
+    const dice = random();
+    if (dice < 0.48) {
+      const request = this.#newWrite(client, random, dice);
+      const isKeyed = random() < 0.5;
+      this.#count += 1;
+      if (isKeyed) request.headers[KEY_HEADER] = `key-${life.number}-${this.#count}`;
+      await this.#send(client, request, life);
+    } else if (dice < 0.52 && this.#errand) await this.#errand(random, life);
+    else if (dice < 0.62) {
+      const category = pick(random, CATEGORIES);
+      const entry = this.#entry(entity, { kind: "read", consistency: "edge", categories: [category] });
+      await this.#send(client, readCategoryRequest(entry, category), life);
+    } else if (dice < 0.74) await this.#read(client, life, entity, "edge");
+    else if (dice < 0.88) await this.#read(client, life, entity, "session");
+    else await this.#read(client, life, entity, "strong");
+  }
+
+  #newWrite(client: Client, random: () => number, dice: number): Request {
+    const entity = pick(random, this.#entities);
+    if (dice < 0.24) return writeRequest(this.#entry(entity, this.#write(random, null)));
+    if (dice < 0.27 && client.earlier) {
+      // Once more, as of somebody who does not know that it was done: it must change nothing.
+      const { entity: same, action } = client.earlier;
+      this.#count += 1;
+      return writeRequest({ id: `again-${this.#count}`, entity: same, action });
+    }
+    if (dice < 0.33)
+      return writeRequest(this.#entry(entity, this.#write(random, this.#known.get(entity) ?? 0)));
+    if (dice < 0.4) {
+      const rows = Array.from({ length: ROWS_PER_BATCH }, () => pick(random, this.#entities));
+      return batchRequest(rows.map((row) => this.#entry(row, this.#write(random, null))));
+    }
+    if (dice < 0.44) return shortRequest(this.#entry(entity, this.#write(random, null)));
+    const category = dice < 0.475 ? pick(random, CATEGORIES) : null;
+    const change: Change = { kind: "delete", category };
+    return deleteRequest(this.#entry(entity, { kind: "change", change, ifRevision: null }), category);
+  }
+
+  #write(random: () => number, ifRevision: number | null): Action {
+    this.#count += 1;
+    const id = `w${this.#count}`;
+    return { kind: "change", change: { kind: "write", id, parts: newParts(random, id) }, ifRevision };
+  }
+
+  /** A write's is called by its `compute_id`, by which its events tell of it. */
+  #entry<A extends Action>(entity: EntityRef, action: A): Entry & { action: A } {
+    this.#count += 1;
+    const computeId = action.kind === "change" && action.change.kind === "write" ? action.change.id : null;
+    return { id: computeId ?? `o${this.#count}`, entity, action };
+  }
+
+  async #read(
+    client: Client,
+    life: Life,
+    entity: EntityRef,
+    asked: "edge" | "session" | "strong",
+  ): Promise<void> {
+    const consistency = asked === "session" && client.token === null ? "strong" : asked;
+    const entry = this.#entry(entity, { kind: "read", consistency, categories: CATEGORIES } as const);
+    await this.#send(client, readRequest(entry, consistency === "session" ? client.token : null), life);
+  }
+
+  async #send(client: Client, request: Request, life: Life): Promise<Answer<never> | null> {
+    const { asked, body, headers } = request;
+    const calledMs = performance.now();
+    const isWrite = request.entries[0]?.action.kind === "change";
+    try {
+      const answer = await ask<never>(life.service, asked, { body, headers });
+      const outcomes = request.read(answer);
+      const answeredMs = performance.now();
+      if (outcomes) this.#note(client, request, { life, calledMs, answeredMs }, outcomes);
+      else {
+        this.unexpected.push(`${asked}: ${answer.status} ${JSON.stringify(answer.body)}`);
+        this.#noteUnknown(client, request, { life, calledMs });
+      }
+      const token = answer.headers.get(TOKEN_HEADER);
+      if (isWrite && token !== null) client.token = token;
+      const [only] = request.entries;
+      if (only && answer.status === 200 && request.entries.length === 1 && isTimed(only))
+        client.earlier = only;
+      if (isWrite && headers[KEY_HEADER] && outcomes) this.#answered.push(request);
+      return answer;
+    } catch (cause) {
+      if (!life.isOver) await new Promise((resolve) => setTimeout(resolve, 50));
+      if (!life.isOver) this.unexpected.push(`${asked}: ${cause}`);
+      if (!isWrite || isRefusedConnection(cause)) return null;
+      this.#noteUnknown(client, request, { life, calledMs });
+      return null;
+    }
+  }
+
+  #noteUnknown(client: Client, request: Request, times: { life: Life; calledMs: number }): void {
+    const unknown = request.entries.map((): Outcome => ({ kind: "unknown" }));
+    this.#note(client, request, { ...times, answeredMs: null }, unknown);
+    this.#unanswered.push(request);
+    this.figures.unanswered += 1;
+  }
+
+  #note(
+    client: Client,
+    { entries }: Request,
+    { life, calledMs, answeredMs }: { life: Life; calledMs: number; answeredMs: number | null },
+    outcomes: readonly Outcome[],
+  ): void {
+    entries.forEach(({ id, entity, action }, i) => {
+      const outcome = outcomes[i] ?? { kind: "unknown" };
+      const { type, value } = entity;
+      const rest = { calledMs, answeredMs, action, outcome };
+      this.operations.push({
+        id,
+        client: client.number,
+        life: life.number,
+        entity: `${type}/${value}`,
+        ...rest,
+      });
+      const revision = "revision" in outcome ? (outcome.revision ?? 0) : 0;
+      this.#known.set(entity, Math.max(revision, this.#known.get(entity) ?? 0));
+    });
+  }
+}
+
+/** It never left this machine. */
+function isRefusedConnection(cause: unknown): boolean {
+  const inner = cause instanceof Error ? cause.cause : null;
+  return inner instanceof Error && "code" in inner && inner.code === "ECONNREFUSED";
+}
+
+function isTimed({ action }: Entry): boolean {
+  return (
+    action.kind === "change" &&
+    action.change.kind === "write" &&
+    action.change.parts.every(({ time }) => time !== "now")
+  );
+}
