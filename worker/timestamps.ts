@@ -62,11 +62,18 @@ export function parseTimestamp(text: string): Micros | null {
   return instant.getTime() * MICROS_PER_MS + Number(fraction.slice(0, 6).padEnd(6, "0"));
 }
 
+/** Times that are written one after the other are mostly of the same millisecond. */
+let lastMs = Number.NaN;
+let lastText = "";
+
 /** Writes a time as `2025-10-13T09:15:51.358632+00:00`. */
 export function formatTimestamp(time: Micros): string {
   const ms = Math.floor(time / MICROS_PER_MS);
-  const rest = time - ms * MICROS_PER_MS;
-  return `${new Date(ms).toISOString().slice(0, -1)}${String(rest).padStart(3, "0")}+00:00`;
+  if (ms !== lastMs) {
+    lastText = new Date(ms).toISOString().slice(0, -1);
+    lastMs = ms;
+  }
+  return `${lastText}${String(time - ms * MICROS_PER_MS).padStart(3, "0")}+00:00`;
 }
 
 /** The wall clock as microseconds. The only place that reads it for the store. */

@@ -107,7 +107,7 @@ describe("npm run serve, on a fresh state", () => {
   };
 
   test("it is healthy, and Ctrl-C ends all of its processes", async () => {
-    service = await startService({ command: "serve", state });
+    service = await startService({ command: "serve", state, build: true });
     const { status, body } = await ask(service, "GET /health");
     expect(status).toBe(200);
     expect(body).toMatchObject({ status: "healthy", database_connection: true });

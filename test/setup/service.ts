@@ -3,7 +3,16 @@
  * starts ends with it: call {@link endServices} in `afterAll`; a run that is broken off is cleaned up at the exit.
  */
 import { spawn } from "node:child_process";
-import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,6 +23,9 @@ export const root = join(import.meta.dirname, "../..");
 
 const START_MS = 60_000;
 const END_MS = 15_000;
+
+/** The variable that names a state as `npm run serve` leaves it after building and migrating; unset: there is none. */
+export const BUILT_STATE = "BUILT_STATE";
 
 export interface Service {
   port: number;
@@ -31,6 +43,8 @@ export interface StartOptions {
   /** What survives a restart; see {@link newDirectory}. */
   state: string;
   args?: string[];
+  /** Builds and migrates although that has been done for all tests. */
+  build?: boolean;
 }
 
 const running = new Set<number>();
@@ -53,13 +67,17 @@ export async function endServices(): Promise<void> {
 }
 
 /** `npm run <command> -- --port <a free one> …`; returns once it says that it is ready. @throws with what it printed. */
-export async function startService({ command, state, args = [] }: StartOptions): Promise<Service> {
+export async function startService({ command, state, args = [], build }: StartOptions): Promise<Service> {
   const port = await freePort();
+  const built = process.env[BUILT_STATE];
+  const isNew = command === "serve" && readdirSync(state).length === 0;
+  const options = isNew && built && !build ? [...args, "--no-build"] : args;
+  if (options !== args && built) cpSync(built, state, { recursive: true });
   const keeper = command === "dev" ? "--persist-to" : "--state";
   // A file takes every line at once, also one that is written a moment before a kill; a pipe may lose it.
   const file = join(newDirectory(), `output-${outputs++}.log`);
   const output = openSync(file, "a");
-  const child = spawn("npm", ["run", command, "--", "--port", String(port), keeper, state, ...args], {
+  const child = spawn("npm", ["run", command, "--", "--port", String(port), keeper, state, ...options], {
     cwd: root,
     detached: true,
     stdio: ["ignore", output, output],

@@ -131,6 +131,7 @@ export class CommitLoop {
     }
     const remembered = rememberedResults(group, plan);
     const intents = intentsOf(plan, (entity) => remembered.get(entity) ?? []);
+    this.#d.effects.removeDone();
     const stored = intents.map((intent) => ({ seq: store.addIntent(intent), intent }));
     if (stored.length > 0) this.#d.ensureAlarm();
     for (const { ref, deletion } of plan.entities.values()) if (deletion) this.#d.effects.preserve(ref);

@@ -26,6 +26,8 @@ import type { Identity, WriterStore } from "./writer-store.ts";
 
 /** How long a consumer's output may take to leave a local process. */
 const CONFIRMATION_GRACE_MS = 2_000;
+/** How long an intent that is done stays in the log when none comes after it. */
+const DONE_STAYS_MS = 200;
 /** What an entry of the outbox and an event take in memory beside the names, in characters, nearly. */
 const ENTRY_OVERHEAD = 400;
 
@@ -55,6 +57,9 @@ export class Effects {
   readonly #invalidated = new Set<string>();
   /** Intents that are being driven. */
   readonly #driven = new Map<number, readonly CommittedEntity[]>();
+  /** Intents that are driven to their end and still in the log. */
+  readonly #done: number[] = [];
+  #doneTimer: ReturnType<typeof setTimeout> | null = null;
   #owedCharacters = 0;
 
   constructor(dependencies: EffectsDependencies) {
@@ -99,9 +104,20 @@ export class Effects {
     Promise.all([delivered, confirmed])
       .then(() => {
         this.#driven.delete(seq);
-        this.#d.store.removeIntent(seq);
+        this.#done.push(seq);
+        this.#doneTimer ??= setTimeout(() => this.removeDone(), DONE_STAYS_MS);
       })
       .catch((cause: unknown) => this.#d.log.error("intent was not driven to its end", cause));
+  }
+
+  /**
+   * Intents that are done leave the log together: with the next ones that enter it, or a moment later. Each on its own
+   * would be a write to disk. A crash before that repeats their events.
+   */
+  removeDone(): void {
+    if (this.#doneTimer !== null) clearTimeout(this.#doneTimer);
+    this.#doneTimer = null;
+    this.#d.store.removeIntents(this.#done.splice(0));
   }
 
   /**

@@ -105,6 +105,7 @@ export class EntityWriter extends DurableObject<Env> {
       await loop.settle();
       await effects.payDebts(DEBTS_PER_ALARM);
     } finally {
+      effects.removeDone();
       const nowMs = Date.now();
       const isAnythingLeft = this.#store.purge(nowMs, nowMs - DOCUMENT_RECORD_GRACE_MS);
       const owes = this.#store.countIntents() > 0 || this.#store.dirtyDocuments(1).length > 0;

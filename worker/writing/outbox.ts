@@ -77,6 +77,11 @@ export class Outbox {
 
 /** Splits events, in order, into what one `sendBatch` may carry. */
 export function batches(events: readonly FeatureAvailable[]): FeatureAvailable[][] {
+  // Nearly always all of them fit, and that is seen without writing each of them once more.
+  const most = events.reduce((total, event) => total + mostBytes(event), 0);
+  if (events.length <= MAX_QUEUE_BATCH_MESSAGES && most <= MAX_QUEUE_BATCH_BYTES) {
+    return events.length > 0 ? [[...events]] : [];
+  }
   const result: FeatureAvailable[][] = [];
   let current: FeatureAvailable[] = [];
   let bytes = 0;
@@ -95,4 +100,16 @@ export function batches(events: readonly FeatureAvailable[]): FeatureAvailable[]
   }
   if (current.length > 0) result.push(current);
   return result;
+}
+
+/** Names of fields, timestamps, ids and numbers of an event as JSON. */
+const FIXED_BYTES = 800;
+/** UTF-8 takes at most three bytes for a UTF-16 code unit, and JSON two for a quote. */
+const MOST_BYTES_PER_UNIT = 3;
+
+function mostBytes({ features, ...event }: FeatureAvailable): number {
+  const named = event.tenant_id + event.entity_type + event.entity_id + event.resource_name;
+  const names = features.reduce((units, name) => units + name.length + 1, 0);
+  const units = named.length + (event.compute_id?.length ?? 0) + names;
+  return FIXED_BYTES + units * MOST_BYTES_PER_UNIT;
 }

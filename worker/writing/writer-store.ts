@@ -83,8 +83,15 @@ export class WriterStore {
   }
 
   removeIntent(seq: number): void {
-    this.#sql.exec("DELETE FROM intents WHERE seq = ?", seq).toArray();
-    this.#sql.exec("DELETE FROM intent_tails WHERE seq = ?", seq).toArray();
+    this.removeIntents([seq]);
+  }
+
+  removeIntents(seqs: readonly number[]): void {
+    if (seqs.length === 0) return;
+    const json = JSON.stringify(seqs);
+    for (const table of ["intents", "intent_tails"]) {
+      this.#sql.exec(`DELETE FROM ${table} WHERE seq IN (SELECT value FROM json_each(?))`, json).toArray();
+    }
   }
 
   intents(): StoredIntent[] {

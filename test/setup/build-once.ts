@@ -1,0 +1,21 @@
+/** Builds and migrates, once for all process tests, what a service of theirs starts from; see `startService`. */
+import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { BUILT_STATE, root } from "./service.ts";
+
+// A process of its own: the scripts find wrangler by `import.meta.resolve`, which vitest does not have.
+const PROGRAM = `
+  import { buildBundle, migrateLocally } from "./scripts/wrangler.ts";
+  await Promise.all([buildBundle(process.argv[1] + "/bundle"), migrateLocally(process.argv[1], undefined)]);
+`;
+
+export async function setup(): Promise<() => void> {
+  const state = mkdtempSync(join(tmpdir(), "feature-store-built-"));
+  const args = ["--input-type=module", "--eval", PROGRAM, state];
+  await promisify(execFile)(process.execPath, args, { cwd: root });
+  process.env[BUILT_STATE] = state;
+  return () => rmSync(state, { recursive: true, force: true, maxRetries: 3 });
+}
