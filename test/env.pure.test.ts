@@ -6,6 +6,7 @@ const VARS = {
   ENVIRONMENT: "production",
   LOG_LEVEL: "INFO",
   WRITER_PARTITIONS: "4",
+  WRITER_GROUP_WRITES: "1000",
   MEMORY_TTL_MS: "1000",
   DOCUMENT_TTL_SECONDS: "86400",
   CORS_ORIGINS: "",
@@ -31,6 +32,7 @@ test("the variables of wrangler.toml become settings", () => {
     isDevelopment: false,
     logLevel: "INFO",
     writerPartitions: 4,
+    writerGroupWrites: 1_000,
     memoryTtlMs: 1_000,
     documentTtlSeconds: 86_400,
     corsOrigins: [],
@@ -91,6 +93,7 @@ test.each([
 test.each([
   ["LOG_LEVEL", ["", "WARN", "TRACE"]],
   ["WRITER_PARTITIONS", ["0", "1025", "-4", "2.5", "four", "", "NaN", "Infinity"]],
+  ["WRITER_GROUP_WRITES", ["0", "1001", "", "1.5"]],
   ["MEMORY_TTL_MS", ["-1", "60001", "0.5", "1s"]],
   ["DOCUMENT_TTL_SECONDS", ["59", "31536001", "", "0", "1 day"]],
   ["QUEUE_STORAGE", ["", "Durable", "disk", undefined]],

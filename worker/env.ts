@@ -1,11 +1,13 @@
 /** The variables of `wrangler.toml`, read once per isolate into the types that the code wants. */
-import { KV_MIN_EXPIRATION_SECONDS, MIN_API_KEY_SECRET_CHARACTERS } from "./limits.ts";
+import { KV_MIN_EXPIRATION_SECONDS, MAX_GROUP_WRITES, MIN_API_KEY_SECRET_CHARACTERS } from "./limits.ts";
 import { LOG_LEVELS, type LogLevel } from "./log.ts";
 
 export interface Settings {
   isDevelopment: boolean;
   logLevel: LogLevel;
   writerPartitions: number;
+  /** Writes that one transaction takes at most. */
+  writerGroupWrites: number;
   memoryTtlMs: number;
   documentTtlSeconds: number;
   /** Origins that may call from a browser; `"*"` in development. */
@@ -41,6 +43,7 @@ export function readSettings(env: Env): Settings {
     isDevelopment,
     logLevel: oneOf("LOG_LEVEL", String(env.LOG_LEVEL).toUpperCase(), LOG_LEVELS),
     writerPartitions: integerBetween("WRITER_PARTITIONS", env.WRITER_PARTITIONS, 1, 1024),
+    writerGroupWrites: integerBetween("WRITER_GROUP_WRITES", env.WRITER_GROUP_WRITES, 1, MAX_GROUP_WRITES),
     memoryTtlMs: integerBetween("MEMORY_TTL_MS", env.MEMORY_TTL_MS, 0, 60_000),
     documentTtlSeconds: integerBetween(
       "DOCUMENT_TTL_SECONDS",

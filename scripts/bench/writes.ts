@@ -1,10 +1,15 @@
-/** Writes, against the same rows written with one D1 batch for each entity. */
+/**
+ * Writes: what committing them in groups gains, and how they stand beside a Worker that does nothing but write the
+ * rows.
+ */
 import { below, randomOf } from "../load/random.ts";
 import { compare, type Side } from "./compare.ts";
-import { bytesOf } from "./connection.ts";
-import { FEATURES_PER_ENTITY, putMany, putOne } from "./data.ts";
+import { bytesOf, type Request } from "./connection.ts";
+import { FEATURES_PER_ENTITY, type Headers, putMany, putOne } from "./data.ts";
 import { measureLevels } from "./levels.ts";
-import { atLeast, type Row } from "./rows.ts";
+import { withOtherService } from "./other-service.ts";
+import { atLeast, type Row, type RowResult } from "./rows.ts";
+import type { Setting } from "./setting.ts";
 
 const CLIENTS = 32;
 const BODIES = 1_000;
@@ -12,72 +17,94 @@ const ENTITIES_PER_REQUEST = 200;
 const LARGE_BODIES = 20;
 const LARGE_CLIENTS = 4;
 
-const upsert: Row = {
-  name: "upsert",
-  async run({ service, naive, generator, headers, seconds, rounds, seed, entities, isLate }) {
-    const random = randomOf(seed + 1);
-    const bodies = Array.from({ length: BODIES }, () =>
-      bytesOf(putOne(random, below(random, entities)), headers),
-    );
-    const sides: [Side, Side] = [
-      { server: service, requests: () => bodies },
-      { server: naive, requests: () => bodies },
-    ];
-    const compared = await compare(generator, sides, {
-      rounds,
-      seconds,
-      connections: CLIENTS,
-      rate: null,
-      isLate,
-    });
-    const levels = await measureLevels(generator, { sides, compared, seconds, isLate });
-    return [
-      {
-        work: "upsert of three categories, 32 clients",
-        against: "one D1 batch for each request",
-        features: FEATURES_PER_ENTITY,
-        compared,
-        value: compared.ratio,
-        unit: "×",
-        goal: atLeast(2.5),
-        levels,
-        note: "",
-      },
-    ];
-  },
-};
+interface Writes {
+  work: string;
+  features: number;
+  requests: Request[];
+  connections: number;
+  goal: number;
+  hasLevels: boolean;
+}
 
-const upsertMany: Row = {
-  name: "upsert-many",
-  async run({ service, naive, generator, headers, seconds, rounds, seed, entities, isLate }) {
-    const random = randomOf(seed + 2);
-    const positions = () => Array.from({ length: ENTITIES_PER_REQUEST }, () => below(random, entities));
-    const bodies = Array.from({ length: LARGE_BODIES }, () => bytesOf(putMany(random, positions()), headers));
+/** The same service in which every transaction takes one entity: the same work but for the groups. */
+const UNGROUPED = { name: "ungrouped", vars: { WRITER_GROUP_WRITES: "1" }, entities: 0 };
+
+async function againstUngrouped(setting: Setting, writes: Writes): Promise<RowResult> {
+  const { service, generator, headers, seconds, rounds, isLate } = setting;
+  const compared = await withOtherService(setting, UNGROUPED, (ungrouped, otherHeaders) => {
     const sides: [Side, Side] = [
-      { server: service, requests: () => bodies },
-      { server: naive, requests: () => bodies },
+      sideOf(service, writes.requests, headers),
+      sideOf(ungrouped, writes.requests, otherHeaders),
     ];
-    const compared = await compare(generator, sides, {
-      rounds,
-      seconds,
-      connections: LARGE_CLIENTS,
-      rate: null,
-      isLate,
-    });
-    return [
-      {
-        work: "items/batch, 200 entities a request",
-        against: "one D1 batch for each entity",
-        features: ENTITIES_PER_REQUEST * FEATURES_PER_ENTITY,
-        compared,
-        value: compared.ratio,
-        unit: "×",
-        goal: atLeast(8),
-        levels: [],
-        note: `${LARGE_CLIENTS} clients`,
-      },
-    ];
+    const { connections } = writes;
+    return compare(generator, sides, { rounds, seconds, connections, rate: null, isLate });
+  });
+  const { work, features, goal } = writes;
+  const against = "the same service, one D1 batch for each entity";
+  const value = compared.ratio;
+  return { work, against, features, compared, value, unit: "×", goal: atLeast(goal), levels: [], note: "" };
+}
+
+async function againstNaive(setting: Setting, writes: Writes): Promise<RowResult> {
+  const { service, naive, generator, headers, seconds, isLate } = setting;
+  const sides: [Side, Side] = [
+    sideOf(service, writes.requests, headers),
+    sideOf(naive, writes.requests, headers),
+  ];
+  const { work, features, connections, hasLevels } = writes;
+  const load = { rounds: 1, seconds, connections, rate: null, isLate };
+  const compared = await compare(generator, sides, load);
+  const levels = hasLevels ? await measureLevels(generator, { sides, compared, seconds, isLate }) : [];
+  return {
+    work,
+    against:
+      "a bare Worker: one D1 batch for each entity; no validation, keys, order, idempotency, events, cache, metrics",
+    features,
+    compared,
+    value: compared.ratio,
+    unit: "×",
+    goal: null,
+    levels,
+    note: "",
+  };
+}
+
+function sideOf(server: Side["server"], requests: readonly Request[], headers: Headers): Side {
+  const sent = requests.map((request) => bytesOf(request, headers));
+  return { server, requests: () => sent };
+}
+
+const row = (name: string, writesOf: (setting: Setting) => Writes): Row => ({
+  name,
+  async run(setting) {
+    const writes = writesOf(setting);
+    return [await againstUngrouped(setting, writes), await againstNaive(setting, writes)];
   },
-};
+});
+
+const upsert = row("upsert", ({ seed, entities }) => {
+  const random = randomOf(seed + 1);
+  return {
+    work: `upsert of three categories, ${CLIENTS} clients`,
+    features: FEATURES_PER_ENTITY,
+    requests: Array.from({ length: BODIES }, () => putOne(random, below(random, entities))),
+    connections: CLIENTS,
+    goal: 2.5,
+    hasLevels: true,
+  };
+});
+
+const upsertMany = row("upsert-many", ({ seed, entities }) => {
+  const random = randomOf(seed + 2);
+  const positions = () => Array.from({ length: ENTITIES_PER_REQUEST }, () => below(random, entities));
+  return {
+    work: `items/batch, ${ENTITIES_PER_REQUEST} entities a request, ${LARGE_CLIENTS} clients`,
+    features: ENTITIES_PER_REQUEST * FEATURES_PER_ENTITY,
+    requests: Array.from({ length: LARGE_BODIES }, () => putMany(random, positions())),
+    connections: LARGE_CLIENTS,
+    goal: 8,
+    hasLevels: false,
+  };
+});
 
 export const upsertRows: Row[] = [upsert, upsertMany];

@@ -106,3 +106,8 @@ test("group after group takes all, in order, each as large as the limits allow a
     { numRuns: 60 },
   );
 });
+
+test("a smaller number of writes may be asked for", () => {
+  const queue = queueOf(times(3, write(1)));
+  expect(Array.from({ length: 3 }, () => takeGroup(queue, 1).map(({ id }) => id))).toEqual([[0], [1], [2]]);
+});

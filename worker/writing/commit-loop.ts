@@ -42,6 +42,8 @@ interface Pending {
 export interface CommitDependencies {
   db: D1Database;
   tenant: string;
+  /** Writes that a transaction takes at most. */
+  groupWrites: number;
   store: WriterStore;
   states: EntityStates;
   effects: Effects;
@@ -93,7 +95,7 @@ export class CommitLoop {
     // One turn of the event loop's microtasks: the changes of one request go together.
     await Promise.resolve();
     do {
-      const group = takeGroup(this.#queue);
+      const group = takeGroup(this.#queue, this.#d.groupWrites);
       const measured = this.#d.metrics?.group(group.length, this.#queue.length);
       try {
         await this.#commit(group);

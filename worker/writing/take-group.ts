@@ -11,7 +11,7 @@ export function sizeOfChange(change: EntityChange): number {
  * Removes the next group from the head of the queue, in order and up to the limits of one D1 batch, but at least one
  * change. A deletion is a group of its own: nothing of its entity may be decided together with it.
  */
-export function takeGroup<P extends { change: EntityChange }>(queue: P[]): P[] {
+export function takeGroup<P extends { change: EntityChange }>(queue: P[], maxWrites = MAX_GROUP_WRITES): P[] {
   let count = 0;
   let categories = 0;
   let characters = 0;
@@ -20,7 +20,7 @@ export function takeGroup<P extends { change: EntityChange }>(queue: P[]): P[] {
     categories += change.categories.length;
     characters += sizeOfChange(change);
     const fits =
-      count < MAX_GROUP_WRITES && categories <= MAX_GROUP_CATEGORIES && characters <= MAX_GROUP_CHARACTERS;
+      count < maxWrites && categories <= MAX_GROUP_CATEGORIES && characters <= MAX_GROUP_CHARACTERS;
     if (!fits) break;
     count += 1;
   }
