@@ -112,7 +112,8 @@ export function slowestTier(reads: TierCounts | null): Tier | null {
  * | double13 longest_ms, double14 items | left out | the longest; entities, keys, messages or writes |
  * | double15-20 writes_applied, …stale, …duplicate, …rejected, …deleted, …unacknowledged | left out | of `writer.commit` |
  *
- * Each number of a point costs its request half a microsecond: those behind the last that it can have are left out.
+ * Each number of a point costs its request half a microsecond: those behind the last that it can have are left out, and zeros at the end, which is how
+ * a missing number is read.
  */
 export const BLOBS = [
   "kind",
@@ -166,7 +167,7 @@ function requestPoint(record: RequestRecord, tenant: string): DataPoint {
   return {
     indexes: [indexOf(tenant)],
     blobs: ["request", operation, endpoint, method, statusClass(status), entityType, tier],
-    doubles: [
+    doubles: withoutLastZeros([
       1,
       durationMs,
       status,
@@ -179,8 +180,14 @@ function requestPoint(record: RequestRecord, tenant: string): DataPoint {
       values?.NULL_VALUE ?? UNKNOWN,
       values?.NOT_FOUND ?? UNKNOWN,
       values?.OUTSIDE_MAX_AGE ?? UNKNOWN,
-    ],
+    ]),
   };
+}
+
+/** A number that is not there is read as 0. */
+function withoutLastZeros(doubles: number[]): number[] {
+  while (doubles.at(-1) === 0) doubles.pop();
+  return doubles;
 }
 
 const OF_REQUESTS = new Array<number>(DOUBLES.indexOf("longest_ms") - DOUBLES.indexOf("status")).fill(

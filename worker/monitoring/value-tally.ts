@@ -29,12 +29,15 @@ export class ValueTally implements Record<ValueStatus, number> {
     return this.PRESENT + this.NULL_VALUE + this.NOT_FOUND + this.OUTSIDE_MAX_AGE;
   }
 
-  /** @param age Since its event time; what is dated in the future is of now. */
-  present(age: Micros): void {
+  /**
+   * @param age Since its event time; what is dated in the future is of now.
+   * @param count So many values of this age.
+   */
+  present(age: Micros, count = 1): void {
     if (age !== this.#age) this.#startRun(age);
-    this.PRESENT += 1;
-    this.agesMs += this.#ageMs;
-    this.#run += 1;
+    this.PRESENT += count;
+    this.agesMs += this.#ageMs * count;
+    this.#run += count;
   }
 
   /** Adds the values present to the buckets of their age. */

@@ -3,7 +3,8 @@ import type { ValueStatus, ValueTally } from "../monitoring/value-tally.ts";
 import type { Catalog, CatalogVersion } from "../registry/catalog.ts";
 import { type Resolved, WHOLE_CATEGORY } from "../registry/resolve-references.ts";
 import { formatTimestamp, MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
-import { type DocumentCategory, isLive, timesOf, valuesOf } from "./document.ts";
+import { type DocumentCategory, type EntityDocument, isLive, timesOf, valuesOf } from "./document.ts";
+import { type Asked, type CategoryRun, runsOf, sharedText } from "./online-runs.ts";
 import type { EntityRead } from "./read-entities.ts";
 
 export interface OnlineQuestion {
@@ -16,40 +17,42 @@ export interface OnlineQuestion {
   tally?: ValueTally | undefined;
 }
 
-/** What one name asked for is in the answer of every entity, written once for a request. */
-interface Asked {
-  one: Resolved;
-  /** The name, up to its value. */
-  head: string;
-  /** Its version, and what ends it. */
-  tail: string;
-  /** When nothing is found. */
-  missing: string;
-  /** The oldest that a value may be. */
-  longest: Micros;
-}
-
-/** Answers one question for any number of entities. */
+/** Answers one question for any number of entities: what is the same for all of them is made once. */
 export class OnlineAnswers {
   readonly #question: OnlineQuestion;
-  readonly #asked: readonly Asked[];
+  readonly #runs: readonly CategoryRun[];
   /** Values of a category mostly share their event time, and entities written together too. */
   readonly #times = new Map<Micros, string>();
 
   constructor(question: OnlineQuestion) {
     this.#question = question;
-    this.#asked = question.resolved.map((one) => this.#ask(one, one.asked, one.version));
+    this.#runs = runsOf(question.resolved.map((one) => this.#ask(one, one.asked, one.version)));
   }
 
   /** One entity's features; keys are the references as they were asked for, `category:*` becomes one key a feature. */
   of(entityId: string, { document, revision, source }: EntityRead): string {
     let values = "";
-    for (const asked of this.#asked) {
-      const { category } = asked.one;
-      const text = this.#valueText(asked, category === null ? undefined : document?.categories.get(category));
+    for (const run of this.#runs) {
+      const text = this.#runText(run, document);
       if (text !== "") values += values === "" ? text : `,${text}`;
     }
     return `{"entity_id":${JSON.stringify(entityId)},"features":{${values}},"revision":${revision},"source":"${source}","cache_hit":${source !== "d1"},"timestamp":"${formatTimestamp(this.#question.now)}"}`;
+  }
+
+  #runText(run: CategoryRun, document: EntityDocument | null): string {
+    const found = run.category === null ? undefined : document?.categories.get(run.category);
+    const { now, tally } = this.#question;
+    if (found && run.isPlain && found.eventTimes === null && isLive(found, now)) {
+      const age = now - found.eventTime;
+      if (age <= run.longest)
+        return sharedText(found, run, { time: this.#timeText(found.eventTime), age, tally });
+    }
+    let texts = "";
+    for (const asked of run.asked) {
+      const text = this.#valueText(asked, found);
+      if (text !== "") texts += texts === "" ? text : `,${text}`;
+    }
+    return texts;
   }
 
   #ask(one: Resolved, key: string, version: CatalogVersion | null): Asked {

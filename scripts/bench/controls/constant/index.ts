@@ -2,7 +2,7 @@
  * The limit of a read: a Hono app without middleware that answers a constant. On the paths of the service; `PUT
  * /constant` sets the answer, so that it is as long as the service's own to the very same request.
  */
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 
 let constant = "{}";
 const headers = { "content-type": "application/json" };
@@ -14,7 +14,12 @@ app.put("/constant", async (c) => {
 });
 const answer = () => new Response(constant, { headers });
 app.get("/api/v1/get/item/:entity_value/:category", answer);
-app.post("/api/v1/get/items", answer);
-app.post("/api/v1/features/online", answer);
+// A request with a body: any app reads it, before it can answer.
+const answerToBody = async (c: Context) => {
+  await c.req.text();
+  return answer();
+};
+app.post("/api/v1/get/items", answerToBody);
+app.post("/api/v1/features/online", answerToBody);
 
 export default app;
