@@ -79,7 +79,7 @@ export const KV_MAX_KEY_BYTES = 512;
 export const KV_MAX_VALUE_BYTES = 24 * MIB;
 
 /** From this share of its time on, one reader at a time renews a remembered document; the others go on with it. */
-export const MEMORY_RENEW_SHARE = 0.8;
+export const MEMORY_RENEW_SHARE = 0.5;
 /** Misses that come within this time ask for their documents together. */
 export const FILL_GATHER_MS = 20;
 /** Whoever gathers them may be cancelled: after this long another does. */

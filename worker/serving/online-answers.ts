@@ -21,11 +21,13 @@ export interface OnlineQuestion {
 export class OnlineAnswers {
   readonly #question: OnlineQuestion;
   readonly #runs: readonly CategoryRun[];
+  readonly #nowText: string;
   /** Values of a category mostly share their event time, and entities written together too. */
   readonly #times = new Map<Micros, string>();
 
   constructor(question: OnlineQuestion) {
     this.#question = question;
+    this.#nowText = formatTimestamp(question.now);
     this.#runs = runsOf(question.resolved.map((one) => this.#ask(one, one.asked, one.version)));
   }
 
@@ -36,7 +38,7 @@ export class OnlineAnswers {
       const text = this.#runText(run, document);
       if (text !== "") values += values === "" ? text : `,${text}`;
     }
-    return `{"entity_id":${JSON.stringify(entityId)},"features":{${values}},"revision":${revision},"source":"${source}","cache_hit":${source !== "d1"},"timestamp":"${formatTimestamp(this.#question.now)}"}`;
+    return `{"entity_id":${JSON.stringify(entityId)},"features":{${values}},"revision":${revision},"source":"${source}","cache_hit":${source !== "d1"},"timestamp":"${this.#nowText}"}`;
   }
 
   #runText(run: CategoryRun, document: EntityDocument | null): string {

@@ -95,12 +95,12 @@ export const readOnline = endpoint(
       context,
       ids.map((entityId) => ({ entityType: type, entityValue: entityId })),
     );
-    const texts = reads.map((read, i) => answers.of(ids[i] ?? "", read));
+    const text = reads
+      .map((read, i) => answers.of(ids[i] ?? "", read))
+      .reduce((before, one) => `${before},${one}`);
+    if (!json.entity_ids) return jsonTextAnswer(text);
     const timestamp = formatTimestamp(context.nowMs * MICROS_PER_MS);
-    const text = json.entity_ids
-      ? `{"results":[${texts.join(",")}],"timestamp":"${timestamp}"}`
-      : (texts[0] ?? "");
-    return jsonTextAnswer(text);
+    return jsonTextAnswer(`{"results":[${text}],"timestamp":"${timestamp}"}`);
   },
 );
 

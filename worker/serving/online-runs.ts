@@ -79,7 +79,10 @@ export function sharedText(
     tally.NULL_VALUE += known.nulls;
     tally.NOT_FOUND += known.missing;
   }
-  return known.parts.join(time);
+  // Not joined: every join copies, and the answer is copied once more as a whole.
+  let text = "";
+  for (const part of known.parts) text += text === "" ? part : time + part;
+  return text;
 }
 
 function prepare(found: DocumentCategory, { asked, signature }: CategoryRun): Prepared {
