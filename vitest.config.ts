@@ -12,7 +12,12 @@ export default defineConfig({
     reporters: ["default", "./test/setup/closing-line.ts"],
     projects: [
       {
-        test: { name: "pure", include: ["test/**/*.pure.test.ts"] },
+        test: {
+          name: "pure",
+          include: ["test/**/*.pure.test.ts"],
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
       },
       {
         plugins: [
@@ -48,6 +53,8 @@ export default defineConfig({
         ],
         test: {
           name: "runtime",
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
           include: ["test/**/*.test.ts"],
           exclude: ["test/**/*.pure.test.ts", "test/process/**"],
           setupFiles: [
@@ -60,6 +67,8 @@ export default defineConfig({
       {
         test: {
           name: "process",
+          // By itself: it looks at the time that a real service takes.
+          sequence: { groupOrder: 1 },
           include: ["test/process/**/*.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,
