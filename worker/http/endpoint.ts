@@ -93,6 +93,12 @@ export function mount(app: Hono<AppEnv>, { spec, answer }: Endpoint): void {
 
 /** A parameter that is given several times is an array, which no schema takes. */
 function queryOf(c: AppContext): Record<string, string | string[]> {
+  const { url } = c.req;
+  const start = url.indexOf("?");
+  if (start === -1) return {};
+  const first = c.req.query();
+  // As many names as pairs: none is there twice, and there is nothing odd to look at more closely.
+  if (Object.keys(first).length === url.slice(start).split("&").length) return first;
   const given = Object.entries(c.req.queries());
   return Object.fromEntries(
     given.map(([name, values]) => [name, values.length === 1 ? (values[0] ?? "") : values]),
