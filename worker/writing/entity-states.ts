@@ -10,6 +10,8 @@ const ROW_OVERHEAD = 300;
 
 export class EntityStates {
   readonly #known = new BoundedMap<EntityState>(WRITER_STATE_MAX_CHARACTERS);
+  /** Of each load under way the entities that were forgotten since it began: what it reads of them may be older. */
+  readonly #loads = new Set<Set<string>>();
 
   /** States by `entityKey`; those not at hand in one round trip to D1. */
   async load(
@@ -25,11 +27,15 @@ export class EntityStates {
       if (known) states.set(key, known);
       else missing.set(key, ref);
     }
-    const loaded = await selectEntities(db, tenant, [...missing.values()]);
+    const overtaken = new Set<string>();
+    this.#loads.add(overtaken);
+    const loaded = await selectEntities(db, tenant, [...missing.values()]).finally(() =>
+      this.#loads.delete(overtaken),
+    );
     [...missing.keys()].forEach((key, position) => {
       const { revision = 0, rows = [] } = loaded[position] ?? {};
       const state = { revision, rows: new Map(rows.map((row) => [row.category, row])) };
-      this.remember(key, state);
+      if (!overtaken.has(key)) this.remember(key, state);
       // A commit may have been faster than this answer: what it remembered is newer.
       states.set(key, this.#known.get(key) ?? state);
     });
@@ -45,6 +51,7 @@ export class EntityStates {
 
   forget(key: string): void {
     this.#known.delete(key);
+    for (const overtaken of this.#loads) overtaken.add(key);
   }
 }
 
