@@ -4,7 +4,7 @@
  * Times are whole microseconds since 1970 (exact in a double until the year 2255), so that a timestamp of six
  * digits comes back as it was written. The tables are WITHOUT ROWID (added by hand to the first migration: drizzle
  * cannot say it), so that the rows of an entity lie side by side and a write bills one row, not two. The hot statements are hand-written in `writing/statements.ts` and
- * `serving/queries.ts`; everything else queries through these definitions.
+ * `db/current-rows.ts`; everything else queries through these definitions.
  */
 import { index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 

@@ -9,20 +9,20 @@
  *   batch ----------------------------> all or nothing, each entity guarded by its base revision
  *   answer; effects in the background
  */
-import { eventOf } from "../events/feature-available.ts";
-import { type EntityRef, entityKey } from "../keys.ts";
+import { entityKey } from "../keys.ts";
 import { MAX_COMMIT_ATTEMPTS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { timed } from "../monitoring/timed.ts";
 import type { WriterMetrics } from "../monitoring/writer-metrics.ts";
 import { MICROS_PER_MS, type Micros } from "../timestamps.ts";
 import { NEVER_WRITTEN } from "./apply-write.ts";
-import type { CommittedEntity, Effects } from "./effects.ts";
+import type { Effects } from "./effects.ts";
 import type { EntityStates } from "./entity-states.ts";
 import type { ChangeResult, EntityChange, Settled } from "./entity-write.ts";
-import { intentsOf, type RememberedResult } from "./intent.ts";
+import { committedEntity, rememberedResults } from "./group-results.ts";
+import { intentsOf } from "./intent.ts";
 import { emptyPlan, type GroupPlan, planGroup } from "./plan-group.ts";
-import { commitStatements, committedKeys, deleteStatements } from "./statements.ts";
+import { committedKeys, groupStatements } from "./statements.ts";
 import { takeGroup } from "./take-group.ts";
 import { UnresolvedIntents } from "./unresolved-intents.ts";
 import type { StoredIntent, WriterStore } from "./writer-store.ts";
@@ -140,20 +140,12 @@ export class CommitLoop {
     let results: D1Result[];
     try {
       const measured = { operation: "d1.put_item", items: plan.entities.size } as const;
-      results = await timed(this.#d.metrics, measured, () => db.batch(this.#statements(db, plan)));
+      results = await timed(this.#d.metrics, measured, () => db.batch(groupStatements(db, tenant, plan)));
     } catch (cause) {
       await this.#afterError(cause, group, plan, stored);
       return;
     }
     this.#afterCommit(group, plan, stored, results, db.getBookmark());
-  }
-
-  #statements(db: D1DatabaseSession, plan: GroupPlan): D1PreparedStatement[] {
-    const [only] = plan.entities.values();
-    const [tombstone] = only?.rows.values() ?? [];
-    return only?.deletion && tombstone
-      ? deleteStatements(db, this.#d.tenant, only, tombstone.row)
-      : commitStatements(db, this.#d.tenant, plan);
   }
 
   #afterCommit(
@@ -271,25 +263,4 @@ export class CommitLoop {
     this.#lastTick = Math.max(Date.now() * MICROS_PER_MS, this.#lastTick + 1);
     return this.#lastTick;
   }
-}
-
-/** Results to be kept under the callers' keys, by the entity on whose commit they depend. */
-function rememberedResults(group: readonly Pending[], plan: GroupPlan): Map<string, RememberedResult[]> {
-  const byEntity = new Map<string, RememberedResult[]>();
-  group.forEach(({ change, remember }, i) => {
-    const result = plan.results[i];
-    if (!remember || !result) return;
-    const entity = entityKey(change);
-    const settled = { result, committedAt: plan.decidedAt, bookmark: null };
-    byEntity.set(entity, [...(byEntity.get(entity) ?? []), { ...remember, settled }]);
-  });
-  return byEntity;
-}
-
-function committedEntity(tenant: string, { ref }: { ref: EntityRef }, plan: GroupPlan): CommittedEntity {
-  const rows = plan.entities.get(entityKey(ref))?.history ?? [];
-  const events = rows.flatMap((row) =>
-    row.eventId === null ? [] : [eventOf(tenant, ref, { ...row, eventId: row.eventId })],
-  );
-  return { ref, events };
 }

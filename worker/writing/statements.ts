@@ -84,12 +84,21 @@ const upsertSql = (table: CurrentTable, guard: string) => `
 const confirmSql = (table: CurrentTable) => `
   SELECT ${TYPE} AS entity_type, ${VALUE} AS entity_value FROM json_each(?2) AS ref WHERE ${isAtBase(table)}`;
 
-/** The transaction of a group, in order: history first, while its guard still sees the base revision. */
-export function commitStatements(
+/** The transaction of a group: of writes, or of the one deletion that it is. */
+export function groupStatements(
   db: D1DatabaseSession,
   tenant: string,
   plan: GroupPlan,
 ): D1PreparedStatement[] {
+  const [only] = plan.entities.values();
+  const [tombstone] = only?.rows.values() ?? [];
+  return only?.deletion && tombstone
+    ? deleteStatements(db, tenant, only, tombstone.row)
+    : commitStatements(db, tenant, plan);
+}
+
+/** The transaction of a group, in order: history first, while its guard still sees the base revision. */
+function commitStatements(db: D1DatabaseSession, tenant: string, plan: GroupPlan): D1PreparedStatement[] {
   const statements: D1PreparedStatement[] = [];
   const add = (sql: string, rows: PackedRow[]) => {
     for (const { json, longData } of chunkRows(rows)) {
@@ -121,7 +130,7 @@ export function commitStatements(
  * only where the first of them stands. Results in order: the tombstones', the history's and, of a whole entity, the
  * current rows'.
  */
-export function deleteStatements(
+function deleteStatements(
   db: D1DatabaseSession,
   tenant: string,
   plan: EntityPlan,
