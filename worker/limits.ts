@@ -50,6 +50,9 @@ export const MAX_GROUP_CHARACTERS = 4_000_000;
 export const MAX_GROUP_WRITES = 1_000;
 export const MAX_GROUP_CATEGORIES = 5_000;
 
+/** A group waits for those that the last one has answered as long as that took at most, and no longer than this. */
+export const GATHER_MAX_MS = 20;
+
 /** One row of an EntityWriter's intent log: SQLite takes 2 MB, a character is at most three bytes. */
 export const MAX_INTENT_CHARACTERS = 500_000;
 
@@ -62,6 +65,8 @@ export const MAX_OWED_CHARACTERS = 16_000_000;
 /** `sendBatch` of Queues. */
 export const MAX_QUEUE_BATCH_MESSAGES = 100;
 export const MAX_QUEUE_BATCH_BYTES = 250 * KIB;
+/** Events that come within this time of the last batch wait for its end, to go together. */
+export const OUTBOX_PAUSE_MS = 50;
 /** Queues takes 128 KB a message; the names of an event's features are cut to this. */
 export const MAX_EVENT_NAMES_BYTES = 96 * KIB;
 
@@ -79,7 +84,16 @@ export const KV_MAX_KEY_BYTES = 512;
 export const KV_MAX_VALUE_BYTES = 24 * MIB;
 
 /** From this share of its time on, one reader at a time renews a remembered document; the others go on with it. */
-export const MEMORY_RENEW_SHARE = 0.5;
+export const MEMORY_RENEW_SHARE = 0.8;
+
+/** How long a reader waits for another one that fetches the same document, and how often it looks. */
+export const FETCH_WAIT_MS = 100;
+export const FETCH_LOOK_MS = 2;
+
+/** Requests that an endpoint recognises by their text; it holds addresses and bodies of so many characters each. */
+export const KNOWN_INPUTS_MAX_CHARACTERS = 400_000;
+export const KNOWN_INPUT_MAX_CHARACTERS = 20_000;
+
 /** Misses that come within this time ask for their documents together. */
 export const FILL_GATHER_MS = 20;
 /** Whoever gathers them may be cancelled: after this long another does. */

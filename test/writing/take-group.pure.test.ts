@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { MAX_GROUP_CATEGORIES, MAX_GROUP_CHARACTERS, MAX_GROUP_WRITES } from "../../worker/limits.ts";
 import type { EntityChange } from "../../worker/writing/entity-write.ts";
-import { sizeOfChange, takeGroup } from "../../worker/writing/take-group.ts";
+import { isGroupFull, sizeOfChange, takeGroup } from "../../worker/writing/take-group.ts";
 
 interface Waiting {
   id: number;
@@ -110,4 +110,16 @@ test("group after group takes all, in order, each as large as the limits allow a
 test("a smaller number of writes may be asked for", () => {
   const queue = queueOf(times(3, write(1)));
   expect(Array.from({ length: 3 }, () => takeGroup(queue, 1).map(({ id }) => id))).toEqual([[0], [1], [2]]);
+});
+
+test.each<[string, EntityChange[], number, boolean]>([
+  ["nothing waits", [], 10, false],
+  ["there is room", [write(1), write(1)], 3, false],
+  ["as many wait as it takes", [write(1), write(1)], 2, true],
+  ["a deletion is first", [deletion], 10, true],
+  ["a deletion comes next", [write(1), deletion], 10, true],
+  ["the next one has too many categories", [write(MAX_GROUP_CATEGORIES), write(1)], 10, true],
+  ["the first one is over every limit", [write(MAX_GROUP_CATEGORIES + 1)], 10, true],
+])("whether a group can take more: %s", (_, changes, most, isFull) => {
+  expect(isGroupFull(queueOf(changes), most)).toBe(isFull);
 });

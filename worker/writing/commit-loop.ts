@@ -19,11 +19,12 @@ import { NEVER_WRITTEN } from "./apply-write.ts";
 import type { Effects } from "./effects.ts";
 import type { EntityStates } from "./entity-states.ts";
 import type { ChangeResult, EntityChange, Settled } from "./entity-write.ts";
+import { Gathering } from "./gathering.ts";
 import { committedEntity, rememberedResults } from "./group-results.ts";
 import { intentsOf } from "./intent.ts";
 import { emptyPlan, type GroupPlan, planGroup } from "./plan-group.ts";
 import { committedKeys, groupStatements } from "./statements.ts";
-import { takeGroup } from "./take-group.ts";
+import { isGroupFull, takeGroup } from "./take-group.ts";
 import { UnresolvedIntents } from "./unresolved-intents.ts";
 import type { StoredIntent, WriterStore } from "./writer-store.ts";
 
@@ -56,7 +57,10 @@ export class CommitLoop {
   readonly #d: CommitDependencies;
   readonly #queue: Pending[] = [];
   readonly #unresolved: UnresolvedIntents;
+  readonly #gathering = new Gathering();
   #running: Promise<void> | null = null;
+  /** Changes whose callers were told, since the group began. */
+  #answered = 0;
   #lastTick: Micros = 0;
 
   constructor(dependencies: CommitDependencies) {
@@ -73,10 +77,12 @@ export class CommitLoop {
     const settled = new Promise<Settled | null>((answer) => {
       const resolve: Pending["resolve"] = (one) => {
         this.#d.metrics?.settled(one?.result.outcome ?? "unacknowledged");
+        this.#answered += 1;
         answer(one);
       };
       this.#queue.push({ change, remember, attempts: 0, resolve });
     });
+    this.#gathering.came();
     void this.settle();
     return settled;
   }
@@ -95,6 +101,9 @@ export class CommitLoop {
     // One turn of the event loop's microtasks: the changes of one request go together.
     await Promise.resolve();
     do {
+      await this.#gather();
+      const startedMs = Date.now();
+      this.#answered = 0;
       const group = takeGroup(this.#queue, this.#d.groupWrites);
       const measured = this.#d.metrics?.group(group.length, this.#queue.length);
       try {
@@ -104,8 +113,18 @@ export class CommitLoop {
         for (const { resolve } of group) resolve(null);
       } finally {
         measured?.end();
+        const endedMs = Date.now();
+        const [answered, waiting] = [this.#answered, this.#queue.length];
+        this.#gathering.ended({ answered, waiting, tookMs: endedMs - startedMs, endedMs });
       }
     } while (this.#queue.length > 0);
+  }
+
+  #gather(): Promise<void> {
+    const { groupWrites } = this.#d;
+    const waiting = () =>
+      isGroupFull(this.#queue, groupWrites) ? Number.POSITIVE_INFINITY : this.#queue.length;
+    return this.#gathering.wait(waiting, groupWrites, Date.now());
   }
 
   async #commit(taken: Pending[]): Promise<void> {

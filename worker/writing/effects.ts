@@ -95,7 +95,7 @@ export class Effects {
     this.#owedCharacters += characters;
     this.#driven.set(seq, entities);
     const confirmed = this.#confirmed(events);
-    const sent = events.length > 0 ? this.#outbox.send(events) : Promise.resolve();
+    const sent = this.#outbox.send(events);
     const cached = this.#d.store.documents(entities.map(({ ref }) => entityKey(ref)));
     const kept = cached.map(({ entity }) => this.#keeper.keep(entity));
     const delivered = Promise.all([sent, ...kept]).then(() => {

@@ -1,16 +1,21 @@
 /**
  * Sends the events of committed groups to the queue, one batch at a time and in the order of the commits, hence in
  * revision order for each entity. What could not be sent is tried again for ever: the intent log holds it.
+ *
+ * Events that come alone are sent at once. Where they come all the time, those of several groups go together: what a
+ * call of the queue costs hardly depends on how many it takes.
  */
 import type { FeatureAvailable } from "../events/feature-available.ts";
-import { MAX_QUEUE_BATCH_BYTES, MAX_QUEUE_BATCH_MESSAGES } from "../limits.ts";
+import { MAX_QUEUE_BATCH_BYTES, MAX_QUEUE_BATCH_MESSAGES, OUTBOX_PAUSE_MS } from "../limits.ts";
 import type { Log } from "../log.ts";
 
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 30_000;
 
+/** The events of one group. */
 interface Entry {
-  events: FeatureAvailable[];
+  /** Not sent yet. */
+  left: number;
   sinceMs: number;
   sent: () => void;
 }
@@ -27,7 +32,11 @@ export interface OutboxDependencies {
 
 export class Outbox {
   readonly #d: OutboxDependencies;
+  /** Of all entries, in order. */
+  readonly #events: FeatureAvailable[] = [];
   readonly #entries: Entry[] = [];
+  #sentAtMs = 0;
+  #endPause: (() => void) | null = null;
   #draining = false;
 
   constructor(dependencies: OutboxDependencies) {
@@ -35,11 +44,14 @@ export class Outbox {
   }
 
   /** Resolves when the queue has taken all of them. */
-  send(events: FeatureAvailable[]): Promise<void> {
+  send(events: readonly FeatureAvailable[]): Promise<void> {
+    if (events.length === 0) return Promise.resolve();
     const sent = new Promise<void>((resolve) =>
-      this.#entries.push({ events, sinceMs: Date.now(), sent: resolve }),
+      this.#entries.push({ left: events.length, sinceMs: Date.now(), sent: resolve }),
     );
+    for (const event of events) this.#events.push(event);
     this.#report();
+    if (this.#events.length >= MAX_QUEUE_BATCH_MESSAGES) this.#endPause?.();
     if (!this.#draining) void this.#drain();
     return sent;
   }
@@ -47,16 +59,12 @@ export class Outbox {
   async #drain(): Promise<void> {
     this.#draining = true;
     let retryMs = FIRST_RETRY_MS;
-    for (let entry = this.#entries[0]; entry; entry = this.#entries[0]) {
+    while (this.#events.length > 0) {
+      await this.#pause();
+      const [batch = []] = batches(this.#events.slice(0, MAX_QUEUE_BATCH_MESSAGES));
       try {
-        for (const batch of batches(entry.events)) {
-          await this.#d.queue.sendBatch(batch.map((body) => ({ body, contentType: "json" })));
-          // Sent events leave the entry at once: a failure of the next batch must not repeat them.
-          entry.events = entry.events.slice(batch.length);
-        }
-        this.#entries.shift();
-        entry.sent();
-        this.#report();
+        await this.#d.queue.sendBatch(batch.map((body) => ({ body, contentType: "json" })));
+        this.#taken(batch.length);
         retryMs = FIRST_RETRY_MS;
       } catch (cause) {
         this.#report();
@@ -68,10 +76,40 @@ export class Outbox {
     this.#draining = false;
   }
 
+  /** After a batch others may come to fill the next. */
+  async #pause(): Promise<void> {
+    // The clock may have stepped back since.
+    const pauseMs = Math.min(this.#sentAtMs + OUTBOX_PAUSE_MS - Date.now(), OUTBOX_PAUSE_MS);
+    if (pauseMs <= 0 || this.#events.length >= MAX_QUEUE_BATCH_MESSAGES) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await new Promise<void>((resolve) => {
+      this.#endPause = resolve;
+      timer = setTimeout(resolve, pauseMs);
+    });
+    clearTimeout(timer);
+    this.#endPause = null;
+  }
+
+  /** Sent events leave at once: a failure of the next batch must not repeat them. */
+  #taken(count: number): void {
+    this.#sentAtMs = Date.now();
+    this.#events.splice(0, count);
+    for (let rest = count; rest > 0; ) {
+      const [entry] = this.#entries;
+      if (!entry) break;
+      const own = Math.min(rest, entry.left);
+      rest -= own;
+      entry.left -= own;
+      if (entry.left > 0) break;
+      this.#entries.shift();
+      entry.sent();
+    }
+    this.#report();
+  }
+
   #report(): void {
     const [oldest] = this.#entries;
-    const events = this.#entries.reduce((total, entry) => total + entry.events.length, 0);
-    this.#d.report(oldest ? { events, oldestMs: oldest.sinceMs } : null);
+    this.#d.report(oldest ? { events: this.#events.length, oldestMs: oldest.sinceMs } : null);
   }
 }
 

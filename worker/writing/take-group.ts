@@ -12,6 +12,16 @@ export function sizeOfChange(change: EntityChange): number {
  * change. A deletion is a group of its own: nothing of its entity may be decided together with it.
  */
 export function takeGroup<P extends { change: EntityChange }>(queue: P[], maxWrites = MAX_GROUP_WRITES): P[] {
+  return queue.splice(0, Math.max(countFitting(queue, maxWrites), 1));
+}
+
+/** Whether the next group would take nothing that comes from now on. */
+export function isGroupFull(queue: readonly { change: EntityChange }[], maxWrites: number): boolean {
+  const count = countFitting(queue, maxWrites);
+  return count === maxWrites || count < queue.length;
+}
+
+function countFitting(queue: readonly { change: EntityChange }[], maxWrites: number): number {
   let count = 0;
   let categories = 0;
   let characters = 0;
@@ -24,5 +34,5 @@ export function takeGroup<P extends { change: EntityChange }>(queue: P[], maxWri
     if (!fits) break;
     count += 1;
   }
-  return queue.splice(0, Math.max(count, 1));
+  return count;
 }

@@ -1,0 +1,57 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { eventOf, type FeatureAvailable } from "../../worker/events/feature-available.ts";
+import { GATHER_MAX_MS, OUTBOX_PAUSE_MS } from "../../worker/limits.ts";
+import { Log } from "../../worker/log.ts";
+import { Gathering } from "../../worker/writing/gathering.ts";
+import { Outbox } from "../../worker/writing/outbox.ts";
+
+beforeEach(() => void vi.useFakeTimers({ now: 1_800_000_000_000 }));
+afterEach(() => void vi.useRealTimers());
+
+const MINUTE_MS = 60_000;
+
+function event(): FeatureAvailable {
+  const row = { eventId: "e", category: "c", revision: 1, ingestedAt: 0, eventTime: 0, computeId: null };
+  return eventOf("default", { entityType: "bright_uid", entityValue: "u" }, { ...row, names: [] });
+}
+
+function outbox() {
+  const startMs = performance.now();
+  const sentMs: number[] = [];
+  const sendBatch = async () => {
+    sentMs.push(performance.now() - startMs);
+    return { metadata: { metrics: { backlogCount: 0, backlogBytes: 0 } } };
+  };
+  const log = new Log("test", { level: "ERROR", readable: false });
+  return { sentMs, box: new Outbox({ queue: { sendBatch }, log, report: () => {} }) };
+}
+
+test("a clock that steps back does not make a group wait longer", async () => {
+  const gathering = new Gathering();
+  gathering.ended({ answered: 2, waiting: 0, tookMs: 10, endedMs: Date.now() });
+  vi.setSystemTime(Date.now() - MINUTE_MS);
+  const left = vi.fn();
+  void gathering.wait(() => 1, 1_000, Date.now()).then(left);
+  await vi.advanceTimersByTimeAsync(GATHER_MAX_MS);
+  expect(left).toHaveBeenCalled();
+});
+
+test("a clock that steps back does not make events wait longer", async () => {
+  const { box, sentMs } = outbox();
+  await box.send([event()]);
+  vi.setSystemTime(Date.now() - MINUTE_MS);
+  void box.send([event()]);
+  await vi.advanceTimersByTimeAsync(OUTBOX_PAUSE_MS);
+  expect(sentMs).toHaveLength(2);
+});
+
+test("a batch that is full ends the pause that others wait in", async () => {
+  const { box, sentMs } = outbox();
+  void box.send([event()]);
+  await vi.advanceTimersByTimeAsync(5);
+  void box.send([event()]);
+  await vi.advanceTimersByTimeAsync(5);
+  void box.send(Array.from({ length: 300 }, event));
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(sentMs).toEqual([0, 10, 10, 10, 10 + OUTBOX_PAUSE_MS]);
+});
