@@ -16,9 +16,7 @@ import { type Cell, chunkRows, type PackedRow, packData } from "./pack-rows.ts";
 import type { EntityPlan, GroupPlan, HistoryRow, PlannedRow } from "./plan-group.ts";
 
 /** The first cells of every packed row: the entity and the revision on which its plan rests. */
-const TYPE = "ref.value ->> 0";
-const VALUE = "ref.value ->> 1";
-const BASE = "ref.value ->> 2";
+const KEY_CELLS = ["entity_type", "entity_value", "base"] as const;
 
 const HISTORY_COLUMNS = [
   "category",
@@ -38,51 +36,58 @@ const HISTORY_CELLS = [...HISTORY_COLUMNS, "may_repeat"] as const;
 /** A current row is followed by what identifies its proof beside its own category, revision and time of update. */
 const UPSERT_CELLS = [...ROW_COLUMNS, "proof_event_time", "proof_event_id"] as const;
 
-const cellOf = <Name extends string>(columns: readonly Name[], name: Name) =>
-  `ref.value ->> ${3 + columns.indexOf(name)}`;
-/** Data too long to be packed comes as a parameter of its own. */
-const cells = (columns: readonly string[], of = columns) =>
-  columns
-    .map((name) => (name === "data" ? `coalesce(${cellOf(of, name)}, ?3)` : cellOf(of, name)))
-    .join(", ");
+/** The packed rows, each cell under its name. `LIMIT`: else SQLite would write a row down again for each of its cells. */
+const refsOf = (cells: readonly string[]) => `(
+  SELECT ${[...KEY_CELLS, ...cells].map((name, position) => `cells ->> ${position} AS ${name}`).join(", ")}
+  FROM (SELECT value AS cells FROM json_each(?2) LIMIT -1) LIMIT -1) AS ref`;
+
+/** @param dataElse Where data comes from that is not packed: too long for it, or known to D1 already. */
+const valuesOf = (columns: readonly string[], dataElse: string) =>
+  columns.map((name) => (name === "data" ? `coalesce(ref.data, ${dataElse})` : `ref.${name}`)).join(", ");
 
 const isAtBase = (table: CurrentTable) =>
   `(SELECT coalesce(max(g.revision), 0) FROM ${table.name} AS g
-    WHERE g.tenant_id = ?1 AND ${table.matches("g", TYPE, VALUE)}) = ${BASE}`;
+    WHERE g.tenant_id = ?1 AND ${table.matches("g", "ref.entity_type", "ref.entity_value")}) = ref.base`;
 
-const history = (name: (typeof HISTORY_CELLS)[number]) => cellOf(HISTORY_CELLS, name);
+/** `h`, rows of the history, are of the entity, category and event time of `ref`. */
+const isOfRef = (eventTime: string) => `h.tenant_id = ?1 AND h.entity_type = ref.entity_type
+  AND h.entity_value = ref.entity_value AND h.category = ref.category AND h.event_time = ${eventTime}`;
 
 // A late row that repeats the newest one of the same event time tells nothing new: retries do not fill the history.
 const historySql = (table: CurrentTable) => `
   INSERT INTO feature_history (tenant_id, entity_type, entity_value, ${HISTORY_COLUMNS.join(", ")})
-  SELECT ?1, ${TYPE}, ${VALUE}, ${cells(HISTORY_COLUMNS, HISTORY_CELLS)} FROM json_each(?2) AS ref
-  WHERE ${isAtBase(table)} AND (${history("may_repeat")} = 0 OR coalesce((
-    SELECT h.data = coalesce(${history("data")}, ?3) AND h.mode = ${history("mode")} AND h.expires_at IS ${history("expires_at")}
-    FROM feature_history AS h
-    WHERE h.tenant_id = ?1 AND h.entity_type = ${TYPE} AND h.entity_value = ${VALUE}
-      AND h.category = ${history("category")} AND h.event_time = ${history("event_time")}
+  SELECT ?1, ref.entity_type, ref.entity_value, ${valuesOf(HISTORY_COLUMNS, "?3")} FROM ${refsOf(HISTORY_CELLS)}
+  WHERE ${isAtBase(table)} AND (ref.may_repeat = 0 OR coalesce((
+    SELECT h.data = coalesce(ref.data, ?3) AND h.mode = ref.mode AND h.expires_at IS ref.expires_at
+    FROM feature_history AS h WHERE ${isOfRef("ref.event_time")}
     ORDER BY h.revision DESC, h.ingested_at DESC LIMIT 1), 0) = 0)`;
 
-const upsert = (name: (typeof UPSERT_CELLS)[number]) => cellOf(UPSERT_CELLS, name);
-
-/** Holds when the history row of the same write is there: the base revision itself is gone after the first row. */
-const isProven = `(SELECT h.event_id FROM feature_history AS h
-    WHERE h.tenant_id = ?1 AND h.entity_type = ${TYPE} AND h.entity_value = ${VALUE}
-      AND h.category = ${upsert("category")} AND h.event_time = ${upsert("proof_event_time")}
-      AND h.revision = ${upsert("revision")} AND h.ingested_at = ${upsert("updated_at")}) = ${upsert("proof_event_id")}`;
-
-const upsertSql = (table: CurrentTable, guard: string) => `
+const upsertSql = (table: CurrentTable, from: string, dataElse: string) => `
   INSERT INTO ${table.name} (tenant_id, ${table.keyColumns.join(", ")}, ${ROW_COLUMNS.join(", ")})
-  SELECT ?1, ${table.keyColumns.length === 1 ? VALUE : `${TYPE}, ${VALUE}`}, ${cells(ROW_COLUMNS, UPSERT_CELLS)}
-  FROM json_each(?2) AS ref WHERE ${guard}
+  SELECT ?1, ${table.keyColumns.length === 1 ? "ref.entity_value" : "ref.entity_type, ref.entity_value"}, ${valuesOf(ROW_COLUMNS, dataElse)}
+  FROM ${refsOf(UPSERT_CELLS)} ${from}
   ON CONFLICT DO UPDATE SET ${ROW_COLUMNS.slice(1)
     .map((column) => `${column} = excluded.${column}`)
     .join(", ")}
   RETURNING ${table.keyColumns.length === 1 ? `'${table.name}' AS entity_type, ${table.name} AS entity_value` : "entity_type, entity_value"}`;
 
+/**
+ * Where the history row of the same write is there, which proves it: the base revision itself is gone after the first
+ * row. That row mostly has the very data too, which then need not come twice.
+ */
+const provenUpsertSql = (table: CurrentTable) =>
+  upsertSql(
+    table,
+    `CROSS JOIN feature_history AS h WHERE ${isOfRef("ref.proof_event_time")}
+     AND h.revision = ref.revision AND h.ingested_at = ref.updated_at AND h.event_id = ref.proof_event_id`,
+    "?3, h.data",
+  );
+
+const tombstoneSql = (table: CurrentTable) => upsertSql(table, `WHERE ${isAtBase(table)}`, "?3");
+
 /** Names the entities that still have their base revision: for those that get no current row. */
 const confirmSql = (table: CurrentTable) => `
-  SELECT ${TYPE} AS entity_type, ${VALUE} AS entity_value FROM json_each(?2) AS ref WHERE ${isAtBase(table)}`;
+  SELECT ref.entity_type, ref.entity_value FROM ${refsOf([])} WHERE ${isAtBase(table)}`;
 
 /** The transaction of a group: of writes, or of the one deletion that it is. */
 export function groupStatements(
@@ -118,7 +123,7 @@ function commitStatements(db: D1DatabaseSession, tenant: string, plan: GroupPlan
       unchanged.map((entity) => ({ cells: keyCells(entity), longData: null })),
     );
     add(
-      upsertSql(table, isProven),
+      provenUpsertSql(table),
       entities.flatMap((entity) => [...entity.rows.values()].map((row) => packRow(entity, row))),
     );
   }
@@ -150,7 +155,7 @@ function deleteStatements(
   // One statement reads all its guards before it writes: none of the rows can spoil the guard of another.
   const packed = JSON.stringify([...plan.rows.values()].map((row) => packRow(plan, row).cells));
   const statements = [
-    db.prepare(upsertSql(table, isAtBase(table))).bind(tenant, packed, null),
+    db.prepare(tombstoneSql(table)).bind(tenant, packed, null),
     remove("feature_history", "x.entity_type = ?2 AND x.entity_value = ?3"),
   ];
   if (tombstone.category === WHOLE_ENTITY) {
@@ -181,7 +186,7 @@ function keyCells({ ref, base }: EntityPlan): Cell[] {
 }
 
 function packRow(plan: EntityPlan, { row, proof }: PlannedRow): PackedRow {
-  const { data, longData } = packData(row.data);
+  const { data, longData } = packData(row.data === proof?.data ? null : row.data);
   const values: Record<(typeof UPSERT_CELLS)[number], Cell> = {
     category: row.category,
     data,
