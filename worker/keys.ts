@@ -18,9 +18,17 @@ export interface EntityRef {
   entityValue: string;
 }
 
+/** What `encodeURIComponent` leaves as it is. */
+const PLAIN = /^[\w.!~*'()-]*$/;
+
+/** Nearly every name is plain, and seeing that is faster than encoding it. */
+function encoded(name: string): string {
+  return PLAIN.test(name) ? name : encodeURIComponent(name);
+}
+
 /** `<type>/<value>`, encoded: unique within a tenant. */
 export function entityKey({ entityType, entityValue }: EntityRef): string {
-  return `${encodeURIComponent(entityType)}/${encodeURIComponent(entityValue)}`;
+  return `${encoded(entityType)}/${encoded(entityValue)}`;
 }
 
 export function entityRef(key: string): EntityRef {
@@ -33,7 +41,7 @@ export function entityRef(key: string): EntityRef {
 
 /** The KV key of an entity's document. Asynchronous only for values whose key must be hashed to fit KV's limit. */
 export function documentKey(tenant: string, partitions: number, ref: EntityRef): string | Promise<string> {
-  const prefix = `${encodeURIComponent(tenant)}/doc/${partitions}/`;
+  const prefix = `${encoded(tenant)}/doc/${partitions}/`;
   const key = prefix + entityKey(ref);
   // Percent-encoded text is ASCII: its length is its bytes.
   return key.length <= KV_MAX_KEY_BYTES ? key : hashedKey(prefix, ref);
@@ -59,5 +67,5 @@ export function fnv1a(text: string): number {
 }
 
 export function writerName(tenant: string, partitions: number, partition: number): string {
-  return `${encodeURIComponent(tenant)}/${partitions}/${partition}`;
+  return `${encoded(tenant)}/${partitions}/${partition}`;
 }

@@ -24,10 +24,10 @@ describe("a remembered document", () => {
     const memory = new IsolateMemory();
     const document = documentOf(1);
     memory.put(KEY, document, { nowMs: 0, ttlMs: 1_000 });
-    expect(memory.get(KEY, 499)).toBe(document);
-    expect([500, 501, 999].map((nowMs) => memory.get(KEY, nowMs))).toEqual([null, document, document]);
+    expect(memory.get(KEY, 799)).toBe(document);
+    expect([800, 801, 999].map((nowMs) => memory.get(KEY, nowMs))).toEqual([null, document, document]);
     memory.put(KEY, document, { nowMs: 999, ttlMs: 1_000 });
-    expect([1_000, 1_498, 1_500].map((nowMs) => memory.get(KEY, nowMs))).toEqual([document, document, null]);
+    expect([1_000, 1_798, 1_799].map((nowMs) => memory.get(KEY, nowMs))).toEqual([document, document, null]);
   });
 
   test("is given until its time, and not at it", () => {

@@ -4,7 +4,7 @@ import { ValueTally } from "../../worker/monitoring/value-tally.ts";
 import type { Catalog } from "../../worker/registry/catalog.ts";
 import type { Resolved } from "../../worker/registry/resolve-references.ts";
 import type { DocumentCategory } from "../../worker/serving/document.ts";
-import { OnlineAnswers } from "../../worker/serving/online-answers.ts";
+import { OnlineAnswers, questionOf } from "../../worker/serving/online-answers.ts";
 import type { EntityRead } from "../../worker/serving/read-entities.ts";
 import { formatTimestamp, MICROS_PER_SECOND } from "../../worker/timestamps.ts";
 
@@ -84,14 +84,9 @@ test("every feature asked for has its value, status and time, in the order of th
         // Asked again, in another order, and again: what was put together before must not answer another question.
         for (const question of [resolved, resolved, resolved.toReversed(), resolved]) {
           const tally = new ValueTally();
-          const text = new OnlineAnswers({
-            catalog: CATALOG,
-            entityType: "user",
-            resolved: question,
-            maxAgeSeconds,
-            now: NOW,
-            tally,
-          }).of("user-1", read);
+          const asking = { catalog: CATALOG, entityType: "user", resolved: question, maxAgeSeconds };
+          const answers = new OnlineAnswers(questionOf(asking), { now: NOW, tally });
+          const text = new TextDecoder().decode(answers.one({ entityId: "user-1", read }));
           const { features } = JSON.parse(text) as { features: Record<string, Value> };
           expect(new Map(Object.entries(features))).toEqual(new Map(wanted as [string, Value][]));
           expect(Object.keys(features)).toEqual(question.map((one) => one.asked));

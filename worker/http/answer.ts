@@ -4,7 +4,7 @@ import type { Problem } from "../errors.ts";
 
 export interface Answer {
   status: number;
-  body: string;
+  body: string | Uint8Array<ArrayBuffer>;
   contentType: string;
   headers: Record<string, string>;
 }
@@ -14,8 +14,12 @@ export function jsonAnswer(body: unknown, status = 200, headers: Record<string, 
   return jsonTextAnswer(JSON.stringify(body), status, headers);
 }
 
-/** An answer whose JSON is there already. */
-export function jsonTextAnswer(body: string, status = 200, headers: Record<string, string> = NONE): Answer {
+/** An answer whose JSON is there already, as text or in UTF-8. */
+export function jsonTextAnswer(
+  body: Answer["body"],
+  status = 200,
+  headers: Record<string, string> = NONE,
+): Answer {
   return { status, body, contentType: "application/json", headers };
 }
 

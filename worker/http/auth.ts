@@ -5,9 +5,9 @@
  */
 import { Problem, unavailable } from "../errors.ts";
 import { MIN_API_KEY_SECRET_CHARACTERS, RETRY_AFTER_SECONDS } from "../limits.ts";
-import { SCOPES, type Scope } from "../tenants/api-key.ts";
+import { type KeyRecord, SCOPES, type Scope } from "../tenants/api-key.ts";
 import { DEFAULT_TENANT } from "../tenants/tenant-id.ts";
-import { type Verification, verifyKey } from "../tenants/verify-key.ts";
+import { type Verification, verifyFromMemory, verifyKey } from "../tenants/verify-key.ts";
 import type { AppContext } from "./context.ts";
 import { limitRate } from "./rate-limit.ts";
 
@@ -29,10 +29,21 @@ const DEVELOPER: Principal = { tenant: DEFAULT_TENANT, scopes: new Set(SCOPES), 
  * cannot be checked.
  */
 export async function authorise(c: AppContext, scope: Scope): Promise<void> {
-  const principal = await authenticate(c);
-  await limitRate(c, principal.keyId);
+  // Nothing is awaited for a key that this isolate has seen a moment ago.
+  const principal = rememberedPrincipal(c) ?? (await authenticate(c));
+  if (principal.keyId !== null && c.get("settings").rateLimit === "on") await limitRate(c, principal.keyId);
   if (!principal.scopes.has(scope)) throw new Problem(403, `this key has no \`${scope}\` scope`);
   c.set("principal", principal);
+}
+
+function rememberedPrincipal(c: AppContext): Principal | null {
+  const text = c.req.header("x-api-key");
+  const verification = text === undefined ? null : verifyFromMemory(text, Date.now());
+  return verification && "record" in verification ? principalOf(verification.record) : null;
+}
+
+function principalOf({ tenantId, scopes, keyId }: KeyRecord): Principal {
+  return { tenant: tenantId, scopes, keyId };
 }
 
 async function authenticate(c: AppContext): Promise<Principal> {
@@ -42,14 +53,11 @@ async function authenticate(c: AppContext): Promise<Principal> {
     throw unauthorised("an API key is needed: header X-API-Key");
   }
   const verification = await verify(c, text);
-  if ("refusal" in verification) {
-    const { refusal, keyId } = verification;
-    c.var.log.info("key refused", { request_id: c.var.requestId, reason: refusal, key_id: keyId });
-    // One text for all, so that nobody learns which ids exist or which secret was once right.
-    throw unauthorised("this API key is not valid");
-  }
-  const { tenantId, scopes, keyId } = verification.record;
-  return { tenant: tenantId, scopes, keyId };
+  if ("record" in verification) return principalOf(verification.record);
+  const { refusal, keyId } = verification;
+  c.get("log").info("key refused", { request_id: c.get("requestId"), reason: refusal, key_id: keyId });
+  // One text for all, so that nobody learns which ids exist or which secret was once right.
+  throw unauthorised("this API key is not valid");
 }
 
 /** @returns null when none is presented. An `Authorization` that is no bearer's is a key that is not valid. */

@@ -8,7 +8,8 @@ import { type Fault, Problem, type ProblemStatus } from "../errors.ts";
 import type { Answer } from "./answer.ts";
 import { authorise, type Scope } from "./auth.ts";
 import type { AppContext, AppEnv } from "./context.ts";
-import { NO_BODY, readBody } from "./json-body.ts";
+import { parseBody, readBody } from "./json-body.ts";
+import { KnownInputs } from "./known-inputs.ts";
 import { observed } from "./observe.ts";
 
 /** What an endpoint takes: each part is checked by its schema before the handler runs. */
@@ -17,6 +18,8 @@ export interface RequestSchemas {
   query?: z.ZodType;
   json?: z.ZodType;
 }
+
+type Input = Partial<Record<keyof RequestSchemas, unknown>>;
 
 type InputOf<R extends RequestSchemas> = {
   [Part in keyof R]: R[Part] extends z.ZodType ? z.output<R[Part]> : never;
@@ -43,6 +46,8 @@ export interface EndpointSpec<R extends RequestSchemas = RequestSchemas> {
   /** Lets others in beside the keys that have the scope. @throws Problem as `authorise`, for all who may not. */
   authorise?: (c: AppContext) => Promise<void>;
   request: R;
+  /** The same comes again and again: what was right once is known by its text. The handler must not change it. */
+  isRepeated?: boolean;
   /** A request without a body is taken too: the handler then has no `json`. */
   bodyOptional?: boolean;
   /** Request headers that the handler reads, with their meaning. */
@@ -70,15 +75,23 @@ type Handle<R extends RequestSchemas> = (
  */
 export function endpoint<R extends RequestSchemas>(spec: EndpointSpec<R>, handle: Handle<R>): Endpoint {
   const { param, query, json } = spec.request;
+  const known = spec.isRepeated ? { addresses: new KnownInputs(), bodies: new KnownInputs() } : null;
+  const addressed = (c: AppContext): Input => ({
+    ...(param && { param: validated("path", param, c.req.param()) }),
+    ...(query && { query: validated("query", query, queryOf(c)) }),
+  });
+  const parsed = (schema: z.ZodType, text: string) => validated("body", schema, parseBody(text));
   const answer = async (c: AppContext) => {
     if (spec.authorise) await spec.authorise(c);
     else if (spec.scope !== "public") await authorise(c, spec.scope);
-    const input: Partial<Record<keyof RequestSchemas, unknown>> = {};
-    if (param) input.param = validated("path", param, c.req.param());
-    if (query) input.query = validated("query", query, queryOf(c));
-    if (json) {
-      const body = await readBody(c, { optional: spec.bodyOptional ?? false });
-      if (body !== NO_BODY) input.json = validated("body", json, body);
+    const { url } = c.req;
+    let input = known ? known.addresses.get(url, () => addressed(c)) : addressed(c);
+    const text = json && (await readBody(c, { optional: spec.bodyOptional ?? false }));
+    if (json && typeof text === "string") {
+      input = {
+        ...input,
+        json: known ? known.bodies.get(text, () => parsed(json, text)) : parsed(json, text),
+      };
     }
     return handle(c, input as InputOf<R>);
   };

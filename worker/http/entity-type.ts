@@ -30,25 +30,26 @@ export async function entityTypeOf(
   }
   const loc = ["query", entity_type === undefined && table_type !== undefined ? "table_type" : "entity_type"];
   const type = entity_type ?? table_type ?? DEFAULT_ENTITY_TYPE;
-  await assertKnownEntityType(c, type, loc);
+  if (!isBuiltIn(type)) await assertKnownEntityType(c, type, loc);
   return type;
 }
 
-export function isKnownEntityType(type: string, catalog: Catalog): boolean {
-  return BUILT_IN_ENTITY_TYPES.includes(type) || catalog.entityTypes.has(type);
+/** A built-in type needs no catalog, so that it can be read when D1 is down. */
+export function isBuiltIn(type: string): boolean {
+  return BUILT_IN_ENTITY_TYPES.includes(type);
 }
 
-/**
- * A built-in type needs no catalog, so that it can be read when D1 is down.
- *
- * @throws Problem 422 naming the place, when the type is neither built in nor declared.
- */
+export function isKnownEntityType(type: string, catalog: Catalog): boolean {
+  return isBuiltIn(type) || catalog.entityTypes.has(type);
+}
+
+/** @throws Problem 422 naming the place, when the type is neither built in nor declared. */
 export async function assertKnownEntityType(
   c: AppContext,
   type: string,
   loc: (string | number)[],
 ): Promise<void> {
-  if (BUILT_IN_ENTITY_TYPES.includes(type)) return;
+  if (isBuiltIn(type)) return;
   if (isKnownEntityType(type, await catalogOf(requestContext(c)))) return;
   const msg = `is not a known entity type: ${BUILT_IN_ENTITY_TYPES.join(" and ")} are built in, others are declared by registering a feature`;
   throw unprocessable({ loc, msg, type: "unknown_entity_type" });

@@ -1,4 +1,4 @@
-/** Reads a request's JSON body: its size, its type, and its numbers to the last digit. */
+/** A request's JSON body: its size, its type, and its numbers to the last digit. */
 import { bodyLimit } from "hono/body-limit";
 import { Problem } from "../errors.ts";
 import { NumberOutOfRange, parseJson } from "../json.ts";
@@ -14,29 +14,26 @@ function tooLarge(): never {
 /** Counts the bytes of a body that does not say its length. */
 const limitUndeclared = bodyLimit({ maxSize: MAX_BODY_BYTES, onError: tooLarge });
 
-/** What {@link readBody} returns where a body may be missing and is. */
-export const NO_BODY = Symbol("no body");
-
 /**
- * Reads the body with our own parser, and keeps its text for whoever wants to recognise the request again.
+ * Reads the body, and keeps its text for whoever wants to recognise the request again.
  *
- * @throws Problem 413 for a body over the limit, 415 when it is not declared as JSON, 400 when it is none, 422 for a
- * number no type can hold.
+ * @returns null where a body may be missing and is.
+ * @throws Problem 413 for a body over the limit, 415 when it is not declared as JSON, 400 when it is not UTF-8.
  */
-export async function readBody(c: AppContext, { optional }: { optional: boolean }): Promise<unknown> {
+export async function readBody(c: AppContext, { optional }: { optional: boolean }): Promise<string | null> {
   const declared = c.req.header("content-length");
   if (declared === undefined) await limitUndeclared(c, async () => {});
   else if (Number(declared) > MAX_BODY_BYTES) tooLarge();
   const bytes = await c.req.raw.arrayBuffer();
   if (bytes.byteLength > MAX_BODY_BYTES) tooLarge();
-  if (optional && bytes.byteLength === 0) return NO_BODY;
+  if (optional && bytes.byteLength === 0) return null;
   const type = c.req.header("content-type");
   if (!type || !JSON_TYPE.test(type)) {
     throw new Problem(415, `Content-Type must be application/json${type ? "" : ", there is none"}`);
   }
   const text = decodeBody(bytes);
   c.set("bodyText", text);
-  return parseBody(text);
+  return text;
 }
 
 /** Bytes that are no UTF-8 would become other characters: they are refused, not changed. */
@@ -52,7 +49,8 @@ function decodeBody(bytes: ArrayBuffer): string {
   }
 }
 
-function parseBody(text: string): unknown {
+/** With our own parser. @throws Problem 400 for what is no JSON, 422 for a number no type can hold. */
+export function parseBody(text: string): unknown {
   try {
     return parseJson(text);
   } catch (cause) {

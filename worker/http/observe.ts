@@ -1,5 +1,5 @@
 /** The outermost layer of every request: its id in and out, its failure made an answer, one log line, one metric record. */
-import { settings } from "../env.ts";
+import { type Settings, settings } from "../env.ts";
 import { Log } from "../log.ts";
 import { RequestMetrics } from "../monitoring/request-metrics.ts";
 import { type Answer, NO_SNIFFING, toResponse } from "./answer.ts";
@@ -22,17 +22,18 @@ export async function observed(
   const own = settings(c.env);
   const given = c.req.header("x-request-id");
   const requestId = given !== undefined && REQUEST_ID.test(given) ? given : crypto.randomUUID();
-  const log = new Log("http", { level: own.logLevel, readable: own.isDevelopment });
+  const log = logOf(own);
   c.set("requestId", requestId);
   c.set("settings", own);
   c.set("log", log);
   c.set("route", route ?? "unknown");
   if (own.metrics === "on") c.set("metrics", new RequestMetrics());
-  const answered = () => respond(c, requestId, work);
-  // Only what comes from a browser's page carries an `Origin`.
   let status = 500;
   try {
-    const response = await (c.req.header("origin") === undefined ? answered() : crossOrigin(c, answered));
+    // Only what comes from a browser's page carries an `Origin`.
+    const isForPage = c.req.header("origin") !== undefined;
+    const answered = () => respond(c, requestId, work);
+    const response = await (isForPage ? crossOrigin(c, answered) : respond(c, requestId, work));
     status = response.status;
     return response;
   } finally {
@@ -40,6 +41,16 @@ export async function observed(
     countRequest(c, status, durationMs);
     logRequest(c, status, durationMs);
   }
+}
+
+let logs: { of: Settings; log: Log } | undefined;
+
+/** One for all requests: it holds nothing of any. */
+function logOf(own: Settings): Log {
+  if (logs?.of !== own) {
+    logs = { of: own, log: new Log("http", { level: own.logLevel, readable: own.isDevelopment }) };
+  }
+  return logs.log;
 }
 
 function countRequest(c: AppContext, status: number, durationMs: number): void {

@@ -3,12 +3,8 @@ import { Problem } from "../errors.ts";
 import { RATE_LIMIT_PERIOD_SECONDS } from "../limits.ts";
 import type { AppContext } from "./context.ts";
 
-/**
- * @param keyId Null for a request without a key, as in development: it is not limited.
- * @throws Problem 429 when the key has used up its requests.
- */
-export async function limitRate(c: AppContext, keyId: string | null): Promise<void> {
-  if (keyId === null || c.var.settings.rateLimit === "off") return;
+/** @throws Problem 429 when the key has used up its requests. */
+export async function limitRate(c: AppContext, keyId: string): Promise<void> {
   if (await isWithinLimit(c, keyId)) return;
   throw new Problem(429, "this key has made too many requests", {
     // The platform does not say when; after a whole period the counter is certainly another.

@@ -79,6 +79,15 @@ export function encodeDocument({ revision, categories }: EntityDocument): string
   return JSON.stringify(stored);
 }
 
+/**
+ * A document that is in KV: `known` itself where that has its revision, with all that was prepared from it. The state
+ * of an entity at a revision is one.
+ */
+export function decodeKnown(text: string, known: EntityDocument | null): EntityDocument | null {
+  const isSame = known && text.startsWith(`{"format":${FORMAT},"revision":${known.revision},`);
+  return isSame ? known : decodeDocument(text);
+}
+
 /** Null when it is not a document of this format. Only the writer puts documents, so the inside is not checked again. */
 export function decodeDocument(text: string): EntityDocument | null {
   let stored: StoredDocument;
@@ -134,6 +143,11 @@ export function timesOf(category: DocumentCategory, feature: string): FeatureTim
 /** A TTL includes its last microsecond. */
 export function isLive({ expiresAt }: { expiresAt: Micros | null }, now: Micros): boolean {
   return expiresAt === null || now <= expiresAt;
+}
+
+/** Whether it may be read whole at any time. */
+export function isTimeless(category: DocumentCategory | undefined): boolean {
+  return !category || (category.expiresAt === null && !category.eventTimes?.includes("["));
 }
 
 /**

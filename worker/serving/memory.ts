@@ -7,6 +7,7 @@
  */
 import { BoundedMap } from "../bounded-map.ts";
 import {
+  FETCH_WAIT_MS,
   KV_CACHE_TTL_SECONDS,
   KV_MIN_PUT_INTERVAL_MS,
   MEMORY_MAX_CHARACTERS,
@@ -29,6 +30,8 @@ export class IsolateMemory {
     MAX_REMEMBERED_WRITES,
   );
   readonly #fills = new BoundedMap<number>(MAX_REMEMBERED_WRITES);
+  /** Documents that a reader fetches, and until when it is waited for: it may have been cancelled. */
+  readonly #fetched = new BoundedMap<number>(MAX_REMEMBERED_WRITES);
 
   /**
    * Null sends the reader to KV: when there is nothing, and once shortly before the end. Whoever gets that null renews
@@ -40,12 +43,38 @@ export class IsolateMemory {
     const entry = this.#documents.get(key);
     if (!entry) return null;
     if (entry.untilMs <= nowMs) {
-      this.#documents.delete(key);
+      // For ever: the clock may step back.
+      entry.untilMs = Number.NEGATIVE_INFINITY;
       return null;
     }
     if (nowMs < entry.renewAtMs) return entry.document;
     entry.renewAtMs = entry.untilMs;
     return null;
+  }
+
+  /** The document that is there, though its time may be over; null when there is none. */
+  last(key: string): EntityDocument | null {
+    return this.#documents.get(key)?.document ?? null;
+  }
+
+  /**
+   * Whether a reader that misses a document is to fetch it. False: another one is at it, and will bring what this
+   * isolate had until now; what it never had everybody fetches.
+   */
+  mayFetch(key: string, nowMs: number): boolean {
+    if (!this.#documents.get(key)) return true;
+    if (this.isFetched(key, nowMs)) return false;
+    this.#fetched.set(key, nowMs + FETCH_WAIT_MS, 1);
+    return true;
+  }
+
+  isFetched(key: string, nowMs: number): boolean {
+    return (this.#fetched.get(key) ?? 0) > nowMs;
+  }
+
+  /** The reader that was to fetch it has done so, or failed. */
+  fetched(key: string): void {
+    this.#fetched.delete(key);
   }
 
   /** Answers may overtake each other: the newer document stays. */
@@ -91,6 +120,7 @@ export class IsolateMemory {
     this.#documents.clear();
     this.#writes.clear();
     this.#fills.clear();
+    this.#fetched.clear();
   }
 }
 

@@ -1,53 +1,96 @@
-/** The answers of system B's online reads as JSON text. Pure: TTL and age are judged at `now`. */
+/** The answers of system B's online reads as JSON in UTF-8. Pure: TTL and age are judged at `now`. */
+import { ByteWriter } from "../byte-writer.ts";
 import type { ValueStatus, ValueTally } from "../monitoring/value-tally.ts";
-import type { Catalog, CatalogVersion } from "../registry/catalog.ts";
+import type { Catalog } from "../registry/catalog.ts";
 import { type Resolved, WHOLE_CATEGORY } from "../registry/resolve-references.ts";
 import { formatTimestamp, MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
 import { type DocumentCategory, type EntityDocument, isLive, timesOf, valuesOf } from "./document.ts";
-import { type Asked, type CategoryRun, runsOf, sharedText } from "./online-runs.ts";
+import { type Asked, askedAs, type CategoryRun, runsOf, sharedBytes } from "./online-runs.ts";
 import type { EntityRead } from "./read-entities.ts";
 
+/** A question that may be asked of any number of entities, at any time. */
 export interface OnlineQuestion {
   catalog: Catalog;
   entityType: string;
-  resolved: readonly Resolved[];
   maxAgeSeconds: number | null;
-  now: Micros;
-  /** Takes note of every value answered; undefined where nobody counts. */
-  tally?: ValueTally | undefined;
+  runs: readonly CategoryRun[];
 }
+
+export function questionOf({
+  resolved,
+  ...question
+}: Omit<OnlineQuestion, "runs"> & { resolved: readonly Resolved[] }): OnlineQuestion {
+  const { maxAgeSeconds } = question;
+  const asked = resolved.map((one) => askedAs(one.asked, one, { version: one.version, maxAgeSeconds }));
+  return { ...question, runs: runsOf(asked) };
+}
+
+export interface AskedEntity {
+  entityId: string;
+  read: EntityRead;
+}
+
+/** Decimals of an age: a fixed number, so that it takes the same room from one moment to the next. */
+const FRESHNESS_DECIMALS = 6;
+
+/** Pieces of an answer, in order. Bytes among them are those of a category, valid until it is asked for again. */
+type Pieces = (string | Uint8Array)[];
 
 /** Answers one question for any number of entities: what is the same for all of them is made once. */
 export class OnlineAnswers {
   readonly #question: OnlineQuestion;
-  readonly #runs: readonly CategoryRun[];
+  readonly #now: Micros;
   readonly #nowText: string;
+  /** Takes note of every value answered; undefined where nobody counts. */
+  readonly #tally: ValueTally | undefined;
   /** Values of a category mostly share their event time, and entities written together too. */
-  readonly #times = new Map<Micros, string>();
+  readonly #ages = new Map<Micros, string>();
 
-  constructor(question: OnlineQuestion) {
+  constructor(question: OnlineQuestion, { now, tally }: { now: Micros; tally?: ValueTally | undefined }) {
     this.#question = question;
-    this.#nowText = formatTimestamp(question.now);
-    this.#runs = runsOf(question.resolved.map((one) => this.#ask(one, one.asked, one.version)));
+    this.#now = now;
+    this.#nowText = formatTimestamp(now);
+    this.#tally = tally;
   }
 
   /** One entity's features; keys are the references as they were asked for, `category:*` becomes one key a feature. */
-  of(entityId: string, { document, revision, source }: EntityRead): string {
-    let values = "";
-    for (const run of this.#runs) {
-      const text = this.#runText(run, document);
-      if (text !== "") values += values === "" ? text : `,${text}`;
-    }
-    return `{"entity_id":${JSON.stringify(entityId)},"features":{${values}},"revision":${revision},"source":"${source}","cache_hit":${source !== "d1"},"timestamp":"${this.#nowText}"}`;
+  one(entity: AskedEntity): Uint8Array<ArrayBuffer> {
+    const pieces: Pieces = [];
+    this.#add(pieces, entity);
+    return joined(pieces);
   }
 
-  #runText(run: CategoryRun, document: EntityDocument | null): string {
+  many(entities: readonly AskedEntity[]): Uint8Array<ArrayBuffer> {
+    const pieces: Pieces = ['{"results":['];
+    for (const [i, entity] of entities.entries()) {
+      if (i > 0) pieces.push(",");
+      this.#add(pieces, entity);
+    }
+    pieces.push(`],"timestamp":"${this.#nowText}"}`);
+    return joined(pieces);
+  }
+
+  #add(pieces: Pieces, { entityId, read: { document, revision, source } }: AskedEntity): void {
+    pieces.push(`{"entity_id":${JSON.stringify(entityId)},"features":{`);
+    let isFirst = true;
+    for (const run of this.#question.runs) {
+      const values = this.#valuesOf(run, document);
+      if (values.length === 0) continue;
+      if (!isFirst) pieces.push(",");
+      pieces.push(values);
+      isFirst = false;
+    }
+    pieces.push(
+      `},"revision":${revision},"source":"${source}","cache_hit":${source !== "d1"},"timestamp":"${this.#nowText}"}`,
+    );
+  }
+
+  #valuesOf(run: CategoryRun, document: EntityDocument | null): string | Uint8Array {
     const found = run.category === null ? undefined : document?.categories.get(run.category);
-    const { now, tally } = this.#question;
-    if (found && run.isPlain && found.eventTimes === null && isLive(found, now)) {
-      const age = now - found.eventTime;
-      if (age <= run.longest)
-        return sharedText(found, run, { time: this.#timeText(found.eventTime), age, tally });
+    if (found && run.isPlain && found.eventTimes === null && isLive(found, this.#now)) {
+      const age = this.#now - found.eventTime;
+      const freshness = this.#freshness(found.eventTime);
+      if (age <= run.longest) return sharedBytes(found, run, { freshness, age, tally: this.#tally });
     }
     let texts = "";
     for (const asked of run.asked) {
@@ -55,21 +98,6 @@ export class OnlineAnswers {
       if (text !== "") texts += texts === "" ? text : `,${text}`;
     }
     return texts;
-  }
-
-  #ask(one: Resolved, key: string, version: CatalogVersion | null): Asked {
-    const head = `${JSON.stringify(key)}:{"value":`;
-    const tail = `,"version":${version?.version ?? null}}`;
-    const limits = [this.#question.maxAgeSeconds, version?.ttlSeconds ?? null].filter(
-      (limit) => limit !== null,
-    );
-    return {
-      one,
-      head,
-      tail,
-      missing: `${head}${version?.defaultValue ?? "null"},"status":"NOT_FOUND","timestamp":null,"freshness_seconds":null${tail}`,
-      longest: Math.min(...limits) * MICROS_PER_SECOND,
-    };
   }
 
   #valueText(asked: Asked, found: DocumentCategory | undefined): string {
@@ -85,21 +113,21 @@ export class OnlineAnswers {
   }
 
   #categoryText(one: Resolved, found: DocumentCategory): string {
-    const { catalog, entityType } = this.#question;
+    const { catalog, entityType, maxAgeSeconds } = this.#question;
     const { category } = one;
     if (category === null) return "";
     // A feature read through its category has its registered TTL all the same.
     const registered = catalog.storedIn(entityType, category);
     const texts = [...valuesOf(found)].map(([name, json]) => {
-      const asked = this.#ask(one, `${category}:${name}`, registered?.get(name)?.version ?? null);
+      const version = registered?.get(name)?.version ?? null;
+      const asked = askedAs(`${category}:${name}`, one, { version, maxAgeSeconds });
       return this.#presentText(asked, json, timesOf(found, name));
     });
     return texts.join(",");
   }
 
   #missingText({ missing }: Asked): string {
-    const { tally } = this.#question;
-    if (tally) tally.NOT_FOUND += 1;
+    if (this.#tally) this.#tally.NOT_FOUND += 1;
     return missing;
   }
 
@@ -108,22 +136,31 @@ export class OnlineAnswers {
     json: string,
     times: { eventTime: Micros; expiresAt: Micros | null },
   ): string {
-    const { now, tally } = this.#question;
-    const age = now - times.eventTime;
+    const tally = this.#tally;
+    const age = this.#now - times.eventTime;
     let status: ValueStatus = json === "null" ? "NULL_VALUE" : "PRESENT";
-    if (age > longest || !isLive(times, now)) status = "OUTSIDE_MAX_AGE";
+    if (age > longest || !isLive(times, this.#now)) status = "OUTSIDE_MAX_AGE";
     if (status === "PRESENT") tally?.present(age);
     else if (tally) tally[status] += 1;
-    return `${head}${status === "PRESENT" ? json : "null"},"status":"${status}",${this.#timeText(times.eventTime)}${tail}`;
+    const time = `"timestamp":"${formatTimestamp(times.eventTime)}","freshness_seconds":${this.#freshness(times.eventTime)}`;
+    return `${head}${status === "PRESENT" ? json : "null"},"status":"${status}",${time}${tail}`;
   }
 
-  #timeText(eventTime: Micros): string {
-    let text = this.#times.get(eventTime);
+  #freshness(eventTime: Micros): string {
+    let text = this.#ages.get(eventTime);
     if (text === undefined) {
-      const freshness = (this.#question.now - eventTime) / MICROS_PER_SECOND;
-      text = `"timestamp":"${formatTimestamp(eventTime)}","freshness_seconds":${freshness}`;
-      this.#times.set(eventTime, text);
+      text = ((this.#now - eventTime) / MICROS_PER_SECOND).toFixed(FRESHNESS_DECIMALS);
+      this.#ages.set(eventTime, text);
     }
     return text;
   }
+}
+
+function joined(pieces: Pieces): Uint8Array<ArrayBuffer> {
+  const writer = new ByteWriter(pieces.reduce((total, piece) => total + piece.length, 0));
+  for (const piece of pieces) {
+    if (typeof piece === "string") writer.text(piece);
+    else writer.bytes(piece);
+  }
+  return writer.end();
 }

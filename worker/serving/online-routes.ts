@@ -11,10 +11,10 @@ import {
   MAX_ONLINE_FEATURES,
   MAX_TTL_SECONDS,
 } from "../limits.ts";
-import { catalogOf } from "../registry/catalog.ts";
+import { type Catalog, catalogOf } from "../registry/catalog.ts";
 import { entityTypeFor, ofEntityType, resolveReferences } from "../registry/resolve-references.ts";
-import { formatTimestamp, MICROS_PER_MS } from "../timestamps.ts";
-import { OnlineAnswers } from "./online-answers.ts";
+import { MICROS_PER_MS } from "../timestamps.ts";
+import { OnlineAnswers, type OnlineQuestion, questionOf } from "./online-answers.ts";
 import { consistency, readContext, TOKEN_HEADER } from "./read-context.ts";
 import { readEntities } from "./read-entities.ts";
 
@@ -73,6 +73,7 @@ export const readOnline = endpoint(
     description:
       "TTL and `max_age_seconds` are judged now. What is too old has status `OUTSIDE_MAX_AGE` and no value.",
     scope: "read",
+    isRepeated: true,
     request: { json: body },
     requestHeaders: { [TOKEN_HEADER]: "Of an earlier write: the answer is never older than it." },
     answers: { 200: { description: "The values with their status.", schema: onlineSchema } },
@@ -80,29 +81,38 @@ export const readOnline = endpoint(
   async (c, { json }) => {
     const context = readContext(c, json.consistency);
     const catalog = await catalogOf(context);
-    const resolved = resolveReferences(catalog, json.feature_names, ["body", "feature_names"]);
-    const type = entityTypeFor(catalog, resolved, { asked: json.entity_type, fallback: DEFAULT_ENTITY_TYPE });
-    const answers = new OnlineAnswers({
-      catalog,
-      entityType: type,
-      resolved: ofEntityType(catalog, resolved, type),
-      maxAgeSeconds: json.max_age_seconds ?? null,
-      now: context.nowMs * MICROS_PER_MS,
-      tally: context.metrics?.tally,
-    });
+    const question = preparedQuestion(json, catalog);
     const ids = idsOf(json);
     const reads = await readEntities(
       context,
-      ids.map((entityId) => ({ entityType: type, entityValue: entityId })),
+      ids.map((entityId) => ({ entityType: question.entityType, entityValue: entityId })),
     );
-    const text = reads
-      .map((read, i) => answers.of(ids[i] ?? "", read))
-      .reduce((before, one) => `${before},${one}`);
-    if (!json.entity_ids) return jsonTextAnswer(text);
-    const timestamp = formatTimestamp(context.nowMs * MICROS_PER_MS);
-    return jsonTextAnswer(`{"results":[${text}],"timestamp":"${timestamp}"}`);
+    const now = context.nowMs * MICROS_PER_MS;
+    const answers = new OnlineAnswers(question, { now, tally: context.metrics?.tally });
+    const entities = reads.map((read, i) => ({ entityId: ids[i] ?? "", read }));
+    const [only] = entities;
+    return jsonTextAnswer(only && !json.entity_ids ? answers.one(only) : answers.many(entities));
   },
 );
+
+/** Questions by the body that asked them: the same body comes again as the same object. */
+const questions = new WeakMap<z.output<typeof body>, OnlineQuestion>();
+
+/** @throws Problem 422 for a name or an entity type that means nothing. */
+function preparedQuestion(json: z.output<typeof body>, catalog: Catalog): OnlineQuestion {
+  const known = questions.get(json);
+  if (known?.catalog === catalog) return known;
+  const resolved = resolveReferences(catalog, json.feature_names, ["body", "feature_names"]);
+  const type = entityTypeFor(catalog, resolved, { asked: json.entity_type, fallback: DEFAULT_ENTITY_TYPE });
+  const question = questionOf({
+    catalog,
+    entityType: type,
+    resolved: ofEntityType(catalog, resolved, type),
+    maxAgeSeconds: json.max_age_seconds ?? null,
+  });
+  questions.set(json, question);
+  return question;
+}
 
 function idsOf({ entity_id, entity_ids }: z.output<typeof body>): string[] {
   if ((entity_id === undefined) === (entity_ids === undefined)) {

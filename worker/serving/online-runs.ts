@@ -1,14 +1,16 @@
 /**
  * Features of one category that are asked for one after the other. Where all values of a category share their time,
- * as nearly always, the answer is a text that stays for as long as the document, but for that time: it is put together
- * once, and the time set in wherever a value has it.
+ * as nearly always, the answer is a text that stays for as long as the document, but for the age of its values: it is
+ * put together once, and the age set in wherever a value has it.
  */
 import type { ValueTally } from "../monitoring/value-tally.ts";
+import type { CatalogVersion } from "../registry/catalog.ts";
 import { type Resolved, WHOLE_CATEGORY } from "../registry/resolve-references.ts";
-import type { Micros } from "../timestamps.ts";
+import { formatTimestamp, MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
 import { type DocumentCategory, valuesOf } from "./document.ts";
+import { TimedBytes } from "./timed-bytes.ts";
 
-/** What one name asked for is in the answer of every entity, written once for a request. */
+/** What one name asked for is in the answer of every entity, written once for a question. */
 export interface Asked {
   one: Resolved;
   /** The name, up to its value. */
@@ -19,6 +21,24 @@ export interface Asked {
   missing: string;
   /** The oldest that a value may be. */
   longest: Micros;
+}
+
+/** @param key The name in the answer. */
+export function askedAs(
+  key: string,
+  one: Resolved,
+  { version, maxAgeSeconds }: { version: CatalogVersion | null; maxAgeSeconds: number | null },
+): Asked {
+  const head = `${JSON.stringify(key)}:{"value":`;
+  const tail = `,"version":${version?.version ?? null}}`;
+  const limits = [maxAgeSeconds, version?.ttlSeconds ?? null].filter((limit) => limit !== null);
+  return {
+    one,
+    head,
+    tail,
+    missing: `${head}${version?.defaultValue ?? "null"},"status":"NOT_FOUND","timestamp":null,"freshness_seconds":null${tail}`,
+    longest: Math.min(...limits) * MICROS_PER_SECOND,
+  };
 }
 
 export interface CategoryRun {
@@ -50,11 +70,10 @@ export function runsOf(asked: readonly Asked[]): CategoryRun[] {
   return runs;
 }
 
-/** The text of a run, without the time of its values. */
+/** The answer of a run, but for the age of its values. */
 interface Prepared {
   signature: string;
-  /** The time stands between each and the next. */
-  parts: string[];
+  bytes: TimedBytes;
   present: number;
   nulls: number;
   missing: number;
@@ -63,12 +82,16 @@ interface Prepared {
 /** Of each category the run that was asked for last: whoever asks again asks the same, mostly. */
 const prepared = new WeakMap<DocumentCategory, Prepared>();
 
-/** @param time The event time of all values of the category, as it stands in an answer; none is too old. */
-export function sharedText(
+/**
+ * @param found All of its values share its event time, and none is too old.
+ * @param freshness Their age as it stands in an answer.
+ * @returns bytes that are valid until the category is asked for again.
+ */
+export function sharedBytes(
   found: DocumentCategory,
   run: CategoryRun,
-  { time, age, tally }: { time: string; age: Micros; tally: ValueTally | undefined },
-): string {
+  { freshness, age, tally }: { freshness: string; age: Micros; tally: ValueTally | undefined },
+): Uint8Array {
   let known = prepared.get(found);
   if (known?.signature !== run.signature) {
     known = prepare(found, run);
@@ -79,14 +102,12 @@ export function sharedText(
     tally.NULL_VALUE += known.nulls;
     tally.NOT_FOUND += known.missing;
   }
-  // Not joined: every join copies, and the answer is copied once more as a whole.
-  let text = "";
-  for (const part of known.parts) text += text === "" ? part : time + part;
-  return text;
+  return known.bytes.with(freshness);
 }
 
 function prepare(found: DocumentCategory, { asked, signature }: CategoryRun): Prepared {
   const values = valuesOf(found);
+  const time = `"timestamp":"${formatTimestamp(found.eventTime)}","freshness_seconds":`;
   const parts: string[] = [];
   let [text, nulls, missing] = ["", 0, 0];
   for (const { one, head, tail, missing: whenMissing } of asked) {
@@ -99,9 +120,10 @@ function prepare(found: DocumentCategory, { asked, signature }: CategoryRun): Pr
     }
     const isNull = json === "null";
     if (isNull) nulls += 1;
-    parts.push(`${text}${head}${json},"status":"${isNull ? "NULL_VALUE" : "PRESENT"}",`);
+    parts.push(`${text}${head}${json},"status":"${isNull ? "NULL_VALUE" : "PRESENT"}",${time}`);
     text = tail;
   }
   parts.push(text);
-  return { signature, parts, present: asked.length - nulls - missing, nulls, missing };
+  const present = asked.length - nulls - missing;
+  return { signature, bytes: new TimedBytes(parts), present, nulls, missing };
 }

@@ -8,7 +8,13 @@ import { selectEntities } from "../db/current-rows.ts";
 import { unavailable } from "../errors.ts";
 import type { RequestContext } from "../http/context.ts";
 import { documentKey, type EntityRef, entityKey } from "../keys.ts";
-import { KV_CACHE_TTL_SECONDS, KV_MAX_BULK_KEYS, RETRY_AFTER_SECONDS } from "../limits.ts";
+import {
+  FETCH_LOOK_MS,
+  FETCH_WAIT_MS,
+  KV_CACHE_TTL_SECONDS,
+  KV_MAX_BULK_KEYS,
+  RETRY_AFTER_SECONDS,
+} from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
 import {
   ANY_REVISION,
@@ -17,7 +23,7 @@ import {
   type Requirement,
   requirementOf,
 } from "./consistency.ts";
-import { decodeDocument, documentOf, type EntityDocument } from "./document.ts";
+import { decodeKnown, documentOf, type EntityDocument } from "./document.ts";
 import { askForFills } from "./fills.ts";
 import { isolateMemory as memory } from "./memory.ts";
 
@@ -46,13 +52,10 @@ interface Wanted {
 
 /** @throws Problem 503 when D1 is needed and does not answer. */
 export async function readEntity(context: ReadContext, ref: EntityRef): Promise<EntityRead> {
-  const wanted = want(
-    context,
-    ref,
-    await documentKey(context.tenant, context.settings.writerPartitions, ref),
-  );
+  const key = documentKey(context.tenant, context.settings.writerPartitions, ref);
+  const wanted = want(context, ref, typeof key === "string" ? key : await key);
   const remembered = fromMemory(context, wanted);
-  const [read = NOTHING] = remembered ? [remembered] : await readAll(context, [wanted]);
+  const [read = NOTHING] = remembered ? [remembered] : await readMissing(context, [wanted]);
   context.metrics?.about(ref.entityType, 1);
   context.metrics?.read(read.source);
   return read;
@@ -65,9 +68,8 @@ export async function readEntity(context: ReadContext, ref: EntityRef): Promise<
  * @throws Problem 503 when D1 is needed and does not answer.
  */
 export async function readEntities(context: ReadContext, refs: readonly EntityRef[]): Promise<EntityRead[]> {
-  const keys = await Promise.all(
-    refs.map((ref) => documentKey(context.tenant, context.settings.writerPartitions, ref)),
-  );
+  const keyed = refs.map((ref) => documentKey(context.tenant, context.settings.writerPartitions, ref));
+  const keys = keyed.every((key) => typeof key === "string") ? keyed : await Promise.all(keyed);
   const reads = new Map<string, EntityRead>();
   const missing = new Map<string, Wanted>();
   refs.forEach((ref, position) => {
@@ -79,7 +81,7 @@ export async function readEntities(context: ReadContext, refs: readonly EntityRe
     else missing.set(key, wanted);
   });
   const rest = [...missing.values()];
-  const found = await readAll(context, rest);
+  const found = rest.length > 0 ? await readMissing(context, rest) : [];
   rest.forEach(({ key }, position) => {
     const read = found[position];
     if (read) reads.set(key, read);
@@ -101,6 +103,51 @@ function fromMemory({ settings, nowMs }: ReadContext, { key, requirement }: Want
   const document = memory.get(key, nowMs);
   if (!document || document.revision < requirement.revision) return null;
   return { document, revision: document.revision, source: "memory" };
+}
+
+/**
+ * What is not in memory, in the order of `wanted`. What was there a moment ago many readers miss at once: one of them
+ * fetches it, and the others wait until it is there again.
+ */
+async function readMissing(context: ReadContext, wanted: readonly Wanted[]): Promise<EntityRead[]> {
+  const isOthers = ({ key, requirement }: Wanted) =>
+    context.settings.memoryTtlMs > 0 &&
+    requirement.kind === "revision" &&
+    !memory.mayFetch(key, context.nowMs);
+  const reads = new Map<string, EntityRead>();
+  const readOwn = async (own: readonly Wanted[]) => {
+    const found = own.length > 0 ? await readAll(context, own) : [];
+    for (const [i, { key }] of own.entries()) reads.set(key, found[i] ?? NOTHING);
+  };
+  const { own = [], others = [] } = Object.groupBy(wanted, (one) => (isOthers(one) ? "others" : "own"));
+  try {
+    await readOwn(own);
+  } finally {
+    for (const { key } of own) memory.fetched(key);
+  }
+  await readOwn(await awaitOthers(context, others, reads));
+  return wanted.map(({ key }) => reads.get(key) ?? NOTHING);
+}
+
+/** Puts what other readers bring into memory into `reads`; answers what none of them brought in time. */
+async function awaitOthers(
+  context: ReadContext,
+  others: readonly Wanted[],
+  reads: Map<string, EntityRead>,
+): Promise<readonly Wanted[]> {
+  const untilMs = context.nowMs + FETCH_WAIT_MS;
+  let waiting = others;
+  for (let isHope = waiting.length > 0; isHope; ) {
+    await new Promise((resolve) => setTimeout(resolve, FETCH_LOOK_MS));
+    const nowMs = Date.now();
+    waiting = waiting.filter((one) => {
+      const read = fromMemory({ ...context, nowMs }, one);
+      if (read) reads.set(one.key, read);
+      return !read;
+    });
+    isHope = nowMs < untilMs && waiting.some(({ key }) => memory.isFetched(key, nowMs));
+  }
+  return waiting;
 }
 
 /** KV, else D1. In the order of `wanted`. */
@@ -146,7 +193,7 @@ async function readFromKv(
   // A miss is cached by KV as long as a hit: the shortest time that it takes.
   const options = { type: "text", cacheTtl: KV_CACHE_TTL_SECONDS } as const;
   const note = (key: string, text: string | null) =>
-    documents.set(key, text === null ? null : decodeDocument(text));
+    documents.set(key, text === null ? null : decodeKnown(text, memory.last(key)));
   try {
     const [only] = wanted;
     if (only && wanted.length === 1) {

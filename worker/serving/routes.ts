@@ -4,7 +4,7 @@ import { Problem, unprocessable } from "../errors.ts";
 import { type Answer, jsonTextAnswer } from "../http/answer.ts";
 import { type AppContext, requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { assertKnownEntityType, entityTypeOf, entityTypeQuery } from "../http/entity-type.ts";
+import { assertKnownEntityType, entityTypeOf, entityTypeQuery, isBuiltIn } from "../http/entity-type.ts";
 import {
   answeredRevision,
   answeredTimestamp,
@@ -72,6 +72,7 @@ export const getItem = endpoint(
     tag: "items",
     summary: "Read one category of an entity",
     scope: "read",
+    isRepeated: true,
     request: {
       param: z.object({ entity_value: entityValue, category }),
       query: z.object({ ...entityTypeQuery, consistency: consistency.optional() }),
@@ -119,6 +120,7 @@ export const getItems = endpoint(
     description:
       "`category:*` reads all features of a category. What is missing is named; all missing is 404.",
     scope: "read",
+    isRepeated: true,
     request: {
       json: z.object({
         meta: z
@@ -143,9 +145,10 @@ export const getItems = endpoint(
     problems: [404],
   },
   async (c, { json: { data: asked } }) => {
-    await assertKnownEntityType(c, asked.entity_type, ["body", "data", "entity_type"]);
-    const ref = { entityType: asked.entity_type, entityValue: asked.entity_value };
-    const selection = await selectionOf(c, asked.entity_type, asked.feature_list);
+    const { entity_type: type } = asked;
+    if (!isBuiltIn(type)) await assertKnownEntityType(c, type, ["body", "data", "entity_type"]);
+    const ref = { entityType: type, entityValue: asked.entity_value };
+    const selection = knownSelections.get(asked) ?? (await selectionOf(c, type, asked));
     return readSelection(c, ref, selection, asked.consistency);
   },
 );
@@ -157,6 +160,7 @@ export const getItemFiltered = endpoint(
     tag: "items",
     summary: "Read named features of several categories",
     scope: "read",
+    isRepeated: true,
     request: {
       param: z.object({ identifier: entityValue }),
       query: z.object({ ...entityTypeQuery, consistency: consistency.optional() }),
@@ -170,20 +174,21 @@ export const getItemFiltered = endpoint(
   },
   async (c, { param, query, json }) => {
     const ref = { entityType: await entityTypeOf(c, query), entityValue: param.identifier };
-    const selection = json.map(([name, asked]) => {
-      const names = [...new Set(asked)].filter((feature) => feature !== WHOLE_CATEGORY);
-      return [name, { whole: asked.includes(WHOLE_CATEGORY), names }] as const;
-    });
-    return readSelection(c, ref, new Map(selection), query.consistency);
+    const selection = knownSelections.get(json) ?? filteredSelection(json);
+    return readSelection(c, ref, selection, query.consistency);
   },
 );
+
+/** What a body selects, where that is the same whatever is registered: the same body comes again as the same object. */
+const knownSelections = new WeakMap<object, Selection>();
 
 /** The catalog is asked only for registered names: what names its category can be read when D1 is down. */
 async function selectionOf(
   c: AppContext,
   type: string,
-  references: readonly Reference[],
+  asked: { feature_list: readonly Reference[] },
 ): Promise<Selection> {
+  const references = asked.feature_list;
   const isCatalogNeeded = references.some(({ kind }) => kind === "registered");
   const catalog = isCatalogNeeded ? await catalogOf(requestContext(c)) : null;
   const selection = new Map<string, { whole: boolean; names: string[] }>();
@@ -202,7 +207,18 @@ async function selectionOf(
     else if (!wanted.names.includes(place.feature)) wanted.names.push(place.feature);
     selection.set(place.category, wanted);
   }
+  if (!catalog) knownSelections.set(asked, selection);
   return selection;
+}
+
+function filteredSelection(asked: [category: string, features: string[]][]): Selection {
+  const selection = asked.map(([name, features]) => {
+    const names = [...new Set(features)].filter((feature) => feature !== WHOLE_CATEGORY);
+    return [name, { whole: features.includes(WHOLE_CATEGORY), names }] as const;
+  });
+  const known = new Map(selection);
+  knownSelections.set(asked, known);
+  return known;
 }
 
 async function readSelection(

@@ -27,9 +27,13 @@ export interface Presented {
 
 /** @throws when D1 must be asked and does not answer: nobody is let in by that. */
 export async function verifyKey(presented: Presented): Promise<Verification> {
-  const { text, nowMs } = presented;
+  return verifyFromMemory(presented.text, presented.nowMs) ?? proveKey(presented);
+}
+
+/** Null when this isolate does not know the key, or not for the time being. */
+export function verifyFromMemory(text: string, nowMs: number): Verification | null {
   const proven = keyMemory.proven(text, nowMs);
-  if (!proven) return proveKey(presented);
+  if (!proven) return null;
   const verdict = judgeRecord(proven, nowMs * MICROS_PER_MS);
   return verdict === "valid" ? { record: proven } : { refusal: verdict, keyId: proven.keyId };
 }
