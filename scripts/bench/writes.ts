@@ -26,19 +26,30 @@ interface Writes {
   hasLevels: boolean;
 }
 
+/** So many entities are there before both, and the writes are of them. */
+const WRITTEN_ENTITIES = 1_000;
 /** The same service in which every transaction takes one entity: the same work but for the groups. */
-const UNGROUPED = { name: "ungrouped", vars: { WRITER_GROUP_WRITES: "1" }, entities: 0 };
+const UNGROUPED = { WRITER_GROUP_WRITES: "1" };
+/** All of a tenant's writes through one object, so that its groups are as large as they can be. */
+const ONE_WRITER = { WRITER_PARTITIONS: "1" };
 
-async function againstUngrouped(setting: Setting, writes: Writes): Promise<RowResult> {
-  const { service, generator, headers, seconds, rounds, isLate } = setting;
-  const compared = await withOtherService(setting, UNGROUPED, (ungrouped, otherHeaders) => {
-    const sides: [Side, Side] = [
-      sideOf(service, writes.requests, headers),
-      sideOf(ungrouped, writes.requests, otherHeaders),
-    ];
-    const { connections } = writes;
-    return compare(generator, sides, { rounds, seconds, connections, rate: null, isLate });
-  });
+/** Both begin alike: the same entities, and none of them in the cache. @param vars Of both. */
+async function againstUngrouped(
+  setting: Setting,
+  writes: Writes,
+  { name, vars }: { name: string; vars: Record<string, string> },
+): Promise<RowResult> {
+  const { generator, seconds, rounds, isLate } = setting;
+  const { requests, connections } = writes;
+  const entities = WRITTEN_ENTITIES;
+  const grouped = { name: `${name}-grouped`, vars, entities };
+  const ungrouped = { name: `${name}-ungrouped`, vars: { ...vars, ...UNGROUPED }, entities };
+  const compared = await withOtherService(setting, grouped, (ours, headers) =>
+    withOtherService(setting, ungrouped, (control, otherHeaders) => {
+      const sides: [Side, Side] = [sideOf(ours, requests, headers), sideOf(control, requests, otherHeaders)];
+      return compare(generator, sides, { rounds, seconds, connections, rate: null, isLate });
+    }),
+  );
   const { work, features, goal } = writes;
   const against = "the same service, one D1 batch for each entity";
   const value = compared.ratio;
@@ -78,25 +89,30 @@ const row = (name: string, writesOf: (setting: Setting) => Writes): Row => ({
   name,
   async run(setting) {
     const writes = writesOf(setting);
-    return [await againstUngrouped(setting, writes), await againstNaive(setting, writes)];
+    const oneWriter = { ...writes, work: `${writes.work}, one writer` };
+    return [
+      await againstUngrouped(setting, writes, { name, vars: {} }),
+      await againstUngrouped(setting, oneWriter, { name: `${name}-one`, vars: ONE_WRITER }),
+      await againstNaive(setting, writes),
+    ];
   },
 });
 
-const upsert = row("upsert", ({ seed, entities }) => {
+const upsert = row("upsert", ({ seed }) => {
   const random = randomOf(seed + 1);
   return {
     work: `upsert of three categories, ${CLIENTS} clients`,
     features: FEATURES_PER_ENTITY,
-    requests: Array.from({ length: BODIES }, () => putOne(random, below(random, entities))),
+    requests: Array.from({ length: BODIES }, () => putOne(random, below(random, WRITTEN_ENTITIES))),
     connections: CLIENTS,
     goal: 2.5,
     hasLevels: true,
   };
 });
 
-const upsertMany = row("upsert-many", ({ seed, entities }) => {
+const upsertMany = row("upsert-many", ({ seed }) => {
   const random = randomOf(seed + 2);
-  const positions = () => Array.from({ length: ENTITIES_PER_REQUEST }, () => below(random, entities));
+  const positions = () => Array.from({ length: ENTITIES_PER_REQUEST }, () => below(random, WRITTEN_ENTITIES));
   return {
     work: `items/batch, ${ENTITIES_PER_REQUEST} entities a request, ${LARGE_CLIENTS} clients`,
     features: ENTITIES_PER_REQUEST * FEATURES_PER_ENTITY,
