@@ -101,8 +101,10 @@ export const FILL_GATHER_STALE_MS = 1_000;
 /** Documents of one call. */
 export const MAX_FILL_ENTITIES = 1_000;
 
-/** Entity documents in an isolate's memory: a share of its 128 MB. */
-export const MEMORY_MAX_CHARACTERS = 24_000_000;
+/** Entity documents in an isolate's memory. With all that is prepared from it a character takes 11 bytes, of 128 MB. */
+export const MEMORY_MAX_CHARACTERS = 6_000_000;
+/** How long a document whose time is over is known again when KV answers the same. */
+export const MEMORY_KNOWN_MS = 10_000;
 /** Entity states in an EntityWriter's memory. */
 export const WRITER_STATE_MAX_CHARACTERS = 24_000_000;
 

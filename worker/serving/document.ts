@@ -145,11 +145,6 @@ export function isLive({ expiresAt }: { expiresAt: Micros | null }, now: Micros)
   return expiresAt === null || now <= expiresAt;
 }
 
-/** Whether it may be read whole at any time. */
-export function isTimeless(category: DocumentCategory | undefined): boolean {
-  return !category || (category.expiresAt === null && !category.eventTimes?.includes("["));
-}
-
 /**
  * The category as it may be read at `now`: null when nothing of it may. Features that were merged into it with
  * another TTL come and go by their own.

@@ -4,14 +4,8 @@
  */
 import type { EntityRef } from "../keys.ts";
 import { formatTimestamp, type Micros } from "../timestamps.ts";
-import {
-  type DocumentCategory,
-  type EntityDocument,
-  isTimeless,
-  liveCategory,
-  valuesOf,
-} from "./document.ts";
-import type { EntityRead, Source } from "./read-entities.ts";
+import { type DocumentCategory, liveCategory, valuesOf } from "./document.ts";
+import type { EntityRead } from "./read-entities.ts";
 
 /** What is asked for of a category: all of it, or the features named; with all of it, names say only what is missing. */
 export interface Wanted {
@@ -26,23 +20,10 @@ export type Selection = ReadonlyMap<string, Wanted>;
 export function itemAnswer(ref: EntityRef, name: string, read: EntityRead, now: Micros): string | null {
   const found = liveCategory(read.document?.categories.get(name), now);
   if (!found) return null;
-  const last = itemTexts.get(found);
-  if (last?.source === read.source) return last.text;
   const entity = `${JSON.stringify(ref.entityType)}:${JSON.stringify(ref.entityValue)}`;
   const features = `{"data":${found.data},"meta":${metaText(found)}}`;
-  const text = `{${entity},"category":${JSON.stringify(name)},"features":${features},${originText(read)}}`;
-  itemTexts.set(found, { source: read.source, text });
-  return text;
+  return `{${entity},"category":${JSON.stringify(name)},"features":${features},${originText(read)}}`;
 }
-
-/** The answer that a category is, which is of one document of one entity, for as long as that is in memory. */
-const itemTexts = new WeakMap<DocumentCategory, { source: Source; text: string }>();
-
-/** The answer that was made of a document last: whoever asks again asks the same, mostly. */
-const itemsTexts = new WeakMap<
-  EntityDocument,
-  { selection: Selection; source: Source; text: string | null }
->();
 
 /** `POST /get/items`: null when nothing that was asked for is there. */
 export function itemsAnswer(
@@ -51,16 +32,6 @@ export function itemsAnswer(
   read: EntityRead,
   now: Micros,
 ): string | null {
-  const { document, source } = read;
-  const last = document && itemsTexts.get(document);
-  if (last?.selection === selection && last.source === source) return last.text;
-  const text = itemsText(ref, selection, read, now);
-  const isLasting = [...selection.keys()].every((name) => isTimeless(document?.categories.get(name)));
-  if (document && isLasting) itemsTexts.set(document, { selection, source, text });
-  return text;
-}
-
-function itemsText(ref: EntityRef, selection: Selection, read: EntityRead, now: Micros): string | null {
   const items: string[] = [];
   const unavailableCategories: string[] = [];
   const unavailableFeatures: string[] = [];

@@ -10,6 +10,7 @@ import {
   FETCH_WAIT_MS,
   KV_CACHE_TTL_SECONDS,
   KV_MIN_PUT_INTERVAL_MS,
+  MEMORY_KNOWN_MS,
   MEMORY_MAX_CHARACTERS,
   MEMORY_RENEW_SHARE,
 } from "../limits.ts";
@@ -22,10 +23,16 @@ const MAX_REMEMBERED_WRITES = 20_000;
 /** How long an isolate does not ask again for a document that it has asked for. */
 const FILL_PAUSE_MS = 5_000;
 
+interface Remembered {
+  document: EntityDocument;
+  untilMs: number;
+  renewAtMs: number;
+  /** For ever, though the clock may step back. */
+  isOver: boolean;
+}
+
 export class IsolateMemory {
-  readonly #documents = new BoundedMap<{ document: EntityDocument; untilMs: number; renewAtMs: number }>(
-    MEMORY_MAX_CHARACTERS,
-  );
+  readonly #documents = new BoundedMap<Remembered>(MEMORY_MAX_CHARACTERS);
   readonly #writes = new BoundedMap<{ revision: number; bookmark: string | null; untilMs: number }>(
     MAX_REMEMBERED_WRITES,
   );
@@ -42,19 +49,17 @@ export class IsolateMemory {
   get(key: string, nowMs: number): EntityDocument | null {
     const entry = this.#documents.get(key);
     if (!entry) return null;
-    if (entry.untilMs <= nowMs) {
-      // For ever: the clock may step back.
-      entry.untilMs = Number.NEGATIVE_INFINITY;
-      return null;
-    }
+    if (entry.untilMs <= nowMs) entry.isOver = true;
+    if (entry.isOver) return null;
     if (nowMs < entry.renewAtMs) return entry.document;
     entry.renewAtMs = entry.untilMs;
     return null;
   }
 
-  /** The document that is there, though its time may be over; null when there is none. */
-  last(key: string): EntityDocument | null {
-    return this.#documents.get(key)?.document ?? null;
+  /** The document that was there a moment ago, though its time may be over; null when there is none. */
+  last(key: string, nowMs: number): EntityDocument | null {
+    const entry = this.#documents.get(key);
+    return entry && nowMs < entry.untilMs + MEMORY_KNOWN_MS ? entry.document : null;
   }
 
   /**
@@ -69,7 +74,8 @@ export class IsolateMemory {
   }
 
   isFetched(key: string, nowMs: number): boolean {
-    return (this.#fetched.get(key) ?? 0) > nowMs;
+    const leftMs = (this.#fetched.get(key) ?? 0) - nowMs;
+    return leftMs > 0 && leftMs <= FETCH_WAIT_MS;
   }
 
   /** The reader that was to fetch it has done so, or failed. */
@@ -80,9 +86,16 @@ export class IsolateMemory {
   /** Answers may overtake each other: the newer document stays. */
   put(key: string, document: EntityDocument, { nowMs, ttlMs }: { nowMs: number; ttlMs: number }): void {
     const known = this.#documents.get(key);
-    if (known && known.document.revision > document.revision) return;
+    if (known && !known.isOver && known.untilMs > nowMs && known.document.revision > document.revision)
+      return;
     const renewAtMs = nowMs + ttlMs * MEMORY_RENEW_SHARE;
-    this.#documents.set(key, { document, untilMs: nowMs + ttlMs, renewAtMs }, document.size);
+    const entry = { document, untilMs: nowMs + ttlMs, renewAtMs, isOver: false };
+    this.#documents.set(key, entry, document.size);
+  }
+
+  /** There is no such entity. */
+  dropDocument(key: string): void {
+    this.#documents.delete(key);
   }
 
   /** The next read goes to KV or D1. */

@@ -95,26 +95,32 @@ export const readOnline = endpoint(
   },
 );
 
-/** Questions by the body that asked them: the same body comes again as the same object. */
-const questions = new WeakMap<z.output<typeof body>, OnlineQuestion>();
+type Body = z.output<typeof body>;
+
+/** Of each catalog, and gone with it, the questions by the body that asked them: the same body is the same object. */
+const questions = new WeakMap<Catalog, WeakMap<Body, OnlineQuestion>>();
 
 /** @throws Problem 422 for a name or an entity type that means nothing. */
-function preparedQuestion(json: z.output<typeof body>, catalog: Catalog): OnlineQuestion {
-  const known = questions.get(json);
-  if (known?.catalog === catalog) return known;
+function preparedQuestion(json: Body, catalog: Catalog): OnlineQuestion {
+  const known = questions.get(catalog) ?? new WeakMap<Body, OnlineQuestion>();
+  questions.set(catalog, known);
+  const question = known.get(json) ?? newQuestion(json, catalog);
+  known.set(json, question);
+  return question;
+}
+
+function newQuestion(json: Body, catalog: Catalog): OnlineQuestion {
   const resolved = resolveReferences(catalog, json.feature_names, ["body", "feature_names"]);
   const type = entityTypeFor(catalog, resolved, { asked: json.entity_type, fallback: DEFAULT_ENTITY_TYPE });
-  const question = questionOf({
+  return questionOf({
     catalog,
     entityType: type,
     resolved: ofEntityType(catalog, resolved, type),
     maxAgeSeconds: json.max_age_seconds ?? null,
   });
-  questions.set(json, question);
-  return question;
 }
 
-function idsOf({ entity_id, entity_ids }: z.output<typeof body>): string[] {
+function idsOf({ entity_id, entity_ids }: Body): string[] {
   if ((entity_id === undefined) === (entity_ids === undefined)) {
     throw unprocessable({
       loc: ["body", "entity_id"],

@@ -95,7 +95,8 @@ export function sharedBytes(
   let known = prepared.get(found);
   if (known?.signature !== run.signature) {
     known = prepare(found, run);
-    prepared.set(found, known);
+    // Not what mostly says that something is missing: it may be many times what the category holds.
+    if (known.missing <= known.present + known.nulls) prepared.set(found, known);
   }
   if (tally) {
     if (known.present > 0) tally.present(age, known.present);

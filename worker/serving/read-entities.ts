@@ -110,20 +110,20 @@ function fromMemory({ settings, nowMs }: ReadContext, { key, requirement }: Want
  * fetches it, and the others wait until it is there again.
  */
 async function readMissing(context: ReadContext, wanted: readonly Wanted[]): Promise<EntityRead[]> {
-  const isOthers = ({ key, requirement }: Wanted) =>
-    context.settings.memoryTtlMs > 0 &&
-    requirement.kind === "revision" &&
-    !memory.mayFetch(key, context.nowMs);
+  const { settings, nowMs } = context;
+  const isShared = ({ requirement }: Wanted) => settings.memoryTtlMs > 0 && requirement.kind === "revision";
+  const { own = [], others = [] } = Object.groupBy(wanted, (one) =>
+    isShared(one) && !memory.mayFetch(one.key, nowMs) ? "others" : "own",
+  );
   const reads = new Map<string, EntityRead>();
-  const readOwn = async (own: readonly Wanted[]) => {
-    const found = own.length > 0 ? await readAll(context, own) : [];
-    for (const [i, { key }] of own.entries()) reads.set(key, found[i] ?? NOTHING);
+  const readOwn = async (some: readonly Wanted[]) => {
+    const found = some.length > 0 ? await readAll(context, some) : [];
+    for (const [i, { key }] of some.entries()) reads.set(key, found[i] ?? NOTHING);
   };
-  const { own = [], others = [] } = Object.groupBy(wanted, (one) => (isOthers(one) ? "others" : "own"));
   try {
     await readOwn(own);
   } finally {
-    for (const { key } of own) memory.fetched(key);
+    for (const { key } of own.filter(isShared)) memory.fetched(key);
   }
   await readOwn(await awaitOthers(context, others, reads));
   return wanted.map(({ key }) => reads.get(key) ?? NOTHING);
@@ -135,19 +135,21 @@ async function awaitOthers(
   others: readonly Wanted[],
   reads: Map<string, EntityRead>,
 ): Promise<readonly Wanted[]> {
-  const untilMs = context.nowMs + FETCH_WAIT_MS;
+  const notBrought: Wanted[] = [];
   let waiting = others;
-  for (let isHope = waiting.length > 0; isHope; ) {
-    await new Promise((resolve) => setTimeout(resolve, FETCH_LOOK_MS));
-    const nowMs = Date.now();
+  for (let pauseMs = FETCH_LOOK_MS; waiting.length > 0; pauseMs *= 2) {
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    const later = { ...context, nowMs: Date.now() };
+    const isOver = later.nowMs - context.nowMs >= FETCH_WAIT_MS;
     waiting = waiting.filter((one) => {
-      const read = fromMemory({ ...context, nowMs }, one);
+      if (!isOver && memory.isFetched(one.key, later.nowMs)) return true;
+      const read = fromMemory(later, one);
       if (read) reads.set(one.key, read);
-      return !read;
+      else notBrought.push(one);
+      return false;
     });
-    isHope = nowMs < untilMs && waiting.some(({ key }) => memory.isFetched(key, nowMs));
   }
-  return waiting;
+  return notBrought;
 }
 
 /** KV, else D1. In the order of `wanted`. */
@@ -180,6 +182,7 @@ async function readAll(context: ReadContext, wanted: readonly Wanted[]): Promise
   return wanted.map(({ key }) => {
     const read = reads.get(key) ?? NOTHING;
     if (read.document) memory.put(key, read.document, lasts);
+    else memory.dropDocument(key);
     return read;
   });
 }
@@ -193,7 +196,7 @@ async function readFromKv(
   // A miss is cached by KV as long as a hit: the shortest time that it takes.
   const options = { type: "text", cacheTtl: KV_CACHE_TTL_SECONDS } as const;
   const note = (key: string, text: string | null) =>
-    documents.set(key, text === null ? null : decodeKnown(text, memory.last(key)));
+    documents.set(key, text === null ? null : decodeKnown(text, memory.last(key, Date.now())));
   try {
     const [only] = wanted;
     if (only && wanted.length === 1) {

@@ -19,6 +19,8 @@ export interface LastGroup {
 
 /** Of those waited for this part must come, or the wait was in vain. */
 const ENOUGH_SHARE = 0.5;
+/** A group that ended longer ago tells nothing of what comes now. */
+const BUSY_MS = 1_000;
 /** However often it was in vain, one group in so many waits. */
 const MAX_SKIPPED = 64;
 
@@ -48,7 +50,7 @@ export class Gathering {
   async wait(waiting: () => number, most: number, nowMs: number): Promise<void> {
     const { answered, waiting: others, tookMs, endedMs } = this.#last;
     const wanted = Math.min(answered + others, most);
-    if (waiting() === 0 || wanted <= 1) return;
+    if (waiting() === 0 || wanted <= 1 || nowMs - endedMs > BUSY_MS) return;
     // In a busy runtime changes are on their way that only come when nobody has anything left to do.
     await new Promise((resolve) => setTimeout(resolve, 0));
     const mostMs = Math.min(GATHER_MAX_MS, tookMs);

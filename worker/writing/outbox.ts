@@ -61,7 +61,7 @@ export class Outbox {
     let retryMs = FIRST_RETRY_MS;
     while (this.#events.length > 0) {
       await this.#pause();
-      const [batch = []] = batches(this.#events.slice(0, MAX_QUEUE_BATCH_MESSAGES));
+      const [batch = []] = eachBatch(this.#events.slice(0, MAX_QUEUE_BATCH_MESSAGES));
       try {
         await this.#d.queue.sendBatch(batch.map((body) => ({ body, contentType: "json" })));
         this.#taken(batch.length);
@@ -115,12 +115,17 @@ export class Outbox {
 
 /** Splits events, in order, into what one `sendBatch` may carry. */
 export function batches(events: readonly FeatureAvailable[]): FeatureAvailable[][] {
+  return [...eachBatch(events)];
+}
+
+function* eachBatch(events: readonly FeatureAvailable[]): Generator<FeatureAvailable[], void> {
+  if (events.length === 0) return;
   // Nearly always all of them fit, and that is seen without writing each of them once more.
   const most = events.reduce((total, event) => total + mostBytes(event), 0);
   if (events.length <= MAX_QUEUE_BATCH_MESSAGES && most <= MAX_QUEUE_BATCH_BYTES) {
-    return events.length > 0 ? [[...events]] : [];
+    yield [...events];
+    return;
   }
-  const result: FeatureAvailable[][] = [];
   let current: FeatureAvailable[] = [];
   let bytes = 0;
   for (const event of events) {
@@ -129,15 +134,14 @@ export function batches(events: readonly FeatureAvailable[]): FeatureAvailable[]
       current.length === MAX_QUEUE_BATCH_MESSAGES ||
       (current.length > 0 && bytes + size > MAX_QUEUE_BATCH_BYTES)
     ) {
-      result.push(current);
+      yield current;
       current = [];
       bytes = 0;
     }
     current.push(event);
     bytes += size;
   }
-  if (current.length > 0) result.push(current);
-  return result;
+  yield current;
 }
 
 /** Names of fields, timestamps, ids and numbers of an event as JSON. */
