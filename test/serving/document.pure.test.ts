@@ -1,8 +1,9 @@
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { CategoryRow } from "../../worker/db/current-rows.ts";
 import {
   decodeDocument,
+  decodeKnown,
   documentOf,
   encodeDocument,
   liveCategory,
@@ -148,4 +149,51 @@ test("features merged with a TTL of their own come and go by it, whatever the ca
   expect(liveCategory(shorter, 51)?.data).toBe('{"b":2}');
   const both = { ...times, data: '{"a":1,"b":2}', eventTimes: '{"b":[0,60]}', expiresAt: 50 };
   expect(liveCategory(both, 61)).toBeNull();
+});
+
+describe("a document that may be known", () => {
+  const documentAt = (revision: number, n = revision) => {
+    const times = { eventTime: 1, eventTimes: null, createdAt: 2, updatedAt: 3 };
+    const category = { data: `{"n":${n}}`, ...times, computeId: null, expiresAt: null };
+    return { revision, categories: new Map([["c", category]]), size: 208 };
+  };
+
+  test("is the known one itself at its revision, else what is stored", () => {
+    const revision = fc.oneof(fc.integer({ min: 0, max: 120 }), fc.maxSafeNat());
+    fc.assert(
+      fc.property(rows, revision, fc.option(revision), (given, of, knownRevision) => {
+        const document = documentOf(of, given);
+        fc.pre(document !== null);
+        if (!document) return;
+        const text = encodeDocument(document);
+        for (const other of [knownRevision, of, of * 10, Math.floor(of / 10), of + 1]) {
+          const known = other === null ? null : documentAt(other, -1);
+          const found = decodeKnown(text, known);
+          if (known?.revision === of) expect(found).toBe(known);
+          else expect(found).toEqual(document);
+        }
+      }),
+    );
+  });
+
+  test.each([
+    [1, 12],
+    [12, 1],
+    [12, 2],
+    [0, 10],
+  ])("of revision %i is not one of revision %i", (known, stored) => {
+    const text = encodeDocument(documentAt(stored));
+    expect(decodeKnown(text, documentAt(known))).toEqual(decodeDocument(text));
+  });
+
+  test.each([
+    ["", null],
+    ["not json", null],
+    ['{"format":2,"revision":1,"categories":[]}', null],
+    ['{"format":10,"revision":1,"categories":[]}', null],
+    ['{"revision":1,"categories":[]}', null],
+    ['{"format":1,"revision":2,"categories":[', null],
+  ])("%j is none, known or not", (text, expected) => {
+    expect([decodeKnown(text, documentAt(1)), decodeKnown(text, null)]).toEqual([expected, expected]);
+  });
 });

@@ -193,3 +193,120 @@ test("a feature that a whole category does not have is named beside it", () => {
   expect(answer.items.c.features.data).toEqual({ n: 1 });
   expect(answer.unavailable_features).toEqual({ c: ["x"] });
 });
+
+describe("an answer that is asked for again", () => {
+  const SOURCES = ["memory", "kv", "d1"] as const;
+  const CATEGORIES = ["c", "d", "größe"] as const;
+  const moment = fc.nat(9);
+  /** Features of the times of their category, or with their own and their own expiry. */
+  const ownTimes = fc.dictionary(
+    fc.constantFrom("a", "b"),
+    fc.oneof(moment, fc.tuple(moment, fc.option(moment))),
+    { minKeys: 1 },
+  );
+  const stored = fc.record({
+    n: fc.nat(),
+    eventTimes: fc.option(ownTimes.map((times) => JSON.stringify(times))),
+    expiresAt: fc.option(moment),
+  });
+  const content = fc.uniqueArray(fc.tuple(fc.constantFrom(...CATEGORIES), stored), {
+    selector: ([name]) => name,
+    maxLength: 3,
+  });
+  const wanted = fc.record({
+    whole: fc.boolean(),
+    names: fc.uniqueArray(fc.constantFrom("a", "b", "none")),
+  });
+  const selection = fc
+    .uniqueArray(fc.tuple(fc.constantFrom(...CATEGORIES, "gone"), wanted), {
+      selector: ([name]) => name,
+      minLength: 1,
+    })
+    .map((entries): Selection => new Map(entries));
+  const question = fc.record({
+    kind: fc.constantFrom("item", "items"),
+    category: fc.constantFrom(...CATEGORIES, "gone"),
+    selection: fc.nat(2),
+    source: fc.constantFrom(...SOURCES),
+    now: moment.map((now) => now + 1),
+  });
+
+  test("is what a fresh document would answer, whatever was asked of it before and when", () => {
+    fc.assert(
+      fc.property(
+        content,
+        fc.array(selection, { minLength: 3, maxLength: 3 }),
+        fc.array(question, { minLength: 2, maxLength: 12 }),
+        (given, selections, questions) => {
+          const fresh = (source: Source) =>
+            readOf(
+              given.map(([name, { n, ...times }]) => [name, category(`{"a":${n},"b":[null]}`, times)]),
+              source,
+            );
+          const { document, revision } = fresh("kv");
+          for (const { kind, category: name, selection: which, source, now } of questions) {
+            const read: EntityRead = { document, revision, source };
+            const asked = selections[which] ?? new Map();
+            const [found, expected] =
+              kind === "item"
+                ? [itemAnswer(REF, name, read, now), itemAnswer(REF, name, fresh(source), now)]
+                : [itemsAnswer(REF, asked, read, now), itemsAnswer(REF, asked, fresh(source), now)];
+            expect(found).toBe(expected);
+          }
+        },
+      ),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test("is by its source, for one category and for several", () => {
+    const { document, revision } = readOf({ c: category('{"a":1}') });
+    const asked = selecting([["c", "*"]]);
+    for (const source of [...SOURCES, ...SOURCES.toReversed(), "kv", "kv"] as const) {
+      const read: EntityRead = { document, revision, source };
+      for (const text of [itemAnswer(REF, "c", read, 0), itemsAnswer(REF, asked, read, 0)])
+        expect(JSON.parse(text ?? "")).toMatchObject({ source });
+    }
+  });
+
+  test("ends with the TTL of its category, and with that of each feature", () => {
+    const read = readOf({
+      ends: category('{"a":1}', { expiresAt: 50 }),
+      partly: category('{"a":1,"b":2}', { eventTimes: '{"b":[0,50]}' }),
+      stays: category('{"a":1}'),
+    });
+    const asked = selecting([
+      ["ends", "*"],
+      ["partly", "*"],
+      ["stays", "*"],
+    ]);
+    const dataOf = (text: string | null) => {
+      const { items } = JSON.parse(text ?? "") as { items: Record<string, { features: { data: unknown } }> };
+      return Object.entries(items).map(([name, { features }]) => [name, features.data]);
+    };
+    const seen = (now: number) => ({
+      ends: itemAnswer(REF, "ends", read, now) !== null,
+      partly: JSON.parse(itemAnswer(REF, "partly", read, now) ?? "").features.data,
+      items: dataOf(itemsAnswer(REF, asked, read, now)),
+    });
+    const young = {
+      ends: true,
+      partly: { a: 1, b: 2 },
+      items: [
+        ["ends", { a: 1 }],
+        ["partly", { a: 1, b: 2 }],
+        ["stays", { a: 1 }],
+      ],
+    };
+    const old = {
+      ends: false,
+      partly: { a: 1 },
+      items: [
+        ["partly", { a: 1 }],
+        ["stays", { a: 1 }],
+      ],
+    };
+    // Back again too: the clock may step back.
+    expect([49, 50, 51, 50, 51].map(seen)).toEqual([young, young, old, young, old]);
+  });
+});

@@ -1,6 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { KV_CACHE_TTL_SECONDS, MEMORY_MAX_CHARACTERS } from "../../worker/limits.ts";
+import {
+  FETCH_WAIT_MS,
+  KV_CACHE_TTL_SECONDS,
+  MEMORY_KNOWN_MS,
+  MEMORY_MAX_CHARACTERS,
+} from "../../worker/limits.ts";
 import { ANY_REVISION } from "../../worker/serving/consistency.ts";
 import type { EntityDocument } from "../../worker/serving/document.ts";
 import { IsolateMemory } from "../../worker/serving/memory.ts";
@@ -108,6 +113,136 @@ describe("a noted write", () => {
     for (let i = 0; i <= 20_000; i++) memory.noteWrite(`${i}`, 1, null, 0);
     expect(memory.requirement("0", 1)).toBe(ANY_REVISION);
     expect(memory.requirement("1", 1)).toMatchObject({ revision: 1 });
+  });
+});
+
+describe("the fetch of a document", () => {
+  /** A memory in which the document's time was over at 1,000. */
+  function over(): IsolateMemory {
+    const memory = new IsolateMemory();
+    memory.put(KEY, documentOf(1), { nowMs: 0, ttlMs: 1_000 });
+    expect(held(memory, KEY, 1_000)).toBeNull();
+    return memory;
+  }
+  const mayThrice = (memory: IsolateMemory, nowMs: number, key = KEY) =>
+    Array.from({ length: 3 }, () => memory.mayFetch(key, nowMs));
+
+  test("that was never remembered is everybody's", () => {
+    const memory = new IsolateMemory();
+    expect(mayThrice(memory, 0)).toEqual([true, true, true]);
+    expect(memory.isFetched(KEY, 0)).toBe(false);
+    expect(mayThrice(over(), 1_000, OTHER)).toEqual([true, true, true]);
+  });
+
+  test("that was there a moment ago is one reader's, until it has done so", () => {
+    const memory = over();
+    expect(memory.isFetched(KEY, 1_000)).toBe(false);
+    expect(mayThrice(memory, 1_000)).toEqual([true, false, false]);
+    expect([memory.isFetched(KEY, 1_000), memory.isFetched(OTHER, 1_000)]).toEqual([true, false]);
+    memory.fetched(OTHER);
+    expect(memory.mayFetch(KEY, 1_001)).toBe(false);
+    memory.fetched(KEY);
+    expect(memory.isFetched(KEY, 1_001)).toBe(false);
+    expect(mayThrice(memory, 1_001)).toEqual([true, false, false]);
+  });
+
+  test("is waited for no longer than its time: then another reader is at it, and is waited for as long", () => {
+    const memory = over();
+    memory.mayFetch(KEY, 1_000);
+    const endMs = 1_000 + FETCH_WAIT_MS;
+    expect([memory.mayFetch(KEY, endMs - 1), memory.isFetched(KEY, endMs - 1)]).toEqual([false, true]);
+    expect(memory.isFetched(KEY, endMs)).toBe(false);
+    expect(mayThrice(memory, endMs)).toEqual([true, false, false]);
+    expect(memory.mayFetch(KEY, endMs + FETCH_WAIT_MS - 1)).toBe(false);
+    expect(memory.mayFetch(KEY, endMs + FETCH_WAIT_MS)).toBe(true);
+  });
+
+  test("before the end of the document is one reader's too", () => {
+    const memory = new IsolateMemory();
+    memory.put(KEY, documentOf(1), { nowMs: 0, ttlMs: 1_000 });
+    expect(memory.get(KEY, 900)).toBeNull();
+    expect(mayThrice(memory, 900)).toEqual([true, false, false]);
+  });
+
+  test.each<[string, (memory: IsolateMemory) => void]>([
+    ["a write", (memory) => memory.noteWrite(KEY, 2, null, 1_000)],
+    ["a read that found no such entity", (memory) => memory.dropDocument(KEY)],
+    ["an invalidation", (memory) => memory.forget(KEY)],
+    ["a memory cleared", (memory) => memory.clear()],
+  ])("after %s is everybody's, though one is at it", (_, change) => {
+    const memory = over();
+    expect(mayThrice(memory, 1_000)).toEqual([true, false, false]);
+    change(memory);
+    expect(memory.last(KEY, 1_000)).toBeNull();
+    expect(mayThrice(memory, 1_000)).toEqual([true, true, true]);
+  });
+
+  test("is waited for no longer than that when the clock steps back", () => {
+    const memory = over();
+    memory.mayFetch(KEY, 50_000);
+    expect([memory.isFetched(KEY, 49_000), memory.isFetched(KEY, 50_000)]).toEqual([false, true]);
+    expect(mayThrice(memory, 49_000)).toEqual([true, false, false]);
+  });
+
+  test("is nobody's any more when the memory was cleared", () => {
+    const memory = over();
+    memory.mayFetch(KEY, 1_000);
+    memory.clear();
+    expect(memory.isFetched(KEY, 1_000)).toBe(false);
+  });
+});
+
+describe("the last document", () => {
+  test("is known for a while after its time is over, and is not given by that", () => {
+    const memory = new IsolateMemory();
+    const document = documentOf(1);
+    expect(memory.last(KEY, 0)).toBeNull();
+    memory.put(KEY, document, { nowMs: 0, ttlMs: 1_000 });
+    expect(memory.last(KEY, 0)).toBe(document);
+    expect(held(memory, KEY, 1_000)).toBeNull();
+    const endMs = 1_000 + MEMORY_KNOWN_MS;
+    expect([1_000, endMs - 1, endMs].map((nowMs) => memory.last(KEY, nowMs))).toEqual([
+      document,
+      document,
+      null,
+    ]);
+    expect(memory.last(OTHER, 1_000)).toBeNull();
+    // The clock may step back.
+    expect(held(memory, KEY, 10)).toBeNull();
+  });
+
+  test("put again is given again, and a newer one in its place", () => {
+    const memory = new IsolateMemory();
+    const [first, second] = [documentOf(1), documentOf(2)];
+    memory.put(KEY, first, { nowMs: 0, ttlMs: 1_000 });
+    expect(held(memory, KEY, 1_000)).toBeNull();
+    memory.put(KEY, first, { nowMs: 1_000, ttlMs: 1_000 });
+    expect(held(memory, KEY, 1_999)).toBe(first);
+    memory.put(KEY, second, { nowMs: 3_000, ttlMs: 1_000 });
+    expect([memory.last(KEY, 3_000), memory.get(KEY, 3_000)]).toEqual([second, second]);
+  });
+
+  test.each([
+    ["was seen to be over", true],
+    ["is over unseen", false],
+  ])("gives way to an older one when its time %s: the older one is what there is", (_, isSeen) => {
+    const memory = new IsolateMemory();
+    memory.put(KEY, documentOf(2), { nowMs: 0, ttlMs: 1_000 });
+    if (isSeen) expect(held(memory, KEY, 1_000)).toBeNull();
+    const older = documentOf(1);
+    // Seen to be over, it stays so, whatever the clock says later.
+    memory.put(KEY, older, { nowMs: isSeen ? 500 : 1_000, ttlMs: 1_000 });
+    expect(memory.get(KEY, isSeen ? 501 : 1_001)).toBe(older);
+  });
+
+  test("is gone when there is no such entity, and the write is still required", () => {
+    const memory = new IsolateMemory();
+    memory.noteWrite(KEY, 2, null, 0);
+    for (const key of [KEY, OTHER]) memory.put(key, documentOf(2), { nowMs: 0, ttlMs: 1_000 });
+    memory.dropDocument(KEY);
+    expect([memory.get(KEY, 1), memory.last(KEY, 1)]).toEqual([null, null]);
+    expect(memory.get(OTHER, 1)?.revision).toBe(2);
+    expect(memory.requirement(KEY, 1)).toMatchObject({ revision: 2 });
   });
 });
 

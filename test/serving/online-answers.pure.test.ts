@@ -1,9 +1,9 @@
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { ValueTally } from "../../worker/monitoring/value-tally.ts";
 import type { Catalog } from "../../worker/registry/catalog.ts";
 import type { Resolved } from "../../worker/registry/resolve-references.ts";
-import type { DocumentCategory } from "../../worker/serving/document.ts";
+import type { DocumentCategory, EntityDocument } from "../../worker/serving/document.ts";
 import { OnlineAnswers, questionOf } from "../../worker/serving/online-answers.ts";
 import type { EntityRead } from "../../worker/serving/read-entities.ts";
 import { formatTimestamp, MICROS_PER_SECOND } from "../../worker/timestamps.ts";
@@ -38,12 +38,16 @@ interface Value {
   version: number | null;
 }
 
-function expected(found: DocumentCategory | undefined, name: string, maxAgeSeconds: number | null): Value {
+function expected(
+  found: DocumentCategory | undefined,
+  name: string,
+  { maxAgeSeconds, now = NOW }: { maxAgeSeconds: number | null; now?: number },
+): Value {
   const values = JSON.parse(found?.data ?? "{}") as Record<string, unknown>;
   if (!found || !Object.hasOwn(values, name)) {
     return { value: null, status: "NOT_FOUND", timestamp: null, freshness_seconds: null, version: null };
   }
-  const age = (NOW - found.eventTime) / MICROS_PER_SECOND;
+  const age = (now - found.eventTime) / MICROS_PER_SECOND;
   const isOld = maxAgeSeconds !== null && age > maxAgeSeconds;
   const value = isOld ? null : values[name];
   const status = isOld ? "OUTSIDE_MAX_AGE" : value === null ? "NULL_VALUE" : "PRESENT";
@@ -79,7 +83,7 @@ test("every feature asked for has its value, status and time, in the order of th
         const resolved = names.map(([of, stored]) => asked(of, stored));
         const wanted = names.map(([of, stored]) => [
           `${of}:${stored}`,
-          expected(categories.get(of), stored, maxAgeSeconds),
+          expected(categories.get(of), stored, { maxAgeSeconds }),
         ]);
         // Asked again, in another order, and again: what was put together before must not answer another question.
         for (const question of [resolved, resolved, resolved.toReversed(), resolved]) {
@@ -97,4 +101,107 @@ test("every feature asked for has its value, status and time, in the order of th
       },
     ),
   );
+});
+
+describe("several entities", () => {
+  interface Entity {
+    id: string;
+    document: EntityDocument | null;
+    source: EntityRead["source"];
+  }
+  interface Question {
+    names: readonly (readonly [category: string, name: string])[];
+    maxAgeSeconds: number | null;
+    now: number;
+  }
+
+  const answersOf = ({ names, maxAgeSeconds, now }: Question) => {
+    const resolved = names.map(([of, stored]) => asked(of, stored));
+    const question = questionOf({ catalog: CATALOG, entityType: "user", resolved, maxAgeSeconds });
+    return new OnlineAnswers(question, { now });
+  };
+  const readOf = ({ document, source }: Entity): EntityRead => ({
+    document,
+    revision: document?.revision ?? 0,
+    source,
+  });
+  const manyOf = (entities: readonly Entity[], question: Question) =>
+    answersOf(question).many(entities.map((entity) => ({ entityId: entity.id, read: readOf(entity) })));
+
+  /** The same answer, built as an object. An age always has its six decimals. */
+  function plain(entities: readonly Entity[], { names, maxAgeSeconds, now }: Question): string {
+    const timestamp = formatTimestamp(now);
+    const results = entities.map(({ id, document, source }) => {
+      const features = names.map(([of, name]) => {
+        const value = expected(document?.categories.get(of), name, { maxAgeSeconds, now });
+        const freshness_seconds = value.freshness_seconds?.toFixed(6) ?? null;
+        return [`${of}:${name}`, { ...value, freshness_seconds }];
+      });
+      const origin = { revision: document?.revision ?? 0, source, cache_hit: source !== "d1", timestamp };
+      return { entity_id: id, features: Object.fromEntries(features), ...origin };
+    });
+    const text = JSON.stringify({ results, timestamp });
+    return text.replaceAll(/"freshness_seconds":"([-.\d]+)"/g, '"freshness_seconds":$1');
+  }
+
+  const textOf = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  const name = fc.constantFrom("a", "b", 'quo"te', "語", "😀");
+  const value = fc.oneof(fc.integer(), fc.constant(null), fc.constantFrom("", "größe", "語".repeat(300)));
+  const category = fc
+    .tuple(fc.dictionary(name, value), fc.oneof(fc.nat(100), fc.constant(-3)))
+    .map(([values, ageSeconds]) => categoryOf(values, ageSeconds));
+  const document = fc
+    .record({ c0: category, c1: category, revision: fc.nat() }, { requiredKeys: ["revision"] })
+    .map(({ revision, ...categories }): EntityDocument => {
+      return { revision, categories: new Map(Object.entries(categories)), size: 1 };
+    });
+  const entity = fc.record({
+    id: fc.oneof(fc.constantFrom("user-1", "größe", "語😀", 'quo"te', "__proto__"), fc.string()),
+    document: fc.option(document, { freq: 4 }),
+    source: fc.constantFrom("memory" as const, "kv" as const, "d1" as const),
+  });
+  const question = fc.record({
+    names: fc.uniqueArray(fc.tuple(fc.constantFrom("c0", "c1", "gone"), name), {
+      selector: (pair) => pair.join(":"),
+      minLength: 1,
+    }),
+    maxAgeSeconds: fc.option(fc.nat(200)),
+    now: fc.constantFrom(0, 1, 999_999, 9_500_000, 60_000_000, 1_000_000_000).map((later) => NOW + later),
+  });
+
+  test("are answered as one by one, in their order, and no later answer changes an earlier one", () => {
+    fc.assert(
+      fc.property(
+        fc.array(entity, { maxLength: 4 }),
+        fc.array(question, { minLength: 1, maxLength: 3 }),
+        (given, different) => {
+          // Duplicates, and every question again at each of the times.
+          const entities = [...given, ...given.toReversed()];
+          const questions = different.flatMap((one) => different.map(({ now }) => ({ ...one, now })));
+          const answers = questions.map((one) => manyOf(entities, one));
+          expect(answers.map(textOf)).toEqual(questions.map((one) => plain(entities, one)));
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  test("that are none are an empty list", () => {
+    const none: Question = { names: [["c0", "a"]], maxAgeSeconds: null, now: NOW };
+    expect(textOf(manyOf([], none))).toBe(`{"results":[],"timestamp":"${formatTimestamp(NOW)}"}`);
+  });
+
+  test.each([
+    ["of the same width", 1],
+    ["of another width", 100],
+  ])("the bytes of an answer stay when the same is asked at an age %s", (_, laterSeconds) => {
+    const categories = new Map([["c0", categoryOf({ a: "語", b: 2 }, 5)]]);
+    const one: Entity = { id: "é", document: { revision: 3, categories, size: 1 }, source: "memory" };
+    const first: Question = { names: [["c0", "a"]], maxAgeSeconds: null, now: NOW };
+    const later = { ...first, now: NOW + laterSeconds * MICROS_PER_SECOND };
+    const single = answersOf(first).one({ entityId: one.id, read: readOf(one) });
+    const [before, several] = [textOf(single), manyOf([one, one], first)];
+    expect(textOf(manyOf([one], later))).toBe(plain([one], later));
+    expect([textOf(single), textOf(several)]).toEqual([before, plain([one, one], first)]);
+  });
 });
