@@ -24,9 +24,12 @@ export class TimedBytes {
   /** @param number ASCII. @returns bytes that are valid until the next call. */
   with(number: string): Uint8Array {
     if (number === this.#number) return this.#bytes;
-    if (number.length !== this.#number.length) this.#makeRoom(number.length);
+    // From one moment to the next only a few of the digits change.
+    const known = number.length === this.#number.length ? this.#number : "";
+    if (known === "") this.#makeRoom(number.length);
     for (let i = 0; i < number.length; i++) {
       const code = number.charCodeAt(i);
+      if (code === known.charCodeAt(i)) continue;
       for (const place of this.#places) this.#bytes[place + i] = code;
     }
     this.#number = number;
