@@ -148,7 +148,7 @@ export const getItems = endpoint(
     const { entity_type: type } = asked;
     if (!isBuiltIn(type)) await assertKnownEntityType(c, type, ["body", "data", "entity_type"]);
     const ref = { entityType: type, entityValue: asked.entity_value };
-    const selection = knownSelections.get(asked) ?? (await selectionOf(c, type, asked));
+    const selection = await selectionOf(c, type, asked.feature_list);
     return readSelection(c, ref, selection, asked.consistency);
   },
 );
@@ -174,21 +174,20 @@ export const getItemFiltered = endpoint(
   },
   async (c, { param, query, json }) => {
     const ref = { entityType: await entityTypeOf(c, query), entityValue: param.identifier };
-    const selection = knownSelections.get(json) ?? filteredSelection(json);
-    return readSelection(c, ref, selection, query.consistency);
+    const selection = json.map(([name, asked]) => {
+      const names = [...new Set(asked)].filter((feature) => feature !== WHOLE_CATEGORY);
+      return [name, { whole: asked.includes(WHOLE_CATEGORY), names }] as const;
+    });
+    return readSelection(c, ref, new Map(selection), query.consistency);
   },
 );
-
-/** What a body selects, where that is the same whatever is registered: the same body comes again as the same object. */
-const knownSelections = new WeakMap<object, Selection>();
 
 /** The catalog is asked only for registered names: what names its category can be read when D1 is down. */
 async function selectionOf(
   c: AppContext,
   type: string,
-  asked: { feature_list: readonly Reference[] },
+  references: readonly Reference[],
 ): Promise<Selection> {
-  const references = asked.feature_list;
   const isCatalogNeeded = references.some(({ kind }) => kind === "registered");
   const catalog = isCatalogNeeded ? await catalogOf(requestContext(c)) : null;
   const selection = new Map<string, { whole: boolean; names: string[] }>();
@@ -207,18 +206,7 @@ async function selectionOf(
     else if (!wanted.names.includes(place.feature)) wanted.names.push(place.feature);
     selection.set(place.category, wanted);
   }
-  if (!catalog) knownSelections.set(asked, selection);
   return selection;
-}
-
-function filteredSelection(asked: [category: string, features: string[]][]): Selection {
-  const selection = asked.map(([name, features]) => {
-    const names = [...new Set(features)].filter((feature) => feature !== WHOLE_CATEGORY);
-    return [name, { whole: features.includes(WHOLE_CATEGORY), names }] as const;
-  });
-  const known = new Map(selection);
-  knownSelections.set(asked, known);
-  return known;
 }
 
 async function readSelection(
