@@ -9,7 +9,8 @@ import { docsEndpoints } from "./docs/routes.ts";
 import { deliveryEndpoints } from "./events/delivery-routes.ts";
 import { subscriptionEndpoints } from "./events/subscription-routes.ts";
 import { historyEndpoints } from "./history/routes.ts";
-import type { AppEnv } from "./http/context.ts";
+import { crossOrigin, isFromPage } from "./http/browser.ts";
+import { AppContext } from "./http/context.ts";
 import { type Endpoint, mount } from "./http/endpoint.ts";
 import { problemOfNoRoute } from "./http/failures.ts";
 import { observed } from "./http/observe.ts";
@@ -47,11 +48,14 @@ export const endpoints: readonly Endpoint[] = [
   ...monitoringEndpoints,
 ];
 
-export const app = new Hono<AppEnv>({ router: new StaticFirstRouter() });
+export const app = new Hono<{ Bindings: Env }>({ router: new StaticFirstRouter() });
 
 for (const each of [...endpoints, ...docsEndpoints(endpoints)]) mount(app, each);
-app.notFound((c) =>
-  observed(c, null, async () => {
-    throw problemOfNoRoute(app, c.req.path);
-  }),
-);
+app.notFound((unrouted) => {
+  const { req, env, executionCtx } = unrouted;
+  const fail = async () => {
+    throw problemOfNoRoute(app, req.path);
+  };
+  const c = new AppContext({ request: req.raw, env, executionCtx }, null);
+  return observed(c, fail, isFromPage(req.raw) ? crossOrigin(unrouted) : null);
+});

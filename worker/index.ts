@@ -6,6 +6,7 @@ import { consumeCompute } from "./compute/consumer.ts";
 import { settings } from "./env.ts";
 import { consumeAvailability } from "./events/consumer.ts";
 import { removeOldHistory } from "./history/retention.ts";
+import { answerKnownFirst } from "./http/known-addresses.ts";
 import { Log } from "./log.ts";
 import { countBatch } from "./monitoring/count-batch.ts";
 import { isolateMetrics } from "./monitoring/isolate-metrics.ts";
@@ -28,7 +29,7 @@ traceWith(tracing);
 isolateMetrics.attach(new StatsdExporter({ connect }));
 
 export default {
-  fetch: app.fetch,
+  fetch: answerKnownFirst(app),
   queue: (batch, env, ctx) => countBatch({ batch, env, ctx }, () => consume(batch, env)),
   async scheduled(_controller, env) {
     const { logLevel, isDevelopment, historyRetentionDays } = settings(env);

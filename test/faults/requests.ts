@@ -1,10 +1,7 @@
 /** A request as it is behind the routes, through this isolate or another; the code that runs is the service's own. */
-import { Context } from "hono";
-import { settings } from "../../worker/env.ts";
 import { Problem } from "../../worker/errors.ts";
-import { type AppContext, type AppEnv, requestContext } from "../../worker/http/context.ts";
+import { AppContext, requestContext } from "../../worker/http/context.ts";
 import { entityKey } from "../../worker/keys.ts";
-import { Log } from "../../worker/log.ts";
 import { encodeToken } from "../../worker/serving/consistency.ts";
 import { TOKEN_HEADER } from "../../worker/serving/read-context.ts";
 import type { ChangeResult, EntityChange } from "../../worker/writing/entity-write.ts";
@@ -29,13 +26,9 @@ export function contextOf({ env, tenant, headers, body }: Asked): AppContext {
     (header): header is [string, string] => header[1] !== undefined,
   );
   const request = new Request("http://localhost/", { method: "POST", headers: given });
-  const executionCtx = { waitUntil: () => {}, passThroughOnException: () => {}, props: {} };
-  const c: AppContext = new Context<AppEnv>(request, { env, executionCtx });
-  // Reading a stream would take a moment of its own, which is not the world's.
-  c.req.bodyCache.text = Promise.resolve(body) as unknown as string;
-  c.set("settings", settings(env));
-  c.set("principal", { tenant, scopes: new Set(), keyId: null });
-  c.set("log", new Log("client", { level: "ERROR", readable: false }));
+  const c = new AppContext({ request, env, executionCtx: { waitUntil: () => {} } }, null);
+  c.bodyText = body;
+  c.principal = { tenant, scopes: new Set(), keyId: null };
   return c;
 }
 

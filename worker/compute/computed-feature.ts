@@ -27,10 +27,7 @@ export async function assertComputable(
   { tableId, sql, entityKey }: { tableId: number; sql: string; entityKey: string },
 ): Promise<void> {
   const table = await existingTable(c, tableId);
-  const checked = await rawTableObject(c.env, c.var.principal.tenant, table.tableId).check(
-    schemaOf(table),
-    sql,
-  );
+  const checked = await rawTableObject(c.env, c.principal.tenant, table.tableId).check(schemaOf(table), sql);
   const loc = ["body", "computation_logic"];
   if (!checked.ok) {
     const { fault } = checked;

@@ -75,7 +75,7 @@ export const createFeature = endpoint(
     problems: [404, 409],
   },
   async (c, { json }) => {
-    const { tenant } = c.var.principal;
+    const { tenant } = c.principal;
     if (json.materialize === "on_ingest") {
       assertStreamable(schemaOf(await existingTable(c, json.raw_table_id)), json.entity_key);
     }

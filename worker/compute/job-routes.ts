@@ -45,7 +45,7 @@ export const getJob = endpoint(
     problems: [404],
   },
   async (c, { param }) => {
-    const job = await findJob(c.env.DB, c.var.principal.tenant, param.job_id);
+    const job = await findJob(c.env.DB, c.principal.tenant, param.job_id);
     if (!job) throw new Problem(404, "there is no such job");
     return jsonAnswer(jobAnswer(job));
   },

@@ -49,7 +49,7 @@ export const ingest = endpoint(
     problems: [404, 409],
   },
   async (c, { json }) => {
-    const { tenant } = c.var.principal;
+    const { tenant } = c.principal;
     const row = await existingTable(c, json.raw_table_id);
     const schema = schemaOf(row);
     const checked = checkRows(schema, json.data, ["body", "data"]);
@@ -70,7 +70,7 @@ export const ingest = endpoint(
       idempotency,
     });
     const kept = accepted(reply);
-    if (followers.length > 0 && !kept.replayed) c.executionCtx.waitUntil(askToRecompute(c, row.tableId));
+    if (followers.length > 0 && !kept.replayed) c.after(askToRecompute(c, row.tableId));
     const answer = { raw_table_id: row.tableId, rows_ingested: kept.rows, row_count: kept.total };
     return jsonAnswer(answer, 200, kept.replayed ? { "idempotency-replayed": "true" } : {});
   },
@@ -95,7 +95,7 @@ function accepted(reply: RawTableReply): Extract<RawTableReply, { kind: "ingeste
 }
 
 async function askToRecompute(c: AppContext, tableId: number): Promise<void> {
-  const { principal, log } = c.var;
+  const { principal, log } = c;
   try {
     await c.env.FEATURE_COMPUTE.send({ kind: "ingest", tenant_id: principal.tenant, table_id: tableId });
   } catch (cause) {

@@ -59,7 +59,7 @@ export const registerRawTable = endpoint(
       columns: json.schema_definition,
       timestampColumn,
     };
-    const row = await insertRawTable(c.env.DB, c.var.principal.tenant, table, nowMicros());
+    const row = await insertRawTable(c.env.DB, c.principal.tenant, table, nowMicros());
     if (!row) throw new Problem(409, "there is a raw table of this name");
     return jsonAnswer(tableAnswer(row), 201);
   },
@@ -81,7 +81,7 @@ export const listTables = endpoint(
     },
   },
   async (c) => {
-    const rows = await listRawTables(c.env.DB, c.var.principal.tenant);
+    const rows = await listRawTables(c.env.DB, c.principal.tenant);
     return jsonAnswer({ raw_tables: rows.map(tableAnswer) });
   },
 );
@@ -101,7 +101,7 @@ export const getTable = endpoint(
   },
   async (c, { param }) => {
     const row = await existingTable(c, param.table_id);
-    const { rows, bytes } = await rawTableObject(c.env, c.var.principal.tenant, row.tableId).numbers();
+    const { rows, bytes } = await rawTableObject(c.env, c.principal.tenant, row.tableId).numbers();
     const sizes = {
       row_count: rows,
       size_bytes: bytes,
@@ -131,7 +131,7 @@ export const dropTable = endpoint(
     problems: [404, 409],
   },
   async (c, { param }) => {
-    const { tenant } = c.var.principal;
+    const { tenant } = c.principal;
     const row = await existingTable(c, param.table_id);
     const dependent = await featuresOfTable(c.env.DB, tenant, row.tableId);
     if (dependent.length > 0) {
@@ -148,7 +148,7 @@ export const dropTable = endpoint(
 
 /** @throws Problem 404 when the tenant has no such table. */
 export async function existingTable(c: AppContext, tableId: number): Promise<RawTableRow> {
-  const row = await findRawTable(c.env.DB, c.var.principal.tenant, tableId);
+  const row = await findRawTable(c.env.DB, c.principal.tenant, tableId);
   if (!row) throw new Problem(404, "there is no such raw table");
   return row;
 }

@@ -60,7 +60,7 @@ export const getVector = endpoint(
     }
     const feature =
       query.feature_name === undefined
-        ? await findFeatureOfVersion(c.env.DB, c.var.principal.tenant, query.feature_version_id ?? 0)
+        ? await findFeatureOfVersion(c.env.DB, c.principal.tenant, query.feature_version_id ?? 0)
         : await existingFeature(c, query.feature_name);
     const version = feature?.versions.findLast(({ versionId, status }) =>
       query.feature_version_id === undefined ? status === "active" : versionId === query.feature_version_id,

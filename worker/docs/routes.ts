@@ -3,12 +3,14 @@ import { html } from "hono/html";
 import * as z from "zod";
 import { version } from "../../package.json";
 import { Problem } from "../errors.ts";
+import { jsonAnswer } from "../http/answer.ts";
 import { PAGE_SECURITY_HEADERS } from "../http/browser.ts";
 import { type Endpoint, endpoint } from "../http/endpoint.ts";
 import { openApiDocument } from "./openapi.ts";
 
 /** Swagger UI and Redoc style themselves inline, and Redoc searches in a worker of its own. */
 const PAGE_HEADERS = {
+  "content-type": "text/html; charset=UTF-8",
   ...PAGE_SECURITY_HEADERS,
   "content-security-policy":
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; worker-src 'self' blob:",
@@ -60,7 +62,7 @@ export function docsEndpoints(described: readonly Endpoint[]): Endpoint[] {
         request: {},
         answers: { 200: { description: "A page.", contentType: "text/html" } },
       },
-      async (c) => c.html(await body, 200, PAGE_HEADERS),
+      async () => new Response(String(await body), { headers: PAGE_HEADERS }),
     );
   const own: Endpoint[] = [
     endpoint(
@@ -73,10 +75,10 @@ export function docsEndpoints(described: readonly Endpoint[]): Endpoint[] {
         request: {},
         answers: { 200: { description: "OpenAPI 3.1." } },
       },
-      (c) => {
+      () => {
         // Made at the first request: a read that serves features never pays for it.
         document ??= openApiDocument([...described, ...own], version);
-        return c.json(document);
+        return jsonAnswer(document);
       },
     ),
     page("/docs", "Swagger UI", swaggerPage),
@@ -100,7 +102,7 @@ export function docsEndpoints(described: readonly Endpoint[]): Endpoint[] {
         problems: [404],
       },
       async (c) => {
-        const found = await c.env.ASSETS.fetch(c.req.raw);
+        const found = await c.env.ASSETS.fetch(c.request);
         if (!found.ok && found.status !== 304) throw new Problem(404, "there is no such file");
         return new Response(found.body, found);
       },

@@ -52,7 +52,7 @@ export const testSubscription = endpoint(
   async (c, { param }) => {
     const subscription = await ownSubscription(c, param.subscription_id);
     const startMs = Date.now();
-    const tried = await deliver([testEvent(subscription.tenantId)], subscription, c.var.settings);
+    const tried = await deliver([testEvent(subscription.tenantId)], subscription, c.settings);
     const answer = {
       delivered: tried.error === null,
       status: tried.status,

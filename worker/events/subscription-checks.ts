@@ -11,7 +11,7 @@ import { signingSecret } from "./webhook-signature.ts";
 
 /** @throws Problem 404 for another tenant's as for none. */
 export async function ownSubscription(c: AppContext, subscriptionId: string): Promise<Subscription> {
-  const { tenant: tenantId } = c.var.principal;
+  const { tenant: tenantId } = c.principal;
   const found = await findSubscription(c.env.DB, { tenantId, subscriptionId });
   if (!found) throw notFound();
   return found;
@@ -20,7 +20,7 @@ export async function ownSubscription(c: AppContext, subscriptionId: string): Pr
 /** @throws Problem 503 when the subscription's object does not answer. */
 export async function reached<T>(c: AppContext, call: () => Promise<T>): Promise<T> {
   return call().catch((cause: unknown) => {
-    c.var.log.error("a subscriber did not answer", cause, { request_id: c.var.requestId });
+    c.log.error("a subscriber did not answer", cause, { request_id: c.requestId });
     throw unavailable("the subscription cannot be reached now; try again", RETRY_AFTER_SECONDS);
   });
 }
@@ -31,7 +31,7 @@ export function notFound(): Problem {
 
 /** @throws Problem 422 for a URL to which nothing may be sent. */
 export function receiverUrl(c: AppContext, text: string): string {
-  const { isDevelopment } = c.var.settings;
+  const { isDevelopment } = c.settings;
   const checked = checkReceiverUrl(text, { isDevelopment });
   if (checked.kind === "ok") return checked.url.href;
   throw unprocessable({ loc: ["body", "url"], msg: checked.reason, type: "invalid_url" });
@@ -57,7 +57,7 @@ export function assertTopic({ kind, topic }: z.output<typeof newSubscription>): 
 /** @throws Problem 503 where the service has no pepper: nothing could be signed. */
 export async function secretOf(c: AppContext, subscription: Subscription): Promise<string | null> {
   if (subscription.kind !== "webhook") return null;
-  const { apiKeySecret } = c.var.settings;
+  const { apiKeySecret } = c.settings;
   if (apiKeySecret !== null) {
     return signingSecret(apiKeySecret, subscription.subscriptionId, subscription.secretNonce);
   }

@@ -59,7 +59,7 @@ export const createSubscription = endpoint(
     const now = nowMicros();
     const subscription: Subscription = {
       subscriptionId: `sub_${randomBytes(ID_BYTES).toString("hex")}`,
-      tenantId: c.var.principal.tenant,
+      tenantId: c.principal.tenant,
       kind: json.kind,
       url: receiverUrl(c, json.url),
       format: json.format,
@@ -101,7 +101,7 @@ export const getSubscriptions = endpoint(
   },
   async (c, { query }) => {
     const after = query.cursor === undefined ? null : parseCursor(query.cursor);
-    const { tenant } = c.var.principal;
+    const { tenant } = c.principal;
     const found = await listSubscriptions(c.env.DB, tenant, { after, limit: query.limit + 1 });
     const { rows, last } = pageOf(found, query.limit);
     const next_cursor = last ? formatCursor(last) : null;
@@ -183,7 +183,7 @@ export const removeSubscription = endpoint(
     await reached(c, () => object.expectDrop());
     if (!(await deleteSubscription(c.env.DB, subscription))) throw notFound();
     await object.drop().catch((cause: unknown) => {
-      c.var.log.warning("a deleted subscription was not told", { request_id: c.var.requestId }, cause);
+      c.log.warning("a deleted subscription was not told", { request_id: c.requestId }, cause);
     });
     note(c, "subscription deleted", subscription);
     return jsonAnswer({ subscription_id: subscription.subscriptionId, status: "deleted" });
@@ -191,9 +191,9 @@ export const removeSubscription = endpoint(
 );
 
 function note(c: AppContext, message: string, { tenantId, subscriptionId }: Subscription): void {
-  const by = c.var.principal.keyId ?? "developer";
+  const by = c.principal.keyId ?? "developer";
   const about = { tenant_id: tenantId, subscription_id: subscriptionId, by_key_id: by };
-  c.var.log.info(message, { request_id: c.var.requestId, ...about });
+  c.log.info(message, { request_id: c.requestId, ...about });
 }
 
 export const subscriptionEndpoints = [

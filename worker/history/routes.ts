@@ -110,7 +110,7 @@ export const readTrainingData = endpoint(
     });
     const textOf = (row: Row) =>
       featuresText(resolved, (one) => pastValue(found, positionOf, row, one), row.at);
-    if (c.req.header("accept")?.includes("application/x-ndjson")) return streamRows(rows, textOf);
+    if (c.header("accept")?.includes("application/x-ndjson")) return streamRows(rows, textOf);
     const text = json.rows
       ? `{"rows":[${rows.map((row) => rowText(row, textOf(row))).join(",")}],"count":${rows.length}}`
       : byEntity(rows, textOf);

@@ -31,13 +31,13 @@ const DEVELOPER: Principal = { tenant: DEFAULT_TENANT, scopes: new Set(SCOPES), 
 export async function authorise(c: AppContext, scope: Scope): Promise<void> {
   // Nothing is awaited for a key that this isolate has seen a moment ago.
   const principal = rememberedPrincipal(c) ?? (await authenticate(c));
-  if (principal.keyId !== null && c.get("settings").rateLimit === "on") await limitRate(c, principal.keyId);
+  if (principal.keyId !== null && c.settings.rateLimit === "on") await limitRate(c, principal.keyId);
   if (!principal.scopes.has(scope)) throw new Problem(403, `this key has no \`${scope}\` scope`);
-  c.set("principal", principal);
+  c.principal = principal;
 }
 
 function rememberedPrincipal(c: AppContext): Principal | null {
-  const text = c.req.header("x-api-key");
+  const text = c.header("x-api-key");
   const verification = text === undefined ? null : verifyFromMemory(text, Date.now());
   return verification && "record" in verification ? principalOf(verification.record) : null;
 }
@@ -49,27 +49,27 @@ function principalOf({ tenantId, scopes, keyId }: KeyRecord): Principal {
 async function authenticate(c: AppContext): Promise<Principal> {
   const text = presentedKey(c);
   if (text === null) {
-    if (c.get("settings").isDevelopment) return DEVELOPER;
+    if (c.settings.isDevelopment) return DEVELOPER;
     throw unauthorised("an API key is needed: header X-API-Key");
   }
   const verification = await verify(c, text);
   if ("record" in verification) return principalOf(verification.record);
   const { refusal, keyId } = verification;
-  c.get("log").info("key refused", { request_id: c.get("requestId"), reason: refusal, key_id: keyId });
+  c.log.info("key refused", { request_id: c.requestId, reason: refusal, key_id: keyId });
   // One text for all, so that nobody learns which ids exist or which secret was once right.
   throw unauthorised("this API key is not valid");
 }
 
 /** @returns null when none is presented. An `Authorization` that is no bearer's is a key that is not valid. */
 function presentedKey(c: AppContext): string | null {
-  const own = c.req.header("x-api-key");
+  const own = c.header("x-api-key");
   if (own !== undefined) return own;
-  const authorization = c.req.header("authorization");
+  const authorization = c.header("authorization");
   return authorization === undefined ? null : (/^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? "");
 }
 
 async function verify(c: AppContext, text: string): Promise<Verification> {
-  const { settings, log, requestId } = c.var;
+  const { settings, log, requestId } = c;
   const pepper = settings.apiKeySecret;
   if (pepper === null) {
     const needed = `the secret API_KEY_SECRET must be set, with ${MIN_API_KEY_SECRET_CHARACTERS} characters or more`;

@@ -1,10 +1,12 @@
 /** What browsers need: cross-origin rules by environment, and headers that keep them from guessing. */
+import type { Context } from "hono";
 import { cors } from "hono/cors";
-import type { AppContext, AppEnv } from "./context.ts";
+import { settings } from "../env.ts";
+import type { Around } from "./observe.ts";
 
 const allowOrigins = cors({
-  origin: (origin, c) => {
-    const allowed: AppEnv["Variables"]["settings"]["corsOrigins"] = c.var.settings.corsOrigins;
+  origin: (origin, c: Context<{ Bindings: Env }>) => {
+    const { corsOrigins: allowed } = settings(c.env);
     if (allowed === "*") return "*";
     return allowed.includes(origin) ? origin : null;
   },
@@ -13,12 +15,19 @@ const allowOrigins = cors({
   maxAge: 86_400,
 });
 
+/** Only what comes from a browser's page carries an `Origin`. */
+export function isFromPage(request: Request): boolean {
+  return request.headers.has("origin");
+}
+
 /** The answer with the headers that its origin needs; of a preflight request the rules alone. */
-export async function crossOrigin(c: AppContext, answer: () => Promise<Response>): Promise<Response> {
-  const preflight = await allowOrigins(c, async () => {
-    c.res = await answer();
-  });
-  return preflight ?? c.res;
+export function crossOrigin(c: Context): Around {
+  return async (answered) => {
+    const preflight = await allowOrigins(c, async () => {
+      c.res = await answered();
+    });
+    return preflight ?? c.res;
+  };
 }
 
 /** Of a page, beside its own rules for what it may load. */

@@ -1,26 +1,79 @@
-/** What a request carries on its way through the app. */
-import type { Context } from "hono";
-import type { Settings } from "../env.ts";
-import type { Log } from "../log.ts";
-import type { RequestMetrics } from "../monitoring/request-metrics.ts";
+/** A request on its way to its answer, and what it carries. */
+
+import { type Settings, settings } from "../env.ts";
+import { assert } from "../errors.ts";
+import { Log } from "../log.ts";
+import { RequestMetrics } from "../monitoring/request-metrics.ts";
 import type { Principal } from "./auth.ts";
 
-export interface Variables {
-  requestId: string;
-  settings: Settings;
-  log: Log;
-  /** Undefined when metrics are off. */
-  metrics: RequestMetrics | undefined;
-  /** Who asks; set by the endpoint's authorisation, so absent on public ones. */
-  principal: Principal;
-  /** The request's body as it came; absent where there is none. */
-  bodyText: string | undefined;
-  /** The pattern of the route, such as `/api/v1/items`; never the path, which holds entity values. */
-  route: string;
+const REQUEST_ID = /^[\w.:-]{1,128}$/;
+
+/** What of the platform comes with a request. */
+export interface Arrival {
+  request: Request;
+  env: Env;
+  executionCtx: Pick<ExecutionContext, "waitUntil">;
 }
 
-export type AppEnv = { Bindings: Env; Variables: Variables };
-export type AppContext = Context<AppEnv>;
+export class AppContext {
+  readonly request: Request;
+  readonly env: Env;
+  readonly settings: Settings;
+  readonly log: Log;
+  /** The caller's, where it is one; else a new one. */
+  readonly requestId: string;
+  /** The pattern of the route, such as `/api/v1/items`; never the path, which holds entity values. */
+  readonly route: string;
+  /** Undefined when metrics are off. */
+  readonly metrics: RequestMetrics | undefined;
+  /** Runs something after the answer. */
+  readonly after: (work: Promise<unknown>) => void;
+  /** The request's body as it came; null where there is none, or it was not read. */
+  bodyText: string | null = null;
+  #principal: Principal | null = null;
+
+  /** @param route The pattern that was matched; null where none was. */
+  constructor({ request, env, executionCtx }: Arrival, route: string | null) {
+    this.request = request;
+    this.env = env;
+    this.settings = settings(env);
+    this.log = logOf(this.settings);
+    const given = request.headers.get("x-request-id");
+    this.requestId = given !== null && REQUEST_ID.test(given) ? given : crypto.randomUUID();
+    this.route = route ?? "unknown";
+    this.metrics = this.settings.metrics === "on" ? new RequestMetrics() : undefined;
+    this.after = (work) => executionCtx.waitUntil(work);
+  }
+
+  header(name: string): string | undefined {
+    return this.request.headers.get(name) ?? undefined;
+  }
+
+  /** Who asks. */
+  get principal(): Principal {
+    assert(this.#principal, "an endpoint that asks who asks has a scope");
+    return this.#principal;
+  }
+
+  set principal(principal: Principal) {
+    this.#principal = principal;
+  }
+
+  /** Undefined on public routes and for requests that were refused. */
+  get tenant(): string | undefined {
+    return this.#principal?.tenant;
+  }
+}
+
+let logs: { of: Settings; log: Log } | undefined;
+
+/** One for all requests: it holds nothing of any. */
+function logOf(own: Settings): Log {
+  if (logs?.of !== own) {
+    logs = { of: own, log: new Log("http", { level: own.logLevel, readable: own.isDevelopment }) };
+  }
+  return logs.log;
+}
 
 /** What reading or writing on behalf of a request needs of it. */
 export interface RequestContext {
@@ -35,17 +88,13 @@ export interface RequestContext {
   after: (work: Promise<unknown>) => void;
 }
 
-export function requestContext(c: AppContext): RequestContext {
-  // `c.var` would make an object of all of them each time.
-  const { tenant } = c.get("principal");
-  const after = (work: Promise<unknown>) => c.executionCtx.waitUntil(work);
-  return {
-    env: c.env,
-    settings: c.get("settings"),
-    tenant,
-    log: c.get("log"),
-    nowMs: Date.now(),
-    metrics: c.get("metrics"),
-    after,
-  };
+export function requestContext({
+  env,
+  settings,
+  principal,
+  log,
+  metrics,
+  after,
+}: AppContext): RequestContext {
+  return { env, settings, tenant: principal.tenant, log, nowMs: Date.now(), metrics, after };
 }

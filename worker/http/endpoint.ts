@@ -2,13 +2,15 @@
  * An endpoint: schema, documents and handler together. `app.ts` mounts it and `docs/` describes it from the same
  * object, so that neither can be without the other.
  */
-import type { Hono } from "hono";
+import type { Hono, HonoRequest } from "hono";
 import type * as z from "zod";
 import { type Fault, Problem, type ProblemStatus } from "../errors.ts";
 import type { Answer } from "./answer.ts";
 import { authorise, type Scope } from "./auth.ts";
-import type { AppContext, AppEnv } from "./context.ts";
+import { crossOrigin, isFromPage } from "./browser.ts";
+import { AppContext } from "./context.ts";
 import { parseBody, readBody } from "./json-body.ts";
+import { noteAddress } from "./known-addresses.ts";
 import { KnownInputs } from "./known-inputs.ts";
 import { observed } from "./observe.ts";
 
@@ -19,7 +21,8 @@ export interface RequestSchemas {
   json?: z.ZodType;
 }
 
-type Input = Partial<Record<keyof RequestSchemas, unknown>>;
+/** The parts of a request, checked. */
+export type Input = Partial<Record<keyof RequestSchemas, unknown>>;
 
 type InputOf<R extends RequestSchemas> = {
   [Part in keyof R]: R[Part] extends z.ZodType ? z.output<R[Part]> : never;
@@ -59,7 +62,10 @@ export interface EndpointSpec<R extends RequestSchemas = RequestSchemas> {
 
 export interface Endpoint {
   spec: EndpointSpec;
-  answer: (c: AppContext) => Promise<Answer | Response>;
+  /** The parts of the request that are in its address. @throws Problem 422 naming the first that does not fit. */
+  addressed: (request: HonoRequest) => Input;
+  /** @param addressed Asked only once the caller is authorised. */
+  answer: (c: AppContext, addressed: () => Input) => Promise<Answer | Response>;
 }
 
 /** A Response where the answer is a stream or another's; else an {@link Answer}. */
@@ -75,44 +81,51 @@ type Handle<R extends RequestSchemas> = (
  */
 export function endpoint<R extends RequestSchemas>(spec: EndpointSpec<R>, handle: Handle<R>): Endpoint {
   const { param, query, json } = spec.request;
-  const known = spec.isRepeated ? { addresses: new KnownInputs(), bodies: new KnownInputs() } : null;
-  const addressed = (c: AppContext): Input => ({
-    ...(param && { param: validated("path", param, c.req.param()) }),
-    ...(query && { query: validated("query", query, queryOf(c)) }),
+  const known = spec.isRepeated ? new KnownInputs() : null;
+  const addressed = (request: HonoRequest): Input => ({
+    ...(param && { param: validated("path", param, request.param()) }),
+    ...(query && { query: validated("query", query, queryOf(request)) }),
   });
   const parsed = (schema: z.ZodType, text: string) => validated("body", schema, parseBody(text));
-  const answer = async (c: AppContext) => {
+  const answer = async (c: AppContext, ofAddress: () => Input) => {
     if (spec.authorise) await spec.authorise(c);
     else if (spec.scope !== "public") await authorise(c, spec.scope);
-    const { url } = c.req;
-    let input = known ? known.addresses.get(url, () => addressed(c)) : addressed(c);
+    let input = ofAddress();
     const text = json && (await readBody(c, { optional: spec.bodyOptional ?? false }));
     if (json && typeof text === "string") {
-      input = {
-        ...input,
-        json: known ? known.bodies.get(text, () => parsed(json, text)) : parsed(json, text),
-      };
+      input = { ...input, json: known ? known.get(text, () => parsed(json, text)) : parsed(json, text) };
     }
     return handle(c, input as InputOf<R>);
   };
-  return { spec, answer };
+  return { spec, addressed, answer };
 }
 
-export function mount(app: Hono<AppEnv>, { spec, answer }: Endpoint): void {
-  for (const path of [spec.path, ...(spec.aliases ?? [])]) {
-    app.on(spec.method.toUpperCase(), honoPath(path), (c) => observed(c, path, () => answer(c)));
+export function mount(app: Hono<{ Bindings: Env }>, endpoint: Endpoint): void {
+  const { spec, addressed, answer } = endpoint;
+  const method = spec.method.toUpperCase();
+  for (const route of [spec.path, ...(spec.aliases ?? [])]) {
+    app.on(method, honoPath(route), (routed) => {
+      const { req, env, executionCtx } = routed;
+      const ofAddress = () => {
+        const input = addressed(req);
+        if (spec.isRepeated) noteAddress(method, req.url, { endpoint, route, input });
+        return input;
+      };
+      const c = new AppContext({ request: req.raw, env, executionCtx }, route);
+      return observed(c, () => answer(c, ofAddress), isFromPage(req.raw) ? crossOrigin(routed) : null);
+    });
   }
 }
 
 /** A parameter that is given several times is an array, which no schema takes. */
-function queryOf(c: AppContext): Record<string, string | string[]> {
-  const { url } = c.req;
+function queryOf(request: HonoRequest): Record<string, string | string[]> {
+  const { url } = request;
   const start = url.indexOf("?");
   if (start === -1) return {};
-  const first = c.req.query();
+  const first = request.query();
   // As many names as pairs: none is there twice, and there is nothing odd to look at more closely.
   if (Object.keys(first).length === url.slice(start).split("&").length) return first;
-  const given = Object.entries(c.req.queries());
+  const given = Object.entries(request.queries());
   return Object.fromEntries(
     given.map(([name, values]) => [name, values.length === 1 ? (values[0] ?? "") : values]),
   );

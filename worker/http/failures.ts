@@ -2,18 +2,18 @@
 import type { Hono } from "hono";
 import { Problem } from "../errors.ts";
 import { type Answer, problemAnswer } from "./answer.ts";
-import type { AppContext, AppEnv } from "./context.ts";
+import type { AppContext } from "./context.ts";
 
 export function answerOfFailure(error: unknown, c: AppContext): Answer {
-  return problemAnswer(problemOf(error, c), c.get("requestId"));
+  return problemAnswer(problemOf(error, c), c.requestId);
 }
 
 function problemOf(error: unknown, c: AppContext): Problem {
   if (error instanceof Problem) return error;
   // Its message may hold SQL or values: the operator gets it, the caller a fixed text.
-  c.get("log").error("unexpected error", error, {
-    request_id: c.get("requestId"),
-    route: c.get("route"),
+  c.log.error("unexpected error", error, {
+    request_id: c.requestId,
+    route: c.route,
   });
   return new Problem(500, "an unexpected error; the request id finds it in the logs");
 }
@@ -21,7 +21,7 @@ function problemOf(error: unknown, c: AppContext): Problem {
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 /** 405 with `Allow` where the path exists for other methods, else 404. */
-export function problemOfNoRoute(app: Hono<AppEnv>, path: string): Problem {
+export function problemOfNoRoute(app: Hono<{ Bindings: Env }>, path: string): Problem {
   const allowed = METHODS.filter((method) => isRouted(app, method, path));
   if (allowed.length === 0) return new Problem(404, "there is no such path");
   const headers = { allow: allowed.join(", ") };
@@ -29,7 +29,7 @@ export function problemOfNoRoute(app: Hono<AppEnv>, path: string): Problem {
 }
 
 /** Every handler of the app is mounted for one path and method. */
-function isRouted(app: Hono<AppEnv>, method: string, path: string): boolean {
+function isRouted(app: Hono<{ Bindings: Env }>, method: string, path: string): boolean {
   const [handlers] = app.router.match(method, path);
   return handlers.length > 0;
 }

@@ -1,5 +1,4 @@
 /** A request's JSON body: its size, its type, and its numbers to the last digit. */
-import { bodyLimit } from "hono/body-limit";
 import { Problem } from "../errors.ts";
 import { NumberOutOfRange, parseJson } from "../json.ts";
 import { MAX_BODY_BYTES } from "../limits.ts";
@@ -11,8 +10,17 @@ function tooLarge(): never {
   throw new Problem(413, `the body is larger than the ${MAX_BODY_BYTES} bytes that a request may have`);
 }
 
-/** Counts the bytes of a body that does not say its length. */
-const limitUndeclared = bodyLimit({ maxSize: MAX_BODY_BYTES, onError: tooLarge });
+/** The bytes of a body that does not say its length: no more of it is taken than may be. */
+async function undeclaredBytes(body: ReadableStream<Uint8Array> | null): Promise<ArrayBuffer> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body ?? []) {
+    size += chunk.byteLength;
+    if (size > MAX_BODY_BYTES) tooLarge();
+    chunks.push(chunk);
+  }
+  return new Blob(chunks as Uint8Array<ArrayBuffer>[]).arrayBuffer();
+}
 
 /**
  * Reads the body, and keeps its text for whoever wants to recognise the request again.
@@ -21,18 +29,18 @@ const limitUndeclared = bodyLimit({ maxSize: MAX_BODY_BYTES, onError: tooLarge }
  * @throws Problem 413 for a body over the limit, 415 when it is not declared as JSON, 400 when it is not UTF-8.
  */
 export async function readBody(c: AppContext, { optional }: { optional: boolean }): Promise<string | null> {
-  const declared = c.req.header("content-length");
-  if (declared === undefined) await limitUndeclared(c, async () => {});
-  else if (Number(declared) > MAX_BODY_BYTES) tooLarge();
-  const bytes = await c.req.raw.arrayBuffer();
+  const declared = c.header("content-length");
+  if (declared !== undefined && Number(declared) > MAX_BODY_BYTES) tooLarge();
+  const { request } = c;
+  const bytes = await (declared === undefined ? undeclaredBytes(request.body) : request.arrayBuffer());
   if (bytes.byteLength > MAX_BODY_BYTES) tooLarge();
   if (optional && bytes.byteLength === 0) return null;
-  const type = c.req.header("content-type");
+  const type = c.header("content-type");
   if (!type || !JSON_TYPE.test(type)) {
     throw new Problem(415, `Content-Type must be application/json${type ? "" : ", there is none"}`);
   }
   const text = decodeBody(bytes);
-  c.set("bodyText", text);
+  c.bodyText = text;
   return text;
 }
 

@@ -18,7 +18,7 @@ async function isWithinLimit(c: AppContext, keyId: string): Promise<boolean> {
     const { success } = await c.env.KEY_RATE.limit({ key: keyId });
     return success;
   } catch (cause) {
-    c.var.log.warning("rate limit not counted", { request_id: c.var.requestId, key_id: keyId }, cause);
+    c.log.warning("rate limit not counted", { request_id: c.requestId, key_id: keyId }, cause);
     return true;
   }
 }

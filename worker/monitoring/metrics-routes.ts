@@ -14,7 +14,7 @@ const BACKLOG_TIMEOUT_MS = 2_000;
 
 /** `METRICS_TOKEN` opens this route and no other: a monitor needs no key that could change anything. */
 async function adminOrToken(c: AppContext): Promise<void> {
-  const isMonitor = isMetricsToken(c.get("settings").metricsToken, c.req.header("authorization"));
+  const isMonitor = isMetricsToken(c.settings.metricsToken, c.header("authorization"));
   if (!isMonitor) await authorise(c, "admin");
 }
 
@@ -44,7 +44,7 @@ async function readTotals(c: AppContext): Promise<Totals> {
   try {
     return await c.env.METRICS_TOTALS.getByName(TOTALS_NAME).read();
   } catch (cause) {
-    c.get("log").error("the metrics did not answer", cause, { request_id: c.get("requestId") });
+    c.log.error("the metrics did not answer", cause, { request_id: c.requestId });
     throw unavailable("the metrics do not answer; try again", RETRY_AFTER_SECONDS);
   }
 }

@@ -38,7 +38,7 @@ export const health = endpoint(
     },
   },
   async (c) => {
-    const { healthy, tablesAvailable, checks } = await checkHealth(c.env, c.var.log);
+    const { healthy, tablesAvailable, checks } = await checkHealth(c.env, c.log);
     const body = {
       status: healthy ? "healthy" : "unhealthy",
       database_connection: checks.d1.ok,
@@ -67,7 +67,7 @@ export const ready = endpoint(
     },
   },
   async (c) => {
-    const { healthy } = await checkHealth(c.env, c.var.log);
+    const { healthy } = await checkHealth(c.env, c.log);
     return jsonAnswer({ ready: healthy }, healthy ? 200 : 503);
   },
 );

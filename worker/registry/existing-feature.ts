@@ -14,7 +14,7 @@ export const oneFeature = z.object({ feature: nameOrId });
 
 /** @throws Problem 404 when the tenant has no such feature. */
 export async function existingFeature(c: AppContext, nameOrId: string): Promise<RegisteredFeature> {
-  const feature = await findFeature(c.env.DB, c.var.principal.tenant, nameOrId);
+  const feature = await findFeature(c.env.DB, c.principal.tenant, nameOrId);
   if (!feature) throw noSuchFeature();
   return feature;
 }

@@ -41,7 +41,7 @@ export const register = endpoint(
     problems: [409],
   },
   async (c, { json }) => {
-    const { tenant } = c.var.principal;
+    const { tenant } = c.principal;
     const feature = featureOf(json);
     const existing = await findFeature(c.env.DB, tenant, feature.name);
     const isFirst = !existing || existing.versions.length === 0;
@@ -107,7 +107,7 @@ export const list = endpoint(
       after,
       limit: query.limit + 1,
     };
-    const rows = await listFeatures(c.env.DB, c.var.principal.tenant, filter);
+    const rows = await listFeatures(c.env.DB, c.principal.tenant, filter);
     const page = rows.slice(0, query.limit);
     const last = page.at(-1);
     const nextCursor = rows.length > page.length && last ? `f${last.featureId}` : null;
@@ -128,7 +128,7 @@ export const get = endpoint(
   },
   async (c, { param }) => {
     const feature = await existingFeature(c, param.feature);
-    const computations = await computationsOf(c.env.DB, c.var.principal.tenant, feature.featureId);
+    const computations = await computationsOf(c.env.DB, c.principal.tenant, feature.featureId);
     return jsonAnswer(featureAnswer(feature, computations));
   },
 );

@@ -1,6 +1,7 @@
 /** Freshness and quality of a registered feature. */
 import * as z from "zod";
 import { unprocessable } from "../errors.ts";
+import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { timestamp } from "../http/fields.ts";
 import {
@@ -68,9 +69,9 @@ export const stats = endpoint(
     if (window.kind === "refused") throw unprocessable(window.fault);
     const feature = await existingFeature(c, param.feature);
     const version = versionOf(feature, asked.version);
-    const object = statsObject(c.env, c.var.principal.tenant);
+    const object = statsObject(c.env, c.principal.tenant);
     const numbers = await object.read(feature.name, version, window.asked);
-    return c.json(statsAnswer(feature, version, numbers, now));
+    return jsonAnswer(statsAnswer(feature, version, numbers, now));
   },
 );
 

@@ -42,7 +42,7 @@ export const addVersion = endpoint(
     problems: [404, 409],
   },
   async (c, { param, json }) => {
-    const { tenant } = c.var.principal;
+    const { tenant } = c.principal;
     const feature = await existingFeature(c, param.feature);
     // Asked for again, it is completed from itself: a newer one may have come since.
     const own = feature.versions.find(({ version: number }) => number === json.version);
@@ -74,7 +74,7 @@ export const setStatus = endpoint(
     problems: [404],
   },
   async (c, { param, json }) => {
-    const { tenant } = c.var.principal;
+    const { tenant } = c.principal;
     const feature = await existingFeature(c, param.feature);
     const version = parseVersion(param.version);
     if (version === null) {

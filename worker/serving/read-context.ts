@@ -18,7 +18,7 @@ export const consistency = z.enum(CONSISTENCIES).meta({
  * @throws Problem 422 for a token that is none of ours, or `session` without one.
  */
 export function readContext(c: AppContext, asked: Consistency | undefined): ReadContext {
-  const text = c.req.header(TOKEN_HEADER);
+  const text = c.header(TOKEN_HEADER);
   const token = text === undefined ? null : readToken(text);
   if (asked === "session" && !token) {
     throw new Problem(422, `consistency \`session\` needs the header ${TOKEN_HEADER} of a write`, {

@@ -134,7 +134,7 @@ export const deleteKey = endpoint(
   },
   async (c, { param }) => {
     const revoked = { tenantId: param.tenant_id, keyId: param.key_id };
-    const isOurs = administers(c.var.principal.tenant, param.tenant_id);
+    const isOurs = administers(c.principal.tenant, param.tenant_id);
     const revokedAt = isOurs ? await revokeKey(c.env.DB, revoked, nowMicros()) : null;
     if (revokedAt === null) throw new Problem(404, "there is no such key");
     keyMemory.clear();
@@ -151,21 +151,21 @@ function assertToCome(expiresAt: Micros | null | undefined, now: Micros): void {
 
 /** @throws Problem 404 for another's tenant as for none: who may not administer it does not learn that it exists. */
 async function assertAdministered(c: AppContext, tenantId: string): Promise<void> {
-  if (administers(c.var.principal.tenant, tenantId) && (await hasTenant(c.env.DB, tenantId))) return;
+  if (administers(c.principal.tenant, tenantId) && (await hasTenant(c.env.DB, tenantId))) return;
   throw new Problem(404, "there is no such tenant");
 }
 
 /** @throws Problem 503 where the service has no pepper: a key without one would be worthless later. */
 function pepperOf(c: AppContext): string {
-  const { apiKeySecret } = c.var.settings;
+  const { apiKeySecret } = c.settings;
   if (apiKeySecret !== null) return apiKeySecret;
   throw new Problem(503, "keys cannot be created: the service has no API_KEY_SECRET of a sufficient length");
 }
 
 /** What administrators did stays in the log, with whose key it was done by. */
 function note(c: AppContext, message: string, { tenantId, keyId }: Pick<KeyRecord, "tenantId" | "keyId">) {
-  const by = c.var.principal.keyId ?? "developer";
-  c.var.log.info(message, { request_id: c.var.requestId, tenant_id: tenantId, key_id: keyId, by_key_id: by });
+  const by = c.principal.keyId ?? "developer";
+  c.log.info(message, { request_id: c.requestId, tenant_id: tenantId, key_id: keyId, by_key_id: by });
 }
 
 function keyAnswer(record: KeyRecord) {

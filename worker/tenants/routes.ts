@@ -42,7 +42,7 @@ export const createTenant = endpoint(
     problems: [409],
   },
   async (c, { json }) => {
-    if (c.var.principal.tenant !== DEFAULT_TENANT) {
+    if (c.principal.tenant !== DEFAULT_TENANT) {
       throw new Problem(403, `only admins of the tenant \`${DEFAULT_TENANT}\` create tenants`);
     }
     const tenant = {
@@ -53,7 +53,7 @@ export const createTenant = endpoint(
     if ((await insertTenant(c.env.DB, tenant)) === "taken") {
       throw new Problem(409, `there is a tenant \`${tenant.tenantId}\` already`);
     }
-    c.var.log.info("tenant created", { request_id: c.var.requestId, tenant_id: tenant.tenantId });
+    c.log.info("tenant created", { request_id: c.requestId, tenant_id: tenant.tenantId });
     return jsonAnswer(tenantAnswer(tenant), 201);
   },
 );
@@ -74,7 +74,7 @@ export const getTenants = endpoint(
     },
   },
   async (c, { query }) => {
-    const { tenant } = c.var.principal;
+    const { tenant } = c.principal;
     const only = tenant === DEFAULT_TENANT ? null : tenant;
     const found = await listTenants(c.env.DB, { only, after: query.cursor ?? null, limit: query.limit + 1 });
     const { rows, last } = pageOf(found, query.limit);

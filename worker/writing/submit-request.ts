@@ -30,7 +30,7 @@ export interface Answered {
 
 /** Commits changes. @throws Problem as `submitChanges`, and 422 for a malformed `Idempotency-Key`. */
 export async function submitRequest(c: AppContext, changes: readonly EntityChange[]): Promise<Answered> {
-  const { settings, principal, log, metrics } = c.var;
+  const { settings, principal, log, metrics } = c;
   const context = { env: c.env, settings, tenant: principal.tenant, log, metrics };
   metrics?.writing(changes);
   const submitted = await submitChanges(context, changes, await idempotencyOf(c));
@@ -57,7 +57,7 @@ export async function submitRequest(c: AppContext, changes: readonly EntityChang
 }
 
 export async function idempotencyOf(c: AppContext): Promise<ChangeRequest["idempotency"]> {
-  const key = c.req.header(IDEMPOTENCY_HEADER);
+  const key = c.header(IDEMPOTENCY_HEADER);
   if (key === undefined) return null;
   if (key.length === 0 || key.length > MAX_IDEMPOTENCY_KEY_CHARACTERS) {
     const msg = `must have 1 to ${MAX_IDEMPOTENCY_KEY_CHARACTERS} characters`;
@@ -65,9 +65,9 @@ export async function idempotencyOf(c: AppContext): Promise<ChangeRequest["idemp
       errors: [{ loc: ["header", IDEMPOTENCY_HEADER], msg, type: "invalid" }],
     });
   }
-  const body = c.get("bodyText") ?? "";
-  const url = new URL(c.req.url);
-  const request = new TextEncoder().encode([c.req.method, url.pathname, url.search, body].join("\n"));
+  const body = c.bodyText ?? "";
+  const url = new URL(c.request.url);
+  const request = new TextEncoder().encode([c.request.method, url.pathname, url.search, body].join("\n"));
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", request));
   return { key, fingerprint: digest.toHex() };
 }
