@@ -83,7 +83,11 @@ export const KV_MAX_KEY_BYTES = 512;
 /** KV: a value may have 25 MiB; an entity's document is its data, escaped once more. Larger ones are not cached. */
 export const KV_MAX_VALUE_BYTES = 24 * MIB;
 
-/** From this share of its time on, one reader at a time renews a remembered document; the others go on with it. */
+/**
+ * Of a remembered document's time: who reads one after the second share has it renewed behind the answer, and with it
+ * those that were read after the first.
+ */
+export const MEMORY_LATE_SHARE = 0.5;
 export const MEMORY_RENEW_SHARE = 0.8;
 
 /** How long a reader waits for another one that fetches the same document, and how often it looks. */

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import {
   FETCH_WAIT_MS,
   KV_CACHE_TTL_SECONDS,
+  KV_MAX_BULK_KEYS,
   MEMORY_KNOWN_MS,
   MEMORY_MAX_CHARACTERS,
 } from "../../worker/limits.ts";
@@ -20,26 +21,12 @@ const documentOf = (revision: number, size = 300): EntityDocument => ({
   size,
 });
 
-/** What memory has, whoever renews it. */
-const held = (memory: IsolateMemory, key: string, nowMs: number) =>
-  memory.get(key, nowMs) ?? memory.get(key, nowMs);
-
 describe("a remembered document", () => {
-  test("sends one reader to renew it before its end, and all others go on with it", () => {
-    const memory = new IsolateMemory();
-    const document = documentOf(1);
-    memory.put(KEY, document, { nowMs: 0, ttlMs: 1_000 });
-    expect(memory.get(KEY, 799)).toBe(document);
-    expect([800, 801, 999].map((nowMs) => memory.get(KEY, nowMs))).toEqual([null, document, document]);
-    memory.put(KEY, document, { nowMs: 999, ttlMs: 1_000 });
-    expect([1_000, 1_798, 1_799].map((nowMs) => memory.get(KEY, nowMs))).toEqual([document, document, null]);
-  });
-
   test("is given until its time, and not at it", () => {
     const memory = new IsolateMemory();
     const document = documentOf(1);
     memory.put(KEY, document, { nowMs: 0, ttlMs: 1_000 });
-    expect(held(memory, KEY, 999)).toBe(document);
+    expect(memory.get(KEY, 999)).toBe(document);
     expect(memory.get(OTHER, 999)).toBeNull();
     expect(memory.get(KEY, 1_000)).toBeNull();
     expect(memory.get(KEY, 0)).toBeNull();
@@ -49,7 +36,7 @@ describe("a remembered document", () => {
     const memory = new IsolateMemory();
     memory.put(KEY, documentOf(2), { nowMs: 0, ttlMs: 1_000 });
     memory.put(KEY, documentOf(1), { nowMs: 0, ttlMs: 2_000 });
-    expect(held(memory, KEY, 999)?.revision).toBe(2);
+    expect(memory.get(KEY, 999)?.revision).toBe(2);
     expect(memory.get(KEY, 1_000)).toBeNull();
   });
 
@@ -57,9 +44,9 @@ describe("a remembered document", () => {
     const memory = new IsolateMemory();
     memory.put(KEY, documentOf(1), { nowMs: 0, ttlMs: 1_000 });
     memory.put(KEY, documentOf(1), { nowMs: 0, ttlMs: 1_500 });
-    expect(held(memory, KEY, 1_400)?.revision).toBe(1);
+    expect(memory.get(KEY, 1_400)?.revision).toBe(1);
     memory.put(KEY, documentOf(2), { nowMs: 0, ttlMs: 2_000 });
-    expect(held(memory, KEY, 1_900)?.revision).toBe(2);
+    expect(memory.get(KEY, 1_900)?.revision).toBe(2);
   });
 
   test("is forgotten with a write of its entity, and with no other", () => {
@@ -121,7 +108,7 @@ describe("the fetch of a document", () => {
   function over(): IsolateMemory {
     const memory = new IsolateMemory();
     memory.put(KEY, documentOf(1), { nowMs: 0, ttlMs: 1_000 });
-    expect(held(memory, KEY, 1_000)).toBeNull();
+    expect(memory.get(KEY, 1_000)).toBeNull();
     return memory;
   }
   const mayThrice = (memory: IsolateMemory, nowMs: number, key = KEY) =>
@@ -157,13 +144,6 @@ describe("the fetch of a document", () => {
     expect(memory.mayFetch(KEY, endMs + FETCH_WAIT_MS)).toBe(true);
   });
 
-  test("before the end of the document is one reader's too", () => {
-    const memory = new IsolateMemory();
-    memory.put(KEY, documentOf(1), { nowMs: 0, ttlMs: 1_000 });
-    expect(memory.get(KEY, 900)).toBeNull();
-    expect(mayThrice(memory, 900)).toEqual([true, false, false]);
-  });
-
   test.each<[string, (memory: IsolateMemory) => void]>([
     ["a write", (memory) => memory.noteWrite(KEY, 2, null, 1_000)],
     ["a read that found no such entity", (memory) => memory.dropDocument(KEY)],
@@ -192,6 +172,74 @@ describe("the fetch of a document", () => {
   });
 });
 
+describe("a renewal", () => {
+  const put = (memory: IsolateMemory, keys: readonly string[], nowMs = 0) => {
+    for (const key of keys) memory.put(key, documentOf(1), { nowMs, ttlMs: 1_000 });
+  };
+
+  test("is due from four fifths of a document's time on, once, when it was read by then", () => {
+    const memory = new IsolateMemory();
+    put(memory, [KEY]);
+    expect(memory.takeDue(900)).toEqual([]);
+    memory.get(KEY, 799);
+    expect([799, 800, 801].map((nowMs) => memory.takeDue(nowMs))).toEqual([[], [KEY], []]);
+    expect(memory.get(KEY, 999)?.revision).toBe(1);
+    expect(memory.takeDue(999)).toEqual([]);
+  });
+
+  test("takes those along that were read in the second half of their time, and no others", () => {
+    const memory = new IsolateMemory();
+    put(memory, ["read early", "read late", "not read", "near its end"]);
+    put(memory, ["young"], 400);
+    memory.get("read early", 499);
+    memory.get("read late", 500);
+    memory.get("near its end", 800);
+    memory.get("young", 899);
+    expect(memory.takeDue(800).sort()).toEqual(["near its end", "read late"]);
+  });
+
+  test("takes as many as KV reads at once, and the rest by the next reader", () => {
+    const memory = new IsolateMemory();
+    const keys = Array.from({ length: KV_MAX_BULK_KEYS + 1 }, (_, i) => `${i}`);
+    put(memory, keys);
+    for (const key of keys) memory.get(key, 800);
+    expect(memory.takeDue(800)).toEqual(keys.slice(0, KV_MAX_BULK_KEYS));
+    expect(memory.takeDue(800)).toEqual(keys.slice(KV_MAX_BULK_KEYS));
+    expect(memory.takeDue(999)).toEqual([]);
+  });
+
+  test("is due again of a document that was renewed", () => {
+    const memory = new IsolateMemory();
+    put(memory, [KEY]);
+    memory.get(KEY, 800);
+    expect(memory.takeDue(800)).toEqual([KEY]);
+    put(memory, [KEY], 850);
+    memory.get(KEY, 1_400);
+    expect([1_649, 1_650].map((nowMs) => memory.takeDue(nowMs))).toEqual([[], [KEY]]);
+  });
+
+  test.each<[string, (memory: IsolateMemory) => void]>([
+    ["was written", (memory) => memory.noteWrite(KEY, 2, null, 800)],
+    ["is not there any more", (memory) => memory.dropDocument(KEY)],
+    ["was invalidated", (memory) => memory.forget(KEY)],
+    ["was put again", (memory) => put(memory, [KEY], 800)],
+    ["went with all others", (memory) => memory.clear()],
+  ])("is not due of a document that %s", (_, change) => {
+    const memory = new IsolateMemory();
+    put(memory, [KEY]);
+    memory.get(KEY, 800);
+    change(memory);
+    expect(memory.takeDue(800)).toEqual([]);
+  });
+
+  test("is not due of a document whose time is over", () => {
+    const memory = new IsolateMemory();
+    put(memory, [KEY]);
+    memory.get(KEY, 800);
+    expect(memory.takeDue(1_000)).toEqual([]);
+  });
+});
+
 describe("the last document", () => {
   test("is known for a while after its time is over, and is not given by that", () => {
     const memory = new IsolateMemory();
@@ -199,7 +247,7 @@ describe("the last document", () => {
     expect(memory.last(KEY, 0)).toBeNull();
     memory.put(KEY, document, { nowMs: 0, ttlMs: 1_000 });
     expect(memory.last(KEY, 0)).toBe(document);
-    expect(held(memory, KEY, 1_000)).toBeNull();
+    expect(memory.get(KEY, 1_000)).toBeNull();
     const endMs = 1_000 + MEMORY_KNOWN_MS;
     expect([1_000, endMs - 1, endMs].map((nowMs) => memory.last(KEY, nowMs))).toEqual([
       document,
@@ -208,16 +256,16 @@ describe("the last document", () => {
     ]);
     expect(memory.last(OTHER, 1_000)).toBeNull();
     // The clock may step back.
-    expect(held(memory, KEY, 10)).toBeNull();
+    expect(memory.get(KEY, 10)).toBeNull();
   });
 
   test("put again is given again, and a newer one in its place", () => {
     const memory = new IsolateMemory();
     const [first, second] = [documentOf(1), documentOf(2)];
     memory.put(KEY, first, { nowMs: 0, ttlMs: 1_000 });
-    expect(held(memory, KEY, 1_000)).toBeNull();
+    expect(memory.get(KEY, 1_000)).toBeNull();
     memory.put(KEY, first, { nowMs: 1_000, ttlMs: 1_000 });
-    expect(held(memory, KEY, 1_999)).toBe(first);
+    expect(memory.get(KEY, 1_999)).toBe(first);
     memory.put(KEY, second, { nowMs: 3_000, ttlMs: 1_000 });
     expect([memory.last(KEY, 3_000), memory.get(KEY, 3_000)]).toEqual([second, second]);
   });
@@ -228,7 +276,7 @@ describe("the last document", () => {
   ])("gives way to an older one when its time %s: the older one is what there is", (_, isSeen) => {
     const memory = new IsolateMemory();
     memory.put(KEY, documentOf(2), { nowMs: 0, ttlMs: 1_000 });
-    if (isSeen) expect(held(memory, KEY, 1_000)).toBeNull();
+    if (isSeen) expect(memory.get(KEY, 1_000)).toBeNull();
     const older = documentOf(1);
     // Seen to be over, it stays so, whatever the clock says later.
     memory.put(KEY, older, { nowMs: isSeen ? 500 : 1_000, ttlMs: 1_000 });
@@ -300,7 +348,7 @@ test("whatever was put when, what is given is the newest put of its key and with
         newest.set(key, Math.max(revision, newest.get(key) ?? 0));
         nowMs += passMs;
         for (const one of ["a", "b"]) {
-          const found = held(memory, one, nowMs);
+          const found = memory.get(one, nowMs);
           if (found) {
             expect(nowMs).toBeLessThan(untilOf.get(found) ?? 0);
             expect(found.revision).toBe(newest.get(one));

@@ -9,8 +9,10 @@ import { BoundedMap } from "../bounded-map.ts";
 import {
   FETCH_WAIT_MS,
   KV_CACHE_TTL_SECONDS,
+  KV_MAX_BULK_KEYS,
   KV_MIN_PUT_INTERVAL_MS,
   MEMORY_KNOWN_MS,
+  MEMORY_LATE_SHARE,
   MEMORY_MAX_CHARACTERS,
   MEMORY_RENEW_SHARE,
 } from "../limits.ts";
@@ -25,14 +27,20 @@ const FILL_PAUSE_MS = 5_000;
 
 interface Remembered {
   document: EntityDocument;
-  untilMs: number;
+  /** From here on a read of it is a late one. */
+  lateAtMs: number;
   renewAtMs: number;
+  untilMs: number;
+  wasReadLate: boolean;
   /** For ever, though the clock may step back. */
   isOver: boolean;
 }
 
 export class IsolateMemory {
   readonly #documents = new BoundedMap<Remembered>(MEMORY_MAX_CHARACTERS);
+  /** Documents that were read late in their time, and from when on one of them is to be renewed. */
+  readonly #readLate = new Set<string>();
+  #dueAtMs = Number.POSITIVE_INFINITY;
   readonly #writes = new BoundedMap<{ revision: number; bookmark: string | null; untilMs: number }>(
     MAX_REMEMBERED_WRITES,
   );
@@ -41,8 +49,7 @@ export class IsolateMemory {
   readonly #fetched = new BoundedMap<number>(MAX_REMEMBERED_WRITES);
 
   /**
-   * Null sends the reader to KV: when there is nothing, and once shortly before the end. Whoever gets that null renews
-   * the document; if all readers waited for its end, all would go at once, and again as long as the reads took.
+   * Null sends the reader to KV.
    *
    * @param key KV key of the document: it names the tenant.
    */
@@ -51,9 +58,29 @@ export class IsolateMemory {
     if (!entry) return null;
     if (entry.untilMs <= nowMs) entry.isOver = true;
     if (entry.isOver) return null;
-    if (nowMs < entry.renewAtMs) return entry.document;
-    entry.renewAtMs = entry.untilMs;
-    return null;
+    if (nowMs >= entry.lateAtMs && !entry.wasReadLate) {
+      entry.wasReadLate = true;
+      this.#readLate.add(key);
+      this.#dueAtMs = Math.min(this.#dueAtMs, entry.renewAtMs);
+    }
+    return entry.document;
+  }
+
+  /**
+   * Documents to be renewed before their time is over, each given out once: what is read all the time. Nothing until
+   * one of them is near its end; then those that will soon be, too, since KV reads many keys at once.
+   */
+  takeDue(nowMs: number): string[] {
+    const keys: string[] = [];
+    if (nowMs < this.#dueAtMs) return keys;
+    for (const key of this.#readLate) {
+      if (keys.length === KV_MAX_BULK_KEYS) break;
+      this.#readLate.delete(key);
+      const entry = this.#documents.get(key);
+      if (entry?.wasReadLate && nowMs < entry.untilMs) keys.push(key);
+    }
+    if (this.#readLate.size === 0) this.#dueAtMs = Number.POSITIVE_INFINITY;
+    return keys;
   }
 
   /** The document that was there a moment ago, though its time may be over; null when there is none. */
@@ -88,8 +115,14 @@ export class IsolateMemory {
     const known = this.#documents.get(key);
     if (known && !known.isOver && known.untilMs > nowMs && known.document.revision > document.revision)
       return;
-    const renewAtMs = nowMs + ttlMs * MEMORY_RENEW_SHARE;
-    const entry = { document, untilMs: nowMs + ttlMs, renewAtMs, isOver: false };
+    const entry = {
+      document,
+      lateAtMs: nowMs + ttlMs * MEMORY_LATE_SHARE,
+      renewAtMs: nowMs + ttlMs * MEMORY_RENEW_SHARE,
+      untilMs: nowMs + ttlMs,
+      wasReadLate: false,
+      isOver: false,
+    };
     this.#documents.set(key, entry, document.size);
   }
 
@@ -131,6 +164,8 @@ export class IsolateMemory {
 
   clear(): void {
     this.#documents.clear();
+    this.#readLate.clear();
+    this.#dueAtMs = Number.POSITIVE_INFINITY;
     this.#writes.clear();
     this.#fills.clear();
     this.#fetched.clear();

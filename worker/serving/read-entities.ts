@@ -1,5 +1,6 @@
 /**
- * Reading entities: memory, else KV, else D1. All of the read path is in this file, in that order.
+ * Reading entities: memory, else KV, else D1. All of the read path is in this file, in that order. What is read all the
+ * time stays in memory by `renewals.ts`.
  *
  * Whatever their number: KV bulk reads of 100 keys each, then one round trip to D1 for all that is still missing. A
  * cache that fails is a miss; only what D1 alone can answer fails with D1.
@@ -8,13 +9,7 @@ import { selectEntities } from "../db/current-rows.ts";
 import { unavailable } from "../errors.ts";
 import type { RequestContext } from "../http/context.ts";
 import { documentKey, type EntityRef, entityKey } from "../keys.ts";
-import {
-  FETCH_LOOK_MS,
-  FETCH_WAIT_MS,
-  KV_CACHE_TTL_SECONDS,
-  KV_MAX_BULK_KEYS,
-  RETRY_AFTER_SECONDS,
-} from "../limits.ts";
+import { FETCH_LOOK_MS, FETCH_WAIT_MS, RETRY_AFTER_SECONDS } from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
 import {
   ANY_REVISION,
@@ -23,9 +18,11 @@ import {
   type Requirement,
   requirementOf,
 } from "./consistency.ts";
-import { decodeKnown, documentOf, type EntityDocument } from "./document.ts";
+import { documentOf, type EntityDocument } from "./document.ts";
 import { askForFills } from "./fills.ts";
+import { getDocuments } from "./hot-cache.ts";
 import { isolateMemory as memory } from "./memory.ts";
+import { renewDue } from "./renewals.ts";
 
 export interface ReadContext extends RequestContext {
   consistency: Consistency;
@@ -55,6 +52,7 @@ export async function readEntity(context: ReadContext, ref: EntityRef): Promise<
   const key = documentKey(context.tenant, context.settings.writerPartitions, ref);
   const wanted = want(context, ref, typeof key === "string" ? key : await key);
   const remembered = fromMemory(context, wanted);
+  renewDue(context);
   const [read = NOTHING] = remembered ? [remembered] : await readMissing(context, [wanted]);
   context.metrics?.about(ref.entityType, 1);
   context.metrics?.read(read.source);
@@ -80,6 +78,7 @@ export async function readEntities(context: ReadContext, refs: readonly EntityRe
     if (remembered) reads.set(key, remembered);
     else missing.set(key, wanted);
   });
+  renewDue(context);
   const rest = [...missing.values()];
   const found = rest.length > 0 ? await readMissing(context, rest) : [];
   rest.forEach(({ key }, position) => {
@@ -189,35 +188,20 @@ async function readAll(context: ReadContext, wanted: readonly Wanted[]): Promise
 
 /** A document, null where KV has none of this form; no entry where KV was not asked or failed. */
 async function readFromKv(
-  { env, log, metrics }: ReadContext,
+  context: ReadContext,
   wanted: readonly Wanted[],
 ): Promise<Map<string, EntityDocument | null>> {
-  const documents = new Map<string, EntityDocument | null>();
-  // A miss is cached by KV as long as a hit: the shortest time that it takes.
-  const options = { type: "text", cacheTtl: KV_CACHE_TTL_SECONDS } as const;
-  const note = (key: string, text: string | null) =>
-    documents.set(key, text === null ? null : decodeKnown(text, memory.last(key, Date.now())));
+  if (wanted.length === 0) return new Map();
   try {
-    const [only] = wanted;
-    if (only && wanted.length === 1) {
-      const get = () => env.HOT.get(only.key, options);
-      note(only.key, await timed(metrics, { operation: "kv.get", items: 1 }, get));
-    } else {
-      const keys = wanted.map(({ key }) => key);
-      const chunks = Array.from({ length: Math.ceil(keys.length / KV_MAX_BULK_KEYS) }, (_, i) =>
-        keys.slice(i * KV_MAX_BULK_KEYS, (i + 1) * KV_MAX_BULK_KEYS),
-      );
-      const found = await Promise.all(
-        chunks.map((chunk) =>
-          timed(metrics, { operation: "kv.get", items: chunk.length }, () => env.HOT.get(chunk, options)),
-        ),
-      );
-      for (const texts of found) for (const [key, text] of texts) note(key, text);
-    }
+    return await getDocuments(
+      context,
+      context.metrics,
+      wanted.map(({ key }) => key),
+    );
   } catch (cause) {
-    log.warning("hot cache did not answer, reading D1", { keys: wanted.length }, cause);
+    context.log.warning("hot cache did not answer, reading D1", { keys: wanted.length }, cause);
+    return new Map();
   }
-  return documents;
 }
 
 async function readFromD1(
