@@ -261,3 +261,40 @@ describe("a registered name", () => {
     for (let i = 0; i < 2; i++) expect((await read()).body.items.model?.features.data).toEqual({ [name]: 5 });
   });
 });
+
+describe("an address that is known", () => {
+  const known = async (value: string) => {
+    expect((await upsert(value, [entry("c", { n: 1 })])).status).toBe(200);
+    const path = itemPath(value, "c");
+    for (let i = 0; i < 2; i++) expect((await get(path)).status).toBe(200);
+    return path;
+  };
+
+  test("is answered to a page with its cross-origin rules", async () => {
+    const path = await known("known-page");
+    const { status, headers } = await get(path, { origin: "https://example.com" });
+    expect([status, headers.get("access-control-allow-origin")]).toEqual([200, "*"]);
+    expect((await get(path)).headers.get("access-control-allow-origin")).toBeNull();
+  });
+
+  test("is known for its method alone", async () => {
+    const path = await known("known-method");
+    const head = await ask("HEAD", path);
+    expect([head.status, head.text]).toEqual([200, ""]);
+    expectProblem(await ask("PUT", path, { body: {} }), 405);
+    const preflight = await ask("OPTIONS", path, {
+      headers: { origin: "https://example.com", "access-control-request-method": "GET" },
+    });
+    expect([preflight.status, preflight.headers.get("access-control-allow-origin")]).toEqual([204, "*"]);
+  });
+
+  test("tells the request's own id", async () => {
+    const path = await known("known-id");
+    const ids = [];
+    for (const id of ["one", "two", "no id"]) {
+      const { headers } = await get(path, { "x-request-id": id });
+      ids.push(headers.get("x-request-id"));
+    }
+    expect(ids).toEqual(["one", "two", expect.stringMatching(/^[0-9a-f-]{36}$/)]);
+  });
+});
