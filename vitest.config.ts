@@ -41,7 +41,7 @@ export default defineConfig({
                   deadLetterQueue: "feature-compute-dlq",
                 },
                 "feature-availability": {
-                  maxBatchSize: 10,
+                  maxBatchSize: 20,
                   maxBatchTimeout: 0.05,
                   maxRetries: 2,
                   retryDelay: 0,

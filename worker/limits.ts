@@ -62,9 +62,14 @@ export const MAX_QUEUED_CHARACTERS = 24_000_000;
 /** Events that Queues has not taken, in one EntityWriter. Beyond it writes are refused: memory is 128 MB. */
 export const MAX_OWED_CHARACTERS = 16_000_000;
 
-/** `sendBatch` of Queues. */
+/** `sendBatch` of Queues takes 256 KB, of 1,000 bytes, about 100 of each message being its own; and 100 messages. */
+export const MAX_QUEUE_BATCH_BYTES = 250_000;
 export const MAX_QUEUE_BATCH_MESSAGES = 100;
-export const MAX_QUEUE_BATCH_BYTES = 250 * KIB;
+/**
+ * Events in one message: Queues bills each 64 KB of it as one operation, and four such messages fill a `sendBatch`. A
+ * single event may have more, then it is a message by itself.
+ */
+export const MAX_QUEUE_MESSAGE_BYTES = MAX_QUEUE_BATCH_BYTES / 4;
 /** Events that come within this time of the last batch wait for its end, to go together. */
 export const OUTBOX_PAUSE_MS = 50;
 /** Queues takes 128 KB a message; the names of an event's features are cut to this. */
@@ -225,8 +230,9 @@ export const MAX_KAFKA_REASON_CHARACTERS = 200;
 export const MAX_SUBSCRIPTIONS_PER_TENANT = 50;
 /** Names in one filter of a subscription. */
 export const MAX_FILTER_NAMES = 100;
-/** Subscriptions that one batch of events is handed to at the same time: each call holds up to 250 KiB. */
+/** Subscriptions that one batch of events is handed to at the same time, and the bytes of events in each call. */
 export const HAND_OVERS_AT_ONCE = 6;
+export const MAX_HAND_OVER_BYTES = 250 * KIB;
 /** The longest that events wait for another hand-over to a subscription which failed. */
 export const HAND_OVER_RETRY_MAX_SECONDS = 60;
 /** How long a subscription knows that it has had an event, and how many it knows: Queues repeats within minutes. */

@@ -3,7 +3,7 @@
  * after the real call. Nothing is imitated: what runs, runs on the binding itself.
  */
 import { env } from "cloudflare:workers";
-import type { FeatureAvailable } from "../../worker/events/feature-available.ts";
+import type { AvailabilityMessage, FeatureAvailable } from "../../worker/events/feature-available.ts";
 
 interface Recorded {
   /** The real call has succeeded, whatever the caller was told. */
@@ -28,6 +28,8 @@ export interface CacheCall extends Recorded {
 }
 
 export interface QueueCall extends Recorded {
+  messages: AvailabilityMessage[];
+  /** Of all messages. */
   events: FeatureAvailable[];
 }
 
@@ -231,10 +233,10 @@ function watchCache(real: KVNamespace, watch: Around<CacheCall>): KVNamespace {
 
 function watchQueue(real: Queue, watch: Around<QueueCall>): Queue {
   return overriding(real, {
-    sendBatch: (messages) => {
-      const sending = [...messages];
-      const events = sending.map(({ body }) => body as FeatureAvailable);
-      return watch({ events }, () => real.sendBatch(sending));
+    sendBatch: (requests) => {
+      const sending = [...requests];
+      const messages = sending.map(({ body }) => body as AvailabilityMessage);
+      return watch({ messages, events: messages.flat() }, () => real.sendBatch(sending));
     },
   } as Partial<Queue>);
 }

@@ -10,8 +10,10 @@ afterEach(() => void vi.useRealTimers());
 
 const MINUTE_MS = 60_000;
 
+/** So large that a call of the queue takes a hundred. */
 function event(): FeatureAvailable {
-  const row = { eventId: "e", category: "c", revision: 1, ingestedAt: 0, eventTime: 0, computeId: null };
+  const computeId = "x".repeat(2_134);
+  const row = { eventId: "e", category: "c", revision: 1, ingestedAt: 0, eventTime: 0, computeId };
   return eventOf("default", { entityType: "bright_uid", entityValue: "u" }, { ...row, names: [] });
 }
 

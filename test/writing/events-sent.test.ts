@@ -4,6 +4,7 @@ import {
   MAX_EVENT_NAMES_BYTES,
   MAX_QUEUE_BATCH_BYTES,
   MAX_QUEUE_BATCH_MESSAGES,
+  MAX_QUEUE_MESSAGE_BYTES,
 } from "../../worker/limits.ts";
 import { failAfter, failBefore, isPut, only, watched } from "../setup/faults.ts";
 import { cached, history, idsOf, inWriterObject, ref, sleep, until, write } from "../setup/writer.ts";
@@ -116,12 +117,23 @@ describe.concurrent("many and large events", () => {
       await writer.submit([...small, ...large]);
       await until("all is sent", () => intents() === 0);
       expect(bindings.sent()).toHaveLength(306);
-      for (const { events } of bindings.queue) {
-        expect(events.length).toBeLessThanOrEqual(MAX_QUEUE_BATCH_MESSAGES);
-        const bytes = events.reduce((sum, event) => sum + byteLength(event), 0);
+      for (const { messages } of bindings.queue) {
+        expect(messages.length).toBeLessThanOrEqual(MAX_QUEUE_BATCH_MESSAGES);
+        const bytes = messages.reduce((sum, message) => sum + byteLength(message), 0);
         expect(bytes).toBeLessThanOrEqual(MAX_QUEUE_BATCH_BYTES);
+        for (const message of messages) {
+          if (message.length > 1) expect(byteLength(message)).toBeLessThanOrEqual(MAX_QUEUE_MESSAGE_BYTES);
+        }
       }
       expect(revisionsOf(bindings.sent(), "user-3")).toEqual([1, 1, 2]);
+    }));
+
+  test("the events of a write are one message, whatever the number of its categories", () =>
+    inWriterObject(async ({ start, intents }) => {
+      const bindings = watched();
+      await start(bindings.env).submit(write("user-1", { a: { n: 1 }, b: { n: 1 }, c: { n: 1 } }));
+      await until("all is sent", () => intents() === 0);
+      expect(bindings.queue.map(({ messages }) => messages.map(({ length }) => length))).toEqual([[3]]);
     }));
 
   test("a category with thousands of long names still fits a message, which says that names were left out", () =>
@@ -197,4 +209,4 @@ describe.concurrent("QUEUE_STORAGE = memory", () => {
     }));
 });
 
-const byteLength = (event: FeatureAvailable) => new TextEncoder().encode(JSON.stringify(event)).length;
+const byteLength = (value: unknown) => new TextEncoder().encode(JSON.stringify(value)).length;

@@ -1,7 +1,16 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { eventOf, type FeatureAvailable } from "../../worker/events/feature-available.ts";
-import { MAX_QUEUE_BATCH_BYTES, MAX_QUEUE_BATCH_MESSAGES, OUTBOX_PAUSE_MS } from "../../worker/limits.ts";
+import {
+  type AvailabilityMessage,
+  eventOf,
+  type FeatureAvailable,
+} from "../../worker/events/feature-available.ts";
+import {
+  MAX_QUEUE_BATCH_BYTES,
+  MAX_QUEUE_BATCH_MESSAGES,
+  MAX_QUEUE_MESSAGE_BYTES,
+  OUTBOX_PAUSE_MS,
+} from "../../worker/limits.ts";
 import { Log } from "../../worker/log.ts";
 import { Outbox, type Waiting } from "../../worker/writing/outbox.ts";
 
@@ -9,7 +18,7 @@ const ENTITY = { entityType: "bright_uid", entityValue: "user-123" };
 /** Warnings of failures that a test wants are not printed. */
 const QUIET = new Log("test", { level: "ERROR", readable: false });
 
-type Message = MessageSendRequest<FeatureAvailable>;
+type Message = MessageSendRequest<AvailabilityMessage>;
 const TAKEN: QueueSendBatchResponse = { metadata: { metrics: { backlogCount: 0, backlogBytes: 0 } } };
 
 /** How the queue answers a call; it takes what it is given at the end of `tookMs`. */
@@ -25,7 +34,14 @@ interface Call {
   atMs: number;
   /** Of its events, each known by its revision. */
   numbers: number[];
+  messages: AvailabilityMessage[];
 }
+
+/** Makes an event so large that a message takes 25 of them, and a call 100. */
+const FILLING = "x".repeat(2_134);
+const PER_CALL = 100;
+
+const bytesOf = (value: unknown) => new TextEncoder().encode(JSON.stringify(value)).length;
 
 /** What the test knows of a `send`. */
 interface Sending {
@@ -70,7 +86,7 @@ class Scene {
   }
 
   /** @param computeId Makes the events as large as a test wants them. */
-  send(count: number, computeId: string | null = null): void {
+  send(count: number, computeId: string | null = FILLING): void {
     const events = Array.from({ length: count }, () => this.#event(computeId));
     const sending = { atMs: this.nowMs, last: count > 0 ? this.#made : 0 };
     this.#sendings.push(sending);
@@ -107,8 +123,9 @@ class Scene {
   }
 
   async #answer(messages: readonly Message[]): Promise<QueueSendBatchResponse> {
-    const numbers = messages.map(({ body }) => body.revision);
-    this.calls.push({ atMs: this.nowMs, numbers });
+    const bodies = messages.map(({ body }) => body);
+    const numbers = bodies.flat().map(({ revision }) => revision);
+    this.calls.push({ atMs: this.nowMs, numbers, messages: bodies });
     this.#underWay += 1;
     this.mostAtOnce = Math.max(this.mostAtOnce, this.#underWay);
     const { takes, tookMs } = this.#answers.shift() ?? TAKES;
@@ -183,23 +200,51 @@ describe("when events leave", () => {
     expect(scene.ranges.at(-1)).toEqual([300 + OUTBOX_PAUSE_MS, 2, 2]);
   });
 
+  test("all that leaves together is in as few messages as can hold it, in order", async () => {
+    const scene = new Scene();
+    scene.send(3);
+    await pass(10);
+    for (const count of [24, 1, 10, 15]) scene.send(count);
+    await pass(1_000);
+    expect(scene.calls.map(({ messages }) => messages.map((message) => message.length))).toEqual([
+      [3],
+      [25, 25],
+    ]);
+    expect(scene.taken).toEqual(upTo(53));
+  });
+
   test.each([
-    [MAX_QUEUE_BATCH_MESSAGES, 10],
-    [MAX_QUEUE_BATCH_MESSAGES - 1, OUTBOX_PAUSE_MS],
+    [PER_CALL + 1, 10],
+    [PER_CALL, OUTBOX_PAUSE_MS],
   ])(
-    "%i events that come within the pause leave at %i ms: a full batch waits for nothing",
+    "%i events that come within the pause begin to leave at %i ms: a full batch waits for nothing",
     async (count, atMs) => {
       const scene = new Scene();
       scene.send(1);
       await pass(10);
       scene.send(count);
       await pass(1_000);
-      expect(scene.ranges).toEqual([
+      expect(scene.ranges.slice(0, 2)).toEqual([
         [0, 1, 1],
-        [atMs, 2, count + 1],
+        [atMs, 2, PER_CALL + 1],
       ]);
+      expect(scene.taken).toEqual(upTo(count + 1));
     },
   );
+
+  test("a batch that is full of many small events waits for nothing either, and one of half as many does", async () => {
+    for (const [count, atMs] of [
+      [800, 10],
+      [400, OUTBOX_PAUSE_MS],
+    ] as const) {
+      const scene = new Scene();
+      scene.send(1, null);
+      await pass(10);
+      scene.send(count, null);
+      await pass(1_000);
+      expect(scene.calls[1]?.atMs).toBe(atMs);
+    }
+  });
 
   test("full batches follow each other, and what is left over waits for others", async () => {
     const scene = new Scene();
@@ -357,7 +402,7 @@ test("whatever is sent and whatever fails: all of it, in order, nothing after it
   const answer = fc.record({ takes: fc.boolean(), tookMs: fc.constantFrom(0, 0, 1, 30, 200) });
   const small = {
     count: fc.constantFrom(0, 1, 1, 2, 3, 30, 99, 100, 101, 250),
-    computeId: fc.constant(null),
+    computeId: fc.constantFrom(null, FILLING),
   };
   // Three or eight of them fill a batch.
   const computeId = fc.constantFrom(80_000, 30_000).map((length) => "x".repeat(length));
@@ -377,9 +422,15 @@ test("whatever is sent and whatever fails: all of it, in order, nothing after it
         await vi.runAllTimersAsync();
         expect(scene.taken).toEqual(upTo(steps.reduce((sum, { count }) => sum + count, 0)));
         expect(scene.mostAtOnce).toBeLessThanOrEqual(1);
-        for (const { numbers } of scene.calls) {
-          expect(numbers.length).toBeGreaterThan(0);
-          expect(numbers.length).toBeLessThanOrEqual(MAX_QUEUE_BATCH_MESSAGES);
+        for (const { messages } of scene.calls) {
+          expect(messages.length).toBeGreaterThan(0);
+          expect(messages.length).toBeLessThanOrEqual(MAX_QUEUE_BATCH_MESSAGES);
+          const bytes = messages.map(bytesOf);
+          expect(bytes.reduce((sum, own) => sum + own)).toBeLessThanOrEqual(MAX_QUEUE_BATCH_BYTES);
+          messages.forEach((message, i) => {
+            expect(message.length).toBeGreaterThan(0);
+            if (message.length > 1) expect(bytes[i]).toBeLessThanOrEqual(MAX_QUEUE_MESSAGE_BYTES);
+          });
         }
         expect(scene.reports).toEqual(scene.truths);
         expect(scene.reports.at(-1) ?? null).toBeNull();

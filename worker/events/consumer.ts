@@ -1,15 +1,18 @@
 /**
- * Consumes `feature-availability`: checks each message against the schema, logs it, hands it to the subscriptions that
- * want it and counts it for the statistics. A message that fails in any of these goes back, and after the configured
- * tries to the dead-letter queue; the others of its batch are not held up. Whoever gets an event again knows it.
+ * Consumes `feature-availability`: checks each event of a message against the schema, logs it, hands it to the
+ * subscriptions that want it and counts it for the statistics. A message of which an event fails in any of these goes
+ * back, and after the configured tries to the dead-letter queue; its other events, and the other messages of its batch,
+ * are not held up. Whoever gets an event again knows it.
  */
 import { type Settings, settings } from "../env.ts";
+import { partitionOf } from "../keys.ts";
 import { HAND_OVER_RETRY_MAX_SECONDS } from "../limits.ts";
 import { Log } from "../log.ts";
 import { recordStats } from "../registry/record-stats.ts";
-import { ownerOf } from "../writing/submit-changes.ts";
-import { type FeatureAvailable, featureAvailable } from "./feature-available.ts";
+import { writerOf } from "../writing/submit-changes.ts";
+import type { FeatureAvailable } from "./feature-available.ts";
 import { handOver } from "./hand-over.ts";
+import { type MessageContents, readMessage } from "./read-message.ts";
 
 interface ConsumerContext {
   env: Env;
@@ -17,45 +20,46 @@ interface ConsumerContext {
   log: Log;
 }
 
+/** A message with what it holds. */
+interface Opened extends MessageContents {
+  message: Message;
+}
+
 export async function consumeAvailability(batch: MessageBatch, env: Env): Promise<void> {
   const own = settings(env);
   const log = new Log("events", { level: own.logLevel, readable: own.isDevelopment });
   const context = { env, settings: own, log };
-  const fitting = batch.messages.flatMap((message) => {
-    const event = checked(message, log);
-    return event ? [{ message, event }] : [];
-  });
-  const events = fitting.map(({ event }) => event);
+  const opened = batch.messages.map((message) => open(message, log));
+  const events = opened.flatMap((one) => one.events);
   const failed = await passOn(context, events);
-  const handled: FeatureAvailable[] = [];
-  for (const { message, event } of fitting) {
-    if (failed.has(event.event_id)) {
-      // What could not take it gets time to come back: all the tries at once would be over in a moment.
-      message.retry({ delaySeconds: Math.min(2 ** message.attempts, HAND_OVER_RETRY_MAX_SECONDS) });
-    } else {
-      message.ack();
-      handled.push(event);
-    }
-  }
+  for (const one of opened) settle(one, failed);
   // Only a queue that forgets its messages with its process needs this; see `writing/effects.ts`.
-  if (own.queueStorage === "memory") await confirm(env, handled);
+  if (own.queueStorage === "memory") {
+    const handled = events.filter(({ event_id: id }) => !failed.has(id));
+    await confirm(context, handled);
+  }
 }
 
-/** The message's event; a message that holds none goes back. */
-function checked(message: Message, log: Log): FeatureAvailable | null {
-  const parsed = featureAvailable.safeParse(message.body);
-  if (parsed.success) {
-    logEvent(log, parsed.data, message.attempts);
-    return parsed.data;
+function open(message: Message, log: Log): Opened {
+  const contents = readMessage(message.body);
+  for (const event of contents.events) logEvent(log, event, message.attempts);
+  if (contents.faults !== null) {
+    log.warning("not an availability event", {
+      message_id: message.id,
+      attempts: message.attempts,
+      faults: contents.faults,
+    });
   }
-  const faults = parsed.error.issues.map(({ path, code }) => `${path.join(".")}: ${code}`).join(", ");
-  log.warning("not an availability event", {
-    message_id: message.id,
-    attempts: message.attempts,
-    faults,
-  });
-  message.retry();
-  return null;
+  return { message, ...contents };
+}
+
+/** A message ends when all that it holds was handled; until then it comes again as a whole. */
+function settle({ message, events, faults }: Opened, failed: ReadonlySet<string>): void {
+  if (events.some(({ event_id: id }) => failed.has(id))) {
+    // What could not take it gets time to come back: all the tries at once would be over in a moment.
+    message.retry({ delaySeconds: Math.min(2 ** message.attempts, HAND_OVER_RETRY_MAX_SECONDS) });
+  } else if (faults === null) message.ack();
+  else message.retry();
 }
 
 /** @returns the ids of the events that somebody could not take. */
@@ -85,14 +89,22 @@ function logEvent(log: Log, event: FeatureAvailable, attempts: number): void {
   });
 }
 
-async function confirm(env: Env, events: readonly FeatureAvailable[]): Promise<void> {
-  const byOwner = new Map<string, { owner: ReturnType<typeof ownerOf>; ids: string[] }>();
-  for (const event of events) {
-    const ref = { entityType: event.entity_type, entityValue: event.entity_id };
-    const owner = ownerOf({ env, settings: settings(env), tenant: event.tenant_id }, ref);
-    const known = byOwner.get(owner.writer.id.toString());
-    if (known) known.ids.push(event.event_id);
-    else byOwner.set(owner.writer.id.toString(), { owner, ids: [event.event_id] });
-  }
-  await Promise.all([...byOwner.values()].map(({ owner, ids }) => owner.writer.confirm(owner.identity, ids)));
+async function confirm(context: ConsumerContext, events: readonly FeatureAvailable[]): Promise<void> {
+  const byTenant = Map.groupBy(events, ({ tenant_id: tenant }) => tenant);
+  await Promise.all([...byTenant].map(([tenant, own]) => confirmTenant({ ...context, tenant }, own)));
+}
+
+async function confirmTenant(
+  context: ConsumerContext & { tenant: string },
+  events: readonly FeatureAvailable[],
+): Promise<void> {
+  const byPartition = Map.groupBy(events, ({ entity_type: entityType, entity_id: entityValue }) =>
+    partitionOf({ entityType, entityValue }, context.settings.writerPartitions),
+  );
+  const confirmations = [...byPartition].map(([partition, own]) => {
+    const { writer, identity } = writerOf(context, partition);
+    const ids = own.map(({ event_id: id }) => id);
+    return writer.confirm(identity, ids);
+  });
+  await Promise.all(confirmations);
 }

@@ -1,5 +1,6 @@
 /**
- * The availability event: one for each category of each applied write. One schema for producer and consumer.
+ * The availability event: one for each category of each applied write; a message of the queue carries many of them. One
+ * schema for producer and consumer.
  *
  * At least once, in revision order per entity; a repetition carries the same `event_id`.
  */
@@ -33,6 +34,11 @@ export const featureAvailable = z.object({
 });
 
 export type FeatureAvailable = z.infer<typeof featureAvailable>;
+
+/** The body of a message: events of one writer, in the order in which it sends them. */
+export const availabilityMessage = z.array(featureAvailable).min(1);
+
+export type AvailabilityMessage = z.infer<typeof availabilityMessage>;
 
 /** The row of the history that an event announces. */
 export interface AnnouncedRow {

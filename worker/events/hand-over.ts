@@ -1,9 +1,9 @@
 /** Brings events to the objects of the subscriptions that want them. */
-import { HAND_OVERS_AT_ONCE } from "../limits.ts";
+import { HAND_OVERS_AT_ONCE, MAX_HAND_OVER_BYTES } from "../limits.ts";
 import type { Log } from "../log.ts";
-import { batches } from "../writing/outbox.ts";
 import type { FeatureAvailable } from "./feature-available.ts";
 import { matches } from "./match-subscriptions.ts";
+import { partsOf } from "./pack-events.ts";
 import { subscriberObject } from "./subscriber-access.ts";
 import { type Subscription, subscriptionsOf } from "./subscription-store.ts";
 
@@ -62,7 +62,7 @@ async function handOverOne(
   let left: readonly FeatureAvailable[] = events;
   try {
     const object = subscriberObject(env, subscription);
-    for (const part of batches(events)) {
+    for (const part of partsOf(events, MAX_HAND_OVER_BYTES)) {
       await object.accept(subscription, part);
       left = left.slice(part.length);
     }

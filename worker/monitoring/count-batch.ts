@@ -1,6 +1,8 @@
 /** A batch of queue messages is an invocation too. */
 import { settings } from "../env.ts";
+import { entriesOf } from "../events/read-message.ts";
 import { isolateMetrics } from "./isolate-metrics.ts";
+import type { Operation } from "./metric-record.ts";
 import { InvocationOperations, writePoints } from "./request-metrics.ts";
 import { timed } from "./timed.ts";
 
@@ -19,13 +21,19 @@ export async function countBatch(
 ): Promise<void> {
   if (settings(env).metrics === "off") return consume();
   const operations = new InvocationOperations();
-  const operation = batch.queue.startsWith("feature-compute") ? "compute.consume" : "queue.consume";
   try {
-    await timed(operations, { operation, items: batch.messages.length }, consume);
+    await timed(operations, measuredOf(batch), consume);
   } finally {
     writePoints(env, NO_TENANT, operations.take());
     // Not a moment later, as behind an answer: the next batch may have to wait for the end of this invocation.
     const flushed = await isolateMetrics.flush(env);
     if (flushed === "not sent") isolateMetrics.keepFlushing(env, (work) => ctx.waitUntil(work));
   }
+}
+
+/** Of computations the messages, of availability the events: a message has many of them. */
+function measuredOf({ queue, messages }: MessageBatch): { operation: Operation; items: number } {
+  if (queue.startsWith("feature-compute")) return { operation: "compute.consume", items: messages.length };
+  const events = messages.reduce((count, { body }) => count + entriesOf(body).length, 0);
+  return { operation: "queue.consume", items: events };
 }

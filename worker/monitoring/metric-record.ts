@@ -79,7 +79,7 @@ export interface OperationRecord {
   /** All together, and the longest. */
   durationMs: number;
   longestMs: number;
-  /** Entities, keys, rows, messages, or the writes of a group, all together; {@link UNKNOWN} when not counted. */
+  /** Entities, keys, rows, events, messages, or the writes of a group, all together; {@link UNKNOWN} when not counted. */
   items: number;
   /** Of `writer.commit`: what became of the writes. */
   writes: Partial<Record<WriteOutcome, number>> | null;
@@ -109,7 +109,7 @@ export function slowestTier(reads: TierCounts | null): Tier | null {
  * | double3 status, double4 entities, double5 categories | | |
  * | double6-8 reads_memory, reads_kv, reads_d1 | entity reads by tier | |
  * | double9-12 values_present, …null, …not_found, …outside_max_age | values by status | |
- * | double13 longest_ms, double14 items | left out | the longest; entities, keys, messages or writes |
+ * | double13 longest_ms, double14 items | left out | the longest; entities, keys, events, messages or writes |
  * | double15-20 writes_applied, …stale, …duplicate, …rejected, …deleted, …unacknowledged | left out | of `writer.commit` |
  *
  * Each number of a point costs its request half a microsecond: those behind the last that it can have are left out, and zeros at the end, which is how

@@ -40,6 +40,7 @@ async function recordTenant(
   events: readonly FeatureAvailable[],
 ): Promise<void> {
   const catalog = await freshCatalog({ env, tenant, log });
+  if (catalog.features.size === 0) return;
   const each = [...new Map(events.map((event) => [event.event_id, event])).values()];
   const lookups = each.flatMap((event) => lookupsOf(event, catalog));
   if (lookups.length === 0) return;

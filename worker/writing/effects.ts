@@ -51,7 +51,7 @@ export class Effects {
   readonly #d: EffectsDependencies;
   readonly #outbox: Outbox;
   readonly #keeper: DocumentKeeper;
-  /** Events that the local consumer has not confirmed, with what waits for that; see above. */
+  /** Events that the local consumer has not confirmed, with whom to tell of each; see above. */
   readonly #unconfirmed = new Map<string, () => void>();
   /** Entities whose document is to be removed, not put. */
   readonly #invalidated = new Set<string>();
@@ -69,7 +69,8 @@ export class Effects {
       queue: {
         sendBatch: (messages) => {
           const sent = [...messages];
-          const measured = { operation: "queue.publish", items: sent.length } as const;
+          const events = sent.reduce((count, { body }) => count + body.length, 0);
+          const measured = { operation: "queue.publish", items: events } as const;
           return timed(metrics, measured, () => env.FEATURE_AVAILABILITY.sendBatch(sent));
         },
       },
@@ -186,10 +187,14 @@ export class Effects {
   /** Resolves when the local consumer has handled the events; at once where Queues stores them. */
   async #confirmed(events: readonly FeatureAvailable[]): Promise<void> {
     if (this.#d.settings.queueStorage === "durable" || events.length === 0) return;
-    const each = events.map(
-      ({ event_id: id }) => new Promise<void>((resolve) => this.#unconfirmed.set(id, resolve)),
-    );
-    await Promise.all(each);
+    await new Promise<void>((resolve) => {
+      let left = events.length;
+      const confirmed = () => {
+        left -= 1;
+        if (left === 0) resolve();
+      };
+      for (const { event_id: id } of events) this.#unconfirmed.set(id, confirmed);
+    });
     await new Promise((resolve) => setTimeout(resolve, CONFIRMATION_GRACE_MS));
   }
 

@@ -3,10 +3,11 @@
  * revision order for each entity. What could not be sent is tried again for ever: the intent log holds it.
  *
  * Events that come alone are sent at once. Where they come all the time, those of several groups go together: what a
- * call of the queue costs hardly depends on how many it takes.
+ * message costs, and a call of the queue, hardly depends on how many events are in it.
  */
-import type { FeatureAvailable } from "../events/feature-available.ts";
-import { MAX_QUEUE_BATCH_BYTES, MAX_QUEUE_BATCH_MESSAGES, OUTBOX_PAUSE_MS } from "../limits.ts";
+import type { AvailabilityMessage, FeatureAvailable } from "../events/feature-available.ts";
+import { firstMessages, leastBytes } from "../events/pack-events.ts";
+import { MAX_QUEUE_BATCH_BYTES, OUTBOX_PAUSE_MS } from "../limits.ts";
 import type { Log } from "../log.ts";
 
 const FIRST_RETRY_MS = 100;
@@ -24,7 +25,7 @@ interface Entry {
 export type Waiting = { events: number; oldestMs: number } | null;
 
 export interface OutboxDependencies {
-  queue: Pick<Queue<FeatureAvailable>, "sendBatch">;
+  queue: Pick<Queue<AvailabilityMessage>, "sendBatch">;
   log: Log;
   /** Told of every change, and again while the queue takes nothing. */
   report: (waiting: Waiting) => void;
@@ -34,6 +35,8 @@ export class Outbox {
   readonly #d: OutboxDependencies;
   /** Of all entries, in order. */
   readonly #events: FeatureAvailable[] = [];
+  /** Of these events, at least. */
+  #bytes = 0;
   readonly #entries: Entry[] = [];
   #sentAtMs = 0;
   #endPause: (() => void) | null = null;
@@ -49,11 +52,19 @@ export class Outbox {
     const sent = new Promise<void>((resolve) =>
       this.#entries.push({ left: events.length, sinceMs: Date.now(), sent: resolve }),
     );
-    for (const event of events) this.#events.push(event);
+    for (const event of events) {
+      this.#events.push(event);
+      this.#bytes += leastBytes(event);
+    }
     this.#report();
-    if (this.#events.length >= MAX_QUEUE_BATCH_MESSAGES) this.#endPause?.();
+    if (this.#isBatchFull) this.#endPause?.();
     if (!this.#draining) void this.#drain();
     return sent;
+  }
+
+  /** More waits than one call takes. */
+  get #isBatchFull(): boolean {
+    return this.#bytes >= MAX_QUEUE_BATCH_BYTES;
   }
 
   async #drain(): Promise<void> {
@@ -61,10 +72,10 @@ export class Outbox {
     let retryMs = FIRST_RETRY_MS;
     while (this.#events.length > 0) {
       await this.#pause();
-      const [batch = []] = eachBatch(this.#events.slice(0, MAX_QUEUE_BATCH_MESSAGES));
+      const messages = firstMessages(this.#events);
       try {
-        await this.#d.queue.sendBatch(batch.map((body) => ({ body, contentType: "json" })));
-        this.#taken(batch.length);
+        await this.#d.queue.sendBatch(messages.map((body) => ({ body, contentType: "json" })));
+        this.#taken(messages.flat().length);
         retryMs = FIRST_RETRY_MS;
       } catch (cause) {
         this.#report();
@@ -80,7 +91,7 @@ export class Outbox {
   async #pause(): Promise<void> {
     // The clock may have stepped back since.
     const pauseMs = Math.min(this.#sentAtMs + OUTBOX_PAUSE_MS - Date.now(), OUTBOX_PAUSE_MS);
-    if (pauseMs <= 0 || this.#events.length >= MAX_QUEUE_BATCH_MESSAGES) return;
+    if (pauseMs <= 0 || this.#isBatchFull) return;
     let timer: ReturnType<typeof setTimeout> | undefined;
     await new Promise<void>((resolve) => {
       this.#endPause = resolve;
@@ -93,7 +104,7 @@ export class Outbox {
   /** Sent events leave at once: a failure of the next batch must not repeat them. */
   #taken(count: number): void {
     this.#sentAtMs = Date.now();
-    this.#events.splice(0, count);
+    for (const event of this.#events.splice(0, count)) this.#bytes -= leastBytes(event);
     for (let rest = count; rest > 0; ) {
       const [entry] = this.#entries;
       if (!entry) break;
@@ -111,47 +122,4 @@ export class Outbox {
     const [oldest] = this.#entries;
     this.#d.report(oldest ? { events: this.#events.length, oldestMs: oldest.sinceMs } : null);
   }
-}
-
-/** Splits events, in order, into what one `sendBatch` may carry. */
-export function batches(events: readonly FeatureAvailable[]): FeatureAvailable[][] {
-  return [...eachBatch(events)];
-}
-
-function* eachBatch(events: readonly FeatureAvailable[]): Generator<FeatureAvailable[], void> {
-  if (events.length === 0) return;
-  // Nearly always all of them fit, and that is seen without writing each of them once more.
-  const most = events.reduce((total, event) => total + mostBytes(event), 0);
-  if (events.length <= MAX_QUEUE_BATCH_MESSAGES && most <= MAX_QUEUE_BATCH_BYTES) {
-    yield [...events];
-    return;
-  }
-  let current: FeatureAvailable[] = [];
-  let bytes = 0;
-  for (const event of events) {
-    const size = new TextEncoder().encode(JSON.stringify(event)).length;
-    if (
-      current.length === MAX_QUEUE_BATCH_MESSAGES ||
-      (current.length > 0 && bytes + size > MAX_QUEUE_BATCH_BYTES)
-    ) {
-      yield current;
-      current = [];
-      bytes = 0;
-    }
-    current.push(event);
-    bytes += size;
-  }
-  yield current;
-}
-
-/** Names of fields, timestamps, ids and numbers of an event as JSON. */
-const FIXED_BYTES = 800;
-/** UTF-8 takes at most three bytes for a UTF-16 code unit, and JSON two for a quote. */
-const MOST_BYTES_PER_UNIT = 3;
-
-function mostBytes({ features, ...event }: FeatureAvailable): number {
-  const named = event.tenant_id + event.entity_type + event.entity_id + event.resource_name;
-  const names = features.reduce((units, name) => units + name.length + 1, 0);
-  const units = named.length + (event.compute_id?.length ?? 0) + names;
-  return FIXED_BYTES + units * MOST_BYTES_PER_UNIT;
 }
