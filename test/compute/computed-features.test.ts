@@ -1,7 +1,7 @@
 /** Features by SQL: creating them, computing them, and reading their vectors wherever a value is read. */
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { type FeatureAvailable, featureAvailable } from "../../worker/events/feature-available.ts";
+import { availabilityMessage, type FeatureAvailable } from "../../worker/events/feature-available.ts";
 import { expectProblem, get, type Item, itemPath, post, TIMESTAMP } from "../setup/http.ts";
 import { until } from "../setup/writer.ts";
 import {
@@ -194,9 +194,9 @@ describe("computing", () => {
 
   test("again keeps created_at, moves updated_at, refreshes every cache and sends events", async () => {
     const events: FeatureAvailable[] = [];
-    const check = featureAvailable.safeParse;
-    vi.spyOn(featureAvailable, "safeParse").mockImplementation((body, ...rest) => {
-      events.push(body as FeatureAvailable);
+    const check = availabilityMessage.safeParse;
+    vi.spyOn(availabilityMessage, "safeParse").mockImplementation((body, ...rest) => {
+      events.push(...(body as FeatureAvailable[]));
       return check(body, ...rest);
     });
     const { table, name } = await computed([row("again", 1, 1), row("again", 2, 2)]);

@@ -2,7 +2,11 @@ import { createExecutionContext, createMessageBatch, getQueueResult } from "clou
 import { env, exports } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { consumeAvailability } from "../../worker/events/consumer.ts";
-import { type FeatureAvailable, featureAvailable } from "../../worker/events/feature-available.ts";
+import {
+  availabilityMessage,
+  type FeatureAvailable,
+  featureAvailable,
+} from "../../worker/events/feature-available.ts";
 import { watched } from "../setup/faults.ts";
 import { inWriterObject, newTenant, remove, sleep, until, write } from "../setup/writer.ts";
 
@@ -27,12 +31,12 @@ async function consume(bodies: unknown[]) {
   return getQueueResult(batch, context);
 }
 
-/** Looks on while the service consumes its real queue: every message that it checks, each time. */
-function watchConsumer(): unknown[] {
-  const bodies: unknown[] = [];
-  const check = featureAvailable.safeParse;
-  vi.spyOn(featureAvailable, "safeParse").mockImplementation((body, ...rest) => {
-    bodies.push(body);
+/** Looks on while the service consumes its real queue: every message that it checks, each time, and what it holds. */
+function watchConsumer(): unknown[][] {
+  const bodies: unknown[][] = [];
+  const check = availabilityMessage.safeParse;
+  vi.spyOn(availabilityMessage, "safeParse").mockImplementation((body, ...rest) => {
+    bodies.push(body as unknown[]);
     return check(body, ...rest);
   });
   return bodies;
@@ -119,18 +123,23 @@ describe("the consumer", () => {
       { ...event, features: [1] },
       { ...event, event_id: "not-an-id" },
     ];
-    const { explicitAcks, retryMessages, outcome } = await consume([event, ...poison, event]);
-    expect(outcome).toBe("ok");
-    expect(explicitAcks).toEqual(["m0", `m${poison.length + 1}`]);
-    expect(retryMessages.map(({ msgId }) => msgId)).toEqual(poison.map((_, i) => `m${i + 1}`));
+    for (const asSent of [(one: unknown) => one, (one: unknown) => [one], (one: unknown) => [event, one]]) {
+      const bodies = [event, ...poison, event].map(asSent);
+      const { explicitAcks, retryMessages, outcome } = await consume(bodies);
+      expect(outcome).toBe("ok");
+      expect(explicitAcks).toEqual(["m0", `m${poison.length + 1}`]);
+      expect(retryMessages.map(({ msgId }) => msgId)).toEqual(poison.map((_, i) => `m${i + 1}`));
+    }
+    expect((await consume([[], [event]])).retryMessages.map(({ msgId }) => msgId)).toEqual(["m0"]);
   });
 
-  test("logs an event without a value and without the entity's name", async () => {
+  test("logs each event without a value and without the entity's name", async () => {
     const lines: string[] = [];
     vi.spyOn(console, "log").mockImplementation((line) => lines.push(String(line)));
-    const [event] = await eventsOf([["a-secret-person", { a: { n: "a-secret-value" } }]]);
+    const values = { a: { n: "a-secret-value" }, b: { n: "a-secret-value", m: 1 } };
+    const events = await eventsOf([["a-secret-person", values]]);
     const batch = createMessageBatch("feature-availability", [
-      { id: "m", timestamp: new Date(), attempts: 2, body: event },
+      { id: "m", timestamp: new Date(), attempts: 2, body: events },
     ]);
     await consumeAvailability(batch, {
       ...env,
@@ -138,46 +147,50 @@ describe("the consumer", () => {
       ENVIRONMENT: "production",
       QUEUE_STORAGE: "durable",
     });
-    const [line] = lines.map((text) => JSON.parse(text));
-    expect(line).toMatchObject({
-      name: "events",
-      levelname: "INFO",
-      event_id: event?.event_id,
-      resource_name: "a",
-      attempts: 2,
-      feature_count: 1,
-    });
+    const told = { name: "events", levelname: "INFO", attempts: 2 };
+    expect(lines.map((text) => JSON.parse(text))).toMatchObject([
+      { ...told, event_id: events[0]?.event_id, resource_name: "a", feature_count: 1 },
+      { ...told, event_id: events[1]?.event_id, resource_name: "b", feature_count: 2 },
+    ]);
     expect(lines.join()).not.toContain("a-secret");
   });
 });
 
 describe("the real queue", () => {
-  test("delivers the event of a write that came over HTTP", async () => {
+  test("delivers the events of a write that came over HTTP", async () => {
     const bodies = watchConsumer();
     const response = await exports.default.fetch("http://store.test/api/v1/items/queued", {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify({ a: { n: 1 } }),
+      body: JSON.stringify({ a: { n: 1 }, b: { n: 1 }, c: { n: 1 } }),
     });
     expect(response.status).toBe(200);
-    const own = () => bodies.filter((body) => (body as FeatureAvailable).entity_id === "queued");
-    await until("the consumer has it", () => own().length > 0);
-    expect(own()).toMatchObject([{ resource_name: "a", tenant_id: "default", revision: 1 }]);
+    const isOwn = (body: unknown) => (body as FeatureAvailable).entity_id === "queued";
+    await until("the consumer has it", () => bodies.flat().some(isOwn));
+    const told = { tenant_id: "default", revision: 1 };
+    // One message, and it came once.
+    expect(bodies.filter((body) => body.some(isOwn))).toMatchObject([
+      ["a", "b", "c"].map((name) => ({ resource_name: name, ...told })),
+    ]);
   });
 
   test("tries a poison message three times, then never again, and delivers the others of its batch once", async () => {
     const [event] = await eventsOf([["user-1", { a: { n: 1 } }]]);
     const bodies = watchConsumer();
     const poison = { event_type: "feature_available", poison: true };
-    const good = Array.from({ length: 5 }, () => ({ ...event, event_id: crypto.randomUUID() }));
+    const good = Array.from({ length: 7 }, () => ({ ...event, event_id: crypto.randomUUID() }));
+    const [bare, first, last, ...others] = good;
     const queue: Queue = env.FEATURE_AVAILABILITY;
-    await queue.sendBatch([good[0], poison, ...good.slice(1)].map((body) => ({ body, contentType: "json" })));
-    const tries = () => bodies.filter((body) => (body as typeof poison).poison).length;
-    await until("the poison is tried for the last time", () => tries() === 3);
+    const poisoned = [first, poison, last];
+    const messages = [bare, poisoned, ...others.map((one) => [one])];
+    await queue.sendBatch(messages.map((body) => ({ body, contentType: "json" })));
+    const tries = (one: unknown) =>
+      bodies.flat().filter((body) => JSON.stringify(body) === JSON.stringify(one)).length;
+    await until("the poison is tried for the last time", () => tries(poison) === 3);
     await sleep(500);
-    expect(tries()).toBe(3);
-    for (const one of good) {
-      expect(bodies.filter((body) => (body as FeatureAvailable).event_id === one.event_id)).toHaveLength(1);
-    }
+    expect(tries(poison)).toBe(3);
+    // What was in its message came with it each time.
+    expect([first, last].map(tries)).toEqual([3, 3]);
+    expect([bare, ...others].map(tries)).toEqual([1, 1, 1, 1, 1]);
   });
 });

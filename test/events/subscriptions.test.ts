@@ -186,8 +186,11 @@ describe("in production", () => {
   });
 });
 
+/** Each in a message of its own. */
 async function consume(events: FeatureAvailable[], over: Partial<Env> = {}) {
-  const messages = events.map((body, i) => ({ id: `m${i}`, timestamp: new Date(), attempts: 1, body }));
+  const messages = events.map((event, i) => {
+    return { id: `m${i}`, timestamp: new Date(), attempts: 1, body: [event] };
+  });
   const batch = createMessageBatch("feature-availability", messages);
   await consumeAvailability(batch, { ...env, QUEUE_STORAGE: "durable", ...over });
   const { explicitAcks, retryMessages } = await getQueueResult(batch, createExecutionContext());

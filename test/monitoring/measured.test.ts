@@ -1,8 +1,14 @@
 /** What is counted, on the real bindings: reads by tier, values by status, writes by outcome; and what never is. */
-import { createExecutionContext, runInDurableObject, waitOnExecutionContext } from "cloudflare:test";
+import {
+  createExecutionContext,
+  createMessageBatch,
+  runInDurableObject,
+  waitOnExecutionContext,
+} from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { app } from "../../worker/app.ts";
+import { countBatch } from "../../worker/monitoring/count-batch.ts";
 import { BLOBS, type DataPoint, DOUBLES } from "../../worker/monitoring/metric-record.ts";
 import { MetricsTotals } from "../../worker/monitoring/metrics-totals.ts";
 import { isolateMemory } from "../../worker/serving/memory.ts";
@@ -211,6 +217,40 @@ describe("writes", () => {
       await until("nothing waits", async () => (await scrape()).sum("feature_store_outbox_events") === 0);
       expect((await scrape()).sum("feature_store_outbox_oldest_age_seconds")).toBe(0);
     });
+  });
+});
+
+describe("what goes through a queue", () => {
+  test("is published as events, however few messages they are", async () => {
+    await inWriterObject(async ({ start, intents }) => {
+      const all = watched();
+      const writer = start({ ...all.env, METRICS: "on" });
+      const before = await scrape();
+      await writer.submit(write("a", { a: { n: 1 }, b: { n: 1 }, c: { n: 1 } }));
+      await until("it is sent", () => intents() === 0);
+      expect(all.queue.map(({ messages }) => messages.length)).toEqual([1]);
+      const published = async () =>
+        (await scrape()).sum("feature_store_events_total", { stage: "published" }) -
+        before.sum("feature_store_events_total", { stage: "published" });
+      await until("they are counted", async () => (await published()) >= 3);
+      expect(await published()).toBe(3);
+    });
+  });
+
+  test.each([
+    ["feature-availability", "queue.consume", 6, 6],
+    ["feature-availability-staging", "queue.consume", 6, 6],
+    ["feature-compute", "compute.consume", 4, 0],
+  ])("of %s is consumed as %s of %i, which are %i events", async (queue, operation, items, events) => {
+    const bodies = [[1, 2, 3], { bare: true }, "poison", [4]];
+    const messages = bodies.map((body, i) => ({ id: `m${i}`, timestamp: new Date(), attempts: 1, body }));
+    const batch = createMessageBatch(queue, messages);
+    const context = createExecutionContext();
+    waiting.push(context);
+    const found = await counted(() => countBatch({ batch, env: measured, ctx: context }, async () => {}));
+    expect(found("feature_store_events_total", { stage: "consumed" })).toBe(events);
+    const point = points.find((each) => blob(each, "operation") === operation);
+    expect(point && [double(point, "count"), double(point, "items")]).toEqual([1, items]);
   });
 });
 

@@ -275,7 +275,7 @@ describe("an object that does not answer", () => {
     const tenant = await tenantWith("f");
     const event = await announced(tenant, { f: 1 });
     const consumed = async (bindings: Env) => {
-      const messages = [{ id: "m", timestamp: new Date(), attempts: 1, body: event }];
+      const messages = [{ id: "m", timestamp: new Date(), attempts: 1, body: [event] }];
       const batch = createMessageBatch("feature-availability", messages);
       const context = createExecutionContext();
       await consumeAvailability(batch, bindings);
