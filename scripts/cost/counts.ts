@@ -21,6 +21,7 @@ export interface Counts {
   metricsRequests: number;
   metricsRowsRead: number;
   metricsRowsWritten: number;
+  /** Those of events carry many of them. */
   queueMessages: number;
   /** 64 KB of a message. */
   queueBlocks: number;

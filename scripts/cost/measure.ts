@@ -1,5 +1,6 @@
 /** Drives known traffic and divides: what one request of each kind costs. */
-
+import { setTimeout as sleep } from "node:timers/promises";
+import { OUTBOX_PAUSE_MS } from "../../worker/limits.ts";
 import { type CountedService, QUIET_MS, type Shape, startCounted } from "./counted-service.ts";
 import { type Counts, NOTHING, scaled, sum } from "./counts.ts";
 
@@ -47,12 +48,17 @@ async function drive(service: CountedService, shape: Shape): Promise<Measured> {
   const [alone, read] = [named("alone"), named("read")];
   const [grouped, bulk] = [named("grouped", clients * 4), named("bulk", batch)];
   const groups = [alone, read, grouped, bulk];
+  // Events of a write share a message with those of the next, if that comes before they have left.
+  const writeAlone = async (id: string) => {
+    await service.write(id);
+    await sleep(2 * OUTBOX_PAUSE_MS);
+  };
   const { d1Bytes: emptyBytes } = await service.counts(() => service.writeBatch(["first"]), QUIET_MS);
   // First writes make rows that later ones replace: what is counted is the later ones.
   const first = await service.counts(async () => {
     for (const some of groups) await service.writeBatch(some);
   }, QUIET_MS);
-  const write = await service.each(alone, (id) => service.write(id), QUIET_MS);
+  const write = await service.each(alone, writeAlone, QUIET_MS);
   const groupedWrite = await service.together(grouped, (id) => service.write(id));
   const bulkWrite = await service.counts(() => service.writeBatch(bulk), QUIET_MS);
   const missRead = await service.each(read, (id) => service.read(id), QUIET_MS);
@@ -60,7 +66,7 @@ async function drive(service: CountedService, shape: Shape): Promise<Measured> {
   for (const id of read) await service.read(id);
   await service.counts(async () => undefined, 0);
   const memoryRead = await service.each(read, (id) => service.read(id), 0);
-  const filledWrite = await service.each(read, (id) => service.write(id), QUIET_MS);
+  const filledWrite = await service.each(read, writeAlone, QUIET_MS);
   const entities = groups.flat().length;
   const historyBytesPerWrite =
     (bulkWrite.d1Bytes - first.d1Bytes) / (alone.length + grouped.length + bulk.length);

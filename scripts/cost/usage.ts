@@ -9,7 +9,7 @@ const DAY_SECONDS = 24 * 60 * 60;
 const GB = 1e9;
 /** What a Durable Object is billed for while it is active, whatever it holds. */
 const OBJECT_GB = 0.128;
-/** An event is written, read and deleted. */
+/** A message, which carries all events of one drain of an outbox that fit, is written, read and deleted. */
 const OPERATIONS_OF_A_BLOCK = 3;
 
 export interface Traffic {

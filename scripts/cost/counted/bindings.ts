@@ -65,7 +65,7 @@ function countCache(kv: KVNamespace): KVNamespace {
 
 function countQueue(queue: Queue): Queue {
   const note = (body: unknown) => {
-    const bytes = JSON.stringify(body).length + QUEUE_OWN_BYTES;
+    const bytes = Buffer.byteLength(JSON.stringify(body)) + QUEUE_OWN_BYTES;
     add("queueMessages");
     noteSent(1);
     add("queueBlocks", Math.ceil(bytes / QUEUE_BLOCK_BYTES));
