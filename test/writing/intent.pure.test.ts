@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { MAX_INTENT_CHARACTERS } from "../../worker/limits.ts";
 import type { EntityWrite } from "../../worker/writing/entity-write.ts";
-import { intentsOf } from "../../worker/writing/intent.ts";
-import { planGroup } from "../../worker/writing/plan-group.ts";
+import { type RememberedResult, intentsOf as writtenIntentsOf } from "../../worker/writing/intent.ts";
+import { type GroupPlan, planGroup } from "../../worker/writing/plan-group.ts";
 
 const write = (
   entityValue: string,
@@ -25,6 +25,14 @@ const write = (
     names: ["a"],
   })),
 });
+
+/** The intents, each of which stands in its text. */
+function intentsOf(plan: GroupPlan, rememberedOf: (entity: string) => RememberedResult[]) {
+  return writtenIntentsOf(plan, rememberedOf).map(({ intent, text }) => {
+    expect(JSON.parse(text)).toEqual(intent);
+    return intent;
+  });
+}
 
 function planOf(writes: EntityWrite[]) {
   let time = 1_000;

@@ -1,19 +1,15 @@
 /**
  * Packs events, in their order, into what a message of the queue, a `sendBatch` or a call takes. Pure.
  *
- * Sizes are bytes of JSON in UTF-8. Nearly always all events fit, and that is seen without writing each of them once
- * more: names are well-formed text without control characters, so that UTF-8 and JSON make at most three bytes of a
- * UTF-16 code unit.
+ * Sizes are bytes of JSON in UTF-8.
  */
 import { MAX_QUEUE_BATCH_BYTES, MAX_QUEUE_MESSAGE_BYTES } from "../limits.ts";
 import { type AvailabilityMessage, type FeatureAvailable, SCHEMA_VERSION } from "./feature-available.ts";
 
-const MOST_BYTES_PER_UNIT = 3;
 /** Quotes and a comma. */
 const BYTES_AROUND_NAME = 3;
 
 const encoder = new TextEncoder();
-const bytesOf = (event: FeatureAvailable) => encoder.encode(JSON.stringify(event)).length;
 
 /** The shortest event there is: each of its texts is counted beside it. */
 const SHORTEST: FeatureAvailable = {
@@ -32,37 +28,37 @@ const SHORTEST: FeatureAvailable = {
   revision: 1,
   schema_version: SCHEMA_VERSION,
 };
-const LEAST_FIXED_BYTES = bytesOf(SHORTEST);
-const MOST_FIXED_BYTES = bytesOf({
-  ...SHORTEST,
-  compute_id: null,
-  features_truncated: false,
-  revision: Number.MAX_SAFE_INTEGER,
-});
+const SHORTEST_BYTES = JSON.stringify(SHORTEST).length;
 
-/** What an event takes at least; exactly that, nearly, where its names are ASCII. */
+/** ASCII that JSON writes as it is. */
+const PLAIN = /^[ !#-[\]-~]*$/;
+
+/** What an event takes. Names are plain nearly always: then it need not be written to know that. */
+function bytesOf(event: FeatureAvailable): number {
+  const isPlain = PLAIN.test(textOf(event));
+  return isPlain ? leastBytes(event) : encoder.encode(JSON.stringify(event)).length;
+}
+
+/** What an event takes if its names are plain: else more. */
 export function leastBytes(event: FeatureAvailable): number {
+  const { features, compute_id, features_truncated, revision } = event;
   // The last name has no comma behind it.
-  const aroundNames = Math.max(event.features.length * BYTES_AROUND_NAME - 1, 0);
-  return LEAST_FIXED_BYTES + aroundNames + unitsOf(event);
+  const aroundNames = Math.max(features.length * BYTES_AROUND_NAME - 1, 0);
+  const others = (compute_id === null ? 2 : 0) + (features_truncated ? 0 : 1) + String(revision).length - 1;
+  return SHORTEST_BYTES + aroundNames + others + textOf(event).length;
 }
 
-function mostBytes(event: FeatureAvailable): number {
-  const aroundNames = event.features.length * BYTES_AROUND_NAME;
-  return MOST_FIXED_BYTES + aroundNames + unitsOf(event) * MOST_BYTES_PER_UNIT;
-}
-
-function unitsOf(event: FeatureAvailable): number {
+/** All texts of an event that differ from event to event. */
+function textOf(event: FeatureAvailable): string {
   const { event_id, timestamp, event_timestamp, entity_type, entity_id } = event;
   const { resource_name, compute_id, tenant_id, features } = event;
-  const fixed = event_id.length + timestamp.length + event_timestamp.length;
-  const named = entity_type.length + entity_id.length + resource_name.length + tenant_id.length;
-  return features.reduce((units, name) => units + name.length, fixed + named + (compute_id?.length ?? 0));
+  const named = event_id + timestamp + event_timestamp + entity_type + entity_id + resource_name + tenant_id;
+  return named + (compute_id ?? "") + features.join("");
 }
 
 interface Part {
   events: FeatureAvailable[];
-  /** Of the JSON array; at most. */
+  /** Of the JSON array. */
   bytes: number;
 }
 
@@ -90,10 +86,6 @@ export function partsOf(events: readonly FeatureAvailable[], maxBytes: number): 
 
 function* eachPart(events: readonly FeatureAvailable[], maxBytes: number): Generator<Part, void> {
   if (events.length === 0) return;
-  if (fitSurely(events, maxBytes)) {
-    yield { events: [...events], bytes: maxBytes };
-    return;
-  }
   let part = emptyPart();
   for (const event of events) {
     const bytes = bytesOf(event) + 1;
@@ -109,12 +101,3 @@ function* eachPart(events: readonly FeatureAvailable[], maxBytes: number): Gener
 
 /** Of the array's brackets and commas each event has one, and one is left over. */
 const emptyPart = (): Part => ({ events: [], bytes: 1 });
-
-function fitSurely(events: readonly FeatureAvailable[], maxBytes: number): boolean {
-  let most = emptyPart().bytes;
-  for (const event of events) {
-    most += mostBytes(event) + 1;
-    if (most > maxBytes) return false;
-  }
-  return true;
-}

@@ -153,7 +153,7 @@ export class CommitLoop {
     const remembered = rememberedResults(group, plan);
     const intents = intentsOf(plan, (entity) => remembered.get(entity) ?? []);
     this.#d.effects.removeDone();
-    const stored = intents.map((intent) => ({ seq: store.addIntent(intent), intent }));
+    const stored = intents.map(({ intent, text }) => ({ seq: store.addIntent(text), intent }));
     if (stored.length > 0) this.#d.ensureAlarm();
     for (const { ref, deletion } of plan.entities.values()) if (deletion) this.#d.effects.preserve(ref);
     let results: D1Result[];

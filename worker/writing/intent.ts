@@ -58,20 +58,35 @@ export function intendedEntity(plan: EntityPlan, remembered: RememberedResult[])
   return rows.length > 0 ? { ref: plan.ref, proof: { kind: "history", rows }, remembered } : null;
 }
 
+/** An intent as it is kept: with its text, so that nobody has to write it once more. */
+export interface WrittenIntent {
+  intent: Intent;
+  /** JSON of `intent`. */
+  text: string;
+}
+
 /** Cuts a group's intents into pieces that the object's SQLite takes as rows. */
-export function intentsOf(plan: GroupPlan, rememberedOf: (entity: string) => RememberedResult[]): Intent[] {
-  const intents: Intent[] = [];
+export function intentsOf(
+  plan: GroupPlan,
+  rememberedOf: (entity: string) => RememberedResult[],
+): WrittenIntent[] {
+  const pieces: { entities: IntendedEntity[]; texts: string[] }[] = [];
   let characters = MAX_INTENT_CHARACTERS;
   for (const [key, entity] of plan.entities) {
     const intended = intendedEntity(entity, rememberedOf(key));
     if (!intended) continue;
-    const size = JSON.stringify(intended).length;
-    if (characters + size > MAX_INTENT_CHARACTERS) {
-      intents.push({ entities: [] });
+    const text = JSON.stringify(intended);
+    if (characters + text.length > MAX_INTENT_CHARACTERS) {
+      pieces.push({ entities: [], texts: [] });
       characters = 0;
     }
-    intents.at(-1)?.entities.push(intended);
-    characters += size;
+    const piece = pieces.at(-1);
+    piece?.entities.push(intended);
+    piece?.texts.push(text);
+    characters += text.length;
   }
-  return intents;
+  return pieces.map(({ entities, texts }) => ({
+    intent: { entities },
+    text: `{"entities":[${texts.join(",")}]}`,
+  }));
 }

@@ -11,7 +11,7 @@ import {
   ROW_COLUMNS,
   WHOLE_ENTITY,
 } from "../db/current-rows.ts";
-import { entityKey } from "../keys.ts";
+import { type EntityRef, entityKey } from "../keys.ts";
 import { type Cell, chunkRows, type PackedRow, packData } from "./pack-rows.ts";
 import type { EntityPlan, GroupPlan, HistoryRow, PlannedRow } from "./plan-group.ts";
 
@@ -69,7 +69,7 @@ const upsertSql = (table: CurrentTable, from: string, dataElse: string) => `
   ON CONFLICT DO UPDATE SET ${ROW_COLUMNS.slice(1)
     .map((column) => `${column} = excluded.${column}`)
     .join(", ")}
-  RETURNING ${table.keyColumns.length === 1 ? `'${table.name}' AS entity_type, ${table.name} AS entity_value` : "entity_type, entity_value"}`;
+  RETURNING ${table.keyColumns.join(", ")}`;
 
 /**
  * Where the history row of the same write is there, which proves it: the base revision itself is gone after the first
@@ -112,7 +112,9 @@ function commitStatements(db: D1DatabaseSession, tenant: string, plan: GroupPlan
       statements.push(db.prepare(sql).bind(...parameters));
     }
   };
-  for (const [table, entities] of groupByTable([...plan.entities.values()])) {
+  // Rows that are neighbours in the tables are written as neighbours: the pages of many others need not stay in memory.
+  const inOrder = [...plan.entities.values()].sort((a, b) => (isBefore(a.ref, b.ref) ? -1 : 1));
+  for (const [table, entities] of groupByTable(inOrder)) {
     add(
       historySql(table),
       entities.flatMap((entity) => entity.history.map((row) => packHistory(entity, row))),
@@ -165,16 +167,41 @@ function deleteStatements(
   return statements;
 }
 
+/** A row of a result that names an entity: of a built-in type in the column that is called like it. */
+type NamingRow = Partial<Record<"entity_type" | "entity_value" | CurrentTable["name"], string>>;
+
 /** The entities that the transaction changed, or confirmed, as {@link entityKey}s. */
 export function committedKeys(results: readonly D1Result[]): Set<string> {
   const keys = new Set<string>();
-  for (const { results: rows } of results as D1Result<{ entity_type?: string; entity_value?: string }>[]) {
-    for (const { entity_type: entityType, entity_value: entityValue } of rows) {
-      if (entityType !== undefined && entityValue !== undefined)
-        keys.add(entityKey({ entityType, entityValue }));
+  for (const { results: rows } of results as D1Result<NamingRow>[]) {
+    let previous: NamingRow = {};
+    for (const row of rows) {
+      // The rows of an entity's categories come one after the other.
+      if (!isOfSameEntity(row, previous)) keys.add(entityKey(namedIn(row)));
+      previous = row;
     }
   }
   return keys;
+}
+
+function isOfSameEntity(a: NamingRow, b: NamingRow): boolean {
+  return (
+    a.entity_value === b.entity_value &&
+    a.entity_type === b.entity_type &&
+    a.bright_uid === b.bright_uid &&
+    a.account_id === b.account_id
+  );
+}
+
+function namedIn({ bright_uid, account_id, entity_type, entity_value }: NamingRow): EntityRef {
+  if (bright_uid !== undefined) return { entityType: "bright_uid", entityValue: bright_uid };
+  if (account_id !== undefined) return { entityType: "account_id", entityValue: account_id };
+  return { entityType: entity_type ?? "", entityValue: entity_value ?? "" };
+}
+
+/** No two of a plan are the same. */
+function isBefore(a: EntityRef, b: EntityRef): boolean {
+  return a.entityType === b.entityType ? a.entityValue < b.entityValue : a.entityType < b.entityType;
 }
 
 function groupByTable(plans: readonly EntityPlan[]): Map<CurrentTable, EntityPlan[]> {

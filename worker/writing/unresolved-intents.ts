@@ -73,7 +73,8 @@ export class UnresolvedIntents {
       });
       if (mayStillLand && driven.length > 0) {
         // What may still land comes after all that has landed, so it takes the new place in the log.
-        open.push({ seq: store.addIntent({ entities: others }), intent: { entities: others }, sinceMs });
+        const rest = { entities: others };
+        open.push({ seq: store.addIntent(JSON.stringify(rest)), intent: rest, sinceMs });
         store.replaceIntent(seq, { entities: committed });
       } else if (mayStillLand) open.push({ seq, intent, sinceMs });
       if (driven.length > 0) effects.drive(seq, driven);

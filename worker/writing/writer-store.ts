@@ -66,8 +66,9 @@ export class WriterStore {
     this.#sql.exec("INSERT OR REPLACE INTO identity VALUES (1, ?, ?)", tenant, partitions).toArray();
   }
 
-  addIntent(intent: Intent): number {
-    const [head = "", ...tail] = slices(JSON.stringify(intent));
+  /** @param text JSON of an {@link Intent}. */
+  addIntent(text: string): number {
+    const [head = "", ...tail] = slices(text);
     const { seq } = this.#sql
       .exec<{ seq: number }>("INSERT INTO intents (body) VALUES (?) RETURNING seq", head)
       .one();
