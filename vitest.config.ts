@@ -24,10 +24,11 @@ export default defineConfig({
           cloudflareTest(async () => ({
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: {
-              // Metrics are sent a second after an answer; only their own tests wait for that.
+              // Writers as in production. Metrics are sent a second after an answer; only their own tests wait for that.
               bindings: {
                 LOG_LEVEL: "ERROR",
                 METRICS: "off",
+                WRITER_PARTITIONS: "4",
                 TEST_MIGRATIONS: await readD1Migrations("migrations"),
               },
               // For tests that send more than any consumer could take.

@@ -1,7 +1,7 @@
 /** What counting costs: the same hot read with METRICS on and off. */
 import { CONNECTIONS, compare, type Side } from "./compare.ts";
 import { FEATURES_PER_CATEGORY } from "./data.ts";
-import { withOtherService } from "./other-service.ts";
+import { otherService } from "./other-service.ts";
 import { HOT_ENTITIES, hotReads } from "./reads.ts";
 import type { Row } from "./rows.ts";
 
@@ -10,13 +10,18 @@ export const metricsRow: Row = {
   async run(setting) {
     const { service, generator, headers, seconds, rounds, isLate } = setting;
     const other = { name: "metrics-off", vars: { METRICS: "off" }, entities: HOT_ENTITIES };
-    const compared = await withOtherService(setting, other, (off, offHeaders) => {
-      const [withMetrics, without] = [hotReads(headers), hotReads(offHeaders)];
-      const sides: [Side, Side] = [
-        { server: service, requests: () => withMetrics },
-        { server: off, requests: () => without },
-      ];
-      return compare(generator, sides, { rounds, seconds, connections: CONNECTIONS, rate: null, isLate });
+    const { server: off, headers: offHeaders } = await otherService(setting, other);
+    const [withMetrics, without] = [hotReads(headers), hotReads(offHeaders)];
+    const sides: [Side, Side] = [
+      { server: service, requests: () => withMetrics },
+      { server: off, requests: () => without },
+    ];
+    const compared = await compare(generator, sides, {
+      rounds,
+      seconds,
+      connections: CONNECTIONS,
+      rate: null,
+      isLate,
     });
     return [
       {

@@ -8,22 +8,28 @@ export interface OtherService {
   /** Names its state. */
   name: string;
   vars: Record<string, string>;
-  /** Written before `use`. */
+  /** Written before it is asked for the first time. */
   entities: number;
 }
 
-export async function withOtherService<T>(
-  { directory, seed }: Setting,
-  { name, vars, entities }: OtherService,
-  use: (server: Server, headers: Headers) => Promise<T>,
-): Promise<T> {
+export interface Started {
+  server: Server;
+  headers: Headers;
+}
+
+const started = new Map<string, Promise<Started>>();
+
+/** Started once, for all rows that measure it; it ends with the bench. */
+export function otherService(setting: Setting, other: OtherService): Promise<Started> {
+  const known = started.get(other.name) ?? start(setting, other);
+  started.set(other.name, known);
+  return known;
+}
+
+async function start({ directory, seed }: Setting, { name, vars, entities }: OtherService): Promise<Started> {
   await migrate("service", directory, name);
   const server = await startServer("service", directory, { name, vars });
-  try {
-    const headers = await newKey(server);
-    await writeRows(server, entityRows(seed, entities), { headers });
-    return await use(server, headers);
-  } finally {
-    await server.end();
-  }
+  const headers = await newKey(server);
+  await writeRows(server, entityRows(seed, entities), { headers });
+  return { server, headers };
 }

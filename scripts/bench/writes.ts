@@ -5,9 +5,9 @@
 import { below, randomOf } from "../load/random.ts";
 import { compare, type Side } from "./compare.ts";
 import { bytesOf, type Request } from "./connection.ts";
-import { FEATURES_PER_ENTITY, type Headers, putMany, putOne } from "./data.ts";
+import { FEATURES_PER_ENTITY, putMany, putOne } from "./data.ts";
 import { measureLevels } from "./levels.ts";
-import { withOtherService } from "./other-service.ts";
+import { otherService, type Started } from "./other-service.ts";
 import { atLeast, type Row, type RowResult } from "./rows.ts";
 import type { Setting } from "./setting.ts";
 
@@ -30,26 +30,25 @@ interface Writes {
 const WRITTEN_ENTITIES = 1_000;
 /** The same service in which every transaction takes one entity: the same work but for the groups. */
 const UNGROUPED = { WRITER_GROUP_WRITES: "1" };
-/** All of a tenant's writes through one object, so that its groups are as large as they can be. */
-const ONE_WRITER = { WRITER_PARTITIONS: "1" };
+/** Writers of a tenant: as production has them, and as it is locally, where the groups are as large as they can be. */
+const AS_DEPLOYED = { WRITER_PARTITIONS: "4" };
+const LOCALLY = { WRITER_PARTITIONS: "1" };
 
 /** Both begin alike: the same entities, and none of them in the cache. @param vars Of both. */
 async function againstUngrouped(
   setting: Setting,
   writes: Writes,
-  { name, vars }: { name: string; vars: Record<string, string> },
+  vars: { WRITER_PARTITIONS: string },
 ): Promise<RowResult> {
   const { generator, seconds, rounds, isLate } = setting;
   const { requests, connections } = writes;
+  const name = `writers-${vars.WRITER_PARTITIONS}`;
   const entities = WRITTEN_ENTITIES;
-  const grouped = { name: `${name}-grouped`, vars, entities };
+  const ours = await otherService(setting, { name: `${name}-grouped`, vars, entities });
   const ungrouped = { name: `${name}-ungrouped`, vars: { ...vars, ...UNGROUPED }, entities };
-  const compared = await withOtherService(setting, grouped, (ours, headers) =>
-    withOtherService(setting, ungrouped, (control, otherHeaders) => {
-      const sides: [Side, Side] = [sideOf(ours, requests, headers), sideOf(control, requests, otherHeaders)];
-      return compare(generator, sides, { rounds, seconds, connections, rate: null, isLate });
-    }),
-  );
+  const control = await otherService(setting, ungrouped);
+  const sides: [Side, Side] = [sideOf(ours, requests), sideOf(control, requests)];
+  const compared = await compare(generator, sides, { rounds, seconds, connections, rate: null, isLate });
   const { work, features, goal } = writes;
   const against = "the same service, one D1 batch for each entity";
   const value = compared.ratio;
@@ -59,8 +58,8 @@ async function againstUngrouped(
 async function againstNaive(setting: Setting, writes: Writes): Promise<RowResult> {
   const { service, naive, generator, headers, seconds, isLate } = setting;
   const sides: [Side, Side] = [
-    sideOf(service, writes.requests, headers),
-    sideOf(naive, writes.requests, headers),
+    sideOf({ server: service, headers }, writes.requests),
+    sideOf({ server: naive, headers }, writes.requests),
   ];
   const { work, features, connections, hasLevels } = writes;
   const load = { rounds: 1, seconds, connections, rate: null, isLate };
@@ -80,7 +79,7 @@ async function againstNaive(setting: Setting, writes: Writes): Promise<RowResult
   };
 }
 
-function sideOf(server: Side["server"], requests: readonly Request[], headers: Headers): Side {
+function sideOf({ server, headers }: Started, requests: readonly Request[]): Side {
   const sent = requests.map((request) => bytesOf(request, headers));
   return { server, requests: () => sent };
 }
@@ -89,10 +88,10 @@ const row = (name: string, writesOf: (setting: Setting) => Writes): Row => ({
   name,
   async run(setting) {
     const writes = writesOf(setting);
-    const oneWriter = { ...writes, work: `${writes.work}, one writer` };
+    const deployed = { ...writes, work: `${writes.work}, ${AS_DEPLOYED.WRITER_PARTITIONS} writers` };
     return [
-      await againstUngrouped(setting, writes, { name, vars: {} }),
-      await againstUngrouped(setting, oneWriter, { name: `${name}-one`, vars: ONE_WRITER }),
+      await againstUngrouped(setting, writes, LOCALLY),
+      await againstUngrouped(setting, deployed, AS_DEPLOYED),
       await againstNaive(setting, writes),
     ];
   },

@@ -28,8 +28,13 @@ export async function startCounted(state: string, shape: Shape): Promise<Counted
   const build = ["deploy", main, "--dry-run", "--outdir", bundle, "--env", ""];
   await Promise.all([runWranglerOrExit(build, "Correct what it names."), migrateLocally(state, undefined)]);
   const port = await freePort();
-  // As in production: Queues keeps its messages, and every request and event is a line.
-  const vars = { QUEUE_STORAGE: "durable", LOG_LEVEL: "INFO", MEMORY_TTL_MS: "60000" };
+  // As in production: several writers a tenant, Queues keeps its messages, and every request and event is a line.
+  const vars = {
+    WRITER_PARTITIONS: "4",
+    QUEUE_STORAGE: "durable",
+    LOG_LEVEL: "INFO",
+    MEMORY_TTL_MS: "60000",
+  };
   const config = join(root, "wrangler.toml");
   const runtime = await startRuntime({ config, bundle, state, port, vars });
   return new CountedService(`http://127.0.0.1:${port}`, shape, () => runtime.dispose());

@@ -47,6 +47,9 @@ export interface StartOptions {
   build?: boolean;
 }
 
+/** Several writers a tenant, where locally there is one. */
+const AS_DEPLOYED = "WRITER_PARTITIONS:4";
+
 const running = new Set<number>();
 const directories: string[] = [];
 let outputs = 0;
@@ -74,14 +77,19 @@ export async function startService({ command, state, args = [], build }: StartOp
   const options = isNew && built && !build ? [...args, "--no-build"] : args;
   if (options !== args && built) cpSync(built, state, { recursive: true });
   const keeper = command === "dev" ? "--persist-to" : "--state";
+  const writers = command === "dev" ? [] : ["--var", AS_DEPLOYED];
   // A file takes every line at once, also one that is written a moment before a kill; a pipe may lose it.
   const file = join(newDirectory(), `output-${outputs++}.log`);
   const output = openSync(file, "a");
-  const child = spawn("npm", ["run", command, "--", "--port", String(port), keeper, state, ...options], {
-    cwd: root,
-    detached: true,
-    stdio: ["ignore", output, output],
-  });
+  const child = spawn(
+    "npm",
+    ["run", command, "--", "--port", String(port), keeper, state, ...writers, ...options],
+    {
+      cwd: root,
+      detached: true,
+      stdio: ["ignore", output, output],
+    },
+  );
   closeSync(output);
   const group = child.pid;
   if (group === undefined) throw new Error("npm could not be started");
