@@ -42,7 +42,7 @@ export default defineConfig({
                   deadLetterQueue: "feature-compute-dlq",
                 },
                 "feature-availability": {
-                  maxBatchSize: 20,
+                  maxBatchSize: 5,
                   maxBatchTimeout: 0.05,
                   maxRetries: 2,
                   retryDelay: 0,

@@ -107,7 +107,7 @@ ${levelTable(results)}
 
 Ratios are the median of ${ROUNDS} pairs, measured in turn; all else the median of each side. Closed loop with 16 connections where
 nothing else is said; at a fixed rate latency counts from when a request was due. Hot reads are of ${HOT_ENTITIES} entities:
-one reader of each renews it from KV before its second is over, the others have it from memory.
+all are answered from memory, and renewed from KV behind the answers before their second is over.
 
 ${remarks(results).join("\n")}
 

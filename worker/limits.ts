@@ -94,6 +94,8 @@ export const KV_MAX_VALUE_BYTES = 24 * MIB;
  */
 export const MEMORY_LATE_SHARE = 0.5;
 export const MEMORY_RENEW_SHARE = 0.8;
+/** Documents renewed behind one answer: as many as a request may ask for, ten reads of KV. */
+export const MEMORY_MAX_RENEWALS = 1_000;
 
 /** How long a reader waits for another one that fetches the same document, and how often it looks. */
 export const FETCH_WAIT_MS = 100;

@@ -15,7 +15,7 @@ import { measureLevels } from "./levels.ts";
 import { atLeast, type Row, type RowResult } from "./rows.ts";
 import type { Setting } from "./setting.ts";
 
-/** So many entities are read again and again. One reader of each renews it from KV before its second is over. */
+/** So many entities are read again and again: from memory, renewed from KV behind the answers. */
 export const HOT_ENTITIES = 100;
 const hotPositions = Array.from({ length: HOT_ENTITIES }, (_, position) => position);
 

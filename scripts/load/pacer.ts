@@ -35,7 +35,7 @@ export class Pacer {
   /** @param slots How many there are: rate × duration. */
   constructor({ rate, startMs, slots }: { rate: number; startMs: number; slots: number }) {
     this.#intervalMs = 1_000 / rate;
-    this.windowRequests = Math.max(1, Math.floor(WINDOW_MS / this.#intervalMs));
+    this.windowRequests = Math.max(1, Math.floor((rate * WINDOW_MS) / 1_000));
     this.windowMs = this.windowRequests * this.#intervalMs;
     this.#startMs = startMs;
     this.#slots = slots;

@@ -8,6 +8,7 @@ import {
 import { env } from "cloudflare:workers";
 import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { app } from "../../worker/app.ts";
+import { answerKnownFirst } from "../../worker/http/known-addresses.ts";
 import { countBatch } from "../../worker/monitoring/count-batch.ts";
 import { BLOBS, type DataPoint, DOUBLES } from "../../worker/monitoring/metric-record.ts";
 import { MetricsTotals } from "../../worker/monitoring/metrics-totals.ts";
@@ -45,7 +46,7 @@ async function ask(
     headers: { ...(body !== undefined && { "content-type": "application/json" }), ...headers },
     ...(body !== undefined && { body: JSON.stringify(body) }),
   });
-  const response = await app.fetch(request, { ...measured, ...over }, context);
+  const response = await answerKnownFirst(app)(request, { ...measured, ...over }, context);
   return { status: response.status, headers: response.headers, text: await response.text() };
 }
 

@@ -103,20 +103,20 @@ async function arrived(name: string, count: number): Promise<void> {
 describe.concurrent("a webhook", () => {
   test("is the event, signed as the standard says", async () => {
     const { secret } = await subscribe("signed");
-    await write("user-1", "signed", { age: 30, city: "SF" });
+    await write("signed-1", "signed", { age: 30, city: "SF" });
     await arrived("signed", 1);
     const [received] = taken("/signed");
     if (!received) throw new Error("nothing came");
     const event = new Webhook(secret).verify(received.body, received.headers) as FeatureAvailable;
     expect(event).toMatchObject({
       event_id: received.headers["webhook-id"],
-      entity_id: "user-1",
+      entity_id: "signed-1",
       resource_name: "signed",
       features: ["age", "city"],
       revision: 1,
     });
     expect(received.headers["content-type"]).toBe("application/json");
-    const changed = Buffer.from(received.body.toString().replace("user-1", "user-2"));
+    const changed = Buffer.from(received.body.toString().replace("signed-1", "signed-2"));
     expect(() => new Webhook(secret).verify(changed, received.headers)).toThrow();
   });
 

@@ -77,6 +77,13 @@ describe("pacing", () => {
     );
   });
 
+  test.each([2_410, 10, 999_990])(
+    "a whole number of requests in a tenth of a second is that number: %i",
+    (rate) => {
+      expect(new Pacer({ rate, startMs: 0, slots: 1 }).windowRequests).toBe(rate / 10);
+    },
+  );
+
   test("nothing is sent before its slot, nor later than a window after it", () => {
     fc.assert(
       fc.property(runs, (run) => {

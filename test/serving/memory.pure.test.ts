@@ -3,9 +3,9 @@ import { describe, expect, test } from "vitest";
 import {
   FETCH_WAIT_MS,
   KV_CACHE_TTL_SECONDS,
-  KV_MAX_BULK_KEYS,
   MEMORY_KNOWN_MS,
   MEMORY_MAX_CHARACTERS,
+  MEMORY_MAX_RENEWALS,
 } from "../../worker/limits.ts";
 import { ANY_REVISION } from "../../worker/serving/consistency.ts";
 import type { EntityDocument } from "../../worker/serving/document.ts";
@@ -198,13 +198,13 @@ describe("a renewal", () => {
     expect(memory.takeDue(800).sort()).toEqual(["near its end", "read late"]);
   });
 
-  test("takes as many as KV reads at once, and the rest by the next reader", () => {
+  test("takes as many as a request may ask for, and the rest by the next reader", () => {
     const memory = new IsolateMemory();
-    const keys = Array.from({ length: KV_MAX_BULK_KEYS + 1 }, (_, i) => `${i}`);
+    const keys = Array.from({ length: MEMORY_MAX_RENEWALS + 1 }, (_, i) => `${i}`);
     put(memory, keys);
     for (const key of keys) memory.get(key, 800);
-    expect(memory.takeDue(800)).toEqual(keys.slice(0, KV_MAX_BULK_KEYS));
-    expect(memory.takeDue(800)).toEqual(keys.slice(KV_MAX_BULK_KEYS));
+    expect(memory.takeDue(800)).toEqual(keys.slice(0, MEMORY_MAX_RENEWALS));
+    expect(memory.takeDue(800)).toEqual(keys.slice(MEMORY_MAX_RENEWALS));
     expect(memory.takeDue(999)).toEqual([]);
   });
 
@@ -230,6 +230,52 @@ describe("a renewal", () => {
     memory.get(KEY, 800);
     change(memory);
     expect(memory.takeDue(800)).toEqual([]);
+  });
+
+  const LASTS = { nowMs: 850, ttlMs: 1_000 };
+
+  test("with what memory has, or something newer, begins its time anew", () => {
+    for (const revision of [1, 2]) {
+      const memory = new IsolateMemory();
+      put(memory, [KEY]);
+      memory.renewed(KEY, documentOf(revision), LASTS);
+      expect([850, 1_849, 1_850].map((nowMs) => memory.get(KEY, nowMs)?.revision)).toEqual([
+        revision,
+        revision,
+        undefined,
+      ]);
+    }
+  });
+
+  test.each<[string, EntityDocument | null]>([
+    ["nothing", null],
+    ["an older one", documentOf(1)],
+  ])("with %s sends one reader to fetch it, and all others go on with it until its time", (_, found) => {
+    const memory = new IsolateMemory();
+    const known = documentOf(2);
+    memory.put(KEY, known, { nowMs: 0, ttlMs: 1_000 });
+    memory.renewed(KEY, found, LASTS);
+    expect([850, 851, 999, 1_000].map((nowMs) => memory.get(KEY, nowMs))).toEqual([null, known, known, null]);
+  });
+
+  test("that failed sends one reader too, and none where there is no document", () => {
+    const memory = new IsolateMemory();
+    put(memory, [KEY]);
+    for (const key of [KEY, OTHER]) memory.notRenewed(key);
+    expect([850, 851].map((nowMs) => memory.get(KEY, nowMs)?.revision)).toEqual([undefined, 1]);
+    expect(memory.get(OTHER, 850)).toBeNull();
+  });
+
+  test("with what was written over meanwhile brings nothing back", () => {
+    const memory = new IsolateMemory();
+    put(memory, [KEY]);
+    memory.noteWrite(KEY, 3, null, 820);
+    memory.renewed(KEY, documentOf(2), LASTS);
+    expect(memory.last(KEY, 850)).toBeNull();
+    // Read by somebody since, from a place that is behind: what KV has now is behind as well.
+    memory.put(KEY, documentOf(2), LASTS);
+    memory.renewed(KEY, documentOf(2), LASTS);
+    expect(memory.get(KEY, 851)).toBeNull();
   });
 
   test("is not due of a document whose time is over", () => {

@@ -4,6 +4,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { app } from "../../worker/app.ts";
 import { settings } from "../../worker/env.ts";
+import { answerKnownFirst } from "../../worker/http/known-addresses.ts";
 import { documentKey } from "../../worker/keys.ts";
 import { FETCH_WAIT_MS } from "../../worker/limits.ts";
 import { encodeDocument } from "../../worker/serving/document.ts";
@@ -26,7 +27,7 @@ async function ask<T>(bindings: Watched, path: string, body?: unknown): Promise<
   const asked = body === undefined ? {} : { method: "POST", headers, body: JSON.stringify(body) };
   const execution = createExecutionContext();
   const request = new Request(`${ORIGIN}/api/v1${path}`, asked);
-  const response = await app.fetch(request, bindings.env, execution);
+  const response = await answerKnownFirst(app)(request, bindings.env, execution);
   const answer = { status: response.status, body: await response.json<T>() };
   await waitOnExecutionContext(execution);
   return answer;

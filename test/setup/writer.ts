@@ -103,7 +103,10 @@ export async function inWriterObject<R>(
     return use({
       tenant,
       state,
-      start: (watchedEnv) => testWriter(tenant, new EntityWriter(state, watchedEnv)),
+      start: (watchedEnv) => {
+        const asIdentified = { ...watchedEnv, WRITER_PARTITIONS: String(PARTITIONS) };
+        return testWriter(tenant, new EntityWriter(state, asIdentified));
+      },
       intents: () => sql.exec<{ n: number }>("SELECT count(*) AS n FROM intents").one().n,
       documents: () =>
         sql.exec<{ entity: string; dirty: number }>("SELECT entity, dirty FROM documents").toArray(),
@@ -111,8 +114,10 @@ export async function inWriterObject<R>(
   });
 }
 
+const PARTITIONS = 1;
+
 function testWriter(tenant: string, instance: EntityWriter): TestWriter {
-  const identity = { tenant, partitions: 1 };
+  const identity = { tenant, partitions: PARTITIONS };
   return {
     tenant,
     instance,
@@ -141,7 +146,7 @@ export async function stored(tenant: string, entity: EntityRef): Promise<EntityD
 export async function cached(
   tenant: string,
   entity: EntityRef,
-  partitions = 1,
+  partitions = PARTITIONS,
 ): Promise<EntityDocument | null> {
   const text = await env.HOT.get(await documentKey(tenant, partitions, entity));
   return text === null ? null : decodeDocument(text);

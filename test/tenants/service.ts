@@ -2,6 +2,7 @@
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { app } from "../../worker/app.ts";
+import { answerKnownFirst } from "../../worker/http/known-addresses.ts";
 import {
   formatApiKey,
   hashSecret,
@@ -59,7 +60,7 @@ export async function ask(line: string, options: AskOptions = {}): Promise<Answe
     ...(body !== undefined && { body: JSON.stringify(body) }),
   });
   const context = createExecutionContext();
-  const response = await app.fetch(request, options.env ?? production, context);
+  const response = await answerKnownFirst(app)(request, options.env ?? production, context);
   const text = await response.text();
   await waitOnExecutionContext(context);
   const isJson = response.headers.get("content-type")?.includes("json") ?? false;

@@ -9,11 +9,11 @@ import { BoundedMap } from "../bounded-map.ts";
 import {
   FETCH_WAIT_MS,
   KV_CACHE_TTL_SECONDS,
-  KV_MAX_BULK_KEYS,
   KV_MIN_PUT_INTERVAL_MS,
   MEMORY_KNOWN_MS,
   MEMORY_LATE_SHARE,
   MEMORY_MAX_CHARACTERS,
+  MEMORY_MAX_RENEWALS,
   MEMORY_RENEW_SHARE,
 } from "../limits.ts";
 import { ANY_REVISION, type Requirement } from "./consistency.ts";
@@ -32,6 +32,8 @@ interface Remembered {
   renewAtMs: number;
   untilMs: number;
   wasReadLate: boolean;
+  /** It could not be renewed: the next reader fetches it, while the others go on with it. */
+  isToFetch: boolean;
   /** For ever, though the clock may step back. */
   isOver: boolean;
 }
@@ -58,6 +60,10 @@ export class IsolateMemory {
     if (!entry) return null;
     if (entry.untilMs <= nowMs) entry.isOver = true;
     if (entry.isOver) return null;
+    if (entry.isToFetch) {
+      entry.isToFetch = false;
+      return null;
+    }
     if (nowMs >= entry.lateAtMs && !entry.wasReadLate) {
       entry.wasReadLate = true;
       this.#readLate.add(key);
@@ -74,13 +80,35 @@ export class IsolateMemory {
     const keys: string[] = [];
     if (nowMs < this.#dueAtMs) return keys;
     for (const key of this.#readLate) {
-      if (keys.length === KV_MAX_BULK_KEYS) break;
+      if (keys.length === MEMORY_MAX_RENEWALS) break;
       this.#readLate.delete(key);
       const entry = this.#documents.get(key);
       if (entry?.wasReadLate && nowMs < entry.untilMs) keys.push(key);
     }
     if (this.#readLate.size === 0) this.#dueAtMs = Number.POSITIVE_INFINITY;
     return keys;
+  }
+
+  /**
+   * A document was read again from KV, null where there is none. What was dropped meanwhile, by a write or an
+   * invalidation, stays dropped; and where KV is behind what is known here, one reader is to go further than KV.
+   */
+  renewed(key: string, document: EntityDocument | null, lasts: { nowMs: number; ttlMs: number }): void {
+    const known = this.last(key, lasts.nowMs);
+    if (!known) return;
+    const isBehind = !document || document.revision < Math.max(known.revision, this.#revisionWritten(key));
+    if (isBehind) this.notRenewed(key);
+    else this.put(key, document, lasts);
+  }
+
+  /** One of its readers is to fetch it, before its time is over and all of them miss it at once. */
+  notRenewed(key: string): void {
+    const entry = this.#documents.get(key);
+    if (entry) entry.isToFetch = true;
+  }
+
+  #revisionWritten(key: string): number {
+    return this.#writes.get(key)?.revision ?? 0;
   }
 
   /** The document that was there a moment ago, though its time may be over; null when there is none. */
@@ -121,6 +149,7 @@ export class IsolateMemory {
       renewAtMs: nowMs + ttlMs * MEMORY_RENEW_SHARE,
       untilMs: nowMs + ttlMs,
       wasReadLate: false,
+      isToFetch: false,
       isOver: false,
     };
     this.#documents.set(key, entry, document.size);

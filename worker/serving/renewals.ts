@@ -1,7 +1,7 @@
 /**
  * Keeps in memory what is read all the time: shortly before their time is over, documents are read from KV again, many
  * at once and behind an answer. So no reader of a hot entity waits for KV, and none is answered with a document that is
- * older than memory may be: where a renewal is late, or fails, the time is over and the next reader goes to KV itself.
+ * older than memory may be. Where KV fails, or does not have what memory has, one reader of it goes the whole way.
  */
 import type { RequestContext } from "../http/context.ts";
 import { InvocationOperations, writePoints } from "../monitoring/request-metrics.ts";
@@ -21,11 +21,9 @@ async function renew(context: RequestContext, keys: readonly string[]): Promise<
   try {
     const found = await getDocuments(context, operations, keys);
     const lasts = { nowMs: Date.now(), ttlMs: settings.memoryTtlMs };
-    for (const [key, document] of found) {
-      // What was dropped meanwhile, by a write or an invalidation, stays dropped.
-      if (document && memory.last(key, lasts.nowMs)) memory.put(key, document, lasts);
-    }
+    for (const [key, document] of found) memory.renewed(key, document, lasts);
   } catch (cause) {
+    for (const key of keys) memory.notRenewed(key);
     log.warning("remembered documents were not renewed", { keys: keys.length }, cause);
   }
   if (operations) writePoints(env, "", operations.take());

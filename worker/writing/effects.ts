@@ -184,9 +184,14 @@ export class Effects {
     await Promise.all(this.#d.store.dirtyDocuments(limit).map(({ entity }) => this.#keeper.keep(entity)));
   }
 
-  /** Resolves when the local consumer has handled the events; at once where Queues stores them. */
+  /**
+   * Resolves when the local consumer has handled the events; at once where Queues stores them, and where the consumer
+   * tells other writers, because there is another number of them now than when this one was made.
+   */
   async #confirmed(events: readonly FeatureAvailable[]): Promise<void> {
-    if (this.#d.settings.queueStorage === "durable" || events.length === 0) return;
+    const { settings, identity } = this.#d;
+    const isTold = settings.queueStorage === "memory" && identity.partitions === settings.writerPartitions;
+    if (!isTold || events.length === 0) return;
     await new Promise<void>((resolve) => {
       let left = events.length;
       const confirmed = () => {
