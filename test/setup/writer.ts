@@ -82,7 +82,8 @@ export interface WriterObject {
   tenant: string;
   state: DurableObjectState;
   /** A new instance over the same storage: what the platform makes after an eviction or a crash. */
-  start(env: Env): TestWriter;
+  /** @param partitions Of the service now; the writer itself is one of {@link PARTITIONS}. */
+  start(env: Env, partitions?: number): TestWriter;
   intents(): number;
   documents(): { entity: string; dirty: number }[];
 }
@@ -103,9 +104,9 @@ export async function inWriterObject<R>(
     return use({
       tenant,
       state,
-      start: (watchedEnv) => {
-        const asIdentified = { ...watchedEnv, WRITER_PARTITIONS: String(PARTITIONS) };
-        return testWriter(tenant, new EntityWriter(state, asIdentified));
+      start: (watchedEnv, partitions = PARTITIONS) => {
+        const own = { ...watchedEnv, WRITER_PARTITIONS: String(partitions) };
+        return testWriter(tenant, new EntityWriter(state, own));
       },
       intents: () => sql.exec<{ n: number }>("SELECT count(*) AS n FROM intents").one().n,
       documents: () =>

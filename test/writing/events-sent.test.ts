@@ -189,6 +189,16 @@ describe.concurrent("QUEUE_STORAGE = memory", () => {
       await until("the intent is done", () => intents() === 0);
     }));
 
+  test("events of a writer of another number of them are done when they are sent: the consumer tells today's writers", () =>
+    inWriterObject(async ({ start, intents }) => {
+      const first = watched({}, local);
+      await start(first.env).submit(write("user-1", { a: { n: 1 } }));
+      await until("it is sent", () => first.sent().length === 1);
+      const second = watched({}, local);
+      await start(second.env, 4).alarm();
+      await until("it is sent again and done", () => second.sent().length === 1 && intents() === 0);
+    }));
+
   test("a confirmation does not end an intent whose document is still on its way", () =>
     inWriterObject(async ({ start, tenant, intents }) => {
       const bindings = watched({}, local);
