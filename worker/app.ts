@@ -9,11 +9,8 @@ import { docsEndpoints } from "./docs/routes.ts";
 import { deliveryEndpoints } from "./events/delivery-routes.ts";
 import { subscriptionEndpoints } from "./events/subscription-routes.ts";
 import { historyEndpoints } from "./history/routes.ts";
-import { crossOrigin, isFromPage } from "./http/browser.ts";
-import { AppContext } from "./http/context.ts";
-import { type Endpoint, mount } from "./http/endpoint.ts";
+import { answerRouted, type Endpoint, mount } from "./http/endpoint.ts";
 import { problemOfNoRoute } from "./http/failures.ts";
-import { observed } from "./http/observe.ts";
 import { StaticFirstRouter } from "./http/static-first-router.ts";
 import { monitoringEndpoints } from "./monitoring/routes.ts";
 import { registryEndpoints } from "./registry/routes.ts";
@@ -51,11 +48,8 @@ export const endpoints: readonly Endpoint[] = [
 export const app = new Hono<{ Bindings: Env }>({ router: new StaticFirstRouter() });
 
 for (const each of [...endpoints, ...docsEndpoints(endpoints)]) mount(app, each);
-app.notFound((unrouted) => {
-  const { req, env, executionCtx } = unrouted;
-  const fail = async () => {
-    throw problemOfNoRoute(app, req.path);
-  };
-  const c = new AppContext({ request: req.raw, env, executionCtx }, null);
-  return observed(c, fail, isFromPage(req.raw) ? crossOrigin(unrouted) : null);
-});
+app.notFound((unrouted) =>
+  answerRouted(unrouted, null, async () => {
+    throw problemOfNoRoute(app, unrouted.req.path);
+  }),
+);

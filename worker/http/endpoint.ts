@@ -2,7 +2,7 @@
  * An endpoint: schema, documents and handler together. `app.ts` mounts it and `docs/` describes it from the same
  * object, so that neither can be without the other.
  */
-import type { Hono, HonoRequest } from "hono";
+import type { Context, Hono, HonoRequest } from "hono";
 import type * as z from "zod";
 import { type Fault, Problem, type ProblemStatus } from "../errors.ts";
 import type { Answer } from "./answer.ts";
@@ -105,16 +105,26 @@ export function mount(app: Hono<{ Bindings: Env }>, endpoint: Endpoint): void {
   const method = spec.method.toUpperCase();
   for (const route of [spec.path, ...(spec.aliases ?? [])]) {
     app.on(method, honoPath(route), (routed) => {
-      const { req, env, executionCtx } = routed;
+      const { req } = routed;
       const ofAddress = () => {
         const input = addressed(req);
         if (spec.isRepeated) noteAddress(method, req.url, { endpoint, route, input });
         return input;
       };
-      const c = new AppContext({ request: req.raw, env, executionCtx }, route);
-      return observed(c, () => answer(c, ofAddress), isFromPage(req.raw) ? crossOrigin(routed) : null);
+      return answerRouted(routed, route, (c) => answer(c, ofAddress));
     });
   }
+}
+
+/** @param route The pattern that the router found; null where it found none. */
+export function answerRouted(
+  routed: Context<{ Bindings: Env }>,
+  route: string | null,
+  work: (c: AppContext) => Promise<Answer | Response>,
+): Promise<Response> {
+  const { req, env, executionCtx } = routed;
+  const c = new AppContext({ request: req.raw, env, executionCtx }, route);
+  return observed(c, () => work(c), isFromPage(req.raw) ? crossOrigin(routed) : null);
 }
 
 /** A parameter that is given several times is an array, which no schema takes. */
