@@ -12,6 +12,7 @@ export interface Answer<T> {
   status: number;
   headers: Headers;
   text: string;
+  bytes: ArrayBuffer;
   /** The parsed JSON; undefined when the answer is not JSON. */
   body: T;
 }
@@ -34,8 +35,10 @@ export async function ask<T = unknown>(
     headers: { ...(body !== undefined && { "content-type": "application/json" }), ...headers },
     ...(body !== undefined && { body: isRaw ? body : JSON.stringify(body) }),
   });
-  const text = new TextDecoder().decode(await response.arrayBuffer());
-  return { status: response.status, headers: response.headers, text, body: parsed(response, text) as T };
+  const bytes = await response.arrayBuffer();
+  const text = new TextDecoder().decode(bytes);
+  const { status, headers: answered } = response;
+  return { status, headers: answered, text, bytes, body: parsed(response, text) as T };
 }
 
 export const get = <T = unknown>(path: string, headers: Record<string, string> = {}) =>

@@ -1,7 +1,7 @@
 /** Training data: the batch route of system B. */
 import * as z from "zod";
 import { unavailable, unprocessable } from "../errors.ts";
-import { jsonTextAnswer } from "../http/answer.ts";
+import { type Answer, jsonTextAnswer } from "../http/answer.ts";
 import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
@@ -16,9 +16,11 @@ import {
   resolveReferences,
 } from "../registry/resolve-references.ts";
 import { featureNames } from "../serving/online-routes.ts";
-import { formatTimestamp, type Micros } from "../timestamps.ts";
+import { formatTimestamp } from "../timestamps.ts";
+import { PARQUET_TYPE } from "./parquet-file.ts";
 import { type PastValue, type Question, readPast } from "./point-in-time.ts";
-import { featuresText } from "./training-answers.ts";
+import { featuresText, type TrainingRow, trainingValue } from "./training-answers.ts";
+import { trainingParquet } from "./training-parquet.ts";
 
 const body = z.object({
   entity_ids: z
@@ -67,19 +69,13 @@ const batchSchema = z
   ])
   .meta({ id: "TrainingData", description: "`features` by entity, or `rows` in the order of the request." });
 
-interface Row {
-  entityId: string;
-  at: Micros;
-}
-
 export const readTrainingData = endpoint(
   {
     method: "post",
     path: "/api/v1/features/batch",
     tag: "features",
     summary: "Training data: features as they were known at given times",
-    description:
-      "For each row the values with the latest event time at or before its time, within their TTL; never one of the future. With `Accept: application/x-ndjson` one row a line, streamed.",
+    description: `For each row the values with the latest event time at or before its time, within their TTL; never one of the future. With \`Accept: application/x-ndjson\` one row a line, streamed; with \`Accept: ${PARQUET_TYPE}\` a Parquet file.`,
     scope: "read",
     request: { json: body },
     answers: { 200: { description: "Every feature asked for, for every row.", schema: batchSchema } },
@@ -108,9 +104,12 @@ export const readTrainingData = endpoint(
       context.log.error("D1 did not answer for training data", cause, { rows: rows.length });
       throw unavailable("the database does not answer; try again", RETRY_AFTER_SECONDS);
     });
-    const textOf = (row: Row) =>
-      featuresText(resolved, (one) => pastValue(found, positionOf, row, one), row.at);
-    if (c.header("accept")?.includes("application/x-ndjson")) return streamRows(rows, textOf);
+    const valueIn = (row: TrainingRow, one: Resolved) =>
+      trainingValue(one, pastValue(found, positionOf, row, one), row.at);
+    const accepted = c.header("accept") ?? "";
+    if (accepted.includes(PARQUET_TYPE)) return parquetAnswer(trainingParquet(resolved, rows, valueIn));
+    const textOf = (row: TrainingRow) => featuresText(resolved, (one) => valueIn(row, one));
+    if (accepted.includes("application/x-ndjson")) return streamRows(rows, textOf);
     const text = json.rows
       ? `{"rows":[${rows.map((row) => rowText(row, textOf(row))).join(",")}],"count":${rows.length}}`
       : byEntity(rows, textOf);
@@ -118,7 +117,7 @@ export const readTrainingData = endpoint(
   },
 );
 
-function rowsOf({ entity_ids, rows, timestamp: at }: z.output<typeof body>): Row[] {
+function rowsOf({ entity_ids, rows, timestamp: at }: z.output<typeof body>): TrainingRow[] {
   if ((entity_ids === undefined) === (rows === undefined)) {
     throw unprocessable({
       loc: ["body", "rows"],
@@ -132,10 +131,10 @@ function rowsOf({ entity_ids, rows, timestamp: at }: z.output<typeof body>): Row
   return [...new Set(entity_ids)].map((entityId) => ({ entityId, at }));
 }
 
-const questionKey = (row: Row, category: string) => JSON.stringify([row.entityId, row.at, category]);
+const questionKey = (row: TrainingRow, category: string) => JSON.stringify([row.entityId, row.at, category]);
 
 /** One question for each distinct entity, time and category. */
-function questionsOf(resolved: readonly Resolved[], type: string, rows: readonly Row[]) {
+function questionsOf(resolved: readonly Resolved[], type: string, rows: readonly TrainingRow[]) {
   const byCategory = Map.groupBy(
     resolved.filter(({ category }) => category !== null),
     ({ category }) => category ?? "",
@@ -157,25 +156,25 @@ function questionsOf(resolved: readonly Resolved[], type: string, rows: readonly
 function pastValue(
   found: readonly ReadonlyMap<string, PastValue>[],
   positionOf: ReadonlyMap<string, number>,
-  row: Row,
+  row: TrainingRow,
   { category, stored }: Resolved,
 ): PastValue | undefined {
   if (category === null) return undefined;
   return found[positionOf.get(questionKey(row, category)) ?? -1]?.get(stored);
 }
 
-function rowText({ entityId, at }: Row, text: string): string {
+function rowText({ entityId, at }: TrainingRow, text: string): string {
   return `{"entity_id":${JSON.stringify(entityId)},"timestamp":"${formatTimestamp(at)}","features":${text}}`;
 }
 
-function byEntity(rows: readonly Row[], textOf: (row: Row) => string): string {
+function byEntity(rows: readonly TrainingRow[], textOf: (row: TrainingRow) => string): string {
   const entities = rows.map((row) => `${JSON.stringify(row.entityId)}:${textOf(row)}`);
   const [first] = rows;
   return `{"features":{${entities.join(",")}},"timestamp":"${formatTimestamp(first?.at ?? 0)}","count":${rows.length}}`;
 }
 
 /** Lines leave as they are made: a large answer never stands in memory as a whole. */
-function streamRows(rows: readonly Row[], textOf: (row: Row) => string): Response {
+function streamRows(rows: readonly TrainingRow[], textOf: (row: TrainingRow) => string): Response {
   const encoder = new TextEncoder();
   const remaining = rows.values();
   const stream = new ReadableStream<Uint8Array>({
@@ -186,6 +185,10 @@ function streamRows(rows: readonly Row[], textOf: (row: Row) => string): Respons
     },
   });
   return new Response(stream, { headers: { "content-type": "application/x-ndjson" } });
+}
+
+function parquetAnswer(file: Uint8Array<ArrayBuffer>): Answer {
+  return { status: 200, body: file, contentType: PARQUET_TYPE, headers: {} };
 }
 
 export const historyEndpoints = [readTrainingData];

@@ -1,0 +1,80 @@
+/**
+ * The type of a column of feature values, and the values in it: by what the feature is registered as, else by what the
+ * values are. Nothing is rounded: what does not fit its type makes the column one of JSON texts. Pure.
+ */
+import type { CatalogVersion } from "../registry/catalog.ts";
+import { parseTimestamp } from "../timestamps.ts";
+import { type Column, type ColumnType, type ColumnValue, timeValue } from "./parquet-file.ts";
+
+/** All other types are JSON. */
+const OF_DTYPE: Partial<Record<CatalogVersion["dtype"], ColumnType>> = {
+  int64: "INT64",
+  float64: "DOUBLE",
+  float32: "FLOAT",
+  string: "STRING",
+  boolean: "BOOLEAN",
+  timestamp: "TIMESTAMP",
+};
+
+/** @param texts The values as JSON; `null` where there is none. @param dtype Null: not registered. */
+export function valueColumn(
+  name: string,
+  texts: readonly string[],
+  dtype: CatalogVersion["dtype"] | null,
+): Column {
+  const present = texts.filter((text) => text !== "null");
+  const wanted = dtype === null ? typeOf(present) : (OF_DTYPE[dtype] ?? "JSON");
+  const type = present.every((text) => fits(wanted, text)) ? wanted : "JSON";
+  return { name, type, values: texts.map((text) => (text === "null" ? null : toValue(type, text))) };
+}
+
+/** Of values that are registered nowhere: all numbers are float64, unless that would round one of them. */
+function typeOf(present: readonly string[]): ColumnType {
+  const [first = '""'] = present;
+  if (isString(first)) return "STRING";
+  if (isBoolean(first)) return "BOOLEAN";
+  if (!isNumber(first)) return "JSON";
+  const isExact = present.every((text) => !isWhole(text) || Number.isSafeInteger(Number(text)));
+  return isExact ? "DOUBLE" : "INT64";
+}
+
+function fits(type: ColumnType, text: string): boolean {
+  switch (type) {
+    case "INT64":
+      return isWhole(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text);
+    case "DOUBLE":
+    case "FLOAT":
+      return isNumber(text);
+    case "BOOLEAN":
+      return isBoolean(text);
+    case "STRING":
+      return isString(text);
+    case "TIMESTAMP":
+      return isString(text) && parseTimestamp(JSON.parse(text)) !== null;
+    case "JSON":
+      return true;
+  }
+}
+
+function toValue(type: ColumnType, text: string): ColumnValue {
+  switch (type) {
+    case "INT64":
+      return BigInt(text);
+    case "DOUBLE":
+    case "FLOAT":
+      return Number(text);
+    case "BOOLEAN":
+      return text === "true";
+    case "STRING":
+      return JSON.parse(text);
+    case "TIMESTAMP":
+      return timeValue(parseTimestamp(JSON.parse(text)));
+    case "JSON":
+      return text;
+  }
+}
+
+const isString = (text: string) => text.startsWith('"');
+const isBoolean = (text: string) => text === "true" || text === "false";
+const isNumber = (text: string) => /^[-\d]/.test(text);
+const isWhole = (text: string) => /^-?\d{1,20}$/.test(text);
