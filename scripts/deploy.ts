@@ -39,7 +39,7 @@ async function logIn(): Promise<void> {
   );
 }
 
-/** Creates the queues and databases of wrangler.toml that the account lacks; the deployment creates the KV namespace. */
+/** Creates the queues, databases and buckets of wrangler.toml that the account lacks; the deployment creates the KV namespace. */
 async function createMissing(): Promise<void> {
   const { producers = [], consumers = [] } = config.queues;
   const queues = [
@@ -55,20 +55,27 @@ async function createMissing(): Promise<void> {
   for (const database of config.d1_databases) {
     await createUnlessThere("d1", database.database_name, ["--update-config=false"]);
   }
+  for (const bucket of config.r2_buckets) {
+    await createUnlessThere("r2 bucket", bucket.bucket_name, ["--update-config=false"]);
+  }
 }
 
-async function createUnlessThere(kind: "queues" | "d1", name: unknown, options: string[]): Promise<void> {
+async function createUnlessThere(
+  kind: "queues" | "d1" | "r2 bucket",
+  name: unknown,
+  options: string[],
+): Promise<void> {
   if (typeof name !== "string") {
     return;
   }
-  const { exitCode } = await runWrangler([kind, "info", name, ...target]);
+  const { exitCode } = await runWrangler([...kind.split(" "), "info", name, ...target]);
   if (exitCode === 0) {
     console.log(`${kind} ${name}: is there`);
     return;
   }
   await runWranglerOrExit(
-    [kind, "create", name, ...options, ...target],
-    "The token needs the right to edit Workers, Queues, D1 and KV, and Queues must be enabled for the account.",
+    [...kind.split(" "), "create", name, ...options, ...target],
+    "The token needs the right to edit Workers, Queues, D1, KV and R2, and Queues (and R2, where a bucket is bound) must be enabled for the account.",
   );
   console.log(`${kind} ${name}: created`);
 }

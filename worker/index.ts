@@ -33,10 +33,7 @@ export default {
   queue: (batch, env, ctx) => countBatch({ batch, env, ctx }, () => consume(batch, env)),
   async scheduled(_controller, env) {
     const { logLevel, isDevelopment, historyRetentionDays } = settings(env);
-    await removeOldHistory(
-      env.DB,
-      historyRetentionDays,
-      new Log("cron", { level: logLevel, readable: isDevelopment }),
-    );
+    const log = new Log("cron", { level: logLevel, readable: isDevelopment });
+    await removeOldHistory({ db: env.DB, retentionDays: historyRetentionDays, archive: env.ARCHIVE, log });
   },
 } satisfies ExportedHandler<Env>;

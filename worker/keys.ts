@@ -1,11 +1,12 @@
 /**
- * Names of things outside D1: KV keys and Durable Object names. The tenant comes first in each, and no two
+ * Names of things outside D1: KV keys, Durable Object names and files of the archive. The tenant comes first in each, and no two
  * `(tenant, type, value)` share one, because every part is percent-encoded and `/` never is left bare.
  *
  * | key | where | example | lifetime |
  * |---|---|---|---|
  * | `<tenant>/doc/<partitions>/<type>/<value>` | KV `HOT` | `default/doc/4/bright_uid/user-123` | `DOCUMENT_TTL_SECONDS` |
  * | `<tenant>/doc/<partitions>/<type>#<sha256>` | the same, for values too long for a KV key | | |
+ * | `<tenant>/history/<day>/<sha256>.parquet` | R2 `ARCHIVE` | `default/history/2026-01-31/5f0c….parquet` | for ever |
  * | `<tenant>/<partitions>/<partition>` | object `EntityWriter` | `default/4/2` | for ever |
  *
  * The number of partitions stands in both, so that a document has exactly one writer for as long as it lives: when
@@ -52,6 +53,11 @@ async function hashedKey(prefix: string, ref: EntityRef): Promise<string> {
   const hex = [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   // An entity type is at most 512 characters, a plain name: shortened here, the digest covers all of it.
   return `${prefix}${encodeURIComponent(ref.entityType).slice(0, 128)}#${hex}`;
+}
+
+/** The name of an archive file: by the day on which it was made, and its content. */
+export function archiveKey(tenant: string, day: string, digest: string): string {
+  return `${encoded(tenant)}/history/${day}/${digest}.parquet`;
 }
 
 /** Which of a tenant's writers owns an entity: FNV-1a over its key, so that it is the same everywhere. */

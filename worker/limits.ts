@@ -270,6 +270,10 @@ export const DELIVERY_RECOVERY_MS = 5_000;
 export const REPLAY_LOW_WATER = 1_000;
 /** How often a paused subscription with something to deliver looks whether it still is, in case nobody could tell it. */
 export const PAUSED_CHECK_MS = 10 * 60 * 1_000;
+/** Data that one step of retention archives, and files: it stands in memory twice, as rows and as a file, and a run of 50 steps may make 1,000 calls of the platform. */
+export const ARCHIVE_MAX_BYTES_PER_STEP = 4_000_000;
+export const ARCHIVE_MAX_FILES_PER_STEP = 10;
+
 /** Rows of the history that one step of a replay looks at, and dead deliveries that it revives. */
 export const REPLAY_ROWS_PER_STEP = 2_000;
 /** JSON whose names one query of a replay takes out: an answer of D1 is held in memory. */

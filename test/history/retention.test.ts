@@ -3,7 +3,14 @@ import { createScheduledController } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import fc from "fast-check";
 import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import { REMOVE_STEP_SQL, type RetentionRun, removeOldHistory } from "../../worker/history/retention.ts";
+import {
+  REMOVE_ROWS_SQL,
+  REMOVE_STEP_SQL,
+  type RetentionRun,
+  removeOldHistory,
+  SELECT_ROWS_SQL,
+  SELECT_STEP_SQL,
+} from "../../worker/history/retention.ts";
 import worker from "../../worker/index.ts";
 import { Log } from "../../worker/log.ts";
 import { eventDrafts, isoOf, questionDrafts } from "./oracle.ts";
@@ -21,7 +28,7 @@ const log = new Log("test", { level: "ERROR", readable: false });
 async function retain(db: D1Database = env.DB): Promise<RetentionRun> {
   const clock = vi.spyOn(Date, "now").mockReturnValue(NOW_MS);
   try {
-    return await removeOldHistory(db, RETENTION_DAYS, log);
+    return await removeOldHistory({ db, retentionDays: RETENTION_DAYS, archive: undefined, log });
   } finally {
     clock.mockRestore();
   }
@@ -182,17 +189,32 @@ describe("steps", () => {
     await env.DB.prepare("DELETE FROM feature_history WHERE entity_value LIKE 'large-%'").run();
   });
 
-  test("find every row by the key", async () => {
-    const { results } = await env.DB.prepare(`EXPLAIN QUERY PLAN ${REMOVE_STEP_SQL}`)
-      .bind("", "", "", "", 0, 0, 0, 0)
+  const detailsOf = async (sql: string, bound: unknown[]) => {
+    const { results } = await env.DB.prepare(`EXPLAIN QUERY PLAN ${sql}`)
+      .bind(...bound)
       .all<{ detail: string }>();
-    const details = results.map(({ detail }) => detail);
+    return results.map(({ detail }) => detail);
+  };
+  const searchesOf = (details: string[]) =>
+    details.filter((detail) => /^SEARCH (feature_history|r)( EXISTS)? USING PRIMARY KEY/.test(detail));
+
+  test.each([
+    ["remove", REMOVE_STEP_SQL],
+    ["archive", SELECT_STEP_SQL],
+  ])("that %s find every row by the key", async (_, sql) => {
+    const details = await detailsOf(sql, ["", "", "", "", 0, 0, 0, 0]);
     // `h` is the step itself: the rows between its place and its limit.
     expect(details.filter((detail) => /^SCAN (feature_history|r)\b/.test(detail))).toEqual([]);
-    const searches = details.filter((detail) =>
-      /^SEARCH (feature_history|r)( EXISTS)? USING PRIMARY KEY/.test(detail),
-    );
+    const searches = searchesOf(details);
     expect(searches.filter((detail) => /\(\(tenant_id,.*,ingested_at\)>\(/.test(detail))).toHaveLength(1);
     expect(searches.filter((detail) => /category=\? AND event_time>\?/.test(detail))).toHaveLength(2);
+  });
+
+  test.each([
+    ["read", SELECT_ROWS_SQL],
+    ["remove", REMOVE_ROWS_SQL],
+  ])("%s what is archived by the whole key", async (_, sql) => {
+    const details = await detailsOf(sql, ["[]"]);
+    expect(searchesOf(details).filter((detail) => /ingested_at=\?/.test(detail))).toHaveLength(1);
   });
 });

@@ -6,10 +6,13 @@
  * category, or, for a merge, rows that name every feature it names. A replacement falls only to a replacement: what
  * it dropped would come back without it.
  *
- * The table is walked in the order of its key, so many rows a run, and the place is kept for the next one.
+ * The table is walked in the order of its key, so many rows a run, and the place is kept for the next one. With an
+ * archive a row is removed once it is there, and no row else.
  */
 import type { Log } from "../log.ts";
 import { formatTimestamp, type Micros, nowMicros } from "../timestamps.ts";
+import { chunkRows } from "../writing/pack-rows.ts";
+import { archivedAtOnce, archiveRows, type HistoryRow, type SizedRow } from "./archive.ts";
 
 /** Rows looked at in one statement, and statements in one run of the cron: far under D1's 30 s each. */
 const ROWS_PER_STEP = 2_000;
@@ -37,18 +40,30 @@ const LATER = (r: string) => `${r}.tenant_id = h.tenant_id AND ${r}.entity_type 
 
 const AFTER_PLACE = `(${KEY}) > (?1, ?2, ?3, ?4, ?5, ?6, ?7)`;
 
-/** Exported for the test that looks at its plan. */
-export const REMOVE_STEP_SQL = `
-  DELETE FROM feature_history WHERE (${KEY}) IN (
-    SELECT ${KEY} FROM (
-      SELECT * FROM feature_history WHERE ${AFTER_PLACE} ORDER BY ${KEY} LIMIT ${ROWS_PER_STEP}
-    ) AS h
-    WHERE h.event_time < ?8 AND (
+const STEP = `SELECT * FROM feature_history WHERE ${AFTER_PLACE} ORDER BY ${KEY} LIMIT ${ROWS_PER_STEP}`;
+
+/** Of a row `h` of the step. */
+const MAY_GO = `h.event_time < ?8 AND (
       EXISTS (SELECT 1 FROM feature_history AS r WHERE ${LATER("r")} AND r.mode = 'replace')
       OR h.mode = 'merge' AND NOT EXISTS (
         SELECT 1 FROM json_each(h.data) AS f WHERE NOT EXISTS (
           SELECT 1 FROM feature_history AS r WHERE ${LATER("r")}
-            AND EXISTS (SELECT 1 FROM json_each(r.data) AS e WHERE e.key = f.key)))))`;
+            AND EXISTS (SELECT 1 FROM json_each(r.data) AS e WHERE e.key = f.key))))`;
+
+/** Exported, as those below, for the test that looks at the plans. */
+export const REMOVE_STEP_SQL = `
+  DELETE FROM feature_history WHERE (${KEY}) IN (SELECT ${KEY} FROM (${STEP}) AS h WHERE ${MAY_GO})`;
+
+/** Without their data: what one step archives of them is decided by their size. */
+export const SELECT_STEP_SQL = `
+  SELECT ${KEY}, octet_length(data) AS bytes FROM (${STEP}) AS h WHERE ${MAY_GO} ORDER BY ${KEY}`;
+
+const HAS_KEY = `(${KEY}) IN (
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+    FROM json_each(?1))`;
+
+export const SELECT_ROWS_SQL = `SELECT * FROM feature_history WHERE ${HAS_KEY} ORDER BY ${KEY}`;
+export const REMOVE_ROWS_SQL = `DELETE FROM feature_history WHERE ${HAS_KEY}`;
 
 const STEP_END_SQL = `
   SELECT ${KEY} FROM feature_history WHERE ${AFTER_PLACE} ORDER BY ${KEY} LIMIT 1 OFFSET ${ROWS_PER_STEP - 1}`;
@@ -59,31 +74,93 @@ export interface RetentionRun {
   finished: boolean;
 }
 
+export interface Retention {
+  db: D1Database;
+  retentionDays: number;
+  /** Where rows go before they are removed; undefined: nowhere. */
+  archive: R2Bucket | undefined;
+  log: Log;
+}
+
+interface Step {
+  removed: number;
+  /** Where the next step begins; null: the table is at its end. */
+  next: Place | null;
+}
+
 /** One bounded run. Two at once do no harm: each removes only what may go. */
-export async function removeOldHistory(
-  db: D1Database,
-  retentionDays: number,
-  log: Log,
-): Promise<RetentionRun> {
-  const limit = nowMicros() - retentionDays * 86_400 * 1_000_000;
-  let place = await readPlace(db);
+export async function removeOldHistory({
+  db,
+  retentionDays,
+  archive,
+  log,
+}: Retention): Promise<RetentionRun> {
+  const now = nowMicros();
+  const limit = now - retentionDays * 86_400 * 1_000_000;
+  let place: Place | null = await readPlace(db);
   let removed = 0;
-  let finished = false;
-  for (let step = 0; step < STEPS_PER_RUN && !finished; step++) {
-    // Where the step ends is asked before it removes rows, so that none is passed over.
-    const [end, deleted] = await db.batch<Record<string, string | number>>([
-      db.prepare(STEP_END_SQL).bind(...place),
-      db.prepare(REMOVE_STEP_SQL).bind(...place, limit),
-    ]);
-    removed += deleted?.meta.changes ?? 0;
-    const [last] = end?.results ?? [];
-    finished = last === undefined;
-    place = last ? (Object.values(last) as Place) : START;
-    await writePlace(db, place);
+  for (let step = 0; step < STEPS_PER_RUN && place; step++) {
+    const done: Step = archive
+      ? await archiveStep(db, place, { archive, limit, now })
+      : await removeStep(db, place, limit);
+    removed += done.removed;
+    place = done.next;
+    await writePlace(db, place ?? START);
   }
+  const finished = place === null;
   log.info("history retention", { removed, finished, limit: formatTimestamp(limit) });
   return { removed, finished };
 }
+
+async function removeStep(db: D1Database, place: Place, limit: Micros): Promise<Step> {
+  // Where the step ends is asked before it removes rows, so that none is passed over.
+  const [end, deleted] = await db.batch<Record<string, string | number>>([
+    db.prepare(STEP_END_SQL).bind(...place),
+    db.prepare(REMOVE_STEP_SQL).bind(...place, limit),
+  ]);
+  const [last] = end?.results ?? [];
+  return {
+    removed: deleted?.meta.changes ?? 0,
+    next: last ? (Object.values(last) as Place) : null,
+  };
+}
+
+async function archiveStep(
+  db: D1Database,
+  place: Place,
+  { archive, limit, now }: { archive: R2Bucket; limit: Micros; now: Micros },
+): Promise<Step> {
+  const [end, found] = await db.batch<Record<string, string | number>>([
+    db.prepare(STEP_END_SQL).bind(...place),
+    db.prepare(SELECT_STEP_SQL).bind(...place, limit),
+  ]);
+  const mayGo = (found?.results ?? []) as unknown as SizedKey[];
+  const chosen = archivedAtOnce(mayGo);
+  let removed = 0;
+  if (chosen.length > 0) {
+    const keys = chunkRows(chosen.map((row) => ({ cells: keyOf(row), longData: null })));
+    const all = (sql: string) => db.batch<HistoryRow>(keys.map(({ json }) => db.prepare(sql).bind(json)));
+    const rows = (await all(SELECT_ROWS_SQL)).flatMap(({ results }) => results);
+    await archiveRows(archive, rows, now);
+    removed = (await all(REMOVE_ROWS_SQL)).reduce((sum, { meta }) => sum + meta.changes, 0);
+  }
+  const lastChosen = chosen.at(-1);
+  if (lastChosen && chosen.length < mayGo.length) return { removed, next: keyOf(lastChosen) };
+  const [last] = end?.results ?? [];
+  return { removed, next: last ? (Object.values(last) as Place) : null };
+}
+
+type SizedKey = Omit<HistoryRow, "mode" | "data" | "compute_id" | "expires_at" | "event_id"> & SizedRow;
+
+const keyOf = (row: SizedKey): Place => [
+  row.tenant_id,
+  row.entity_type,
+  row.entity_value,
+  row.category,
+  row.event_time,
+  row.revision,
+  row.ingested_at,
+];
 
 async function readPlace(db: D1Database): Promise<Place> {
   const row = await db
