@@ -5,6 +5,7 @@ import { jsonTextAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
 import { answeredRevision, answeredTimestamp, entityType, entityValue } from "../http/fields.ts";
+import type { EntityRef } from "../keys.ts";
 import {
   MAX_ENTITIES_PER_REQUEST,
   MAX_NAME_CHARACTERS,
@@ -81,15 +82,11 @@ export const readOnline = endpoint(
   async (c, { json }) => {
     const context = readContext(c, json.consistency);
     const catalog = await catalogOf(context);
-    const question = preparedQuestion(json, catalog);
-    const ids = idsOf(json);
-    const reads = await readEntities(
-      context,
-      ids.map((entityId) => ({ entityType: question.entityType, entityValue: entityId })),
-    );
+    const { question, refs } = prepared(json, catalog);
+    const reads = await readEntities(context, refs);
     const now = context.nowMs * MICROS_PER_MS;
     const answers = new OnlineAnswers(question, { now, tally: context.metrics?.tally });
-    const entities = reads.map((read, i) => ({ entityId: ids[i] ?? "", read }));
+    const entities = reads.map((read, i) => ({ entityId: refs[i]?.entityValue ?? "", read }));
     const [only] = entities;
     return jsonTextAnswer(only && !json.entity_ids ? answers.one(only) : answers.many(entities));
   },
@@ -97,16 +94,29 @@ export const readOnline = endpoint(
 
 type Body = z.output<typeof body>;
 
-/** Of each catalog, and gone with it, the questions by the body that asked them: the same body is the same object. */
-const questions = new WeakMap<Catalog, WeakMap<Body, OnlineQuestion>>();
+interface Prepared {
+  question: OnlineQuestion;
+  refs: readonly EntityRef[];
+}
+
+/** Of each catalog, and gone with it, what was asked by the body that asked it: the same body is the same object. */
+const known = new WeakMap<Catalog, WeakMap<Body, Prepared>>();
 
 /** @throws Problem 422 for a name or an entity type that means nothing. */
-function preparedQuestion(json: Body, catalog: Catalog): OnlineQuestion {
-  const known = questions.get(catalog) ?? new WeakMap<Body, OnlineQuestion>();
-  questions.set(catalog, known);
-  const question = known.get(json) ?? newQuestion(json, catalog);
-  known.set(json, question);
-  return question;
+function prepared(json: Body, catalog: Catalog): Prepared {
+  let byBody = known.get(catalog);
+  if (!byBody) {
+    byBody = new WeakMap();
+    known.set(catalog, byBody);
+  }
+  let found = byBody.get(json);
+  if (!found) {
+    const question = newQuestion(json, catalog);
+    const { entityType } = question;
+    found = { question, refs: idsOf(json).map((entityValue) => ({ entityType, entityValue })) };
+    byBody.set(json, found);
+  }
+  return found;
 }
 
 function newQuestion(json: Body, catalog: Catalog): OnlineQuestion {

@@ -19,6 +19,7 @@ import {
   requirementOf,
 } from "./consistency.ts";
 import { documentOf, type EntityDocument } from "./document.ts";
+import { documentKeys } from "./document-keys.ts";
 import { askForFills } from "./fills.ts";
 import { getDocuments } from "./hot-cache.ts";
 import { isolateMemory as memory } from "./memory.ts";
@@ -66,8 +67,8 @@ export async function readEntity(context: ReadContext, ref: EntityRef): Promise<
  * @throws Problem 503 when D1 is needed and does not answer.
  */
 export async function readEntities(context: ReadContext, refs: readonly EntityRef[]): Promise<EntityRead[]> {
-  const keyed = refs.map((ref) => documentKey(context.tenant, context.settings.writerPartitions, ref));
-  const keys = keyed.every((key) => typeof key === "string") ? keyed : await Promise.all(keyed);
+  const keyed = documentKeys(context, refs);
+  const keys = keyed instanceof Promise ? await keyed : keyed;
   const reads = new Map<string, EntityRead>();
   const missing = new Map<string, Wanted>();
   refs.forEach((ref, position) => {
