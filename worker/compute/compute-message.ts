@@ -1,17 +1,20 @@
 /** The messages of the queue `feature-compute`. One schema for producers and consumer. */
 import * as z from "zod";
 
-export const computeMessage = z.discriminatedUnion("kind", [
-  /** Rows have arrived: recompute what follows the table, for the entities that they touch. */
-  z.object({ kind: z.literal("ingest"), tenant_id: z.string(), table_id: z.int() }),
-  /** Write the next entities of a job. */
-  z.object({
-    kind: z.literal("job"),
-    tenant_id: z.string(),
-    job_id: z.uuid(),
-    table_id: z.int(),
-    offset: z.int().min(0),
-  }),
-]);
+/** Made with the first message, not at the start. */
+export const computeMessage = z.lazy(() =>
+  z.discriminatedUnion("kind", [
+    /** Rows have arrived: recompute what follows the table, for the entities that they touch. */
+    z.object({ kind: z.literal("ingest"), tenant_id: z.string(), table_id: z.int() }),
+    /** Write the next entities of a job. */
+    z.object({
+      kind: z.literal("job"),
+      tenant_id: z.string(),
+      job_id: z.uuid(),
+      table_id: z.int(),
+      offset: z.int().min(0),
+    }),
+  ]),
+);
 
 export type ComputeMessage = z.infer<typeof computeMessage>;

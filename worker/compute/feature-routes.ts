@@ -4,6 +4,7 @@ import { Problem } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
+import { lazily } from "../lazily.ts";
 import {
   MAX_COLUMN_NAME_CHARACTERS,
   MAX_DESCRIPTION_CHARACTERS,
@@ -27,7 +28,7 @@ import {
   computableVersion,
   computationLogic,
 } from "./computed-feature.ts";
-import { jobSchema, skippedCount, skippedSchema, startJob } from "./job-routes.ts";
+import { answeredSkips, jobSchema, startJob } from "./job-routes.ts";
 import { checkRows, jsonParts, type RawSchema } from "./raw-columns.ts";
 import type { ComputeReply } from "./raw-table.ts";
 import { rawTableObject } from "./raw-table-access.ts";
@@ -46,30 +47,32 @@ export const createFeature = endpoint(
       "The SQL is checked against the table now. Its entities are of the type named by `entity_key`; its vector, the other columns, is the category of its name. A version is added by `POST /features/{feature}/versions`.",
     scope: "write",
     request: {
-      json: z.object({
-        name: registeredName.meta({ example: "avg_transaction_amount" }),
-        description: z
-          .string()
-          .max(MAX_DESCRIPTION_CHARACTERS)
-          .nullish()
-          .meta({ example: "Average transaction amount per user" }),
-        raw_table_id: z.int().min(1).meta({ example: 1 }),
-        computation_logic: computationLogic,
-        entity_key: z
-          .string()
-          .max(MAX_COLUMN_NAME_CHARACTERS)
-          .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "must be letters, digits and `_`")
-          .refine(
-            (key) => !["category", "features", "revision", "source"].includes(key),
-            "must not be a reserved word",
-          )
-          .meta({ example: "user_id" }),
-        materialize: z.enum(["manual", "on_ingest"]).default("manual").meta({
-          description: "`on_ingest`: active versions are recomputed for the entities that new rows touch.",
+      json: z.lazy(() =>
+        z.object({
+          name: registeredName.meta({ example: "avg_transaction_amount" }),
+          description: z
+            .string()
+            .max(MAX_DESCRIPTION_CHARACTERS)
+            .nullish()
+            .meta({ example: "Average transaction amount per user" }),
+          raw_table_id: z.int().min(1).meta({ example: 1 }),
+          computation_logic: computationLogic,
+          entity_key: z
+            .string()
+            .max(MAX_COLUMN_NAME_CHARACTERS)
+            .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "must be letters, digits and `_`")
+            .refine(
+              (key) => !["category", "features", "revision", "source"].includes(key),
+              "must not be a reserved word",
+            )
+            .meta({ example: "user_id" }),
+          materialize: z.enum(["manual", "on_ingest"]).default("manual").meta({
+            description: "`on_ingest`: active versions are recomputed for the entities that new rows touch.",
+          }),
+          owner: z.string().min(1).max(MAX_NAME_CHARACTERS).nullish(),
+          tags: z.array(z.string().min(1).max(MAX_NAME_CHARACTERS)).max(MAX_TAGS).default([]),
         }),
-        owner: z.string().min(1).max(MAX_NAME_CHARACTERS).nullish(),
-        tags: z.array(z.string().min(1).max(MAX_NAME_CHARACTERS)).max(MAX_TAGS).default([]),
-      }),
+      ),
     },
     answers: { 201: { description: "Created.", schema: featureSchema } },
     problems: [404, 409],
@@ -104,16 +107,17 @@ export const createFeature = endpoint(
   },
 );
 
-const reportSchema = z
-  .object({
-    feature_id: z.int().meta({ example: 1 }),
-    version: z.int().meta({ example: 1 }),
-    computed: z.int().meta({ description: "Entities whose vector was written.", example: 2 }),
-    skipped: skippedSchema,
-    skipped_count: skippedCount,
-    duration_ms: z.number().meta({ example: 12 }),
-  })
-  .meta({ id: "Computed" });
+const reportSchema = lazily(() =>
+  z
+    .object({
+      feature_id: z.int().meta({ example: 1 }),
+      version: z.int().meta({ example: 1 }),
+      computed: z.int().meta({ description: "Entities whose vector was written.", example: 2 }),
+      ...answeredSkips(),
+      duration_ms: z.number().meta({ example: 12 }),
+    })
+    .meta({ id: "Computed" }),
+);
 
 export const compute = endpoint(
   {

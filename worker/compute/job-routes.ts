@@ -5,33 +5,36 @@ import { jsonAnswer } from "../http/answer.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp } from "../http/fields.ts";
+import { lazily } from "../lazily.ts";
 import { MAX_NAME_CHARACTERS, MAX_NAMED_SKIPS } from "../limits.ts";
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
 import { findJob, insertJob, type JobRow } from "./compute-store.ts";
 import type { Skips } from "./vectors.ts";
 
-export const skippedSchema = z.array(z.object({ row: z.int(), reason: z.string() })).meta({
-  description: `Rows of the result that no vector was written of, from 0; the first ${MAX_NAMED_SKIPS}.`,
-  example: [],
-});
+export const answeredSkips = lazily(() => ({
+  skipped: z.array(z.object({ row: z.int(), reason: z.string() })).meta({
+    description: `Rows of the result that no vector was written of, from 0; the first ${MAX_NAMED_SKIPS}.`,
+    example: [],
+  }),
+  skipped_count: z.int().meta({ description: "How many rows were skipped in all.", example: 0 }),
+}));
 
-export const skippedCount = z.int().meta({ description: "How many rows were skipped in all.", example: 0 });
-
-export const jobSchema = z
-  .object({
-    job_id: z.string(),
-    feature_id: z.int(),
-    version: z.int(),
-    status: z.enum(["queued", "running", "done", "failed"]),
-    total: z.int().nullable(),
-    computed: z.int(),
-    skipped: skippedSchema,
-    skipped_count: skippedCount,
-    error: z.string().nullable(),
-    created_at: answeredTimestamp,
-    updated_at: answeredTimestamp,
-  })
-  .meta({ id: "Job" });
+export const jobSchema = lazily(() =>
+  z
+    .object({
+      job_id: z.string(),
+      feature_id: z.int(),
+      version: z.int(),
+      status: z.enum(["queued", "running", "done", "failed"]),
+      total: z.int().nullable(),
+      computed: z.int(),
+      ...answeredSkips(),
+      error: z.string().nullable(),
+      created_at: answeredTimestamp,
+      updated_at: answeredTimestamp,
+    })
+    .meta({ id: "Job" }),
+);
 
 export const getJob = endpoint(
   {

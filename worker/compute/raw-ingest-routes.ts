@@ -4,6 +4,7 @@ import { Problem } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { type AppContext, requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
+import { lazily } from "../lazily.ts";
 import { MAX_INGEST_ROWS } from "../limits.ts";
 import { claimIdempotencyKey, keyReused } from "../writing/submit-changes.ts";
 import { idempotencyOf, writeRequestHeaders } from "../writing/submit-request.ts";
@@ -37,13 +38,15 @@ export const ingest = endpoint(
     answers: {
       200: {
         description: "Kept.",
-        schema: z
-          .object({
-            raw_table_id: z.int().meta({ example: 1 }),
-            rows_ingested: z.int().meta({ example: 1 }),
-            row_count: z.int().meta({ description: "Rows in the table now.", example: 1 }),
-          })
-          .meta({ id: "Ingested" }),
+        schema: lazily(() =>
+          z
+            .object({
+              raw_table_id: z.int().meta({ example: 1 }),
+              rows_ingested: z.int().meta({ example: 1 }),
+              row_count: z.int().meta({ description: "Rows in the table now.", example: 1 }),
+            })
+            .meta({ id: "Ingested" }),
+        ),
       },
     },
     problems: [404, 409],

@@ -4,6 +4,7 @@ import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
+import { lazily } from "../lazily.ts";
 import { MAX_DESCRIPTION_CHARACTERS, MAX_RAW_ROWS, MAX_RAW_TABLE_BYTES } from "../limits.ts";
 import { registeredName } from "../registry/versions.ts";
 import { nowMicros } from "../timestamps.ts";
@@ -26,19 +27,21 @@ export const registerRawTable = endpoint(
     summary: "Register a raw table",
     scope: "write",
     request: {
-      json: z.object({
-        name: registeredName.meta({ example: "user_transactions" }),
-        description: z
-          .string()
-          .max(MAX_DESCRIPTION_CHARACTERS)
-          .nullish()
-          .meta({ example: "User transaction data" }),
-        schema_definition: schemaDefinition,
-        timestamp_column: z
-          .string()
-          .nullish()
-          .meta({ description: "The `timestamp` column that says when a row became true." }),
-      }),
+      json: z.lazy(() =>
+        z.object({
+          name: registeredName.meta({ example: "user_transactions" }),
+          description: z
+            .string()
+            .max(MAX_DESCRIPTION_CHARACTERS)
+            .nullish()
+            .meta({ example: "User transaction data" }),
+          schema_definition: schemaDefinition,
+          timestamp_column: z
+            .string()
+            .nullish()
+            .meta({ description: "The `timestamp` column that says when a row became true." }),
+        }),
+      ),
     },
     answers: { 201: { description: "Registered.", schema: rawTableSchema } },
     problems: [409],
@@ -76,7 +79,9 @@ export const listTables = endpoint(
     answers: {
       200: {
         description: "All of the tenant.",
-        schema: z.object({ raw_tables: z.array(rawTableSchema) }).meta({ id: "RawTableList" }),
+        schema: lazily(() =>
+          z.object({ raw_tables: z.array(rawTableSchema()) }).meta({ id: "RawTableList" }),
+        ),
       },
     },
   },
@@ -123,9 +128,11 @@ export const dropTable = endpoint(
     answers: {
       200: {
         description: "It is gone.",
-        schema: z
-          .object({ id: z.int().meta({ example: 1 }), row_count: z.int().meta({ example: 3 }) })
-          .meta({ id: "RawTableDropped" }),
+        schema: lazily(() =>
+          z
+            .object({ id: z.int().meta({ example: 1 }), row_count: z.int().meta({ example: 3 }) })
+            .meta({ id: "RawTableDropped" }),
+        ),
       },
     },
     problems: [404, 409],

@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { answeredTimestamp } from "../http/fields.ts";
 import { isJsonObject } from "../json.ts";
+import { lazily } from "../lazily.ts";
 import { MAX_COLUMN_NAME_CHARACTERS, MAX_RAW_COLUMNS } from "../limits.ts";
 import { formatTimestamp } from "../timestamps.ts";
 import { type RawTableRow, schemaOf } from "./compute-store.ts";
@@ -49,27 +50,31 @@ export const schemaDefinition = z
     example: { user_id: "string", transaction_amount: "float", transaction_date: "string" },
   } as never);
 
-export const rawTableSchema = z
-  .object({
-    id: z.int().meta({ example: 1 }),
-    name: z.string().meta({ example: "user_transactions" }),
-    description: z.string().nullable(),
-    schema_definition: z
-      .record(z.string(), z.string())
-      .meta({ example: { user_id: "string", transaction_amount: "float" } }),
-    timestamp_column: z.string().nullable(),
-    created_at: answeredTimestamp,
-  })
-  .meta({ id: "RawTable" });
+export const rawTableSchema = lazily(() =>
+  z
+    .object({
+      id: z.int().meta({ example: 1 }),
+      name: z.string().meta({ example: "user_transactions" }),
+      description: z.string().nullable(),
+      schema_definition: z
+        .record(z.string(), z.string())
+        .meta({ example: { user_id: "string", transaction_amount: "float" } }),
+      timestamp_column: z.string().nullable(),
+      created_at: answeredTimestamp,
+    })
+    .meta({ id: "RawTable" }),
+);
 
-export const countedSchema = rawTableSchema
-  .extend({
-    row_count: z.int().meta({ example: 3 }),
-    size_bytes: z.int().meta({ example: 40960 }),
-    max_rows: z.int(),
-    max_bytes: z.int(),
-  })
-  .meta({ id: "RawTableWithCounts" });
+export const countedSchema = lazily(() =>
+  rawTableSchema()
+    .extend({
+      row_count: z.int().meta({ example: 3 }),
+      size_bytes: z.int().meta({ example: 40960 }),
+      max_rows: z.int(),
+      max_bytes: z.int(),
+    })
+    .meta({ id: "RawTableWithCounts" }),
+);
 
 export function tableAnswer(row: RawTableRow) {
   return {

@@ -4,6 +4,7 @@ import { Problem, unprocessable } from "../errors.ts";
 import { jsonTextAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredRevision, answeredTimestamp, entityValue } from "../http/fields.ts";
+import { lazily } from "../lazily.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
 import { existingFeature } from "../registry/existing-feature.ts";
 import { findFeatureOfVersion } from "../registry/registry-store.ts";
@@ -13,21 +14,23 @@ import { consistency, readContext, TOKEN_HEADER } from "../serving/read-context.
 import { readEntity } from "../serving/read-entities.ts";
 import { formatTimestamp, MICROS_PER_MS } from "../timestamps.ts";
 
-const vectorSchema = z
-  .object({
-    entity_id: z.string().meta({ example: "user_001" }),
-    feature_id: z.int().meta({ example: 1 }),
-    feature_name: z.string().meta({ example: "avg_transaction_amount" }),
-    feature_version_id: z.int().meta({ example: 1 }),
-    version: z.int().meta({ example: 1 }),
-    vector: z.record(z.string(), z.unknown()).meta({ example: { avg_amount: 150.5 } }),
-    event_timestamp: answeredTimestamp,
-    created_at: answeredTimestamp,
-    updated_at: answeredTimestamp,
-    revision: answeredRevision,
-    source: z.enum(["memory", "kv", "d1"]),
-  })
-  .meta({ id: "FeatureVector" });
+const vectorSchema = lazily(() =>
+  z
+    .object({
+      entity_id: z.string().meta({ example: "user_001" }),
+      feature_id: z.int().meta({ example: 1 }),
+      feature_name: z.string().meta({ example: "avg_transaction_amount" }),
+      feature_version_id: z.int().meta({ example: 1 }),
+      version: z.int().meta({ example: 1 }),
+      vector: z.record(z.string(), z.unknown()).meta({ example: { avg_amount: 150.5 } }),
+      event_timestamp: answeredTimestamp,
+      created_at: answeredTimestamp,
+      updated_at: answeredTimestamp,
+      revision: answeredRevision,
+      source: z.enum(["memory", "kv", "d1"]),
+    })
+    .meta({ id: "FeatureVector" }),
+);
 
 export const getVector = endpoint(
   {

@@ -8,26 +8,29 @@ import {
 } from "zod-openapi";
 import type { ProblemStatus } from "../errors.ts";
 import type { Endpoint, EndpointSpec } from "../http/endpoint.ts";
+import { lazily } from "../lazily.ts";
 import { MAX_BODY_BYTES, MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
 
-const problem = z
-  .object({
-    type: z.string().meta({ example: "about:blank" }),
-    title: z.string().meta({ example: "Unprocessable Content" }),
-    status: z.int().meta({ example: 422 }),
-    detail: z.string().meta({ example: "body.data.entity_value: must not be empty" }),
-    request_id: z.string().meta({ example: "5f0c3f0e-7e3c-4d6b-9a39-5a9f1a7c2b11" }),
-    errors: z
-      .array(
-        z.object({
-          loc: z.array(z.union([z.string(), z.int()])).meta({ example: ["body", "data", "entity_value"] }),
-          msg: z.string().meta({ example: "must not be empty" }),
-          type: z.string().meta({ example: "custom" }),
-        }),
-      )
-      .optional(),
-  })
-  .meta({ id: "Problem", description: "RFC 9457. `errors` names each fault and its place." });
+const problem = lazily(() =>
+  z
+    .object({
+      type: z.string().meta({ example: "about:blank" }),
+      title: z.string().meta({ example: "Unprocessable Content" }),
+      status: z.int().meta({ example: 422 }),
+      detail: z.string().meta({ example: "body.data.entity_value: must not be empty" }),
+      request_id: z.string().meta({ example: "5f0c3f0e-7e3c-4d6b-9a39-5a9f1a7c2b11" }),
+      errors: z
+        .array(
+          z.object({
+            loc: z.array(z.union([z.string(), z.int()])).meta({ example: ["body", "data", "entity_value"] }),
+            msg: z.string().meta({ example: "must not be empty" }),
+            type: z.string().meta({ example: "custom" }),
+          }),
+        )
+        .optional(),
+    })
+    .meta({ id: "Problem", description: "RFC 9457. `errors` names each fault and its place." }),
+);
 
 const PROBLEM_WORDS: Record<ProblemStatus, string> = {
   400: "The body is not JSON, or rows do not fit their table.",
@@ -86,7 +89,7 @@ function operation(spec: EndpointSpec): ZodOpenApiOperationObject {
           {
             description: answer.description,
             content: {
-              [answer.contentType ?? "application/json"]: answer.schema ? { schema: answer.schema } : {},
+              [answer.contentType ?? "application/json"]: answer.schema ? { schema: answer.schema() } : {},
             },
             headers: z.object({
               "x-request-id": z.string(),
@@ -105,7 +108,7 @@ function operation(spec: EndpointSpec): ZodOpenApiOperationObject {
           String(status),
           {
             description: PROBLEM_WORDS[status],
-            content: { "application/problem+json": { schema: problem } },
+            content: { "application/problem+json": { schema: problem() } },
           },
         ]),
       ),

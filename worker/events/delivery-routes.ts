@@ -4,6 +4,7 @@ import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, category, entityType, entityValue, timestamp } from "../http/fields.ts";
+import { lazily } from "../lazily.ts";
 import { MAX_DEAD_KEPT, MAX_DELIVERED_KEPT, MAX_DELIVERY_ATTEMPTS, MAX_PAGE_ROWS } from "../limits.ts";
 import { nextCursor, PRIVATE, pageOf, pageQuery } from "../tenants/pages.ts";
 import { formatTimestamp, MICROS_PER_MS, nowMicros } from "../timestamps.ts";
@@ -37,14 +38,16 @@ export const testSubscription = endpoint(
     answers: {
       200: {
         description: "What happened; also when the receiver has failed.",
-        schema: z
-          .object({
-            delivered: z.boolean(),
-            status: z.int().nullable().meta({ description: "Of the receiver's answer.", example: 200 }),
-            duration_ms: z.int().meta({ example: 42 }),
-            error: z.string().nullable().meta({ example: null }),
-          })
-          .meta({ id: "SubscriptionTest" }),
+        schema: lazily(() =>
+          z
+            .object({
+              delivered: z.boolean(),
+              status: z.int().nullable().meta({ description: "Of the receiver's answer.", example: 200 }),
+              duration_ms: z.int().meta({ example: 42 }),
+              error: z.string().nullable().meta({ example: null }),
+            })
+            .meta({ id: "SubscriptionTest" }),
+        ),
       },
     },
     problems: [404],
@@ -63,26 +66,28 @@ export const testSubscription = endpoint(
   },
 );
 
-const deliverySchema = z
-  .object({
-    delivery_id: z.string().meta({ example: "1" }),
-    event_id: z.string().meta({ example: "0b9d9d0c-3c1e-4a61-9d9a-3a7f6a1f2b3c" }),
-    entity_type: z.string().meta({ example: "bright_uid" }),
-    entity_id: z.string().meta({ example: "user-123" }),
-    resource_name: z.string().meta({ example: "user_features" }),
-    revision: z.int().meta({ example: 1 }),
-    status,
-    attempts: z.int().meta({ example: 1 }),
-    last_status: z.int().nullable().meta({ description: "Of the last answer.", example: 200 }),
-    last_error: z.string().nullable().meta({ example: null }),
-    created_at: answeredTimestamp,
-    next_attempt_at: answeredTimestamp.nullable().meta({
-      description: "When the entity's next event is tried, which is this one when it is the first of them.",
-      example: null,
-    }),
-    delivered_at: answeredTimestamp.nullable(),
-  })
-  .meta({ id: "Delivery" });
+const deliverySchema = lazily(() =>
+  z
+    .object({
+      delivery_id: z.string().meta({ example: "1" }),
+      event_id: z.string().meta({ example: "0b9d9d0c-3c1e-4a61-9d9a-3a7f6a1f2b3c" }),
+      entity_type: z.string().meta({ example: "bright_uid" }),
+      entity_id: z.string().meta({ example: "user-123" }),
+      resource_name: z.string().meta({ example: "user_features" }),
+      revision: z.int().meta({ example: 1 }),
+      status,
+      attempts: z.int().meta({ example: 1 }),
+      last_status: z.int().nullable().meta({ description: "Of the last answer.", example: 200 }),
+      last_error: z.string().nullable().meta({ example: null }),
+      created_at: answeredTimestamp,
+      next_attempt_at: answeredTimestamp.nullable().meta({
+        description: "When the entity's next event is tried, which is this one when it is the first of them.",
+        example: null,
+      }),
+      delivered_at: answeredTimestamp.nullable(),
+    })
+    .meta({ id: "Delivery" }),
+);
 
 export const getDeliveries = endpoint(
   {
@@ -96,9 +101,11 @@ export const getDeliveries = endpoint(
     answers: {
       200: {
         description: "A page of deliveries, newest first.",
-        schema: z
-          .object({ deliveries: z.array(deliverySchema), next_cursor: nextCursor })
-          .meta({ id: "Deliveries" }),
+        schema: lazily(() =>
+          z
+            .object({ deliveries: z.array(deliverySchema()), next_cursor: nextCursor })
+            .meta({ id: "Deliveries" }),
+        ),
       },
     },
     problems: [404],
@@ -113,23 +120,25 @@ export const getDeliveries = endpoint(
   },
 );
 
-const replayBody = z.object({
-  delivery_ids: z.array(deliveryId).min(1).max(MAX_PAGE_ROWS).optional().meta({
-    description: "Instead of a time range: these deliveries, dead or delivered.",
+const replayBody = z.lazy(() =>
+  z.object({
+    delivery_ids: z.array(deliveryId).min(1).max(MAX_PAGE_ROWS).optional().meta({
+      description: "Instead of a time range: these deliveries, dead or delivered.",
+    }),
+    dead: z.literal(true).optional().meta({ description: "Instead of a time range: all that are dead." }),
+    from: timestamp.optional().meta({
+      description: "From the history: what was ingested from here on.",
+      example: "2025-10-13T00:00:00+00:00",
+    }),
+    to: timestamp.optional().meta({
+      description: "To here, both included.",
+      example: "2025-10-14T00:00:00+00:00",
+    }),
+    entity_type: entityType.optional(),
+    entity_id: entityValue.optional().meta({ description: "With `entity_type`.", example: "user-123" }),
+    category: category.optional(),
   }),
-  dead: z.literal(true).optional().meta({ description: "Instead of a time range: all that are dead." }),
-  from: timestamp.optional().meta({
-    description: "From the history: what was ingested from here on.",
-    example: "2025-10-13T00:00:00+00:00",
-  }),
-  to: timestamp.optional().meta({
-    description: "To here, both included.",
-    example: "2025-10-14T00:00:00+00:00",
-  }),
-  entity_type: entityType.optional(),
-  entity_id: entityValue.optional().meta({ description: "With `entity_type`.", example: "user-123" }),
-  category: category.optional(),
-});
+);
 
 export const replaySubscription = endpoint(
   {
@@ -144,12 +153,14 @@ export const replaySubscription = endpoint(
     answers: {
       202: {
         description: "How many were queued, or that the history is being replayed.",
-        schema: z
-          .union([
-            z.object({ queued: z.int().meta({ example: 1 }) }),
-            z.object({ replay: z.literal("running") }),
-          ])
-          .meta({ id: "Replay" }),
+        schema: lazily(() =>
+          z
+            .union([
+              z.object({ queued: z.int().meta({ example: 1 }) }),
+              z.object({ replay: z.literal("running") }),
+            ])
+            .meta({ id: "Replay" }),
+        ),
       },
     },
     problems: [404, 409],

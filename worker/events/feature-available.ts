@@ -11,27 +11,30 @@ import { formatTimestamp, type Micros } from "../timestamps.ts";
 
 export const SCHEMA_VERSION = 1;
 
-export const featureAvailable = z.object({
-  event_id: z.uuid(),
-  event_type: z.literal("feature_available"),
-  /** When the store learned of it. */
-  timestamp: z.string(),
-  /** When the values became true in the world. */
-  event_timestamp: z.string(),
-  entity_type: z.string(),
-  entity_id: z.string(),
-  resource_type: z.literal("feature"),
-  /** The category. */
-  resource_name: z.string(),
-  compute_id: z.string().nullable(),
-  /** Names of the features that were written. */
-  features: z.array(z.string()),
-  /** True when the names were too many for one message and the rest was left out. */
-  features_truncated: z.boolean(),
-  tenant_id: z.string(),
-  revision: z.int().positive(),
-  schema_version: z.literal(SCHEMA_VERSION),
-});
+/** Made with the first message, not at the start. */
+export const featureAvailable = z.lazy(() =>
+  z.object({
+    event_id: z.uuid(),
+    event_type: z.literal("feature_available"),
+    /** When the store learned of it. */
+    timestamp: z.string(),
+    /** When the values became true in the world. */
+    event_timestamp: z.string(),
+    entity_type: z.string(),
+    entity_id: z.string(),
+    resource_type: z.literal("feature"),
+    /** The category. */
+    resource_name: z.string(),
+    compute_id: z.string().nullable(),
+    /** Names of the features that were written. */
+    features: z.array(z.string()),
+    /** True when the names were too many for one message and the rest was left out. */
+    features_truncated: z.boolean(),
+    tenant_id: z.string(),
+    revision: z.int().positive(),
+    schema_version: z.literal(SCHEMA_VERSION),
+  }),
+);
 
 export type FeatureAvailable = z.infer<typeof featureAvailable>;
 

@@ -3,6 +3,8 @@
  * (https://www.iana.org/assignments/iana-ipv4-special-registry and iana-ipv6-special-registry) and the address blocks
  * of multicast and of the clouds' own services. What is not known to be public is not.
  */
+import { lazily } from "../lazily.ts";
+
 export type Reach = { kind: "public" } | { kind: "local"; range: string } | { kind: "not an address" };
 
 const IPV4_RANGES = table([
@@ -120,15 +122,20 @@ interface Range<T> {
   value: T;
 }
 
-function table<T>(rows: [cidr: string, value: T][]): Range<T>[] {
-  return rows.map(([cidr, value]) => {
-    const [address = "", bits] = cidr.split("/");
-    return { prefix: parseAddress(address) ?? [], bits: Number(bits), value };
-  });
+/** A table that is read when it is first looked into. */
+type Table<T> = () => Range<T>[];
+
+function table<T>(rows: [cidr: string, value: T][]): Table<T> {
+  return lazily(() =>
+    rows.map(([cidr, value]) => {
+      const [address = "", bits] = cidr.split("/");
+      return { prefix: parseAddress(address) ?? [], bits: Number(bits), value };
+    }),
+  );
 }
 
-function lookUp<T>(ranges: Range<T>[], bytes: number[]): T | null {
-  return ranges.find((range) => isWithin(range, bytes))?.value ?? null;
+function lookUp<T>(ranges: Table<T>, bytes: number[]): T | null {
+  return ranges().find((range) => isWithin(range, bytes))?.value ?? null;
 }
 
 function isWithin({ prefix, bits }: Range<unknown>, bytes: number[]): boolean {

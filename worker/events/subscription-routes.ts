@@ -5,6 +5,7 @@ import { Problem } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
+import { lazily } from "../lazily.ts";
 import { MAX_SUBSCRIPTIONS_PER_TENANT } from "../limits.ts";
 import { nextCursor, PRIVATE, pageOf, pageQuery } from "../tenants/pages.ts";
 import { nowMicros } from "../timestamps.ts";
@@ -93,9 +94,11 @@ export const getSubscriptions = endpoint(
     answers: {
       200: {
         description: "A page of subscriptions, oldest first; never their secrets.",
-        schema: z
-          .object({ subscriptions: z.array(subscriptionSchema), next_cursor: nextCursor })
-          .meta({ id: "Subscriptions" }),
+        schema: lazily(() =>
+          z
+            .object({ subscriptions: z.array(subscriptionSchema()), next_cursor: nextCursor })
+            .meta({ id: "Subscriptions" }),
+        ),
       },
     },
   },
@@ -169,9 +172,11 @@ export const removeSubscription = endpoint(
     answers: {
       200: {
         description: "Deleted.",
-        schema: z
-          .object({ subscription_id: z.string(), status: z.literal("deleted") })
-          .meta({ id: "DeletedSubscription" }),
+        schema: lazily(() =>
+          z
+            .object({ subscription_id: z.string(), status: z.literal("deleted") })
+            .meta({ id: "DeletedSubscription" }),
+        ),
       },
     },
     problems: [404],

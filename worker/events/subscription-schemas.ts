@@ -1,6 +1,7 @@
 /** Subscriptions as they are asked for and answered. */
 import * as z from "zod";
 import { answeredTimestamp, category, entityType, featureName } from "../http/fields.ts";
+import { lazily } from "../lazily.ts";
 import {
   MAX_DESCRIPTION_CHARACTERS,
   MAX_FILTER_NAMES,
@@ -20,17 +21,21 @@ export const subscriptionParam = z.object({
   subscription_id: z.string().max(MAX_NAME_CHARACTERS).meta({ example: "sub_5f0c3f0e7e3c4d6b" }),
 });
 
-const url = z.string().max(MAX_RECEIVER_URL_CHARACTERS).meta({
-  description:
-    "Where events are posted to: https on the public Internet; in development any http or https. Of a Kafka REST proxy its base, to which `/topics/<topic>` is added.",
-  example: "https://receiver.example/features",
-});
-const description = z
-  .string()
-  .max(MAX_DESCRIPTION_CHARACTERS)
-  .refine((text) => text.isWellFormed(), "must be well-formed Unicode text")
-  .nullable()
-  .meta({ example: "Refreshes the recommendations." });
+const url = lazily(() =>
+  z.string().max(MAX_RECEIVER_URL_CHARACTERS).meta({
+    description:
+      "Where events are posted to: https on the public Internet; in development any http or https. Of a Kafka REST proxy its base, to which `/topics/<topic>` is added.",
+    example: "https://receiver.example/features",
+  }),
+);
+const description = lazily(() =>
+  z
+    .string()
+    .max(MAX_DESCRIPTION_CHARACTERS)
+    .refine((text) => text.isWellFormed(), "must be well-formed Unicode text")
+    .nullable()
+    .meta({ example: "Refreshes the recommendations." }),
+);
 
 function filter(name: z.ZodType<string>, what: string, example: string[]) {
   return z
@@ -41,7 +46,7 @@ function filter(name: z.ZodType<string>, what: string, example: string[]) {
     .meta({ description: `Only ${what}; null or absent: all.`, example });
 }
 
-const filters = {
+const filters = lazily(() => ({
   entity_types: filter(entityType, "events of these entity types", ["bright_uid"]),
   categories: filter(category, "events of these categories", ["user_features"]),
   features: filter(
@@ -49,88 +54,96 @@ const filters = {
     "events that name one of these features, or whose names were too many for one message",
     ["age", "city"],
   ),
-};
-const asked = {
-  entity_types: filters.entity_types.optional(),
-  categories: filters.categories.optional(),
-  features: filters.features.optional(),
-};
+}));
+const asked = lazily(() => ({
+  entity_types: filters().entity_types.optional(),
+  categories: filters().categories.optional(),
+  features: filters().features.optional(),
+}));
 
-export const newSubscription = z.object({
-  url,
-  kind: z.enum(["webhook", "kafka-rest"]).default("webhook").meta({
-    description:
-      "`webhook`: one signed request for each event, as https://www.standardwebhooks.com says. `kafka-rest`: records to a Kafka REST proxy (v2).",
-  }),
-  format: z
-    .enum(["json", "avro"])
-    .default("json")
-    .meta({ description: "Avro is single-object encoded (`avro/binary`)." }),
-  topic: z.string().min(1).max(MAX_TOPIC_CHARACTERS).nullable().optional().meta({
-    description: "Of `kafka-rest` alone; without it the topic that the service is configured with.",
-  }),
-  description: description.optional(),
-  ...asked,
-});
-
-export const subscriptionChange = z.object({
-  status: z
-    .enum(["active", "paused"])
-    .optional()
-    .meta({
-      description: `Paused: events gather, up to ${MAX_PENDING_DELIVERIES}, and nothing is delivered until it is active again.`,
-      example: "active",
+export const newSubscription = z.lazy(() =>
+  z.object({
+    url: url(),
+    kind: z.enum(["webhook", "kafka-rest"]).default("webhook").meta({
+      description:
+        "`webhook`: one signed request for each event, as https://www.standardwebhooks.com says. `kafka-rest`: records to a Kafka REST proxy (v2).",
     }),
-  url: url.optional(),
-  description: description.optional(),
-  ...asked,
-});
+    format: z
+      .enum(["json", "avro"])
+      .default("json")
+      .meta({ description: "Avro is single-object encoded (`avro/binary`)." }),
+    topic: z.string().min(1).max(MAX_TOPIC_CHARACTERS).nullable().optional().meta({
+      description: "Of `kafka-rest` alone; without it the topic that the service is configured with.",
+    }),
+    description: description().optional(),
+    ...asked(),
+  }),
+);
 
-const answered = {
+export const subscriptionChange = z.lazy(() =>
+  z.object({
+    status: z
+      .enum(["active", "paused"])
+      .optional()
+      .meta({
+        description: `Paused: events gather, up to ${MAX_PENDING_DELIVERIES}, and nothing is delivered until it is active again.`,
+        example: "active",
+      }),
+    url: url().optional(),
+    description: description().optional(),
+    ...asked(),
+  }),
+);
+
+const answered = lazily(() => ({
   subscription_id: z.string().meta({ example: "sub_5f0c3f0e7e3c4d6b" }),
   kind: z.enum(["webhook", "kafka-rest"]),
   url: z.string().meta({ example: "https://receiver.example/features" }),
   format: z.enum(["json", "avro"]),
   topic: z.string().nullable().meta({ example: null }),
   description: z.string().nullable().meta({ example: "Refreshes the recommendations." }),
-  ...filters,
+  ...filters(),
   status: z.enum(["active", "paused"]),
   created_at: answeredTimestamp,
   updated_at: answeredTimestamp,
-};
+}));
 
-export const subscriptionSchema = z.object(answered).meta({ id: "Subscription" });
+export const subscriptionSchema = lazily(() => z.object(answered()).meta({ id: "Subscription" }));
 
-export const createdSchema = z
-  .object({
-    ...answered,
-    secret: z.string().nullable().meta({
-      description: "What a webhook's signatures are made with, shown now and never again.",
-      example: "whsec_<base64>",
-    }),
-  })
-  .meta({ id: "NewSubscription" });
+export const createdSchema = lazily(() =>
+  z
+    .object({
+      ...answered(),
+      secret: z.string().nullable().meta({
+        description: "What a webhook's signatures are made with, shown now and never again.",
+        example: "whsec_<base64>",
+      }),
+    })
+    .meta({ id: "NewSubscription" }),
+);
 
-export const detailSchema = z
-  .object({
-    ...answered,
-    pending: z.int().meta({ description: "Deliveries that wait or are under way.", example: 0 }),
-    dead: z.int().meta({ description: "Deliveries that were given up and can be replayed.", example: 0 }),
-    paused_reason: z
-      .enum(["requested", "too_many_pending"])
-      .nullable()
-      .meta({
-        description: `\`too_many_pending\`: more than ${MAX_PENDING_DELIVERIES} events waited, so the subscription paused itself; see \`missed\`.`,
+export const detailSchema = lazily(() =>
+  z
+    .object({
+      ...answered(),
+      pending: z.int().meta({ description: "Deliveries that wait or are under way.", example: 0 }),
+      dead: z.int().meta({ description: "Deliveries that were given up and can be replayed.", example: 0 }),
+      paused_reason: z
+        .enum(["requested", "too_many_pending"])
+        .nullable()
+        .meta({
+          description: `\`too_many_pending\`: more than ${MAX_PENDING_DELIVERIES} events waited, so the subscription paused itself; see \`missed\`.`,
+          example: null,
+        }),
+      missed: z.object({ from: answeredTimestamp, to: answeredTimestamp }).nullable().meta({
+        description:
+          "Times of ingestion of events that were not kept because too many waited. Replay this range once it is active again; doing so clears it.",
         example: null,
       }),
-    missed: z.object({ from: answeredTimestamp, to: answeredTimestamp }).nullable().meta({
-      description:
-        "Times of ingestion of events that were not kept because too many waited. Replay this range once it is active again; doing so clears it.",
-      example: null,
-    }),
-    replay: z.enum(["running"]).nullable().meta({ example: null }),
-  })
-  .meta({ id: "SubscriptionDetail" });
+      replay: z.enum(["running"]).nullable().meta({ example: null }),
+    })
+    .meta({ id: "SubscriptionDetail" }),
+);
 
 export function subscriptionAnswer(subscription: Subscription) {
   return {

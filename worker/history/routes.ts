@@ -6,6 +6,7 @@ import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
 import { answeredTimestamp, entityType, entityValue, timestamp } from "../http/fields.ts";
+import { lazily } from "../lazily.ts";
 import { MAX_ENTITIES_PER_REQUEST, MAX_FEATURES_PER_REQUEST, RETRY_AFTER_SECONDS } from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
 import { catalogOf } from "../registry/catalog.ts";
@@ -46,28 +47,37 @@ const body = z.object({
   }),
 });
 
-const features = z.record(
-  z.string(),
-  z.object({
-    value: z.unknown().meta({ example: 34 }),
-    timestamp: answeredTimestamp.nullable().meta({ description: "Its event time, never after the row's." }),
-    status: z.enum(["PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"]),
-  }),
+const features = lazily(() =>
+  z.record(
+    z.string(),
+    z.object({
+      value: z.unknown().meta({ example: 34 }),
+      timestamp: answeredTimestamp.nullable().meta({ description: "Its event time, never after the row's." }),
+      status: z.enum(["PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"]),
+    }),
+  ),
 );
 
-const batchSchema = z
-  .union([
-    z.object({
-      features: z.record(z.string(), features),
-      timestamp: answeredTimestamp,
-      count: z.int().meta({ example: 3 }),
+const batchSchema = lazily(() =>
+  z
+    .union([
+      z.object({
+        features: z.record(z.string(), features()),
+        timestamp: answeredTimestamp,
+        count: z.int().meta({ example: 3 }),
+      }),
+      z.object({
+        rows: z.array(
+          z.object({ entity_id: z.string(), timestamp: answeredTimestamp, features: features() }),
+        ),
+        count: z.int(),
+      }),
+    ])
+    .meta({
+      id: "TrainingData",
+      description: "`features` by entity, or `rows` in the order of the request.",
     }),
-    z.object({
-      rows: z.array(z.object({ entity_id: z.string(), timestamp: answeredTimestamp, features })),
-      count: z.int(),
-    }),
-  ])
-  .meta({ id: "TrainingData", description: "`features` by entity, or `rows` in the order of the request." });
+);
 
 export const readTrainingData = endpoint(
   {

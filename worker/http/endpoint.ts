@@ -14,7 +14,10 @@ import { noteAddress } from "./known-addresses.ts";
 import { KnownInputs } from "./known-inputs.ts";
 import { observed } from "./observe.ts";
 
-/** What an endpoint takes: each part is checked by its schema before the handler runs. */
+/**
+ * What an endpoint takes: each part is checked by its schema before the handler runs. A large one that is seldom sent is
+ * a `z.lazy`, which the first request makes and not the start.
+ */
 export interface RequestSchemas {
   param?: z.ZodType;
   query?: z.ZodType;
@@ -31,7 +34,8 @@ type InputOf<R extends RequestSchemas> = {
 /** A successful answer: its schema with an example, or just what it is. */
 export interface AnswerSpec {
   description: string;
-  schema?: z.ZodType;
+  /** Made when it is asked for, which only the documents do: all of them would be a tenth of the start. */
+  schema?: () => z.ZodType;
   contentType?: string;
   headers?: Record<string, string>;
 }

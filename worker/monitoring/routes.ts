@@ -3,25 +3,30 @@ import * as z from "zod";
 import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp } from "../http/fields.ts";
+import { lazily } from "../lazily.ts";
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
 import { checkHealth } from "./health.ts";
 import { metricsEndpoints } from "./metrics-routes.ts";
 
-const checkSchema = z.object({
-  ok: z.boolean(),
-  needed: z.boolean().meta({ description: "Without it the service is unhealthy." }),
-  duration_ms: z.number(),
-});
+const checkSchema = lazily(() =>
+  z.object({
+    ok: z.boolean(),
+    needed: z.boolean().meta({ description: "Without it the service is unhealthy." }),
+    duration_ms: z.number(),
+  }),
+);
 
-const healthSchema = z
-  .object({
-    status: z.enum(["healthy", "unhealthy"]),
-    database_connection: z.boolean(),
-    tables_available: z.array(z.string()).meta({ example: ["bright_uid", "account_id"] }),
-    timestamp: answeredTimestamp,
-    checks: z.object({ d1: checkSchema, kv: checkSchema, schema: checkSchema }),
-  })
-  .meta({ id: "Health" });
+const healthSchema = lazily(() =>
+  z
+    .object({
+      status: z.enum(["healthy", "unhealthy"]),
+      database_connection: z.boolean(),
+      tables_available: z.array(z.string()).meta({ example: ["bright_uid", "account_id"] }),
+      timestamp: answeredTimestamp,
+      checks: z.object({ d1: checkSchema(), kv: checkSchema(), schema: checkSchema() }),
+    })
+    .meta({ id: "Health" }),
+);
 
 export const health = endpoint(
   {
@@ -50,7 +55,7 @@ export const health = endpoint(
   },
 );
 
-const readySchema = z.object({ ready: z.boolean() }).meta({ id: "Ready" });
+const readySchema = lazily(() => z.object({ ready: z.boolean() }).meta({ id: "Ready" }));
 
 export const ready = endpoint(
   {

@@ -2,12 +2,13 @@
 import * as z from "zod";
 import { answeredTimestamp } from "../http/fields.ts";
 import { parseJson } from "../json.ts";
+import { lazily } from "../lazily.ts";
 import { formatTimestamp, type Micros } from "../timestamps.ts";
 import type { RegisteredFeature, VersionRow } from "./registry-store.ts";
 
 const HOUR_SECONDS = 3_600;
 
-const definition = {
+const definition = lazily(() => ({
   dtype: z.string().meta({ description: "`vector` of a computed feature.", example: "float64" }),
   computation_logic: z
     .string()
@@ -17,54 +18,58 @@ const definition = {
   ttl_seconds: z.number().nullable().meta({ example: 86400 }),
   default_value: z.unknown().meta({ example: null }),
   status: z.enum(["draft", "active", "deprecated"]),
-};
+}));
 
-export const versionSchema = z
-  .object({
-    id: z.int().meta({ description: "Another name of `feature_version_id`.", example: 1 }),
-    feature_version_id: z.int().meta({ example: 1 }),
-    feature_id: z.int().meta({ example: 1 }),
-    version: z.int().meta({ example: 1 }),
-    ...definition,
-    computation: z
-      .object({
-        computed_at: answeredTimestamp.nullable(),
-        failed_at: answeredTimestamp.nullable(),
-        last_error: z.string().nullable(),
-      })
-      .nullable()
-      .meta({ description: "How the last computations went; null when there was none." }),
-    created_at: answeredTimestamp,
-    updated_at: answeredTimestamp,
-  })
-  .meta({ id: "FeatureVersion" });
+export const versionSchema = lazily(() =>
+  z
+    .object({
+      id: z.int().meta({ description: "Another name of `feature_version_id`.", example: 1 }),
+      feature_version_id: z.int().meta({ example: 1 }),
+      feature_id: z.int().meta({ example: 1 }),
+      version: z.int().meta({ example: 1 }),
+      ...definition(),
+      computation: z
+        .object({
+          computed_at: answeredTimestamp.nullable(),
+          failed_at: answeredTimestamp.nullable(),
+          last_error: z.string().nullable(),
+        })
+        .nullable()
+        .meta({ description: "How the last computations went; null when there was none." }),
+      created_at: answeredTimestamp,
+      updated_at: answeredTimestamp,
+    })
+    .meta({ id: "FeatureVersion" }),
+);
 
-export const featureSchema = z
-  .object({
-    id: z.int().meta({ description: "Another name of `feature_id`.", example: 1 }),
-    feature_id: z.int().meta({ example: 1 }),
-    name: z.string().meta({ example: "user_lifetime_value" }),
-    entity_type: z.string().meta({ example: "user" }),
-    category: z.string().meta({ example: "default" }),
-    kind: z.enum(["scalar", "computed"]),
-    raw_table_id: z.int().nullable().meta({ example: null }),
-    entity_key: z.string().nullable().meta({ example: null }),
-    materialize: z.enum(["manual", "on_ingest"]).nullable(),
-    computation_logic: z.string().nullable().meta({ example: null }),
-    description: z.string().nullable(),
-    owner: z.string().nullable(),
-    tags: z.array(z.string()).meta({ example: ["revenue", "prediction"] }),
-    version: z
-      .int()
-      .nullable()
-      .meta({ description: "The one that the bare name means; null when none is active.", example: 1 }),
-    dtype: z.string().nullable().meta({ example: "float64" }),
-    ttl_hours: z.number().nullable().meta({ example: 24 }),
-    versions: z.array(versionSchema),
-    created_at: answeredTimestamp,
-    updated_at: answeredTimestamp,
-  })
-  .meta({ id: "Feature" });
+export const featureSchema = lazily(() =>
+  z
+    .object({
+      id: z.int().meta({ description: "Another name of `feature_id`.", example: 1 }),
+      feature_id: z.int().meta({ example: 1 }),
+      name: z.string().meta({ example: "user_lifetime_value" }),
+      entity_type: z.string().meta({ example: "user" }),
+      category: z.string().meta({ example: "default" }),
+      kind: z.enum(["scalar", "computed"]),
+      raw_table_id: z.int().nullable().meta({ example: null }),
+      entity_key: z.string().nullable().meta({ example: null }),
+      materialize: z.enum(["manual", "on_ingest"]).nullable(),
+      computation_logic: z.string().nullable().meta({ example: null }),
+      description: z.string().nullable(),
+      owner: z.string().nullable(),
+      tags: z.array(z.string()).meta({ example: ["revenue", "prediction"] }),
+      version: z
+        .int()
+        .nullable()
+        .meta({ description: "The one that the bare name means; null when none is active.", example: 1 }),
+      dtype: z.string().nullable().meta({ example: "float64" }),
+      ttl_hours: z.number().nullable().meta({ example: 24 }),
+      versions: z.array(versionSchema()),
+      created_at: answeredTimestamp,
+      updated_at: answeredTimestamp,
+    })
+    .meta({ id: "Feature" }),
+);
 
 /** How a version's computations went, as D1 has it. */
 export interface Computation {

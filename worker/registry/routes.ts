@@ -5,6 +5,7 @@ import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, entityType } from "../http/fields.ts";
+import { lazily } from "../lazily.ts";
 import { DEFAULT_PAGE_ROWS, MAX_NAME_CHARACTERS, MAX_PAGE_ROWS } from "../limits.ts";
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
 import { forgetCatalog } from "./catalog.ts";
@@ -14,15 +15,17 @@ import { featureAnswer, featureSchema } from "./feature-answers.ts";
 import { listFeatures } from "./list-features.ts";
 import { findFeature, insertVersion } from "./registry-store.ts";
 
-const registeredSchema = z
-  .object({
-    feature_id: z.int().meta({ example: 1 }),
-    name: z.string().meta({ example: "user_lifetime_value" }),
-    version: z.int().meta({ example: 1 }),
-    status: z.literal("registered"),
-    created_at: answeredTimestamp,
-  })
-  .meta({ id: "Registered" });
+const registeredSchema = lazily(() =>
+  z
+    .object({
+      feature_id: z.int().meta({ example: 1 }),
+      name: z.string().meta({ example: "user_lifetime_value" }),
+      version: z.int().meta({ example: 1 }),
+      status: z.literal("registered"),
+      created_at: answeredTimestamp,
+    })
+    .meta({ id: "Registered" }),
+);
 
 export const register = endpoint(
   {
@@ -72,9 +75,14 @@ export const register = endpoint(
   },
 );
 
-const listSchema = z
-  .object({ features: z.array(featureSchema), next_cursor: z.string().nullable().meta({ example: null }) })
-  .meta({ id: "FeatureList" });
+const listSchema = lazily(() =>
+  z
+    .object({
+      features: z.array(featureSchema()),
+      next_cursor: z.string().nullable().meta({ example: null }),
+    })
+    .meta({ id: "FeatureList" }),
+);
 
 export const list = endpoint(
   {

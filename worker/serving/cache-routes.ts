@@ -8,18 +8,21 @@ import { endpoint } from "../http/endpoint.ts";
 import { assertKnownEntityType } from "../http/entity-type.ts";
 import { entityType, entityValue } from "../http/fields.ts";
 import { documentKey } from "../keys.ts";
+import { lazily } from "../lazily.ts";
 import { RETRY_AFTER_SECONDS } from "../limits.ts";
 import { catalogOf } from "../registry/catalog.ts";
 import { ownerOf } from "../writing/submit-changes.ts";
 import { isolateMemory } from "./memory.ts";
 
-const invalidatedSchema = z
-  .object({
-    status: z.literal("success"),
-    entity_id: z.string().meta({ example: "user_123" }),
-    invalidated_count: z.int().meta({ description: "Hot-cache documents removed.", example: 1 }),
-  })
-  .meta({ id: "Invalidated" });
+const invalidatedSchema = lazily(() =>
+  z
+    .object({
+      status: z.literal("success"),
+      entity_id: z.string().meta({ example: "user_123" }),
+      invalidated_count: z.int().meta({ description: "Hot-cache documents removed.", example: 1 }),
+    })
+    .meta({ id: "Invalidated" }),
+);
 
 export const invalidate = endpoint(
   {

@@ -6,6 +6,7 @@ import { endpoint } from "../http/endpoint.ts";
 import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
 import { answeredRevision, answeredTimestamp, entityType, entityValue } from "../http/fields.ts";
 import type { EntityRef } from "../keys.ts";
+import { lazily } from "../lazily.ts";
 import {
   MAX_ENTITIES_PER_REQUEST,
   MAX_NAME_CHARACTERS,
@@ -44,26 +45,33 @@ const body = z.object({
   consistency: consistency.optional(),
 });
 
-const value = z.object({
-  value: z.unknown().meta({ example: 34 }),
-  status: z.enum(["PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"]),
-  timestamp: answeredTimestamp.nullable().meta({ description: "Its event time." }),
-  freshness_seconds: z.number().nullable().meta({ description: "Since its event time.", example: 12.5 }),
-  version: z.int().nullable().meta({ description: "Null when it is not registered.", example: 1 }),
-});
+const value = lazily(() =>
+  z.object({
+    value: z.unknown().meta({ example: 34 }),
+    status: z.enum(["PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"]),
+    timestamp: answeredTimestamp.nullable().meta({ description: "Its event time." }),
+    freshness_seconds: z.number().nullable().meta({ description: "Since its event time.", example: 12.5 }),
+    version: z.int().nullable().meta({ description: "Null when it is not registered.", example: 1 }),
+  }),
+);
 
-const online = {
+const online = lazily(() => ({
   entity_id: z.string().meta({ example: "user_123" }),
-  features: z.record(z.string(), value),
+  features: z.record(z.string(), value()),
   revision: answeredRevision,
   source: z.enum(["memory", "kv", "d1"]),
   cache_hit: z.boolean(),
   timestamp: answeredTimestamp,
-};
+}));
 
-const onlineSchema = z
-  .union([z.object(online), z.object({ results: z.array(z.object(online)), timestamp: answeredTimestamp })])
-  .meta({ id: "Online", description: "For `entity_ids`: `results`, in the order of the request." });
+const onlineSchema = lazily(() =>
+  z
+    .union([
+      z.object(online()),
+      z.object({ results: z.array(z.object(online())), timestamp: answeredTimestamp }),
+    ])
+    .meta({ id: "Online", description: "For `entity_ids`: `results`, in the order of the request." }),
+);
 
 export const readOnline = endpoint(
   {

@@ -15,6 +15,7 @@ import {
   featureName,
 } from "../http/fields.ts";
 import type { EntityRef } from "../keys.ts";
+import { lazily } from "../lazily.ts";
 import { MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
 import { catalogOf } from "../registry/catalog.ts";
 import { placeOf, WHOLE_CATEGORY } from "../registry/resolve-references.ts";
@@ -26,42 +27,50 @@ import { consistency, readContext, TOKEN_HEADER } from "./read-context.ts";
 import { readEntity } from "./read-entities.ts";
 import { tallyItem, tallyItems } from "./tally-items.ts";
 
-const meta = z.object({
-  created_at: answeredTimestamp,
-  updated_at: answeredTimestamp,
-  compute_id: z.string().nullable().meta({ example: "compute-123" }),
-});
-const data = z.record(z.string(), z.unknown()).meta({ example: { age: 30, income: 60000, city: "SF" } });
-const origin = {
+const meta = lazily(() =>
+  z.object({
+    created_at: answeredTimestamp,
+    updated_at: answeredTimestamp,
+    compute_id: z.string().nullable().meta({ example: "compute-123" }),
+  }),
+);
+const data = lazily(() =>
+  z.record(z.string(), z.unknown()).meta({ example: { age: 30, income: 60000, city: "SF" } }),
+);
+const origin = lazily(() => ({
   revision: answeredRevision,
   source: z.enum(["memory", "kv", "d1"]).meta({ description: "Where the answer came from." }),
-};
+}));
 
-const itemSchema = z
-  .object({
-    bright_uid: z
-      .string()
-      .optional()
-      .meta({ example: "user-123", description: "The entity, under the name of its type." }),
-    account_id: z.string().optional(),
-    category: z.string().meta({ example: "user_features" }),
-    features: z.object({ data, meta }),
-    ...origin,
-  })
-  .meta({ id: "Item" });
+const itemSchema = lazily(() =>
+  z
+    .object({
+      bright_uid: z
+        .string()
+        .optional()
+        .meta({ example: "user-123", description: "The entity, under the name of its type." }),
+      account_id: z.string().optional(),
+      category: z.string().meta({ example: "user_features" }),
+      features: z.object({ data: data(), meta: meta() }),
+      ...origin(),
+    })
+    .meta({ id: "Item" }),
+);
 
-const itemsSchema = z
-  .object({
-    entity_value: z.string().meta({ example: "user-123" }),
-    entity_type: z.string().meta({ example: "bright_uid" }),
-    items: z.record(z.string(), z.object({ features: z.object({ data, metadata: meta }) })),
-    unavailable_feature_categories: z.array(z.string()).meta({ example: [] }),
-    unavailable_features: z
-      .record(z.string(), z.array(z.string()))
-      .meta({ description: "Features that a known category does not have.", example: {} }),
-    ...origin,
-  })
-  .meta({ id: "Items" });
+const itemsSchema = lazily(() =>
+  z
+    .object({
+      entity_value: z.string().meta({ example: "user-123" }),
+      entity_type: z.string().meta({ example: "bright_uid" }),
+      items: z.record(z.string(), z.object({ features: z.object({ data: data(), metadata: meta() }) })),
+      unavailable_feature_categories: z.array(z.string()).meta({ example: [] }),
+      unavailable_features: z
+        .record(z.string(), z.array(z.string()))
+        .meta({ description: "Features that a known category does not have.", example: {} }),
+      ...origin(),
+    })
+    .meta({ id: "Items" }),
+);
 
 const requestHeaders = { [TOKEN_HEADER]: "Of an earlier write: the answer is never older than it." };
 

@@ -5,6 +5,7 @@ import { jsonAnswer } from "../http/answer.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, nameField, timestamp } from "../http/fields.ts";
+import { lazily } from "../lazily.ts";
 import { KEY_MEMORY_MS } from "../limits.ts";
 import { formatTimestamp, type Micros, nowMicros } from "../timestamps.ts";
 import { formatApiKey, hashSecret, type KeyRecord, newApiKey, SCOPES } from "./api-key.ts";
@@ -24,7 +25,7 @@ const scopes = z
     example: ["read", "write"],
   });
 
-const key = {
+const key = lazily(() => ({
   key_id: z.string().meta({ example: "5f0c3f0e7e3c4d6b" }),
   tenant_id: answeredTenantId,
   name: z.string().meta({ example: "serving" }),
@@ -32,14 +33,16 @@ const key = {
   created_at: answeredTimestamp,
   expires_at: answeredTimestamp.nullable(),
   revoked_at: answeredTimestamp.nullable().meta({ example: null }),
-};
-const keySchema = z.object(key).meta({ id: "Key" });
-const newKeySchema = z
-  .object({
-    ...key,
-    key: z.string().meta({ description: "Shown now and never again.", example: "fs_<key_id>_<secret>" }),
-  })
-  .meta({ id: "NewKey" });
+}));
+const keySchema = lazily(() => z.object(key()).meta({ id: "Key" }));
+const newKeySchema = lazily(() =>
+  z
+    .object({
+      ...key(),
+      key: z.string().meta({ description: "Shown now and never again.", example: "fs_<key_id>_<secret>" }),
+    })
+    .meta({ id: "NewKey" }),
+);
 
 export const createKey = endpoint(
   {
@@ -95,7 +98,9 @@ export const getKeys = endpoint(
     answers: {
       200: {
         description: "A page of keys, oldest first, those that are over too; never their secrets.",
-        schema: z.object({ keys: z.array(keySchema), next_cursor: nextCursor }).meta({ id: "Keys" }),
+        schema: lazily(() =>
+          z.object({ keys: z.array(keySchema()), next_cursor: nextCursor }).meta({ id: "Keys" }),
+        ),
       },
     },
     problems: [404],
@@ -125,9 +130,11 @@ export const deleteKey = endpoint(
     answers: {
       200: {
         description: "It is revoked.",
-        schema: z
-          .object({ key_id: key.key_id, tenant_id: answeredTenantId, revoked_at: answeredTimestamp })
-          .meta({ id: "RevokedKey" }),
+        schema: lazily(() =>
+          z
+            .object({ key_id: key().key_id, tenant_id: answeredTenantId, revoked_at: answeredTimestamp })
+            .meta({ id: "RevokedKey" }),
+        ),
       },
     },
     problems: [404],

@@ -4,18 +4,21 @@ import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, nameField } from "../http/fields.ts";
+import { lazily } from "../lazily.ts";
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
 import { ADMINISTRATION, answeredTenantId, nextCursor, PRIVATE, pageOf, pageQuery } from "./pages.ts";
 import { DEFAULT_TENANT, TENANT_ID, tenantIdFrom } from "./tenant-id.ts";
 import { insertTenant, listTenants, type Tenant } from "./tenant-store.ts";
 
-const tenantSchema = z
-  .object({
-    tenant_id: answeredTenantId,
-    name: z.string().meta({ example: "Acme" }),
-    created_at: answeredTimestamp,
-  })
-  .meta({ id: "Tenant" });
+const tenantSchema = lazily(() =>
+  z
+    .object({
+      tenant_id: answeredTenantId,
+      name: z.string().meta({ example: "Acme" }),
+      created_at: answeredTimestamp,
+    })
+    .meta({ id: "Tenant" }),
+);
 
 export const createTenant = endpoint(
   {
@@ -69,7 +72,9 @@ export const getTenants = endpoint(
     answers: {
       200: {
         description: "A page of tenants, by their ids.",
-        schema: z.object({ tenants: z.array(tenantSchema), next_cursor: nextCursor }).meta({ id: "Tenants" }),
+        schema: lazily(() =>
+          z.object({ tenants: z.array(tenantSchema()), next_cursor: nextCursor }).meta({ id: "Tenants" }),
+        ),
       },
     },
   },

@@ -6,6 +6,7 @@ import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { isKnownEntityType } from "../http/entity-type.ts";
 import { answeredRevision, answeredTimestamp } from "../http/fields.ts";
+import { lazily } from "../lazily.ts";
 import { MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
 import { type Catalog, catalogOf } from "../registry/catalog.ts";
 import { describeFault } from "../registry/enforce-types.ts";
@@ -15,21 +16,23 @@ import { submitRequest, writeAnswerHeaders, writeRequestHeaders } from "./submit
 import { typedWrite, type UntypedWrite } from "./typed-write.ts";
 import { batchBody, toEntityWrite, writingMetadata } from "./write-body.ts";
 
-const rowResult = z.object({
-  entity_type: z.string(),
-  entity_value: z.string(),
-  outcome: z.enum(["applied", "stale", "duplicate", "rejected"]),
-  revision: answeredRevision.nullable(),
-  categories_updated: z.array(z.string()),
-  reason: z
-    .object({ type: z.string(), detail: z.string() })
-    .optional()
-    .meta({ description: "Why a row was rejected." }),
-});
+const rowResult = lazily(() =>
+  z.object({
+    entity_type: z.string(),
+    entity_value: z.string(),
+    outcome: z.enum(["applied", "stale", "duplicate", "rejected"]),
+    revision: answeredRevision.nullable(),
+    categories_updated: z.array(z.string()),
+    reason: z
+      .object({ type: z.string(), detail: z.string() })
+      .optional()
+      .meta({ description: "Why a row was rejected." }),
+  }),
+);
 
-const batchSchema = z
-  .object({ results: z.array(rowResult), timestamp: answeredTimestamp })
-  .meta({ id: "BatchWritten" });
+const batchSchema = lazily(() =>
+  z.object({ results: z.array(rowResult()), timestamp: answeredTimestamp }).meta({ id: "BatchWritten" }),
+);
 
 export const putItemsBatch = endpoint(
   {

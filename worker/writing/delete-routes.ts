@@ -6,22 +6,25 @@ import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { assertKnownEntityType } from "../http/entity-type.ts";
 import { answeredRevision, answeredTimestamp, category, entityType, entityValue } from "../http/fields.ts";
+import { lazily } from "../lazily.ts";
 import { submitRequest, writeAnswerHeaders, writeRequestHeaders } from "./submit-request.ts";
 
-const deletedSchema = z
-  .object({
-    entity_type: z.string().meta({ example: "bright_uid" }),
-    entity_value: z.string().meta({ example: "user-123" }),
-    categories_removed: z.array(z.string()).meta({ example: ["user_features"] }),
-    removed: z.object({
-      current: z.int().meta({ description: "Current rows in D1.", example: 1 }),
-      history: z.int().meta({ description: "History rows in D1.", example: 12 }),
-      cache: z.int().meta({ description: "Hot-cache documents in KV.", example: 1 }),
-    }),
-    revision: answeredRevision,
-    timestamp: answeredTimestamp,
-  })
-  .meta({ id: "Deleted" });
+const deletedSchema = lazily(() =>
+  z
+    .object({
+      entity_type: z.string().meta({ example: "bright_uid" }),
+      entity_value: z.string().meta({ example: "user-123" }),
+      categories_removed: z.array(z.string()).meta({ example: ["user_features"] }),
+      removed: z.object({
+        current: z.int().meta({ description: "Current rows in D1.", example: 1 }),
+        history: z.int().meta({ description: "History rows in D1.", example: 12 }),
+        cache: z.int().meta({ description: "Hot-cache documents in KV.", example: 1 }),
+      }),
+      revision: answeredRevision,
+      timestamp: answeredTimestamp,
+    })
+    .meta({ id: "Deleted" }),
+);
 
 const entityParam = z.object({ entity_type: entityType, entity_value: entityValue });
 

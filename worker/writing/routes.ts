@@ -13,6 +13,7 @@ import {
   entriesOf,
   featureValues,
 } from "../http/fields.ts";
+import { lazily } from "../lazily.ts";
 import { MAX_CATEGORIES_PER_ENTITY } from "../limits.ts";
 import { catalogOf } from "../registry/catalog.ts";
 import { putItemsBatch } from "./batch-routes.ts";
@@ -29,27 +30,31 @@ import {
   writingMetadata,
 } from "./write-body.ts";
 
-const outcome = z.enum(["applied", "stale", "duplicate"]).meta({
-  description:
-    "`stale`: newer values stand, nothing current changed. `duplicate`: the very same write is there already.",
-});
+const outcome = lazily(() =>
+  z.enum(["applied", "stale", "duplicate"]).meta({
+    description:
+      "`stale`: newer values stand, nothing current changed. `duplicate`: the very same write is there already.",
+  }),
+);
 
-const written = {
+const written = lazily(() => ({
   entity_value: z.string().meta({ example: "user-123" }),
   entity_type: z.string().meta({ example: "bright_uid" }),
   categories_updated: z.array(z.string()).meta({ example: ["user_features", "credit_features"] }),
   timestamp: answeredTimestamp,
   revision: answeredRevision,
-  outcome,
-};
+  outcome: outcome(),
+}));
 
-const writtenSchema = z.object(written).meta({ id: "Written" });
-const countedSchema = z
-  .object({
-    ...written,
-    feature_counts: z.record(z.string(), z.int()).meta({ example: { user_features: 3 } }),
-  })
-  .meta({ id: "WrittenWithCounts" });
+const writtenSchema = lazily(() => z.object(written()).meta({ id: "Written" }));
+const countedSchema = lazily(() =>
+  z
+    .object({
+      ...written(),
+      feature_counts: z.record(z.string(), z.int()).meta({ example: { user_features: 3 } }),
+    })
+    .meta({ id: "WrittenWithCounts" }),
+);
 
 export const putItems = endpoint(
   {
