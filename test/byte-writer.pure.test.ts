@@ -50,6 +50,18 @@ test("texts are those of the encoder, however they are cut into pieces and whate
   );
 });
 
+test("one that begins anew has what was written since, whatever room it had", () => {
+  fc.assert(
+    fc.property(fc.array(wellFormed, { maxLength: 4 }), capacity, capacity, (texts, first, later) => {
+      const writer = new ByteWriter(first);
+      writer.text("before".repeat(20));
+      writer.clear(later);
+      for (const text of texts) writer.text(text);
+      expect([...writer.end()]).toEqual([...encoder.encode(texts.join(""))]);
+    }),
+  );
+});
+
 test("texts and bytes stand one behind the other, and half a surrogate pair becomes U+FFFD", () => {
   const piece = fc.oneof(wellFormed, lone, bytes);
   fc.assert(

@@ -31,9 +31,15 @@ export class ByteWriter {
     this.#length += bytes.length;
   }
 
-  /** All that was written; nothing may be written after it. */
+  /** All that was written; valid for as long as nothing else is. */
   end(): Uint8Array<ArrayBuffer> {
     return this.#bytes.subarray(0, this.#length);
+  }
+
+  /** Begins anew, in the same room. @param capacity Bytes that it will take, as far as they are known before. */
+  clear(capacity: number): void {
+    this.#length = 0;
+    this.#reserve(capacity);
   }
 
   /** Writes up to the first character that takes more than a byte; returns how many. */

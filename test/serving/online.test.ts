@@ -367,3 +367,32 @@ describe("DELETE /cache/invalidate", () => {
     expectProblem(await invalidate("inv-2", "?entity_type=martian"), 422);
   });
 });
+
+test("answers for many entities that are made at once hold what each was asked for", async () => {
+  const ids = Array.from({ length: 12 }, (_, i) => `at-once-${i}`);
+  await Promise.all(ids.map((id, i) => write(id, [entry("default", { x: `é${"v".repeat(i * 40)}` })])));
+  const asked = ids.map((_, i) => [...ids.slice(i), ...ids.slice(0, i)]);
+  for (let time = 0; time < 3; time++) {
+    const answers = await Promise.all(
+      asked.map((ids) =>
+        online<Many>({ entity_ids: ids, feature_names: ["default:x"], entity_type: "user" }),
+      ),
+    );
+    for (const [i, { body, text }] of answers.entries()) {
+      expect(
+        body?.results.map(({ entity_id }) => entity_id),
+        text,
+      ).toEqual(asked[i]);
+      for (const { entity_id, features } of body.results) {
+        expect(features["default:x"]?.value).toBe(`é${"v".repeat(ids.indexOf(entity_id) * 40)}`);
+      }
+    }
+  }
+});
+
+test("a Response has a copy of its bytes: they may be written over at once", async () => {
+  const bytes = new TextEncoder().encode("before");
+  const response = new Response(bytes);
+  bytes.fill(0);
+  expect(await response.text()).toBe("before");
+});

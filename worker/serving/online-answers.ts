@@ -1,5 +1,6 @@
 /** The answers of system B's online reads as JSON in UTF-8. Pure: TTL and age are judged at `now`. */
 import { ByteWriter } from "../byte-writer.ts";
+import { ONLINE_ROOM_BYTES } from "../limits.ts";
 import type { ValueStatus, ValueTally } from "../monitoring/value-tally.ts";
 import type { Catalog } from "../registry/catalog.ts";
 import { type Resolved, WHOLE_CATEGORY } from "../registry/resolve-references.ts";
@@ -60,14 +61,15 @@ export class OnlineAnswers {
     return joined(pieces);
   }
 
-  many(entities: readonly AskedEntity[]): Uint8Array<ArrayBuffer> {
+  /** @param room Where the answer is put together: it is valid until the next one is. Without it the answer has its own. */
+  many(entities: readonly AskedEntity[], room?: ByteWriter): Uint8Array<ArrayBuffer> {
     const pieces: Pieces = ['{"results":['];
     for (const [i, entity] of entities.entries()) {
       if (i > 0) pieces.push(",");
       this.#add(pieces, entity);
     }
     pieces.push(`],"timestamp":"${this.#nowText}"}`);
-    return joined(pieces);
+    return joined(pieces, room);
   }
 
   #add(pieces: Pieces, { entityId, read: { document, revision, source } }: AskedEntity): void {
@@ -156,8 +158,10 @@ export class OnlineAnswers {
   }
 }
 
-function joined(pieces: Pieces): Uint8Array<ArrayBuffer> {
-  const writer = new ByteWriter(pieces.reduce((total, piece) => total + piece.length, 0));
+function joined(pieces: Pieces, room?: ByteWriter): Uint8Array<ArrayBuffer> {
+  const length = pieces.reduce((total, piece) => total + piece.length, 0);
+  const writer = room && length <= ONLINE_ROOM_BYTES ? room : new ByteWriter(0);
+  writer.clear(length);
   for (const piece of pieces) {
     if (typeof piece === "string") writer.text(piece);
     else writer.bytes(piece);

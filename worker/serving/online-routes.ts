@@ -1,7 +1,8 @@
 /** Online reads of registered features: the route of system B. */
 import * as z from "zod";
+import { ByteWriter } from "../byte-writer.ts";
 import { unprocessable } from "../errors.ts";
-import { jsonTextAnswer } from "../http/answer.ts";
+import { jsonTextAnswer, toResponse } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
 import { answeredRevision, answeredTimestamp, entityType, entityValue } from "../http/fields.ts";
@@ -73,6 +74,9 @@ const onlineSchema = lazily(() =>
     .meta({ id: "Online", description: "For `entity_ids`: `results`, in the order of the request." }),
 );
 
+/** Large answers are put together in the same room each time: new room would have to be found, cleared and collected. */
+const room = new ByteWriter(0);
+
 export const readOnline = endpoint(
   {
     method: "post",
@@ -96,7 +100,9 @@ export const readOnline = endpoint(
     const answers = new OnlineAnswers(question, { now, tally: context.metrics?.tally });
     const entities = reads.map((read, i) => ({ entityId: refs[i]?.entityValue ?? "", read }));
     const [only] = entities;
-    return jsonTextAnswer(only && !json.entity_ids ? answers.one(only) : answers.many(entities));
+    if (only && !json.entity_ids) return jsonTextAnswer(answers.one(only));
+    // A Response takes a copy of its bytes: made here, before another request's answer is put together in the same room.
+    return toResponse(jsonTextAnswer(answers.many(entities, room)), c.requestId);
   },
 );
 
