@@ -164,6 +164,14 @@ describe("a step is bounded", () => {
   });
 });
 
+test("a run is bounded: what it leaves in the middle of a step the next one takes", async () => {
+  const tenants = Array.from({ length: 510 }, (_, i) => `many-${String(i).padStart(3, "0")}`);
+  for (const tenant of tenants) await insertPairs("t-", 1, { tenant });
+  expect(await retain()).toEqual({ removed: 500, finished: false });
+  expect(await retain()).toEqual({ removed: 10, finished: true });
+  expect((await archive().list()).objects.map(({ key }) => key.split("/")[0])).toEqual(tenants);
+}, 60_000);
+
 test("without a failure nothing is looked at twice: many small rows are a file a step", async () => {
   await insertPairs("small-", 2_500);
   expect(await retain()).toEqual({ removed: 2_500, finished: true });

@@ -112,6 +112,46 @@ describe("registered features", () => {
   });
 });
 
+describe("nothing is rounded", () => {
+  const columnOf = async (entity: string, texts: readonly string[], name: string) => {
+    for (const [second, text] of texts.entries()) await write(entity, "exact", `{"${name}":${text}}`, second);
+    const rows = texts.map((_, second) => ({ entity_id: entity, timestamp: at(second) }));
+    const file = await fileOf(rows, [`exact:${name}`]);
+    const { key_value_metadata: metadata } = await parquetMetadataAsync(file);
+    const values = (await rowsIn(file)).map((row) => row[`exact:${name}`]);
+    return { values, type: (await typesIn(file))[`exact:${name}`], metadata };
+  };
+
+  test.each([
+    ["1", "9007199254740993", "INT64", [1n, 9007199254740993n]],
+    ["1", "9007199254740992", "DOUBLE", [1, 9007199254740992]],
+    ["1.5", "9007199254740993", "UTF8", ["1.5", "9007199254740993"]],
+    ["1", "123456789012345678901234567890", "UTF8", ["1", "123456789012345678901234567890"]],
+    ["-9223372036854775808", "9223372036854775807", "INT64", [-(2n ** 63n), 2n ** 63n - 1n]],
+    ["9223372036854775807", "9223372036854775809", "UTF8", ["9223372036854775807", "9223372036854775809"]],
+    ['"a"', '"\\ud800"', "UTF8", ['"a"', '"\\ud800"']],
+  ])("%s and %s are %s", async (first, second, type, values) => {
+    const found = await columnOf(`exact-${first}-${second.length}`.replaceAll('"', ""), [first, second], "x");
+    expect({ type: found.type, values: found.values }).toEqual({ type, values });
+    const isJson = type === "UTF8" ? '["exact:x"]' : "[]";
+    expect(found.metadata?.find(({ key }) => key === "json_columns")?.value).toBe(isJson);
+  });
+
+  test("a float32 is one, and what was written before it was registered and is none makes JSON texts", async () => {
+    await write("single", "default", '{"p_late":1e300}', 0);
+    await register("p_late", { dtype: "float32" });
+    await write("single", "default", '{"p_late":0.1}', 10);
+    const rows = [5, 15].map((second) => ({ entity_id: "single", timestamp: at(second) }));
+    expect((await rowsIn(await fileOf(rows, ["p_late"]))).map(({ p_late }) => p_late)).toEqual([
+      "1e+300",
+      "0.1",
+    ]);
+    expect((await rowsIn(await fileOf(rows.slice(1), ["p_late"]))).map(({ p_late }) => p_late)).toEqual([
+      Math.fround(0.1),
+    ]);
+  });
+});
+
 test("any rows say the same as in JSON, in order, and the same bytes each time", async () => {
   const value = fc.oneof(
     fc.constant(null),
@@ -188,5 +228,14 @@ test("names that would make one column twice are refused by name", async () => {
     expectProblem(answer, 422);
     expect(answer.text).toContain(`two columns \`${column}\``);
     expect((await askRows(rows, names)).status).toBe(200);
+  }
+});
+
+test("a name that no feature can have is refused", async () => {
+  const rows = [{ entity_id: "one", timestamp: at(1) }];
+  for (const name of ["c:\ud800", "c:a\u0000b"]) {
+    const answer = await askRows(rows, [name], {}, { accept: PARQUET });
+    expectProblem(answer, 422);
+    expect(answer.text).toContain("control characters");
   }
 });

@@ -90,6 +90,7 @@ function operation(spec: EndpointSpec): ZodOpenApiOperationObject {
             description: answer.description,
             content: {
               [answer.contentType ?? "application/json"]: answer.schema ? { schema: answer.schema() } : {},
+              ...Object.fromEntries((answer.otherContentTypes ?? []).map((type) => [type, {}])),
             },
             headers: z.object({
               "x-request-id": z.string(),

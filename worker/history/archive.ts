@@ -7,7 +7,7 @@
  */
 import { createHash } from "node:crypto";
 import { archiveKey } from "../keys.ts";
-import { ARCHIVE_MAX_BYTES_PER_STEP, ARCHIVE_MAX_FILES_PER_STEP } from "../limits.ts";
+import { ARCHIVE_MAX_BYTES_AT_ONCE, ARCHIVE_MAX_FILES_AT_ONCE } from "../limits.ts";
 import { formatTimestamp, type Micros } from "../timestamps.ts";
 import { type Column, PARQUET_TYPE, parquetFile, timeValue } from "./parquet-file.ts";
 
@@ -27,14 +27,14 @@ export interface HistoryRow {
   event_id: string | null;
 }
 
-/** A row of the history, and what its data take. */
+/** A row of the history, and what it takes, nearly. */
 export interface SizedRow {
   tenant_id: string;
   bytes: number;
 }
 
 /**
- * The first rows, as many as one step archives: at least one, then up to its bytes and its files. Pure.
+ * The first rows, as many as are archived at once: at least one, then up to its bytes and its files. Pure.
  *
  * @param rows In the order of their key: those of a tenant lie side by side.
  */
@@ -44,7 +44,7 @@ export function archivedAtOnce<R extends SizedRow>(rows: readonly R[]): R[] {
   const end = rows.findIndex((row, position) => {
     bytes += row.bytes;
     tenants.add(row.tenant_id);
-    const isTooMuch = bytes > ARCHIVE_MAX_BYTES_PER_STEP || tenants.size > ARCHIVE_MAX_FILES_PER_STEP;
+    const isTooMuch = bytes > ARCHIVE_MAX_BYTES_AT_ONCE || tenants.size > ARCHIVE_MAX_FILES_AT_ONCE;
     return isTooMuch && position > 0;
   });
   return rows.slice(0, end === -1 ? rows.length : end);

@@ -1,6 +1,7 @@
 /**
  * The type of a column of feature values, and the values in it: by what the feature is registered as, else by what the
- * values are. Nothing is rounded: what does not fit its type makes the column one of JSON texts. Pure.
+ * values are. Nothing is rounded but float32, to itself: what does not fit its type makes the column one of JSON texts.
+ * Pure.
  */
 import type { CatalogVersion } from "../registry/catalog.ts";
 import { parseTimestamp } from "../timestamps.ts";
@@ -34,21 +35,23 @@ function typeOf(present: readonly string[]): ColumnType {
   if (isString(first)) return "STRING";
   if (isBoolean(first)) return "BOOLEAN";
   if (!isNumber(first)) return "JSON";
-  const isExact = present.every((text) => !isWhole(text) || Number.isSafeInteger(Number(text)));
-  return isExact ? "DOUBLE" : "INT64";
+  return present.every((text) => fits("DOUBLE", text)) ? "DOUBLE" : "INT64";
 }
 
 function fits(type: ColumnType, text: string): boolean {
   switch (type) {
     case "INT64":
-      return isWhole(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text);
+      return isWhole(text) && text.length <= MAX_INT64_CHARACTERS && isInt64(BigInt(text));
     case "DOUBLE":
+      // A fraction is written as the shortest text of its float64, which is exact; a whole number as it came.
+      return isWhole(text) ? isExact(text) : isNumber(text);
     case "FLOAT":
-      return isNumber(text);
+      return isNumber(text) && Number.isFinite(Math.fround(Number(text)));
     case "BOOLEAN":
       return isBoolean(text);
     case "STRING":
-      return isString(text);
+      // Half a surrogate pair has no UTF-8; JSON writes it as an escape.
+      return isString(text) && JSON.parse(text).isWellFormed();
     case "TIMESTAMP":
       return isString(text) && parseTimestamp(JSON.parse(text)) !== null;
     case "JSON":
@@ -77,4 +80,9 @@ function toValue(type: ColumnType, text: string): ColumnValue {
 const isString = (text: string) => text.startsWith('"');
 const isBoolean = (text: string) => text === "true" || text === "false";
 const isNumber = (text: string) => /^[-\d]/.test(text);
-const isWhole = (text: string) => /^-?\d{1,20}$/.test(text);
+const isWhole = (text: string) => /^-?\d+$/.test(text);
+const isExact = (whole: string) =>
+  Number.isSafeInteger(Number(whole)) || BigInt(Number(whole)) === BigInt(whole);
+const isInt64 = (integer: bigint) => BigInt.asIntN(64, integer) === integer;
+/** Not made a BigInt when it is longer: that takes time, and it cannot fit. */
+const MAX_INT64_CHARACTERS = 20;

@@ -31,6 +31,9 @@ const PHYSICAL = {
   },
 } as const;
 
+/** In the file's metadata: a JSON list of the names of the columns whose texts hold JSON. */
+const JSON_COLUMNS = "json_columns";
+
 /** @param columns At least one, of equal length, with names that differ. */
 export function parquetFile(columns: readonly Column[]): Uint8Array<ArrayBuffer> {
   const schema = columns.map(({ name, type }) => ({
@@ -38,10 +41,12 @@ export function parquetFile(columns: readonly Column[]): Uint8Array<ArrayBuffer>
     repetition_type: "OPTIONAL" as const,
     ...PHYSICAL[type],
   }));
+  const jsonColumns = columns.filter(({ type }) => type === "JSON").map(({ name }) => name);
   return new Uint8Array(
     parquetWriteBuffer({
       schema: [{ name: "root", num_children: columns.length }, ...schema],
       columnData: columns.map(({ name, values }) => ({ name, data: values })),
+      kvMetadata: [{ key: JSON_COLUMNS, value: JSON.stringify(jsonColumns) }],
       createdBy: "edge-feature-store",
     }),
   );

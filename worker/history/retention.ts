@@ -56,7 +56,7 @@ export const REMOVE_STEP_SQL = `
 
 /** Without their data: what one step archives of them is decided by their size. */
 export const SELECT_STEP_SQL = `
-  SELECT ${KEY}, octet_length(data) AS bytes FROM (${STEP}) AS h WHERE ${MAY_GO} ORDER BY ${KEY}`;
+  SELECT ${KEY}, octet_length(data) + octet_length(entity_value) + octet_length(category) AS bytes FROM (${STEP}) AS h WHERE ${MAY_GO} ORDER BY ${KEY}`;
 
 const HAS_KEY = `(${KEY}) IN (
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
@@ -84,6 +84,8 @@ export interface Retention {
 
 interface Step {
   removed: number;
+  /** Of the steps of a run that it counts as. */
+  taken: number;
   /** Where the next step begins; null: the table is at its end. */
   next: Place | null;
 }
@@ -99,11 +101,12 @@ export async function removeOldHistory({
   const limit = now - retentionDays * 86_400 * 1_000_000;
   let place: Place | null = await readPlace(db);
   let removed = 0;
-  for (let step = 0; step < STEPS_PER_RUN && place; step++) {
+  for (let left = STEPS_PER_RUN; left > 0 && place; ) {
     const done: Step = archive
-      ? await archiveStep(db, place, { archive, limit, now })
+      ? await archiveStep(db, place, { archive, limit, now, left })
       : await removeStep(db, place, limit);
     removed += done.removed;
+    left -= done.taken;
     place = done.next;
     await writePlace(db, place ?? START);
   }
@@ -121,33 +124,37 @@ async function removeStep(db: D1Database, place: Place, limit: Micros): Promise<
   const [last] = end?.results ?? [];
   return {
     removed: deleted?.meta.changes ?? 0,
+    taken: 1,
     next: last ? (Object.values(last) as Place) : null,
   };
 }
 
+/** The rows are looked for once, and archived in parts that memory can hold. @param left Parts, at most. */
 async function archiveStep(
   db: D1Database,
   place: Place,
-  { archive, limit, now }: { archive: R2Bucket; limit: Micros; now: Micros },
+  { archive, limit, now, left }: { archive: R2Bucket; limit: Micros; now: Micros; left: number },
 ): Promise<Step> {
   const [end, found] = await db.batch<Record<string, string | number>>([
     db.prepare(STEP_END_SQL).bind(...place),
     db.prepare(SELECT_STEP_SQL).bind(...place, limit),
   ]);
-  const mayGo = (found?.results ?? []) as unknown as SizedKey[];
-  const chosen = archivedAtOnce(mayGo);
-  let removed = 0;
-  if (chosen.length > 0) {
-    const keys = chunkRows(chosen.map((row) => ({ cells: keyOf(row), longData: null })));
+  let mayGo = (found?.results ?? []) as unknown as SizedKey[];
+  let [removed, taken] = [0, 0];
+  while (mayGo.length > 0) {
+    const part = archivedAtOnce(mayGo);
+    const keys = chunkRows(part.map((row) => ({ cells: keyOf(row), longData: null })));
     const all = (sql: string) => db.batch<HistoryRow>(keys.map(({ json }) => db.prepare(sql).bind(json)));
     const rows = (await all(SELECT_ROWS_SQL)).flatMap(({ results }) => results);
     await archiveRows(archive, rows, now);
-    removed = (await all(REMOVE_ROWS_SQL)).reduce((sum, { meta }) => sum + meta.changes, 0);
+    removed += (await all(REMOVE_ROWS_SQL)).reduce((sum, { meta }) => sum + meta.changes, 0);
+    mayGo = mayGo.slice(part.length);
+    taken += 1;
+    const last = part.at(-1);
+    if (taken === left && last && mayGo.length > 0) return { removed, taken, next: keyOf(last) };
   }
-  const lastChosen = chosen.at(-1);
-  if (lastChosen && chosen.length < mayGo.length) return { removed, next: keyOf(lastChosen) };
   const [last] = end?.results ?? [];
-  return { removed, next: last ? (Object.values(last) as Place) : null };
+  return { removed, taken: Math.max(1, taken), next: last ? (Object.values(last) as Place) : null };
 }
 
 type SizedKey = Omit<HistoryRow, "mode" | "data" | "compute_id" | "expires_at" | "event_id"> & SizedRow;

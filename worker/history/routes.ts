@@ -1,6 +1,7 @@
 /** Training data: the batch route of system B. */
 import * as z from "zod";
 import { unavailable, unprocessable } from "../errors.ts";
+import { preferredType } from "../http/accept.ts";
 import { type Answer, jsonTextAnswer } from "../http/answer.ts";
 import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
@@ -79,16 +80,25 @@ const batchSchema = lazily(() =>
     }),
 );
 
+const NDJSON_TYPE = "application/x-ndjson";
+const FORMS = ["application/json", NDJSON_TYPE, PARQUET_TYPE] as const;
+
 export const readTrainingData = endpoint(
   {
     method: "post",
     path: "/api/v1/features/batch",
     tag: "features",
     summary: "Training data: features as they were known at given times",
-    description: `For each row the values with the latest event time at or before its time, within their TTL; never one of the future. With \`Accept: application/x-ndjson\` one row a line, streamed; with \`Accept: ${PARQUET_TYPE}\` a Parquet file.`,
+    description: `For each row the values with the latest event time at or before its time, within their TTL; never one of the future. With \`Accept: ${NDJSON_TYPE}\` one row a line, streamed; with \`Accept: ${PARQUET_TYPE}\` a Parquet file.`,
     scope: "read",
     request: { json: body },
-    answers: { 200: { description: "Every feature asked for, for every row.", schema: batchSchema } },
+    answers: {
+      200: {
+        description: "Every feature asked for, for every row.",
+        schema: batchSchema,
+        otherContentTypes: [NDJSON_TYPE, PARQUET_TYPE],
+      },
+    },
   },
   async (c, { json }) => {
     const context = requestContext(c);
@@ -116,10 +126,10 @@ export const readTrainingData = endpoint(
     });
     const valueIn = (row: TrainingRow, one: Resolved) =>
       trainingValue(one, pastValue(found, positionOf, row, one), row.at);
-    const accepted = c.header("accept") ?? "";
-    if (accepted.includes(PARQUET_TYPE)) return parquetAnswer(trainingParquet(resolved, rows, valueIn));
+    const form = preferredType(c.header("accept"), FORMS);
+    if (form === PARQUET_TYPE) return parquetAnswer(trainingParquet(resolved, rows, valueIn));
     const textOf = (row: TrainingRow) => featuresText(resolved, (one) => valueIn(row, one));
-    if (accepted.includes("application/x-ndjson")) return streamRows(rows, textOf);
+    if (form === NDJSON_TYPE) return streamRows(rows, textOf);
     const text = json.rows
       ? `{"rows":[${rows.map((row) => rowText(row, textOf(row))).join(",")}],"count":${rows.length}}`
       : byEntity(rows, textOf);
@@ -194,7 +204,7 @@ function streamRows(rows: readonly TrainingRow[], textOf: (row: TrainingRow) => 
       else controller.enqueue(encoder.encode(`${rowText(row, textOf(row))}\n`));
     },
   });
-  return new Response(stream, { headers: { "content-type": "application/x-ndjson" } });
+  return new Response(stream, { headers: { "content-type": NDJSON_TYPE } });
 }
 
 function parquetAnswer(file: Uint8Array<ArrayBuffer>): Answer {

@@ -3,12 +3,13 @@
  * with its event time in `<name>__timestamp` and its status in `<name>__status`. Pure.
  */
 import { unprocessable } from "../errors.ts";
+import { CONTROL_CHARACTER } from "../http/fields.ts";
 import type { Resolved } from "../registry/resolve-references.ts";
 import { valueColumn } from "./column-types.ts";
 import { type Column, parquetFile, timeValue } from "./parquet-file.ts";
 import type { TrainingRow, TrainingValue } from "./training-answers.ts";
 
-/** @throws Problem 422 when two columns would have one name. */
+/** @throws Problem 422 when two columns would have one name, or one a name that no feature can have. */
 export function trainingParquet(
   resolved: readonly Resolved[],
   rows: readonly TrainingRow[],
@@ -27,6 +28,7 @@ export function trainingParquet(
   const names = new Set<string>();
   for (const { name } of columns) {
     if (names.has(name)) throw twice(name);
+    if (CONTROL_CHARACTER.test(name) || !name.isWellFormed()) throw impossible();
     names.add(name);
   }
   return parquetFile(columns);
@@ -53,5 +55,13 @@ function twice(name: string) {
     loc: ["body", "feature_names"],
     msg: `would make two columns \`${name}\` in Parquet; ask for them one by one, or as JSON`,
     type: "duplicate_column",
+  });
+}
+
+function impossible() {
+  return unprocessable({
+    loc: ["body", "feature_names"],
+    msg: "names of columns must be well-formed text without control characters",
+    type: "invalid_column",
   });
 }

@@ -37,6 +37,8 @@ export interface AnswerSpec {
   /** Made when it is asked for, which only the documents do: all of them would be a tenth of the start. */
   schema?: () => z.ZodType;
   contentType?: string;
+  /** In which the same is answered to those who ask for it by `Accept`. */
+  otherContentTypes?: readonly string[];
   headers?: Record<string, string>;
 }
 

@@ -5,7 +5,7 @@ import { MAX_CATEGORY_BYTES, MAX_NAME_CHARACTERS, MAX_TTL_SECONDS, MAX_VALUE_DEP
 import { parseTimestamp, TIMESTAMP_FORM } from "../timestamps.ts";
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/;
+export const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/;
 
 /** What is wrong with a name, or null. */
 function faultOfName(name: string): string | null {
