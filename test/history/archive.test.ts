@@ -4,7 +4,7 @@ import { parquetReadObjects } from "hyparquet";
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { removeOldHistory } from "../../worker/history/retention.ts";
 import { Log } from "../../worker/log.ts";
-import { event, register, writeAll } from "./training.ts";
+import { event, ingestedLater, register, writeAll } from "./training.ts";
 
 const DAY_MS = 86_400_000;
 const NOW_MS = Date.now();
@@ -93,6 +93,7 @@ test("each row that goes is in a file of its tenant, with all it held", async ()
     event("old", { a: 3 }, { atMs: daysBeforeLimit(7), mode: "merge" }),
     event("old", { a: 4 }, { atMs: daysBeforeLimit(6), mode: "merge" }),
   ]);
+  await ingestedLater("", "0");
   await insertPairs("other-", 1, { tenant: "tenant/ä" });
   const before = await historyOf("");
   expect(await retain()).toEqual({ removed: 3, finished: true });

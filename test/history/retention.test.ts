@@ -14,7 +14,7 @@ import {
 import worker from "../../worker/index.ts";
 import { Log } from "../../worker/log.ts";
 import { eventDrafts, isoOf, questionDrafts } from "./oracle.ts";
-import { askRows, event, pastOf, register, writeAll } from "./training.ts";
+import { askRows, event, ingestedLater, pastOf, register, writeAll } from "./training.ts";
 
 const DAY_MS = 86_400_000;
 const NOW_MS = Date.now();
@@ -38,6 +38,7 @@ interface HistoryRow {
   entity_value: string;
   category: string;
   event_time: number;
+  ingested_at: number;
   mode: string;
   data: string;
 }
@@ -45,7 +46,7 @@ interface HistoryRow {
 /** In the order of the key. */
 async function historyOf(prefix: string): Promise<HistoryRow[]> {
   const { results } = await env.DB.prepare(
-    `SELECT entity_value, category, event_time, mode, data FROM feature_history WHERE entity_value LIKE ? || '%'
+    `SELECT entity_value, category, event_time, ingested_at, mode, data FROM feature_history WHERE entity_value LIKE ? || '%'
      ORDER BY entity_value, category, event_time, revision, ingested_at`,
   )
     .bind(prefix)
@@ -54,14 +55,14 @@ async function historyOf(prefix: string): Promise<HistoryRow[]> {
 }
 
 /**
- * What must stay, by the contract alone: whatever is of the limit or later, and of what is older the newest
- * replacement and, of each feature, the newest row since then that names it.
+ * What must stay, by the contract alone: whatever is of the limit or later or was ingested then, and of what is older
+ * the newest replacement and, of each feature, the newest row since then that names it.
  */
 function mustStay(rows: readonly HistoryRow[]): HistoryRow[] {
   const limit = LIMIT_MS * 1_000;
   const groups = Map.groupBy(rows, ({ entity_value, category }) => `${entity_value} ${category}`);
   return [...groups.values()].flatMap((group) => {
-    const until = group.filter(({ event_time }) => event_time <= limit);
+    const until = group.filter(({ event_time, ingested_at }) => Math.max(event_time, ingested_at) <= limit);
     const since = until.slice(
       Math.max(
         0,
@@ -73,7 +74,7 @@ function mustStay(rows: readonly HistoryRow[]): HistoryRow[] {
       const newest = since.findLast(({ data }) => Object.hasOwn(JSON.parse(data), name));
       if (newest) kept.add(newest);
     }
-    return group.filter((row) => row.event_time >= limit || kept.has(row));
+    return group.filter((row) => Math.max(row.event_time, row.ingested_at) >= limit || kept.has(row));
   });
 }
 
@@ -95,13 +96,20 @@ describe("for any history", () => {
           ttlSeconds: ttlSeconds === null ? null : ttlSeconds * 86_400,
         }));
         await writeAll(events);
+        // At once, or after 8, 16 or 24 days.
+        await ingestedLater(`run-${runs}-`, "(revision * 5 + event_time / 86400000000 * 3) % 4 * 8");
         const rows = asked.map(([entity, half]) => ({
           entity_id: `run-${runs}-${entity}`,
           timestamp: isoOf(Math.max(LIMIT_MS, timeOf(half / 2))),
         }));
-        const before = { text: (await askRows(rows, NAMES)).text, history: await historyOf(`run-${runs}-`) };
+        const answers = async () => {
+          const known = [0, 5, 15].map((days) => ({ known_at: isoOf(daysBeforeLimit(-days)) }));
+          const all = await Promise.all([{}, ...known].map((over) => askRows(rows, NAMES, over)));
+          return all.map(({ text }) => text);
+        };
+        const before = { texts: await answers(), history: await historyOf(`run-${runs}-`) };
         const run = await retain();
-        expect((await askRows(rows, NAMES)).text === before.text).toBe(true);
+        expect((await answers()).map((text, i) => text === before.texts[i])).toEqual(Array(4).fill(true));
         const left = await historyOf(`run-${runs}-`);
         expect(left).toEqual(mustStay(before.history));
         expect(run).toEqual({ removed: before.history.length - left.length, finished: true });
@@ -119,6 +127,7 @@ describe("a row before the limit", () => {
       event("replaced", { a: 2 }, { atMs: daysBeforeLimit(8) }),
       event("replaced", { a: 3 }, { atMs: daysBeforeLimit(-1) }),
     ]);
+    await ingestedLater("replaced", "0");
     await retain();
     expect((await historyOf("replaced")).map(({ data }) => data)).toEqual(['{"a":2}', '{"a":3}']);
     expect(await pastOf("replaced", LIMIT_MS, ["alpha:a"])).toEqual(["2 PRESENT"]);
@@ -130,14 +139,46 @@ describe("a row before the limit", () => {
       event("drop", { a: 2 }, { atMs: daysBeforeLimit(8) }),
       event("drop", { a: 3 }, { atMs: daysBeforeLimit(7), mode: "merge" }),
     ]);
+    await ingestedLater("drop", "0");
     await retain();
     expect((await historyOf("drop")).map(({ data }) => data)).toEqual(['{"a":2}', '{"a":3}']);
     expect(await pastOf("drop", LIMIT_MS, ["alpha:a", "alpha:b"])).toEqual(["3 PRESENT", "null NOT_FOUND"]);
   });
 });
 
+describe("a row that was ingested inside the window", () => {
+  const written = (name: string) =>
+    writeAll([9, 8, 7].map((days, a) => event(name, { a }, { atMs: daysBeforeLimit(days) })));
+  const valuesOf = async (name: string) => (await historyOf(name)).map(({ data }) => JSON.parse(data).a);
+
+  test("stays, however old it is: an import is not removed before anybody has trained on it", async () => {
+    await written("imported");
+    await retain();
+    expect(await valuesOf("imported")).toEqual([0, 1, 2]);
+  });
+
+  test("lets nothing older go: who asks what was known before it still hears of that", async () => {
+    await written("corrected");
+    await ingestedLater("corrected", `iif(event_time = ${daysBeforeLimit(7) * 1_000}, 10, 0)`);
+    await retain();
+    expect(await valuesOf("corrected")).toEqual([1, 2]);
+    const asked = [{ entity_id: "corrected", timestamp: isoOf(LIMIT_MS) }];
+    const before = await askRows(asked, ["alpha:a"], { known_at: isoOf(daysBeforeLimit(-1)) });
+    const after = await askRows(asked, ["alpha:a"], { known_at: isoOf(daysBeforeLimit(-4)) });
+    expect([before, after].map(({ body }) => body.rows[0]?.features["alpha:a"]?.value)).toEqual([1, 2]);
+  });
+
+  test("goes only by what is past its retention: one that came late stays until it is", async () => {
+    await written("late");
+    await ingestedLater("late", `iif(event_time = ${daysBeforeLimit(9) * 1_000}, 10, 0)`);
+    await retain();
+    expect(await valuesOf("late")).toEqual([0, 2]);
+  });
+});
+
 test("the cron removes what HISTORY_RETENTION_DAYS lets go", async () => {
   await writeAll([95, 92, 80].map((days, a) => event("cron", { a }, { atMs: NOW_MS - days * DAY_MS })));
+  await ingestedLater("cron", "0");
   await worker.scheduled(createScheduledController(), env);
   expect((await historyOf("cron")).map(({ data }) => data)).toEqual(['{"a":1}', '{"a":2}']);
 });

@@ -1,4 +1,5 @@
 /** Writing histories and asking for training data, as the tests of the history do. */
+import { env } from "cloudflare:workers";
 import { expect } from "vitest";
 import { type Answer, type BatchWritten, post, WRITER } from "../setup/http.ts";
 import { type Event, isoOf, type Past } from "./oracle.ts";
@@ -37,6 +38,19 @@ export async function writeAll(events: readonly Event[]): Promise<string> {
   expect(body.results.filter(({ outcome }) => outcome === "rejected")).toEqual([]);
   return body.timestamp;
 }
+
+/**
+ * As if the store had learned each row of these entities, by their prefix, so many days after it was true.
+ *
+ * @param lagDays SQL of the row. What is less than a second stays, so that no two rows become one.
+ */
+export const ingestedLater = (prefix: string, lagDays: string) =>
+  env.DB.prepare(
+    `UPDATE feature_history SET ingested_at = event_time + (${lagDays}) * 86400000000 + ingested_at % 1000000
+     WHERE entity_value LIKE ? || '%'`,
+  )
+    .bind(prefix)
+    .run();
 
 /** A write of the category `alpha` that replaces it, unless it says otherwise. */
 export const event = (entity: string, data: Event["data"], over: Partial<Event> = {}): Event => ({

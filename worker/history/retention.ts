@@ -1,10 +1,11 @@
 /**
- * Removes history past its retention, so that point in time inside the window stays right: of each entity and
- * feature the last value before the limit is kept.
+ * Removes history past its retention, so that every answer about a time inside the window stays right, with a
+ * `known_at` inside it too: of each entity and feature the last value before the limit is kept.
  *
- * A row may go when something newer, itself before the limit, stands in for all it says: a replacement of its
- * category, or, for a merge, rows that name every feature it names. A replacement falls only to a replacement: what
- * it dropped would come back without it.
+ * A row is past it when both its times are before the limit: when it was true, and when it was ingested. So what is
+ * imported of long ago stays as long as what is of today. It may go when something newer, past its retention too,
+ * stands in for all it says: a replacement of its category, or, for a merge, rows that name every feature it names. A
+ * replacement falls only to a replacement: what it dropped would come back without it.
  *
  * The table is walked in the order of its key, so many rows a run, and the place is kept for the next one. With an
  * archive a row is removed once it is there, and no row else.
@@ -36,14 +37,14 @@ const START: Place = ["", "", "", "", Number.MIN_SAFE_INTEGER, 0, 0];
 
 const LATER = (r: string) => `${r}.tenant_id = h.tenant_id AND ${r}.entity_type = h.entity_type
   AND ${r}.entity_value = h.entity_value AND ${r}.category = h.category AND ${r}.event_time <= ?8
-  AND (${r}.event_time, ${r}.revision, ${r}.ingested_at) > (h.event_time, h.revision, h.ingested_at)`;
+  AND ${r}.ingested_at <= ?8 AND (${r}.event_time, ${r}.revision, ${r}.ingested_at) > (h.event_time, h.revision, h.ingested_at)`;
 
 const AFTER_PLACE = `(${KEY}) > (?1, ?2, ?3, ?4, ?5, ?6, ?7)`;
 
 const STEP = `SELECT * FROM feature_history WHERE ${AFTER_PLACE} ORDER BY ${KEY} LIMIT ${ROWS_PER_STEP}`;
 
 /** Of a row `h` of the step. */
-const MAY_GO = `h.event_time < ?8 AND (
+const MAY_GO = `h.event_time < ?8 AND h.ingested_at < ?8 AND (
       EXISTS (SELECT 1 FROM feature_history AS r WHERE ${LATER("r")} AND r.mode = 'replace')
       OR h.mode = 'merge' AND NOT EXISTS (
         SELECT 1 FROM json_each(h.data) AS f WHERE NOT EXISTS (
