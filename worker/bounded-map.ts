@@ -1,11 +1,20 @@
+interface Entry<V> {
+  value: V;
+  size: number;
+  /** Since it was put in. */
+  wasRead: boolean;
+}
+
 /**
- * A map that never holds more than a given size: the least recently used entry goes first. Sizes are whatever the
- * caller counts in (characters, here and there). No clock in here; who wants expiry keeps a time in the value.
+ * A map that never holds more than a given size. The entry that was put in longest ago goes first, but one that was read
+ * since then gets a second chance, as if it were put in now: nearly the least recently used goes, and a read moves
+ * nothing. Sizes are whatever the caller counts in (characters, here and there). No clock in here; who wants expiry keeps
+ * a time in the value.
  */
 export class BoundedMap<V> {
   readonly #maxSize: number;
-  // A Map iterates in the order of insertion, so the first entry is the one that was used longest ago.
-  readonly #entries = new Map<string, { value: V; size: number }>();
+  // A Map iterates in the order of insertion, and comes to what is put in meanwhile.
+  readonly #entries = new Map<string, Entry<V>>();
   #size = 0;
 
   constructor(maxSize: number) {
@@ -15,8 +24,7 @@ export class BoundedMap<V> {
   get(key: string): V | undefined {
     const entry = this.#entries.get(key);
     if (!entry) return undefined;
-    this.#entries.delete(key);
-    this.#entries.set(key, entry);
+    entry.wasRead = true;
     return entry.value;
   }
 
@@ -24,11 +32,22 @@ export class BoundedMap<V> {
   set(key: string, value: V, size: number): void {
     this.delete(key);
     if (size > this.#maxSize) return;
-    this.#entries.set(key, { value, size });
+    this.#makeRoom(size);
+    this.#entries.set(key, { value, size, wasRead: false });
     this.#size += size;
-    for (const oldest of this.#entries.keys()) {
-      if (this.#size <= this.#maxSize) break;
-      this.delete(oldest);
+  }
+
+  #makeRoom(size: number): void {
+    if (this.#size + size <= this.#maxSize) return;
+    for (const [key, entry] of this.#entries) {
+      this.#entries.delete(key);
+      if (entry.wasRead) {
+        entry.wasRead = false;
+        this.#entries.set(key, entry);
+        continue;
+      }
+      this.#size -= entry.size;
+      if (this.#size + size <= this.#maxSize) return;
     }
   }
 

@@ -38,7 +38,7 @@ export async function authorise(c: AppContext, scope: Scope): Promise<void> {
 
 function rememberedPrincipal(c: AppContext): Principal | null {
   const text = c.header("x-api-key");
-  const verification = text === undefined ? null : verifyFromMemory(text, Date.now());
+  const verification = text === undefined ? null : verifyFromMemory(text, c.startedMs);
   return verification && "record" in verification ? principalOf(verification.record) : null;
 }
 

@@ -2,6 +2,7 @@
 
 import { type Settings, settings } from "../env.ts";
 import { assert } from "../errors.ts";
+import { keepHiddenClass } from "../hidden-classes.ts";
 import { Log } from "../log.ts";
 import { RequestMetrics } from "../monitoring/request-metrics.ts";
 import type { Principal } from "./auth.ts";
@@ -16,6 +17,7 @@ export interface Arrival {
 }
 
 export class AppContext {
+  readonly startedMs = Date.now();
   readonly request: Request;
   readonly env: Env;
   readonly settings: Settings;
@@ -43,6 +45,7 @@ export class AppContext {
     this.route = route ?? "unknown";
     this.metrics = this.settings.metrics === "on" ? new RequestMetrics() : undefined;
     this.after = (work) => executionCtx.waitUntil(work);
+    keepHiddenClass(this);
   }
 
   header(name: string): string | undefined {

@@ -96,12 +96,12 @@ export function endpoint<R extends RequestSchemas>(spec: EndpointSpec<R>, handle
   const answer = async (c: AppContext, ofAddress: () => Input) => {
     if (spec.authorise) await spec.authorise(c);
     else if (spec.scope !== "public") await authorise(c, spec.scope);
-    let input = ofAddress();
-    const text = json && (await readBody(c, { optional: spec.bodyOptional ?? false }));
-    if (json && typeof text === "string") {
-      input = { ...input, json: known ? known.get(text, () => parsed(json, text)) : parsed(json, text) };
-    }
-    return handle(c, input as InputOf<R>);
+    const input = ofAddress();
+    if (!json) return handle(c, input as InputOf<R>);
+    const text = await readBody(c, { optional: spec.bodyOptional ?? false });
+    if (text === null) return handle(c, input as InputOf<R>);
+    const body = known ? known.get(text, () => parsed(json, text)) : parsed(json, text);
+    return handle(c, { param: input.param, query: input.query, json: body } as InputOf<R>);
   };
   return { spec, addressed, answer };
 }

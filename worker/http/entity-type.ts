@@ -16,11 +16,8 @@ export const entityTypeQuery = {
 
 const query = z.object(entityTypeQuery);
 
-/** @throws Problem 422 when the two names disagree or the type is not known. */
-export async function entityTypeOf(
-  c: AppContext,
-  { entity_type, table_type }: z.output<typeof query>,
-): Promise<string> {
+/** Pure. @throws Problem 422 when the two names disagree. */
+export function entityTypeIn({ entity_type, table_type }: z.output<typeof query>): string {
   if (entity_type !== undefined && table_type !== undefined && entity_type !== table_type) {
     throw unprocessable({
       loc: ["query", "table_type"],
@@ -28,9 +25,14 @@ export async function entityTypeOf(
       type: "conflicting_parameters",
     });
   }
-  const loc = ["query", entity_type === undefined && table_type !== undefined ? "table_type" : "entity_type"];
-  const type = entity_type ?? table_type ?? DEFAULT_ENTITY_TYPE;
-  if (!isBuiltIn(type)) await assertKnownEntityType(c, type, loc);
+  return entity_type ?? table_type ?? DEFAULT_ENTITY_TYPE;
+}
+
+/** @throws Problem 422 when the two names disagree or the type is not known. */
+export async function entityTypeOf(c: AppContext, asked: z.output<typeof query>): Promise<string> {
+  const type = entityTypeIn(asked);
+  const isOther = asked.entity_type === undefined && asked.table_type !== undefined;
+  await assertKnownEntityType(c, type, ["query", isOther ? "table_type" : "entity_type"]);
   return type;
 }
 

@@ -15,14 +15,13 @@ export async function observed(
   work: () => Promise<Answer | Response>,
   around?: Around | null,
 ): Promise<Response> {
-  const startedMs = Date.now();
   let status = 500;
   try {
     const response = await (around ? around(() => respond(c, work)) : respond(c, work));
     status = response.status;
     return response;
   } finally {
-    const durationMs = Date.now() - startedMs;
+    const durationMs = Date.now() - c.startedMs;
     countRequest(c, status, durationMs);
     logRequest(c, status, durationMs);
   }

@@ -1,5 +1,6 @@
 /** What one request has cost and answered, gathered on its way and written once, at its end. */
 import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
+import { keepHiddenClass } from "../hidden-classes.ts";
 import { AE_MAX_POINTS_PER_INVOCATION } from "../limits.ts";
 import type { EntityChange } from "../writing/entity-write.ts";
 import { isolateMetrics } from "./isolate-metrics.ts";
@@ -32,7 +33,7 @@ export class InvocationOperations implements OperationSink {
       ({ operation, outcome }) => operation === record.operation && outcome === record.outcome,
     );
     if (same) addOperation(same, record);
-    else this.#records.push({ ...record, writes: record.writes && { ...record.writes } });
+    else this.#records.push(copyOf(record));
   }
 
   /** All records since the last time. */
@@ -70,6 +71,10 @@ export class RequestMetrics implements RequestRecord, OperationSink {
   /** Set at the end: what comes later, behind the answer, is written at once. */
   #finished: Finished | null = null;
   #points = 0;
+
+  constructor() {
+    keepHiddenClass(this);
+  }
 
   get tally(): ValueTally {
     this.values ??= new ValueTally();
@@ -136,6 +141,19 @@ export class RequestMetrics implements RequestRecord, OperationSink {
 }
 
 const NONE: OperationRecord[] = [];
+
+function copyOf({
+  kind,
+  operation,
+  outcome,
+  count,
+  durationMs,
+  longestMs,
+  items,
+  writes,
+}: OperationRecord): OperationRecord {
+  return { kind, operation, outcome, count, durationMs, longestMs, items, writes: writes && { ...writes } };
+}
 
 /** Of an invocation that has no request. */
 export function writePoints(env: Env, tenant: string, records: readonly MetricRecord[]): void {

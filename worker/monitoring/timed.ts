@@ -42,6 +42,21 @@ export interface Measured {
   writes?: Partial<Record<WriteOutcome, number>> | null;
 }
 
-export function operationRecord({ items = UNKNOWN, writes = null, ...measured }: Measured): OperationRecord {
-  return { kind: "operation", ...measured, longestMs: measured.durationMs, count: 1, items, writes };
+export function operationRecord({
+  operation,
+  outcome,
+  durationMs,
+  items = UNKNOWN,
+  writes = null,
+}: Measured): OperationRecord {
+  return {
+    kind: "operation",
+    operation,
+    outcome,
+    count: 1,
+    durationMs,
+    longestMs: durationMs,
+    items,
+    writes,
+  };
 }

@@ -2,6 +2,7 @@
  * What a request answered, value by value: how many of each status, and how old those present are. One `category:*`
  * of the item routes, which pass a category on unparsed, counts as one value.
  */
+import { keepHiddenClass } from "../hidden-classes.ts";
 import { MICROS_PER_MS, type Micros } from "../timestamps.ts";
 import { bucketOf } from "./metric-counts.ts";
 
@@ -24,6 +25,10 @@ export class ValueTally implements Record<ValueStatus, number> {
   #bucket = 0;
   #run = 0;
   #runs: [bucket: number, count: number][] | null = null;
+
+  constructor() {
+    keepHiddenClass(this);
+  }
 
   get total(): number {
     return this.PRESENT + this.NULL_VALUE + this.NOT_FOUND + this.OUTSIDE_MAX_AGE;

@@ -1,25 +1,52 @@
-/** The KV keys of the documents of many entities: made once for a list that is asked for again as the same object. */
+/**
+ * The KV keys of documents, made once for an entity, or a list of many, that is asked for again as the same object: see
+ * `http/known-inputs.ts`.
+ */
 import type { RequestContext } from "../http/context.ts";
 import { documentKey, type EntityRef } from "../keys.ts";
 
-interface Keyed {
+type Context = Pick<RequestContext, "tenant" | "settings">;
+
+interface Keyed<K> {
   tenant: string;
   partitions: number;
-  keys: readonly string[];
+  keys: K;
 }
 
-/** By the list. The same text in a request is the same object, see `http/known-inputs.ts`. */
-const known = new WeakMap<readonly EntityRef[], Keyed>();
+class Keys<O extends object, K> {
+  readonly #known = new WeakMap<O, Keyed<K>>();
+
+  get(of: O, { tenant, settings }: Context): K | undefined {
+    const known = this.#known.get(of);
+    return known?.tenant === tenant && known.partitions === settings.writerPartitions
+      ? known.keys
+      : undefined;
+  }
+
+  keep(of: O, { tenant, settings }: Context, keys: K): K {
+    this.#known.set(of, { tenant, partitions: settings.writerPartitions, keys });
+    return keys;
+  }
+}
+
+const ofOne = new Keys<EntityRef, string>();
+const ofMany = new Keys<readonly EntityRef[], readonly string[]>();
+
+/** @returns a promise where the key must be hashed. */
+export function documentKeyOf(context: Context, ref: EntityRef): string | Promise<string> {
+  const known = ofOne.get(ref, context);
+  if (known !== undefined) return known;
+  const key = documentKey(context.tenant, context.settings.writerPartitions, ref);
+  return typeof key === "string" ? ofOne.keep(ref, context, key) : key;
+}
 
 /** @returns in the order of `refs`, which must not be changed later; a promise where a key must be hashed. */
 export function documentKeys(
-  { tenant, settings: { writerPartitions: partitions } }: Pick<RequestContext, "tenant" | "settings">,
+  context: Context,
   refs: readonly EntityRef[],
 ): readonly string[] | Promise<readonly string[]> {
-  const before = known.get(refs);
-  if (before?.tenant === tenant && before.partitions === partitions) return before.keys;
-  const keys = refs.map((ref) => documentKey(tenant, partitions, ref));
-  if (!keys.every((key) => typeof key === "string")) return Promise.all(keys);
-  known.set(refs, { tenant, partitions, keys });
-  return keys;
+  const known = ofMany.get(refs, context);
+  if (known) return known;
+  const keys = refs.map((ref) => documentKey(context.tenant, context.settings.writerPartitions, ref));
+  return keys.every((key) => typeof key === "string") ? ofMany.keep(refs, context, keys) : Promise.all(keys);
 }

@@ -1,5 +1,6 @@
 /** The answers of system B's online reads as JSON in UTF-8. Pure: TTL and age are judged at `now`. */
 import { ByteWriter } from "../byte-writer.ts";
+import { keepHiddenClass } from "../hidden-classes.ts";
 import { ONLINE_ROOM_BYTES } from "../limits.ts";
 import type { ValueStatus, ValueTally } from "../monitoring/value-tally.ts";
 import type { Catalog } from "../registry/catalog.ts";
@@ -52,6 +53,7 @@ export class OnlineAnswers {
     this.#now = now;
     this.#nowText = formatTimestamp(now);
     this.#tally = tally;
+    keepHiddenClass(this);
   }
 
   /** One entity's features; keys are the references as they were asked for, `category:*` becomes one key a feature. */

@@ -27,7 +27,9 @@ export function readContext(c: AppContext, asked: Consistency | undefined): Read
       ],
     });
   }
-  return { ...requestContext(c), consistency: asked ?? (token ? "session" : "edge"), token };
+  const { env, settings, tenant, log, nowMs, metrics, after } = requestContext(c);
+  const consistency = asked ?? (token ? "session" : "edge");
+  return { env, settings, tenant, log, nowMs, metrics, after, consistency, token };
 }
 
 function readToken(text: string): ConsistencyToken {

@@ -8,7 +8,7 @@
 import { selectEntities } from "../db/current-rows.ts";
 import { unavailable } from "../errors.ts";
 import type { RequestContext } from "../http/context.ts";
-import { documentKey, type EntityRef, entityKey } from "../keys.ts";
+import { type EntityRef, entityKey } from "../keys.ts";
 import { FETCH_LOOK_MS, FETCH_WAIT_MS, RETRY_AFTER_SECONDS } from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
 import {
@@ -19,7 +19,7 @@ import {
   requirementOf,
 } from "./consistency.ts";
 import { documentOf, type EntityDocument } from "./document.ts";
-import { documentKeys } from "./document-keys.ts";
+import { documentKeyOf, documentKeys } from "./document-keys.ts";
 import { askForFills } from "./fills.ts";
 import { getDocuments } from "./hot-cache.ts";
 import { isolateMemory as memory } from "./memory.ts";
@@ -50,9 +50,9 @@ interface Wanted {
 
 /** @throws Problem 503 when D1 is needed and does not answer. */
 export async function readEntity(context: ReadContext, ref: EntityRef): Promise<EntityRead> {
-  const key = documentKey(context.tenant, context.settings.writerPartitions, ref);
+  const key = documentKeyOf(context, ref);
   const wanted = want(context, ref, typeof key === "string" ? key : await key);
-  const remembered = fromMemory(context, wanted);
+  const remembered = fromMemory(context, wanted, context.nowMs);
   renewDue(context);
   const [read = NOTHING] = remembered ? [remembered] : await readMissing(context, [wanted]);
   context.metrics?.about(ref.entityType, 1);
@@ -75,7 +75,7 @@ export async function readEntities(context: ReadContext, refs: readonly EntityRe
     const key = keys[position] ?? "";
     if (reads.has(key) || missing.has(key)) return;
     const wanted = want(context, ref, key);
-    const remembered = fromMemory(context, wanted);
+    const remembered = fromMemory(context, wanted, context.nowMs);
     if (remembered) reads.set(key, remembered);
     else missing.set(key, wanted);
   });
@@ -98,7 +98,11 @@ function want({ consistency, token, nowMs }: ReadContext, ref: EntityRef, key: s
   return { ref, key, requirement: asked === ANY_REVISION || isOwnNewer ? own : asked };
 }
 
-function fromMemory({ settings, nowMs }: ReadContext, { key, requirement }: Wanted): EntityRead | null {
+function fromMemory(
+  { settings }: ReadContext,
+  { key, requirement }: Wanted,
+  nowMs: number,
+): EntityRead | null {
   if (settings.memoryTtlMs === 0 || requirement.kind === "database") return null;
   const document = memory.get(key, nowMs);
   if (!document || document.revision < requirement.revision) return null;
@@ -139,11 +143,11 @@ async function awaitOthers(
   let waiting = others;
   for (let pauseMs = FETCH_LOOK_MS; waiting.length > 0; pauseMs *= 2) {
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
-    const later = { ...context, nowMs: Date.now() };
-    const isOver = later.nowMs - context.nowMs >= FETCH_WAIT_MS;
+    const nowMs = Date.now();
+    const isOver = nowMs - context.nowMs >= FETCH_WAIT_MS;
     waiting = waiting.filter((one) => {
-      if (!isOver && memory.isFetched(one.key, later.nowMs)) return true;
-      const read = fromMemory(later, one);
+      if (!isOver && memory.isFetched(one.key, nowMs)) return true;
+      const read = fromMemory(context, one, nowMs);
       if (read) reads.set(one.key, read);
       else notBrought.push(one);
       return false;

@@ -1,10 +1,16 @@
 /** Reading items: the routes of system A. */
 import * as z from "zod";
-import { Problem, unprocessable } from "../errors.ts";
+import { Problem } from "../errors.ts";
 import { type Answer, jsonTextAnswer } from "../http/answer.ts";
-import { type AppContext, requestContext } from "../http/context.ts";
+import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { assertKnownEntityType, entityTypeOf, entityTypeQuery, isBuiltIn } from "../http/entity-type.ts";
+import {
+  assertKnownEntityType,
+  entityTypeIn,
+  entityTypeOf,
+  entityTypeQuery,
+  isBuiltIn,
+} from "../http/entity-type.ts";
 import {
   answeredRevision,
   answeredTimestamp,
@@ -14,17 +20,18 @@ import {
   entriesOf,
   featureName,
 } from "../http/fields.ts";
+import { madeOnce } from "../http/known-inputs.ts";
 import type { EntityRef } from "../keys.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
-import { catalogOf } from "../registry/catalog.ts";
-import { placeOf, WHOLE_CATEGORY } from "../registry/resolve-references.ts";
-import { parseReference, type Reference } from "../registry/versions.ts";
+import { WHOLE_CATEGORY } from "../registry/resolve-references.ts";
+import { parseReference } from "../registry/versions.ts";
 import { MICROS_PER_MS } from "../timestamps.ts";
 import type { Consistency } from "./consistency.ts";
 import { itemAnswer, itemsAnswer, type Selection } from "./item-answers.ts";
 import { consistency, readContext, TOKEN_HEADER } from "./read-context.ts";
 import { readEntity } from "./read-entities.ts";
+import { itemsAsked, registeredSelection } from "./select-items.ts";
 import { tallyItem, tallyItems } from "./tally-items.ts";
 
 const meta = lazily(() =>
@@ -74,6 +81,15 @@ const itemsSchema = lazily(() =>
 
 const requestHeaders = { [TOKEN_HEADER]: "Of an earlier write: the answer is never older than it." };
 
+const itemQuery = z.object({ ...entityTypeQuery, consistency: consistency.optional() });
+
+const itemRef = madeOnce(
+  (asked: { param: { entity_value: string }; query: z.output<typeof itemQuery> }): EntityRef => ({
+    entityType: entityTypeIn(asked.query),
+    entityValue: asked.param.entity_value,
+  }),
+);
+
 export const getItem = endpoint(
   {
     method: "get",
@@ -84,14 +100,16 @@ export const getItem = endpoint(
     isRepeated: true,
     request: {
       param: z.object({ entity_value: entityValue, category }),
-      query: z.object({ ...entityTypeQuery, consistency: consistency.optional() }),
+      query: itemQuery,
     },
     requestHeaders,
     answers: { 200: { description: "The category's features.", schema: itemSchema } },
     problems: [404],
   },
-  async (c, { param, query }) => {
-    const ref = { entityType: await entityTypeOf(c, query), entityValue: param.entity_value };
+  async (c, input) => {
+    const { param, query } = input;
+    const ref = itemRef(input);
+    if (!isBuiltIn(ref.entityType)) await entityTypeOf(c, query);
     const context = readContext(c, query.consistency);
     const read = await readEntity(context, ref);
     const now = context.nowMs * MICROS_PER_MS;
@@ -154,11 +172,11 @@ export const getItems = endpoint(
     problems: [404],
   },
   async (c, { json: { data: asked } }) => {
-    const { entity_type: type } = asked;
+    const { ref, selection } = itemsAsked(asked);
+    const { entityType: type } = ref;
     if (!isBuiltIn(type)) await assertKnownEntityType(c, type, ["body", "data", "entity_type"]);
-    const ref = { entityType: type, entityValue: asked.entity_value };
-    const selection = await selectionOf(c, type, asked.feature_list);
-    return readSelection(c, ref, selection, asked.consistency);
+    const selected = selection ?? (await registeredSelection(c, type, asked.feature_list));
+    return readSelection(c, ref, selected, asked.consistency);
   },
 );
 
@@ -172,7 +190,7 @@ export const getItemFiltered = endpoint(
     isRepeated: true,
     request: {
       param: z.object({ identifier: entityValue }),
-      query: z.object({ ...entityTypeQuery, consistency: consistency.optional() }),
+      query: itemQuery,
       json: entriesOf(category, z.array(featureName).max(MAX_ENTITIES_PER_REQUEST), {
         trans_features: ["avg_credit_30d", "num_transactions"],
       }),
@@ -190,33 +208,6 @@ export const getItemFiltered = endpoint(
     return readSelection(c, ref, new Map(selection), query.consistency);
   },
 );
-
-/** The catalog is asked only for registered names: what names its category can be read when D1 is down. */
-async function selectionOf(
-  c: AppContext,
-  type: string,
-  references: readonly Reference[],
-): Promise<Selection> {
-  const isCatalogNeeded = references.some(({ kind }) => kind === "registered");
-  const catalog = isCatalogNeeded ? await catalogOf(requestContext(c)) : null;
-  const selection = new Map<string, { whole: boolean; names: string[] }>();
-  for (const [position, one] of references.entries()) {
-    const place = one.kind === "category" ? one : catalog && placeOf(catalog, type, one);
-    if (!place) {
-      const loc = ["body", "data", "feature_list", position];
-      throw unprocessable({
-        loc,
-        msg: "is not a registered feature of this entity type",
-        type: "unknown_feature",
-      });
-    }
-    const wanted = selection.get(place.category) ?? { whole: false, names: [] };
-    if (place.feature === WHOLE_CATEGORY) wanted.whole = true;
-    else if (!wanted.names.includes(place.feature)) wanted.names.push(place.feature);
-    selection.set(place.category, wanted);
-  }
-  return selection;
-}
 
 async function readSelection(
   c: AppContext,

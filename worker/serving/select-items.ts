@@ -1,0 +1,55 @@
+/** Which values of which categories a list of references asks for. */
+import { unprocessable } from "../errors.ts";
+import { type AppContext, requestContext } from "../http/context.ts";
+import { madeOnce } from "../http/known-inputs.ts";
+import { catalogOf } from "../registry/catalog.ts";
+import { placeOf, WHOLE_CATEGORY } from "../registry/resolve-references.ts";
+import type { Reference } from "../registry/versions.ts";
+import type { Selection } from "./item-answers.ts";
+
+interface ItemsAsked {
+  entity_type: string;
+  entity_value: string;
+  feature_list: Reference[];
+}
+
+/** The selection is null where the catalog must be asked: what names its category can be read when D1 is down. */
+export const itemsAsked = madeOnce(({ entity_type, entity_value, feature_list }: ItemsAsked) => ({
+  ref: { entityType: entity_type, entityValue: entity_value },
+  selection: feature_list.every((one) => one.kind === "category")
+    ? selectionOf(feature_list, (place) => place)
+    : null,
+}));
+
+/** For registered names the catalog is needed. */
+export async function registeredSelection(
+  c: AppContext,
+  type: string,
+  references: readonly Reference[],
+): Promise<Selection> {
+  const catalog = await catalogOf(requestContext(c));
+  return selectionOf(references, (one, position) => {
+    const place = one.kind === "category" ? one : placeOf(catalog, type, one);
+    if (place) return place;
+    const loc = ["body", "data", "feature_list", position];
+    const msg = "is not a registered feature of this entity type";
+    throw unprocessable({ loc, msg, type: "unknown_feature" });
+  });
+}
+
+interface Place {
+  category: string;
+  feature: string;
+}
+
+function selectionOf<R>(references: readonly R[], place: (one: R, position: number) => Place): Selection {
+  const selection = new Map<string, { whole: boolean; names: string[] }>();
+  for (const [position, one] of references.entries()) {
+    const { category, feature } = place(one, position);
+    const wanted = selection.get(category) ?? { whole: false, names: [] };
+    if (feature === WHOLE_CATEGORY) wanted.whole = true;
+    else if (!wanted.names.includes(feature)) wanted.names.push(feature);
+    selection.set(category, wanted);
+  }
+  return selection;
+}
