@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { CategoryRow } from "../../worker/db/current-rows.ts";
+import { writeFeatureTimes } from "../../worker/db/feature-times.ts";
 import {
   decodeDocument,
   decodeKnown,
@@ -149,6 +150,48 @@ test("features merged with a TTL of their own come and go by it, whatever the ca
   expect(liveCategory(shorter, 51)?.data).toBe('{"b":2}');
   const both = { ...times, data: '{"a":1,"b":2}', eventTimes: '{"b":[0,60]}', expiresAt: 50 };
   expect(liveCategory(both, 61)).toBeNull();
+});
+
+test("features that are registered with a TTL come and go by it: a value may be as old as that, no older", () => {
+  const times = { createdAt: 0, updatedAt: 0, computeId: null };
+  const VALUES = ["a", "b", "c"];
+  const maybe = <T>(values: fc.Arbitrary<T>) => fc.option(values, { freq: 2 });
+  const small = fc.nat(12);
+  fc.assert(
+    fc.property(
+      fc.record({ eventTime: small, expiresAt: maybe(small), now: small }),
+      fc.array(fc.record({ own: maybe(small), expires: maybe(maybe(small)), ttl: maybe(small) }), {
+        minLength: 3,
+        maxLength: 3,
+      }),
+      ({ now, ...row }, drafts) => {
+        const features = VALUES.map((name, i) => {
+          const { own, expires, ttl } = drafts[i] ?? { own: null, expires: null, ttl: null };
+          const hasExpiry = own !== null && expires !== null;
+          const expiresAt = hasExpiry ? (expires ?? null) : row.expiresAt;
+          return { name, eventTime: own ?? row.eventTime, expiresAt, ttl };
+        });
+        const category = {
+          ...{ ...times, ...row, data: '{"a":1,"b":2,"c":3}' },
+          eventTimes: writeFeatureTimes(
+            features.map((feature) => [feature.name, feature] as const),
+            row,
+          ),
+        };
+        const byName = new Map(features.flatMap(({ name, ttl }) => (ttl === null ? [] : [[name, ttl]])));
+        const ttls = byName.size > 0 ? { byName, shortest: Math.min(...byName.values()) } : undefined;
+        const live = features.filter(
+          ({ eventTime, expiresAt, ttl }) =>
+            now <= (expiresAt ?? Number.POSITIVE_INFINITY) &&
+            now - eventTime <= (ttl ?? Number.POSITIVE_INFINITY),
+        );
+        const found = liveCategory(category, now, ttls);
+        const names = found ? Object.keys(JSON.parse(found.data)) : [];
+        expect(names).toEqual(live.map(({ name }) => name));
+      },
+    ),
+    { numRuns: 2_000 },
+  );
 });
 
 describe("a document that may be known", () => {

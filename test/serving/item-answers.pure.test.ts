@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type DocumentCategory, liveCategory } from "../../worker/serving/document.ts";
-import { itemAnswer, itemsAnswer, type Selection } from "../../worker/serving/item-answers.ts";
+import { itemAnswer, itemsAnswer, type Judged, type Selection } from "../../worker/serving/item-answers.ts";
 import type { EntityRead, Source } from "../../worker/serving/read-entities.ts";
 import { parseTimestamp } from "../../worker/timestamps.ts";
 
@@ -15,6 +15,8 @@ function selecting(entries: [string, "*" | string[]][]): Selection {
     ]),
   );
 }
+
+const judgedAt = (now: number): Judged => ({ now, catalog: null });
 
 const at = (text: string) => parseTimestamp(text) ?? Number.NaN;
 
@@ -48,7 +50,7 @@ const EXAMPLE = readOf({
 
 describe("the answers of seeds/000", () => {
   test("one category, with revision and source beside it", () => {
-    expect(itemAnswer(REF, "user_features", EXAMPLE, 0)).toBe(
+    expect(itemAnswer(REF, "user_features", EXAMPLE, judgedAt(0))).toBe(
       '{"bright_uid":"user-123","category":"user_features","features":{"data":{"age":30,"income":60000,"city":"SF"},' +
         '"meta":{"created_at":"2025-10-13T08:12:47.751080+00:00","updated_at":"2025-10-13T08:15:30.123456+00:00",' +
         '"compute_id":"compute-123"}},"revision":7,"source":"kv"}',
@@ -60,7 +62,7 @@ describe("the answers of seeds/000", () => {
       ["user_features", ["age", "income"]],
       ["transaction_features", "*"],
     ]);
-    expect(itemsAnswer(REF, selection, EXAMPLE, 0)).toBe(
+    expect(itemsAnswer(REF, selection, EXAMPLE, judgedAt(0))).toBe(
       '{"entity_value":"user-123","entity_type":"bright_uid","items":{"user_features":{"features":{' +
         '"data":{"age":30,"income":60000},"metadata":{"created_at":"2025-10-13T08:12:47.751080+00:00",' +
         '"updated_at":"2025-10-13T08:15:30.123456+00:00","compute_id":"compute-123"}}},' +
@@ -79,13 +81,13 @@ test("a category may be read up to the moment at which its TTL ends, and no micr
     ["stays", "*"],
   ]);
   expect(liveCategory(read.document?.categories.get("c"), 1_000)).not.toBeNull();
-  expect(itemAnswer(REF, "c", read, 1_000)).not.toBeNull();
-  expect(JSON.parse(itemsAnswer(REF, selection, read, 1_000) ?? "").unavailable_feature_categories).toEqual(
-    [],
-  );
+  expect(itemAnswer(REF, "c", read, judgedAt(1_000))).not.toBeNull();
+  expect(
+    JSON.parse(itemsAnswer(REF, selection, read, judgedAt(1_000)) ?? "").unavailable_feature_categories,
+  ).toEqual([]);
   expect(liveCategory(read.document?.categories.get("c"), 1_001)).toBeNull();
-  expect(itemAnswer(REF, "c", read, 1_001)).toBeNull();
-  const late = JSON.parse(itemsAnswer(REF, selection, read, 1_001) ?? "");
+  expect(itemAnswer(REF, "c", read, judgedAt(1_001))).toBeNull();
+  const late = JSON.parse(itemsAnswer(REF, selection, read, judgedAt(1_001)) ?? "");
   expect(late.unavailable_feature_categories).toEqual(["c"]);
   expect(Object.keys(late.items)).toEqual(["stays"]);
 });
@@ -98,10 +100,10 @@ test("a TTL that ended in 1970 or before is over like any other", () => {
 
 describe("what is missing", () => {
   test("is null when there is no such category, or no entity", () => {
-    expect(itemAnswer(REF, "other", EXAMPLE, 0)).toBeNull();
-    expect(itemAnswer(REF, "user_features", NOTHING, 0)).toBeNull();
-    expect(itemsAnswer(REF, selecting([["other", "*"]]), EXAMPLE, 0)).toBeNull();
-    expect(itemsAnswer(REF, selecting([["user_features", "*"]]), NOTHING, 0)).toBeNull();
+    expect(itemAnswer(REF, "other", EXAMPLE, judgedAt(0))).toBeNull();
+    expect(itemAnswer(REF, "user_features", NOTHING, judgedAt(0))).toBeNull();
+    expect(itemsAnswer(REF, selecting([["other", "*"]]), EXAMPLE, judgedAt(0))).toBeNull();
+    expect(itemsAnswer(REF, selecting([["user_features", "*"]]), NOTHING, judgedAt(0))).toBeNull();
   });
 
   test("is named: categories in a list, features under their category, in the order of the request", () => {
@@ -111,21 +113,23 @@ describe("what is missing", () => {
       ["gone", "*"],
       ["transaction_features", "*"],
     ]);
-    const answer = JSON.parse(itemsAnswer(REF, selection, EXAMPLE, 0) ?? "");
+    const answer = JSON.parse(itemsAnswer(REF, selection, EXAMPLE, judgedAt(0)) ?? "");
     expect(answer.unavailable_feature_categories).toEqual(["none", "gone"]);
     expect(answer.unavailable_features).toEqual({ user_features: ["toString", "zip"] });
     expect(JSON.stringify(answer.items.user_features.features.data)).toBe('{"city":"SF","age":30}');
   });
 
   test("leaves a known category present and empty when only unknown names were asked of it", () => {
-    const answer = JSON.parse(itemsAnswer(REF, selecting([["user_features", ["x"]]]), EXAMPLE, 0) ?? "");
+    const answer = JSON.parse(
+      itemsAnswer(REF, selecting([["user_features", ["x"]]]), EXAMPLE, judgedAt(0)) ?? "",
+    );
     expect(answer.items.user_features.features.data).toEqual({});
     expect(answer.unavailable_features).toEqual({ user_features: ["x"] });
   });
 
   test("is not confused with a value that is null", () => {
     const read = readOf({ c: category('{"n":null}') });
-    const answer = JSON.parse(itemsAnswer(REF, selecting([["c", ["n"]]]), read, 0) ?? "");
+    const answer = JSON.parse(itemsAnswer(REF, selecting([["c", ["n"]]]), read, judgedAt(0)) ?? "");
     expect(answer).toMatchObject({
       items: { c: { features: { data: { n: null } } } },
       unavailable_features: {},
@@ -135,8 +139,10 @@ describe("what is missing", () => {
 
 test("integers keep their digits, asked for by name or with all others", () => {
   const read = readOf({ c: category('{"n":9007199254740993,"m":[18446744073709551615]}') });
-  expect(itemAnswer(REF, "c", read, 0)).toContain('"data":{"n":9007199254740993,"m":[18446744073709551615]}');
-  expect(itemsAnswer(REF, selecting([["c", ["m", "n"]]]), read, 0)).toContain(
+  expect(itemAnswer(REF, "c", read, judgedAt(0))).toContain(
+    '"data":{"n":9007199254740993,"m":[18446744073709551615]}',
+  );
+  expect(itemsAnswer(REF, selecting([["c", ["m", "n"]]]), read, judgedAt(0))).toContain(
     '"data":{"m":[18446744073709551615],"n":9007199254740993}',
   );
 });
@@ -165,11 +171,11 @@ test("whatever things are called, an answer is JSON that names each under its ow
         given.map(([key, pairs]) => [key, isWhole ? ("*" as const) : namesOf(pairs)]),
       );
       const ref = { entityType: "bright_uid", entityValue };
-      const several = JSON.parse(itemsAnswer(ref, selection, read, 0) ?? "");
+      const several = JSON.parse(itemsAnswer(ref, selection, read, judgedAt(0)) ?? "");
       expect(several.entity_value).toBe(entityValue);
       expect(new Set(Object.keys(several.items))).toEqual(new Set(given.map(([key]) => key)));
       for (const [key, pairs] of given) {
-        const one = JSON.parse(itemAnswer(ref, key, read, 0) ?? "");
+        const one = JSON.parse(itemAnswer(ref, key, read, judgedAt(0)) ?? "");
         expect([one.bright_uid, one.category, one.features.meta.compute_id]).toEqual([
           entityValue,
           key,
@@ -189,7 +195,7 @@ test("whatever things are called, an answer is JSON that names each under its ow
 test("a feature that a whole category does not have is named beside it", () => {
   const read = readOf({ c: category('{"n":1}') });
   const selection: Selection = new Map([["c", { whole: true, names: ["n", "x"] }]]);
-  const answer = JSON.parse(itemsAnswer(REF, selection, read, 0) ?? "");
+  const answer = JSON.parse(itemsAnswer(REF, selection, read, judgedAt(0)) ?? "");
   expect(answer.items.c.features.data).toEqual({ n: 1 });
   expect(answer.unavailable_features).toEqual({ c: ["x"] });
 });
@@ -249,8 +255,14 @@ describe("an answer that is asked for again", () => {
             const asked = selections[which] ?? new Map();
             const [found, expected] =
               kind === "item"
-                ? [itemAnswer(REF, name, read, now), itemAnswer(REF, name, fresh(source), now)]
-                : [itemsAnswer(REF, asked, read, now), itemsAnswer(REF, asked, fresh(source), now)];
+                ? [
+                    itemAnswer(REF, name, read, judgedAt(now)),
+                    itemAnswer(REF, name, fresh(source), judgedAt(now)),
+                  ]
+                : [
+                    itemsAnswer(REF, asked, read, judgedAt(now)),
+                    itemsAnswer(REF, asked, fresh(source), judgedAt(now)),
+                  ];
             expect(found).toBe(expected);
           }
         },
@@ -264,7 +276,10 @@ describe("an answer that is asked for again", () => {
     const asked = selecting([["c", "*"]]);
     for (const source of [...SOURCES, ...SOURCES.toReversed(), "kv", "kv"] as const) {
       const read: EntityRead = { document, revision, source };
-      for (const text of [itemAnswer(REF, "c", read, 0), itemsAnswer(REF, asked, read, 0)])
+      for (const text of [
+        itemAnswer(REF, "c", read, judgedAt(0)),
+        itemsAnswer(REF, asked, read, judgedAt(0)),
+      ])
         expect(JSON.parse(text ?? "")).toMatchObject({ source });
     }
   });
@@ -285,9 +300,9 @@ describe("an answer that is asked for again", () => {
       return Object.entries(items).map(([name, { features }]) => [name, features.data]);
     };
     const seen = (now: number) => ({
-      ends: itemAnswer(REF, "ends", read, now) !== null,
-      partly: JSON.parse(itemAnswer(REF, "partly", read, now) ?? "").features.data,
-      items: dataOf(itemsAnswer(REF, asked, read, now)),
+      ends: itemAnswer(REF, "ends", read, judgedAt(now)) !== null,
+      partly: JSON.parse(itemAnswer(REF, "partly", read, judgedAt(now)) ?? "").features.data,
+      items: dataOf(itemsAnswer(REF, asked, read, judgedAt(now))),
     });
     const young = {
       ends: true,

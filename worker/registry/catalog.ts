@@ -7,6 +7,7 @@ import { unavailable } from "../errors.ts";
 import type { RequestContext } from "../http/context.ts";
 import { CATALOG_FRESH_MS, CATALOG_MAX_AGE_MS, RETRY_AFTER_SECONDS } from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
+import { MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
 import type { Dtype } from "./dtypes.ts";
 import { selectCatalog } from "./registry-store.ts";
 import { storedName } from "./versions.ts";
@@ -41,11 +42,20 @@ export interface StoredFeature {
   version: CatalogVersion;
 }
 
+/** How old registered values of a category may be. */
+export interface CategoryTtls {
+  shortest: Micros;
+  /** By stored name; a value that is not in it may be of any age. */
+  byName: ReadonlyMap<string, Micros>;
+}
+
 export interface Catalog {
   features: ReadonlyMap<string, CatalogFeature>;
   entityTypes: ReadonlySet<string>;
   /** What is registered of a category, by stored name; undefined when nothing is. */
   storedIn(entityType: string, category: string): ReadonlyMap<string, StoredFeature> | undefined;
+  /** Undefined when nothing of the category has a registered TTL. */
+  ttlsIn(entityType: string, category: string): CategoryTtls | undefined;
 }
 
 export type CatalogEntry = Omit<CatalogFeature, "versions" | "active"> & { versions: CatalogVersion[] };
@@ -75,11 +85,26 @@ export function buildCatalog(entries: readonly CatalogEntry[]): Catalog {
     }
     ofType.set(entry.category, ofCategory);
   }
+  const ttls = new Map(
+    [...stored].map(([entityType, categories]) => [
+      entityType,
+      new Map([...categories].map(([category, own]) => [category, ttlsOf(own)])),
+    ]),
+  );
   return {
     features,
     entityTypes: new Set(stored.keys()),
     storedIn: (entityType, category) => stored.get(entityType)?.get(category),
+    ttlsIn: (entityType, category) => ttls.get(entityType)?.get(category),
   };
+}
+
+function ttlsOf(stored: ReadonlyMap<string, StoredFeature>): CategoryTtls | undefined {
+  const byName = new Map<string, Micros>();
+  for (const [name, { version }] of stored) {
+    if (version.ttlSeconds !== null) byName.set(name, version.ttlSeconds * MICROS_PER_SECOND);
+  }
+  return byName.size > 0 ? { shortest: Math.min(...byName.values()), byName } : undefined;
 }
 
 interface Known {
@@ -97,14 +122,27 @@ export type CatalogContext = Omit<RequestContext, "settings">;
 
 /** @throws Problem 503 when it is not known and D1 does not answer. */
 export async function catalogOf(context: CatalogContext): Promise<Catalog> {
+  return catalogAtHand(context) ?? renewed(context);
+}
+
+/** For what can be answered without it: null, by a promise or not, where it is not known and D1 does not answer. */
+export function catalogIfAny(context: CatalogContext): Catalog | Promise<Catalog | null> {
+  return catalogAtHand(context) ?? renewed(context).catch(() => null);
+}
+
+/** An old catalog is better than none: features that are registered rarely change. */
+function renewed(context: CatalogContext): Promise<Catalog> {
+  const entry = known.get(context.tenant);
+  return entry ? load(context).catch(() => entry.catalog) : load(context);
+}
+
+/** Null when it is too old, or there is none. */
+function catalogAtHand(context: CatalogContext): Catalog | null {
   const { tenant, nowMs, log, after } = context;
   const entry = known.get(tenant);
-  if (!entry) return load(context);
+  if (!entry) return null;
   const ageMs = nowMs - entry.loadedMs;
-  if (ageMs > CATALOG_MAX_AGE_MS) {
-    // An old catalog is better than none: features that are registered rarely change.
-    return load(context).catch(() => entry.catalog);
-  }
+  if (ageMs > CATALOG_MAX_AGE_MS) return null;
   if (ageMs > CATALOG_FRESH_MS && !entry.renewing) {
     entry.renewing = true;
     const renewal = load(context).catch((cause) => {

@@ -7,6 +7,7 @@
 import type { CategoryRow } from "../db/current-rows.ts";
 import { type FeatureTimes, readFeatureTimes } from "../db/feature-times.ts";
 import { splitObject } from "../json.ts";
+import type { CategoryTtls } from "../registry/catalog.ts";
 import type { Micros } from "../timestamps.ts";
 
 export interface DocumentCategory {
@@ -147,14 +148,27 @@ export function isLive({ expiresAt }: { expiresAt: Micros | null }, now: Micros)
 
 /**
  * The category as it may be read at `now`: null when nothing of it may. Features that were merged into it with
- * another TTL come and go by their own.
+ * another TTL, or are registered with one, come and go by their own.
+ *
+ * @param ttls Those registered; undefined where there are none.
  */
-export function liveCategory(category: DocumentCategory | undefined, now: Micros): DocumentCategory | null {
+export function liveCategory(
+  category: DocumentCategory | undefined,
+  now: Micros,
+  ttls?: CategoryTtls | undefined,
+): DocumentCategory | null {
   if (!category) return null;
+  const { eventTime, eventTimes } = category;
+  const isYoung = !ttls || (eventTimes === null && now - eventTime <= ttls.shortest);
   // Only an expiry of its own is written as an array; else all features have the category's.
-  if (!category.eventTimes?.includes("[")) return isLive(category, now) ? category : null;
+  if (isYoung && !eventTimes?.includes("[")) return isLive(category, now) ? category : null;
   const all = [...valuesOf(category)];
-  const live = all.filter(([name]) => isLive(timesOf(category, name), now));
+  const live = all.filter(([name]) => {
+    const times = timesOf(category, name);
+    return (
+      isLive(times, now) && now - times.eventTime <= (ttls?.byName.get(name) ?? Number.POSITIVE_INFINITY)
+    );
+  });
   if (live.length === all.length) return category;
   if (live.length === 0) return null;
   return {

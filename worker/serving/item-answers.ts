@@ -3,6 +3,7 @@
  * into is not parsed. Pure.
  */
 import type { EntityRef } from "../keys.ts";
+import type { Catalog } from "../registry/catalog.ts";
 import { formatTimestamp, type Micros } from "../timestamps.ts";
 import { type DocumentCategory, liveCategory, valuesOf } from "./document.ts";
 import type { EntityRead } from "./read-entities.ts";
@@ -16,9 +17,25 @@ export interface Wanted {
 /** By category, in the order of the request. */
 export type Selection = ReadonlyMap<string, Wanted>;
 
+/** What is judged when an answer is made. */
+export interface Judged {
+  now: Micros;
+  /** Of the tenant; null where it could not be had: then only the TTLs with which values were written count. */
+  catalog: Catalog | null;
+}
+
+export function liveCategoryOf(
+  { entityType }: EntityRef,
+  name: string,
+  { document }: EntityRead,
+  { now, catalog }: Judged,
+): DocumentCategory | null {
+  return liveCategory(document?.categories.get(name), now, catalog?.ttlsIn(entityType, name));
+}
+
 /** `GET /get/item`: null when there is no such category, or its TTL is over. */
-export function itemAnswer(ref: EntityRef, name: string, read: EntityRead, now: Micros): string | null {
-  const found = liveCategory(read.document?.categories.get(name), now);
+export function itemAnswer(ref: EntityRef, name: string, read: EntityRead, judged: Judged): string | null {
+  const found = liveCategoryOf(ref, name, read, judged);
   if (!found) return null;
   const entity = `${JSON.stringify(ref.entityType)}:${JSON.stringify(ref.entityValue)}`;
   const features = `{"data":${found.data},"meta":${metaText(found)}}`;
@@ -30,13 +47,13 @@ export function itemsAnswer(
   ref: EntityRef,
   selection: Selection,
   read: EntityRead,
-  now: Micros,
+  judged: Judged,
 ): string | null {
   const items: string[] = [];
   const unavailableCategories: string[] = [];
   const unavailableFeatures: string[] = [];
   for (const [name, wanted] of selection) {
-    const found = liveCategory(read.document?.categories.get(name), now);
+    const found = liveCategoryOf(ref, name, read, judged);
     if (!found) {
       unavailableCategories.push(JSON.stringify(name));
       continue;

@@ -24,13 +24,14 @@ import { madeOnce } from "../http/known-inputs.ts";
 import type { EntityRef } from "../keys.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
+import { catalogIfAny } from "../registry/catalog.ts";
 import { WHOLE_CATEGORY } from "../registry/resolve-references.ts";
 import { parseReference } from "../registry/versions.ts";
 import { MICROS_PER_MS } from "../timestamps.ts";
 import type { Consistency } from "./consistency.ts";
-import { itemAnswer, itemsAnswer, type Selection } from "./item-answers.ts";
+import { itemAnswer, itemsAnswer, type Judged, type Selection } from "./item-answers.ts";
 import { consistency, readContext, TOKEN_HEADER } from "./read-context.ts";
-import { readEntity } from "./read-entities.ts";
+import { type EntityRead, type ReadContext, readEntity } from "./read-entities.ts";
 import { itemsAsked, registeredSelection } from "./select-items.ts";
 import { tallyItem, tallyItems } from "./tally-items.ts";
 
@@ -111,10 +112,9 @@ export const getItem = endpoint(
     const ref = itemRef(input);
     if (!isBuiltIn(ref.entityType)) await entityTypeOf(c, query);
     const context = readContext(c, query.consistency);
-    const read = await readEntity(context, ref);
-    const now = context.nowMs * MICROS_PER_MS;
-    if (context.metrics) tallyItem(context.metrics.tally, param.category, read, now);
-    return answer(itemAnswer(ref, param.category, read, now));
+    const { read, judged } = await readJudged(context, ref);
+    if (context.metrics) tallyItem(context.metrics.tally, param.category, { ref, read, judged });
+    return answer(itemAnswer(ref, param.category, read, judged));
   },
 );
 
@@ -216,10 +216,20 @@ async function readSelection(
   asked: Consistency | undefined,
 ) {
   const context = readContext(c, asked);
+  const { read, judged } = await readJudged(context, ref);
+  if (context.metrics) tallyItems(context.metrics.tally, selection, { ref, read, judged });
+  return answer(itemsAnswer(ref, selection, read, judged));
+}
+
+/** Registered TTLs are in the catalog, which is had while the entity is read. */
+async function readJudged(
+  context: ReadContext,
+  ref: EntityRef,
+): Promise<{ read: EntityRead; judged: Judged }> {
+  const known = catalogIfAny(context);
   const read = await readEntity(context, ref);
-  const now = context.nowMs * MICROS_PER_MS;
-  if (context.metrics) tallyItems(context.metrics.tally, selection, read, now);
-  return answer(itemsAnswer(ref, selection, read, now));
+  const catalog = known instanceof Promise ? await known : known;
+  return { read, judged: { now: context.nowMs * MICROS_PER_MS, catalog } };
 }
 
 function answer(text: string | null): Answer {
