@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { pointInTimeSql } from "../../worker/history/point-in-time.ts";
-import { expectProblem, faultPlaces, pause, post, remove } from "../setup/http.ts";
+import { expectProblem, faultPlaces, pause, post, remove, WRITER } from "../setup/http.ts";
 import {
   type Asked,
   type Event,
@@ -288,6 +288,23 @@ describe("POST /features/batch", () => {
     expect(text).toBe(
       `${JSON.stringify((await askRows([{ entity_id: "z", timestamp: at }], names)).body.rows[0])}\n`,
     );
+  });
+
+  test("is refused where an answer could not hold it, and streamed as lines all the same", async () => {
+    const large = "x".repeat(1_000_000);
+    const data = {
+      entity_type: "user",
+      entity_value: "large",
+      feature_list: [{ category: "alpha", features: { large } }],
+    };
+    expect((await post("/items", { metadata: WRITER, data })).status).toBe(200);
+    const rows = Array(40).fill({ entity_id: "large", timestamp: isoOf(Date.now() + 60_000) });
+    for (const accept of ["application/json", "application/vnd.apache.parquet"]) {
+      const { errors } = expectProblem(await askRows(rows, ["alpha:large"], {}, { accept }), 422);
+      expect(errors?.map(({ type }) => type)).toEqual(["answer_too_large"]);
+    }
+    const lines = await askRows(rows, ["alpha:large"], {}, { accept: "application/x-ndjson" });
+    expect([lines.status, lines.text.length > 40_000_000]).toEqual([200, true]);
   });
 
   test("takes 1,000 rows of 50 features, and no row and no feature more", async () => {

@@ -10,6 +10,7 @@ import {
   faultPlaces,
   get,
   type Item,
+  type ProblemBody,
   pause,
   post,
   remove,
@@ -98,6 +99,18 @@ describe("the read of one entity", () => {
     ]);
     expect(body.features["model:score@2"]).toMatchObject({ value: "high", version: 2 });
     expect(body.features["gone:*"]).toMatchObject({ value: null, status: "NOT_FOUND" });
+  });
+
+  test("names a feature once that is asked for by its name and by its category", async () => {
+    await write("once", [entry("model", { score: 0.1, extra: 1 })]);
+    for (const feature_names of [
+      ["model:extra", "model:*"],
+      ["model:*", "model:extra"],
+    ]) {
+      const { text, body } = await online({ entity_id: "once", feature_names, entity_type: "user" });
+      expect(Object.keys(body.features).sort()).toEqual(["model:extra", "model:score"]);
+      expect(text.split('"model:extra"')).toHaveLength(2);
+    }
   });
 
   test("of one that was never written finds nothing, at revision 0", async () => {
@@ -245,6 +258,24 @@ describe("the read of many entities", () => {
       "null NOT_FOUND 1",
       "10 PRESENT 1",
     ]);
+  });
+
+  test("of a registered feature is about its type by whatever reference", async () => {
+    await write("typed", [entry("default", { age: 7 })]);
+    expect(await valuesOf("typed", ["default:age"])).toEqual(["7 PRESENT 1"]);
+  });
+
+  test("of more than an answer can hold is refused, whatever repeats in it", async () => {
+    const value = "x".repeat(1_000_000);
+    await upsert("huge", [entry("c", { a: value })]);
+    const asked = (count: number) =>
+      post<ProblemBody>("/features/online", {
+        entity_ids: Array(count).fill("huge"),
+        feature_names: ["c:a"],
+      });
+    expect((await asked(20)).status).toBe(200);
+    const { errors } = expectProblem(await asked(40), 422);
+    expect(errors?.map(({ type }) => type)).toEqual(["answer_too_large"]);
   });
 
   test("without a registered name is about bright_uid", async () => {

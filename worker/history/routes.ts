@@ -3,6 +3,7 @@ import * as z from "zod";
 import { unavailable, unprocessable } from "../errors.ts";
 import { preferredType } from "../http/accept.ts";
 import { type Answer, jsonTextAnswer } from "../http/answer.ts";
+import { AnswerSize } from "../http/answer-size.ts";
 import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
@@ -124,9 +125,14 @@ export const readTrainingData = endpoint(
       context.log.error("D1 did not answer for training data", cause, { rows: rows.length });
       throw unavailable("the database does not answer; try again", RETRY_AFTER_SECONDS);
     });
-    const valueIn = (row: TrainingRow, one: Resolved) =>
-      trainingValue(one, pastValue(found, positionOf, row, one), row.at);
     const form = preferredType(c.header("accept"), FORMS);
+    // Lines leave as they are made; anything else is put together first.
+    const size = form === NDJSON_TYPE ? null : new AnswerSize();
+    const valueIn = (row: TrainingRow, one: Resolved) => {
+      const value = trainingValue(one, pastValue(found, positionOf, row, one), row.at);
+      size?.add(value.json.length);
+      return value;
+    };
     if (form === PARQUET_TYPE) return parquetAnswer(trainingParquet(resolved, rows, valueIn));
     const textOf = (row: TrainingRow) => featuresText(resolved, (one) => valueIn(row, one));
     if (form === NDJSON_TYPE) return streamRows(rows, textOf);

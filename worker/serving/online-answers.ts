@@ -1,6 +1,7 @@
 /** The answers of system B's online reads as JSON in UTF-8. Pure: TTL and age are judged at `now`. */
 import { ByteWriter } from "../byte-writer.ts";
 import { keepHiddenClass } from "../hidden-classes.ts";
+import { AnswerSize } from "../http/answer-size.ts";
 import { ONLINE_ROOM_BYTES } from "../limits.ts";
 import type { ValueStatus, ValueTally } from "../monitoring/value-tally.ts";
 import type { Catalog } from "../registry/catalog.ts";
@@ -16,15 +17,17 @@ export interface OnlineQuestion {
   entityType: string;
   maxAgeSeconds: number | null;
   runs: readonly CategoryRun[];
+  /** All that is asked for, as it was written. */
+  names: ReadonlySet<string>;
 }
 
 export function questionOf({
   resolved,
   ...question
-}: Omit<OnlineQuestion, "runs"> & { resolved: readonly Resolved[] }): OnlineQuestion {
+}: Omit<OnlineQuestion, "runs" | "names"> & { resolved: readonly Resolved[] }): OnlineQuestion {
   const { maxAgeSeconds } = question;
   const asked = resolved.map((one) => askedAs(one.asked, one, { version: one.version, maxAgeSeconds }));
-  return { ...question, runs: runsOf(asked) };
+  return { ...question, runs: runsOf(asked), names: new Set(resolved.map((one) => one.asked)) };
 }
 
 export interface AskedEntity {
@@ -117,14 +120,17 @@ export class OnlineAnswers {
   }
 
   #categoryText(one: Resolved, found: DocumentCategory): string {
-    const { catalog, entityType, maxAgeSeconds } = this.#question;
+    const { catalog, entityType, maxAgeSeconds, names } = this.#question;
     const { category } = one;
     if (category === null) return "";
     // A feature read through its category has its registered TTL all the same.
     const registered = catalog.storedIn(entityType, category);
-    const texts = [...valuesOf(found)].map(([name, json]) => {
+    const texts = [...valuesOf(found)].flatMap(([name, json]) => {
+      const key = `${category}:${name}`;
+      // A key stands in an answer once.
+      if (names.has(key)) return [];
       const version = registered?.get(name)?.version ?? null;
-      const asked = askedAs(`${category}:${name}`, one, { version, maxAgeSeconds });
+      const asked = askedAs(key, one, { version, maxAgeSeconds });
       return this.#presentText(asked, json, timesOf(found, name));
     });
     return texts.join(",");
@@ -160,8 +166,10 @@ export class OnlineAnswers {
   }
 }
 
+/** @throws Problem 422 when it is more than an answer may have. */
 function joined(pieces: Pieces, room?: ByteWriter): Uint8Array<ArrayBuffer> {
   const length = pieces.reduce((total, piece) => total + piece.length, 0);
+  new AnswerSize().add(length);
   const writer = room && length <= ONLINE_ROOM_BYTES ? room : new ByteWriter(0);
   writer.clear(length);
   for (const piece of pieces) {
