@@ -242,6 +242,10 @@ describe("the entity type of a request", () => {
     [["balance"], "account_id"],
     [["age@7"], "user"],
     [["c:x", "unknown"], "bright_uid"],
+    [["default:age", "c:x", "default:*"], "user"],
+    [["default:age@2"], "bright_uid"],
+    [["balance", "default:age"], "account_id"],
+    [["default:*", "c:age"], "bright_uid"],
   ])("for %j is %s", (names, type) => {
     expect(typeFor(names)).toBe(type);
   });

@@ -54,6 +54,8 @@ export interface Catalog {
   entityTypes: ReadonlySet<string>;
   /** What is registered of a category, by stored name; undefined when nothing is. */
   storedIn(entityType: string, category: string): ReadonlyMap<string, StoredFeature> | undefined;
+  /** The entity types for which something is registered under this category and stored name. */
+  typesOf(category: string, stored: string): string[];
   /** Undefined when nothing of the category has a registered TTL. */
   ttlsIn(entityType: string, category: string): CategoryTtls | undefined;
 }
@@ -95,6 +97,10 @@ export function buildCatalog(entries: readonly CatalogEntry[]): Catalog {
     features,
     entityTypes: new Set(stored.keys()),
     storedIn: (entityType, category) => stored.get(entityType)?.get(category),
+    typesOf: (category, name) =>
+      [...stored].flatMap(([entityType, categories]) =>
+        categories.get(category)?.has(name) ? entityType : [],
+      ),
     ttlsIn: (entityType, category) => ttls.get(entityType)?.get(category),
   };
 }

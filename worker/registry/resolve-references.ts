@@ -61,7 +61,8 @@ function storedPlace({ name, kind, category }: CatalogFeature, { version }: Cata
 }
 
 /**
- * The entity type that a request is about: the one asked for, else that of the registered features named.
+ * The entity type that a request is about: the one asked for, else that of the registered features named, by their names
+ * or by `category:feature`.
  *
  * @param fallback of requests that name nothing registered.
  * @throws Problem 422 when the type is unknown, or the features belong to several and none is asked for.
@@ -76,7 +77,13 @@ export function entityTypeFor(
     if (BUILT_IN_ENTITY_TYPES.includes(asked) || catalog.entityTypes.has(asked)) return asked;
     throw unprocessable({ loc, msg: "is not a known entity type", type: "unknown_entity_type" });
   }
-  const types = [...new Set(resolved.flatMap(({ feature }) => feature?.entityType ?? []))];
+  const named = resolved.flatMap(({ feature }) => feature?.entityType ?? []);
+  // What is registered under the same category and name for several types says nothing.
+  const placed = resolved.flatMap(({ feature, category, stored }) => {
+    const types = feature || category === null ? [] : catalog.typesOf(category, stored);
+    return types.length === 1 ? types : [];
+  });
+  const types = [...new Set(named.length > 0 ? named : placed)];
   if (types.length > 1) {
     const msg = `is needed: the features named belong to ${types.sort().join(", ")}`;
     throw unprocessable({ loc, msg, type: "missing" });
