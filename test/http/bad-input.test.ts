@@ -309,6 +309,10 @@ describe("system A's requests", () => {
   const listed = (change: Record<string, unknown>) =>
     data({ feature_list: [{ ...entry("c", { a: 1 }), ...change }] });
   const meta = (change: Record<string, unknown>) => item({ metadata: { ...WRITER, ...change } });
+  const meta2 = (change: Record<string, unknown>) => ({
+    ...meta({ mode: "replace" }),
+    meta: { ...WRITER, ...change },
+  });
   const asked = (change: Record<string, unknown>) => ({
     data: { entity_value: "bad", feature_list: ["c:a"], ...change },
   });
@@ -452,6 +456,24 @@ describe("system A's requests", () => {
       ["body.data.feature_list.0"],
     ],
     ["/get/items", "a list as meta", { ...asked({}), meta: [] }, ["body.meta"]],
+    // Passed over, each of these would make it another request than was meant.
+    ["/items", "mode in data", data({ mode: "merge" }), ["body.data.mode"]],
+    ["/items", "event_timestamp in data", data({ event_timestamp: "x" }), ["body.data.event_timestamp"]],
+    ["/items", "compute_id in data", data({ compute_id: "x" }), ["body.data.compute_id"]],
+    ["/items", "ttl_seconds in data", data({ ttl_seconds: 1 }), ["body.data.ttl_seconds"]],
+    ["/items", "table_type in data", data({ table_type: "account_id" }), ["body.data.table_type"]],
+    ["/items", "event_time in an entry", listed({ event_time: 1 }), ["body.data.feature_list.0.event_time"]],
+    ["/items", "ttl in an entry", listed({ ttl: 1 }), ["body.data.feature_list.0.ttl"]],
+    [
+      "/items",
+      "if_revision in an entry",
+      listed({ if_revision: 1 }),
+      ["body.data.feature_list.0.if_revision"],
+    ],
+    ["/items", "if_revision in metadata", meta({ if_revision: 1 }), ["body.metadata.if_revision"]],
+    ["/items", "metadata and meta that disagree", meta2({ mode: "merge" }), ["body.meta.mode"]],
+    ["/get/items", "table_type in data", asked({ table_type: "account_id" }), ["body.data.table_type"]],
+    ["/items/bad?mode=merge", "an option of the longer form", { c: { a: 1 } }, ["query"]],
     ["/get/item/bad", "a list", ["c"], ["body"]],
     ["/get/item/bad", "nothing asked for", {}, ["body"]],
     ["/get/item/bad", "a text in place of names", { c: "a" }, ["body.c"]],

@@ -276,6 +276,16 @@ describe("POST /items", () => {
     expect((await readItem("up-meta", "c")).body.features.meta.compute_id).toBe("x");
   });
 
+  test("each of the two may hold a part of it, or both the same", async () => {
+    await upsert("up-parts", [entry("c", { z: 1 })]);
+    const { metadata, data } = itemsBody("up-parts", [entry("c", { a: 1 })]);
+    const meta = { ...metadata, compute_id: "x", mode: "merge" };
+    expect((await post("/items", { metadata, meta, data })).status).toBe(200);
+    const { features } = (await readItem("up-parts", "c")).body;
+    expect([features.data, features.meta.compute_id]).toEqual([{ z: 1, a: 1 }, "x"]);
+    expectProblem(await post("/items", { metadata, meta: { source: "api" }, data }), 422);
+  });
+
   test("created_at stays that of the first write, updated_at moves", async () => {
     await upsert("up-3", [entry("c", { a: 1 })]);
     const { meta: first } = (await readItem("up-3", "c")).body.features;

@@ -146,5 +146,17 @@ export function openApiDocument(endpoints: readonly Endpoint[], version: string)
     },
     paths,
   };
-  return createDocument(document);
+  return withoutElsewhere(createDocument(document)) as ReturnType<typeof createDocument>;
+}
+
+/** Leaves out the fields that are there only to be refused: see `elsewhere`. */
+function withoutElsewhere(node: unknown): unknown {
+  if (Array.isArray(node)) return node.map(withoutElsewhere);
+  if (typeof node !== "object" || node === null) return node;
+  const isElsewhere = (value: unknown) => typeof value === "object" && value !== null && "not" in value;
+  return Object.fromEntries(
+    Object.entries(node)
+      .filter(([, value]) => !isElsewhere(value))
+      .map(([name, value]) => [name, withoutElsewhere(value)]),
+  );
 }

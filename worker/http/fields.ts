@@ -98,6 +98,13 @@ export const ifRevision = z.int().min(0).meta({
   example: 1,
 });
 
+/**
+ * A field that is not read here: passed over, what is asked for would be another thing than what was meant.
+ *
+ * @param message What to do instead.
+ */
+export const elsewhere = (message: string) => z.never({ error: message }).optional();
+
 /** The form of every timestamp in an answer. */
 export const answeredTimestamp = z.string().meta({ example: "2025-10-13T09:15:51.358632+00:00" });
 export const answeredRevision = z.int().meta({ description: "The entity's revision.", example: 1 });

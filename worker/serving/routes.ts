@@ -15,6 +15,7 @@ import {
   answeredRevision,
   answeredTimestamp,
   category,
+  elsewhere,
   entityType,
   entityValue,
   entriesOf,
@@ -157,6 +158,7 @@ export const getItems = endpoint(
         metadata: z.looseObject({}).optional().meta({ description: "Another name of `meta`." }),
         data: z.object({
           entity_type: entityType.default("bright_uid"),
+          table_type: elsewhere("is called `entity_type` in a body"),
           entity_value: entityValue,
           feature_list: z
             .array(reference)

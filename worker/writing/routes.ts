@@ -93,7 +93,8 @@ export const putItemsOf = endpoint(
     scope: "write",
     request: {
       param: z.object({ identifier: entityValue }),
-      query: z.object(entityTypeQuery),
+      // Strict: an option passed over, such as `mode`, would make this another write than was meant.
+      query: z.strictObject(entityTypeQuery),
       json: entriesOf(category, featureValues, { user_features: { age: 30, income: 60000 } }),
     },
     requestHeaders: writeRequestHeaders,

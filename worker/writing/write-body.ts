@@ -4,6 +4,7 @@ import { Problem, unprocessable } from "../errors.ts";
 import {
   category,
   computeId,
+  elsewhere,
   entityType,
   entityValue,
   featureValues,
@@ -34,11 +35,23 @@ const metadata = z.object({
     .optional()
     .meta({ override: { type: "string" }, example: "prediction_service" } as never),
   ...writeOptions,
+  if_revision: elsewhere("stands in `data`"),
 });
 type Metadata = z.output<typeof metadata>;
 
+const BESIDE = "stands beside a category of `feature_list`, or in `metadata` for all of them";
+
 export const featureList = z
-  .array(z.object({ category, features: featureValues, ...writeOptions }))
+  .array(
+    z.object({
+      category,
+      features: featureValues,
+      ...writeOptions,
+      event_time: elsewhere("is called `event_timestamp`"),
+      ttl: elsewhere("is called `ttl_seconds`"),
+      if_revision: elsewhere("stands in `data`"),
+    }),
+  )
   .min(1)
   .max(MAX_CATEGORIES_PER_ENTITY)
   .superRefine((list, ctx) => {
@@ -60,6 +73,11 @@ export const entityBody = z.object({
   entity_value: entityValue,
   feature_list: featureList,
   if_revision: ifRevision.optional(),
+  table_type: elsewhere("is called `entity_type` in a body"),
+  mode: elsewhere(BESIDE),
+  event_timestamp: elsewhere(BESIDE),
+  compute_id: elsewhere(BESIDE),
+  ttl_seconds: elsewhere(BESIDE),
 });
 
 const eitherMetadata = {
@@ -76,16 +94,26 @@ export const batchBody = z.object({
 /** The only source that may write, as system A has it. */
 export const WRITING_SOURCE = "prediction_service";
 
-/** @throws Problem 403 when the metadata do not name the source that may write. */
+/**
+ * Both names mean the same, and each may hold a part.
+ *
+ * @throws Problem 403 when the metadata do not name the source that may write, 422 where the two disagree.
+ */
 export function writingMetadata({
-  metadata: own,
-  meta,
+  metadata = {},
+  meta = {},
 }: {
   metadata?: Metadata | undefined;
   meta?: Metadata | undefined;
 }): Metadata {
-  const given = own ?? meta;
-  if (given?.source !== WRITING_SOURCE) {
+  const given: Metadata = { ...metadata };
+  for (const name of Object.keys(meta) as (keyof Metadata)[]) {
+    if (given[name] === undefined) Object.assign(given, { [name]: meta[name] });
+    if (meta[name] === undefined || given[name] === meta[name]) continue;
+    const msg = "must be the same as in metadata when it is in both";
+    throw unprocessable({ loc: ["body", "meta", name], msg, type: "conflicting_parameters" });
+  }
+  if (given.source !== WRITING_SOURCE) {
     throw new Problem(403, `only the source \`${WRITING_SOURCE}\` may write: metadata.source must be it`);
   }
   return given;
