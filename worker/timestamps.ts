@@ -51,6 +51,8 @@ export function parseTimestamp(text: string): Micros | null {
   ] as const;
   const [y, mo, d, h, mi, s] = clock;
   if (h > 23 || mi > 59 || s > 59) return null;
+  // `Date.UTC` takes the years 0 to 99 for 1900 to 1999. A zone may bring the end of the year before into the first.
+  if (y < FIRST_YEAR - 1) return null;
   const utcMs = Date.UTC(y, mo - 1, d, h, mi, s);
   const date = new Date(utcMs);
   if (date.getUTCMonth() !== mo - 1 || date.getUTCDate() !== d) return null;
