@@ -357,6 +357,16 @@ describe("POST /features/batch", () => {
       "body.feature_names.1",
     ],
     [
+      "a wildcard after a name that is there twice",
+      { feature_names: ["a", "a", "alpha:*"], entity_ids: ["z"], timestamp: at },
+      "body.feature_names.2",
+    ],
+    [
+      "no reference after a name that is there twice",
+      { feature_names: ["a", "a", "a b"], entity_ids: ["z"], timestamp: at },
+      "body.feature_names.2",
+    ],
+    [
       "a name that is none",
       { feature_names: ["a b"], entity_ids: ["z"], timestamp: at },
       "body.feature_names.0",

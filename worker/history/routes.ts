@@ -105,10 +105,11 @@ export const readTrainingData = endpoint(
     const context = requestContext(c);
     const catalog = await catalogOf(context);
     const references = resolveReferences(catalog, json.feature_names, ["body", "feature_names"]);
-    const wildcard = references.findIndex(({ feature, stored }) => !feature && stored === "*");
-    if (wildcard >= 0) {
+    const wildcard = references.find(({ feature, stored }) => !feature && stored === "*");
+    if (wildcard) {
+      const position = json.feature_names.indexOf(wildcard.asked);
       const msg = "must name a feature: training data have the same columns in every row";
-      throw unprocessable({ loc: ["body", "feature_names", wildcard], msg, type: "invalid_reference" });
+      throw unprocessable({ loc: ["body", "feature_names", position], msg, type: "invalid_reference" });
     }
     const type = entityTypeFor(catalog, references, {
       asked: json.entity_type,
