@@ -4,6 +4,7 @@ import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
+import { wholeNumber } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_DESCRIPTION_CHARACTERS, MAX_RAW_ROWS, MAX_RAW_TABLE_BYTES } from "../limits.ts";
 import { registeredName } from "../registry/versions.ts";
@@ -91,7 +92,7 @@ export const listTables = endpoint(
   },
 );
 
-const oneTable = z.object({ table_id: z.coerce.number().int().min(1).meta({ example: 1 }) });
+const oneTable = z.object({ table_id: wholeNumber(1).meta({ example: 1 }) });
 
 export const getTable = endpoint(
   {

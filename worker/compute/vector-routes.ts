@@ -3,7 +3,7 @@ import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
 import { jsonTextAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { answeredRevision, answeredTimestamp, entityValue } from "../http/fields.ts";
+import { answeredRevision, answeredTimestamp, entityValue, wholeNumber } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
 import { existingFeature } from "../registry/existing-feature.ts";
@@ -48,7 +48,7 @@ export const getVector = endpoint(
           .max(MAX_NAME_CHARACTERS)
           .optional()
           .meta({ example: "avg_transaction_amount" }),
-        feature_version_id: z.coerce.number().int().min(1).optional().meta({ example: 1 }),
+        feature_version_id: wholeNumber(1).optional().meta({ example: 1 }),
         consistency: consistency.optional(),
       }),
     },

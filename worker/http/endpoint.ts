@@ -4,11 +4,12 @@
  */
 import type { Context, Hono, HonoRequest } from "hono";
 import type * as z from "zod";
-import { type Fault, Problem, type ProblemStatus } from "../errors.ts";
+import { Problem, type ProblemStatus } from "../errors.ts";
 import type { Answer } from "./answer.ts";
 import { authorise, type Scope } from "./auth.ts";
 import { crossOrigin, isFromPage } from "./browser.ts";
 import { AppContext } from "./context.ts";
+import { faultsOf, PARSING } from "./faults.ts";
 import { parseBody, readBody } from "./json-body.ts";
 import { noteAddress } from "./known-addresses.ts";
 import { KnownInputs } from "./known-inputs.ts";
@@ -133,7 +134,7 @@ export function answerRouted(
   return observed(c, () => work(c), isFromPage(req.raw) ? crossOrigin(routed) : null);
 }
 
-/** A parameter that is given several times is an array, which no schema takes. */
+/** A parameter that is given several times is an array, which no schema takes and `faults.ts` names. */
 function queryOf(request: HonoRequest): Record<string, string | string[]> {
   const { url } = request;
   const start = url.indexOf("?");
@@ -154,30 +155,10 @@ export function honoPath(path: string): string {
 
 /** @param part FastAPI's word for the part of the request. */
 function validated(part: "path" | "query" | "body", schema: z.ZodType, value: unknown): unknown {
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(value, PARSING);
   if (result.success) return result.data;
-  const faults = faultsOf(result.error.issues as z.core.$ZodIssue[], [part]);
+  const faults = faultsOf(result.error.issues as z.core.$ZodIssue[], value, [part]);
   const [first] = faults;
   const others = faults.length > 1 ? ` (and ${faults.length - 1} more)` : "";
   throw new Problem(422, `${first?.loc.join(".")}: ${first?.msg}${others}`, { errors: faults });
-}
-
-/** An answer names this many faults at most: one more tells nobody anything. */
-const MAX_FAULTS = 20;
-
-/** Of a union the alternative that came furthest, flattened; never the value that was sent. */
-function faultsOf(issues: readonly z.core.$ZodIssue[], at: (string | number)[]): Fault[] {
-  return issues
-    .flatMap((issue): Fault[] => {
-      const loc = [...at, ...issue.path.map((step) => (typeof step === "number" ? step : String(step)))];
-      const [closest] =
-        issue.code === "invalid_union" ? issue.errors.toSorted((a, b) => depth(b) - depth(a)) : [];
-      if (closest && closest.length > 0 && depth(closest) > 0) return faultsOf(closest, loc);
-      return [{ loc, msg: issue.message, type: issue.code ?? "invalid" }];
-    })
-    .slice(0, MAX_FAULTS);
-}
-
-function depth(issues: readonly z.core.$ZodIssue[]): number {
-  return Math.max(0, ...issues.map(({ path }) => path.length));
 }

@@ -3,6 +3,7 @@ import * as z from "zod";
 import { isJsonObject, nestsDeeperThan } from "../json.ts";
 import { MAX_CATEGORY_BYTES, MAX_NAME_CHARACTERS, MAX_TTL_SECONDS, MAX_VALUE_DEPTH } from "../limits.ts";
 import { parseTimestamp, TIMESTAMP_FORM } from "../timestamps.ts";
+import { PARSING } from "./faults.ts";
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 export const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/;
@@ -105,6 +106,13 @@ export const ifRevision = z.int().min(0).meta({
  */
 export const elsewhere = (message: string) => z.never({ error: message }).optional();
 
+/** A whole number in an address, where everything is text. */
+export function wholeNumber(least: number, most?: number) {
+  const error = `must be a whole number from ${least}${most === undefined ? "" : ` to ${most}`}`;
+  const number = z.coerce.number(error).int(error).min(least, error);
+  return most === undefined ? number : number.max(most, error);
+}
+
 /** The form of every timestamp in an answer. */
 export const answeredTimestamp = z.string().meta({ example: "2025-10-13T09:15:51.358632+00:00" });
 export const answeredRevision = z.int().meta({ description: "The entity's revision.", example: 1 });
@@ -131,7 +139,7 @@ export function entriesOf<V extends z.ZodType>(
       if (entries.length === 0) ctx.addIssue({ code: "custom", message: "must name at least one category" });
       return entries.map(([name, inner]) => {
         const at = name.slice(0, MAX_NAME_CHARACTERS);
-        const [checkedName, checkedValue] = [key.safeParse(name), value.safeParse(inner)];
+        const [checkedName, checkedValue] = [key.safeParse(name, PARSING), value.safeParse(inner, PARSING)];
         for (const { error } of [checkedName, checkedValue]) {
           for (const issue of error?.issues ?? []) {
             ctx.addIssue({ code: "custom", message: issue.message, path: [at, ...issue.path] });

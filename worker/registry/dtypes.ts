@@ -1,5 +1,5 @@
 /** The types of registered features, and whether a value is of one. Pure. */
-import { isJsonObject, rawDigits, rawNumber } from "../json.ts";
+import { kindOf, rawDigits, rawNumber } from "../json.ts";
 import { formatTimestamp, parseTimestamp } from "../timestamps.ts";
 
 export const SCALAR_DTYPES = [
@@ -26,7 +26,7 @@ export function conform(dtype: Dtype, value: unknown): Conformed {
   if (value === null) return { ok: true, value };
   const element = /^array<(.+)>$/.exec(dtype)?.[1] as Scalar | undefined;
   if (!element) return conformScalar(dtype as Scalar, value);
-  if (!Array.isArray(value)) return { ok: false, found: describe(value) };
+  if (!Array.isArray(value)) return { ok: false, found: kindOf(value) };
   const elements: unknown[] = [];
   for (const [position, inner] of value.entries()) {
     const checked = conformScalar(element, inner);
@@ -84,15 +84,5 @@ function integerDigits(value: unknown): string | null {
 }
 
 function mismatch(value: unknown): Conformed {
-  return { ok: false, found: describe(value) };
-}
-
-/** What a value is, without telling it. */
-function describe(value: unknown): string {
-  if (value === null) return "null";
-  if (Array.isArray(value)) return "array";
-  if (isJsonObject(value)) return "object";
-  if (rawDigits(value) !== null) return "integer";
-  if (typeof value === "number") return Number.isInteger(value) ? "integer" : "number";
-  return typeof value;
+  return { ok: false, found: kindOf(value) };
 }

@@ -4,7 +4,7 @@ import { computationsOf } from "../compute/compute-store.ts";
 import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { answeredTimestamp, entityType } from "../http/fields.ts";
+import { answeredTimestamp, entityType, wholeNumber } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { DEFAULT_PAGE_ROWS, MAX_NAME_CHARACTERS, MAX_PAGE_ROWS } from "../limits.ts";
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
@@ -100,7 +100,7 @@ export const list = endpoint(
           .max(MAX_NAME_CHARACTERS)
           .optional()
           .meta({ description: "Part of a name or a description." }),
-        limit: z.coerce.number().int().min(1).max(MAX_PAGE_ROWS).default(DEFAULT_PAGE_ROWS),
+        limit: wholeNumber(1, MAX_PAGE_ROWS).default(DEFAULT_PAGE_ROWS),
         cursor: z.string().optional().meta({ description: "`next_cursor` of the page before." }),
       }),
     },

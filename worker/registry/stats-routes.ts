@@ -3,7 +3,7 @@ import * as z from "zod";
 import { unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { timestamp } from "../http/fields.ts";
+import { timestamp, wholeNumber } from "../http/fields.ts";
 import {
   DEFAULT_STATS_HOURS,
   MAX_COUNTED_FEATURES_PER_WRITE,
@@ -32,11 +32,7 @@ const query = z.object({
     description: "The end, not included; left out: now.",
     example: "2026-01-02T00:00:00+00:00",
   }),
-  hours: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(MAX_STATS_HOURS)
+  hours: wholeNumber(1, MAX_STATS_HOURS)
     .optional()
     .meta({
       description: `How many, from \`from\` on or up to \`to\`; left out: ${DEFAULT_STATS_HOURS}.`,

@@ -1,5 +1,6 @@
 /** Pages of the administration's lists. */
 import * as z from "zod";
+import { wholeNumber } from "../http/fields.ts";
 import { DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS } from "../limits.ts";
 
 export const ADMINISTRATION = "administration";
@@ -7,7 +8,7 @@ export const ADMINISTRATION = "administration";
 export const PRIVATE = { "cache-control": "no-store" };
 
 export const pageQuery = z.object({
-  limit: z.coerce.number().int().min(1).max(MAX_PAGE_ROWS).default(DEFAULT_PAGE_ROWS),
+  limit: wholeNumber(1, MAX_PAGE_ROWS).default(DEFAULT_PAGE_ROWS),
   cursor: z.string().optional().meta({ description: "`next_cursor` of the page before." }),
 });
 export const nextCursor = z

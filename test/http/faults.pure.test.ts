@@ -1,0 +1,92 @@
+/** What does not fit a schema, in our words. */
+import { expect, test } from "vitest";
+import * as z from "zod";
+import { faultsOf, PARSING } from "../../worker/http/faults.ts";
+import { entriesOf, wholeNumber } from "../../worker/http/fields.ts";
+import { parseJson } from "../../worker/json.ts";
+
+function faults(schema: z.ZodType, value: unknown, part = "body") {
+  const { error } = schema.safeParse(value, PARSING);
+  return faultsOf(error?.issues ?? [], value, [part]).map(
+    ({ loc, msg, type }) => `${loc.join(".")} ${type}: ${msg}`,
+  );
+}
+
+const any = z.object({
+  string: z.string().min(1).max(3).optional(),
+  number: z.number().min(0).max(9).optional(),
+  positive: z.number().positive().optional(),
+  whole: z.int().min(1).optional(),
+  boolean: z.boolean().optional(),
+  list: z.array(z.string()).min(1).max(2).optional(),
+  object: z.object({ a: z.string(), b: z.string() }).optional(),
+  choice: z.enum(["a", "b"]).optional(),
+});
+
+test.each([
+  ["string", "5", "invalid_type: must be a string, found integer"],
+  ["string", "null", "invalid_type: must be a string, found null"],
+  ["string", "[]", "invalid_type: must be a string, found array"],
+  ["string", `""`, "too_small: must have at least 1 character"],
+  ["string", `"abcd"`, "too_big: must have at most 3 characters"],
+  ["number", `"5"`, "invalid_type: must be a number, found string"],
+  ["number", "-1", "too_small: must be at least 0"],
+  ["number", "10", "too_big: must be at most 9"],
+  ["positive", "0", "too_small: must be more than 0"],
+  ["whole", "1.5", "invalid_type: must be a whole number, found number"],
+  ["whole", "true", "invalid_type: must be a number, found boolean"],
+  ["whole", "9007199254740993", "invalid_type: must be a number from -9007199254740991 to 9007199254740991"],
+  ["boolean", `"true"`, "invalid_type: must be true or false, found string"],
+  ["list", "{}", "invalid_type: must be an array, found object"],
+  ["list", "[]", "too_small: must have at least 1 entry"],
+  ["list", `["a","b","c"]`, "too_big: must have at most 2 entries"],
+  ["object", "1", "invalid_type: must be an object, found integer"],
+  ["object", "9007199254740993", "invalid_type: must be an object, found integer"],
+  ["choice", `"c"`, "invalid_value: must be one of a, b"],
+])("%s: %s", (field, json, fault) => {
+  expect(faults(any, parseJson(`{"${field}":${json}}`))).toEqual([`body.${field} ${fault}`]);
+});
+
+test("what is missing is needed, whatever it must be", () => {
+  const all = z.object({
+    ...Object.fromEntries(Object.entries(any.shape).map(([name, { unwrap }]) => [name, unwrap()])),
+    union: z.union([z.int(), z.string()]),
+    entries: entriesOf(z.string(), z.string(), {}),
+    inner: z.object({ a: z.string() }),
+    refined: z.string().refine(() => false),
+  });
+  const names = Object.keys(all.shape).filter((name) => name !== "inner");
+  expect(faults(all, { inner: {} }).toSorted()).toEqual(
+    [...names, "inner.a"].map((name) => `body.${name} missing: is needed`).toSorted(),
+  );
+});
+
+test("keys and values of an object with any keys are named by the same words", () => {
+  const schema = entriesOf(z.string().max(3), z.array(z.string()), {});
+  expect(faults(schema, { a: 1, b: ["x", 2], long: [] })).toEqual([
+    "body.a custom: must be an array, found integer",
+    "body.b.1 custom: must be a string, found integer",
+    "body.long custom: must have at most 3 characters",
+  ]);
+});
+
+test("a number in an address is named with its range, one that is there twice as such", () => {
+  const query = z.object({
+    limit: wholeNumber(1, 9).optional(),
+    id: wholeNumber(1).optional(),
+    name: z.string().optional(),
+  });
+  const of = (value: unknown) => faults(query, value, "query");
+  for (const limit of ["abc", "", "0", "10", "1.5", "9007199254740993"]) {
+    expect(of({ limit }), limit).toEqual([
+      expect.stringMatching(/^query\.limit \w+: must be a whole number from 1 to 9$/),
+    ]);
+  }
+  expect(of({ id: "-1" })).toEqual([expect.stringMatching(/: must be a whole number from 1$/)]);
+  for (const name of ["limit", "id", "name"]) {
+    expect(of({ [name]: ["1", "2"] })).toEqual([
+      `query.${name} given_several_times: must be given once, is given 2 times`,
+    ]);
+  }
+  expect(of({ other: ["1", "2"], limit: "3" })).toEqual([]);
+});

@@ -1,0 +1,74 @@
+/** What a refusal says: what is wrong, where, and what was expected. */
+import { expect, test } from "vitest";
+import { ask, entry, expectProblem, get, post, upsert } from "../setup/http.ts";
+
+const MISSING = { msg: "is needed", type: "missing" };
+
+test.each([
+  ["POST", "/ingest", {}, ["raw_table_id", "data"]],
+  ["POST", "/items", {}, ["data"]],
+  [
+    "POST",
+    "/items",
+    { data: { feature_list: [{}] } },
+    ["data.entity_type", "data.entity_value", "data.feature_list.0.category", "data.feature_list.0.features"],
+  ],
+  ["POST", "/get/items", { data: {} }, ["data.entity_value", "data.feature_list"]],
+  ["POST", "/features/register", {}, ["name", "dtype", "entity_type"]],
+  ["POST", "/raw-tables", {}, ["name", "schema_definition"]],
+  ["POST", "/features", {}, ["name", "raw_table_id", "computation_logic", "entity_key"]],
+  ["POST", "/features/online", { entity_id: "a" }, ["feature_names"]],
+  ["POST", "/features/batch", { rows: [{}] }, ["rows.0.entity_id", "rows.0.timestamp", "feature_names"]],
+  ["POST", "/admin/tenants", {}, ["name"]],
+  ["POST", "/admin/tenants/default/keys", {}, ["name", "scopes"]],
+  ["POST", "/subscriptions", {}, ["url"]],
+])("%s %s with %j: each missing field is named", async (method, path, body, fields) => {
+  const { errors } = expectProblem(await ask(method, path, { body }), 422);
+  expect(errors).toEqual(fields.map((field) => ({ loc: ["body", ...steps(field)], ...MISSING })));
+});
+
+/** `data.0.name` → `["data", 0, "name"]`. */
+const steps = (place: string) => place.split(".").map((step) => (/^\d+$/.test(step) ? Number(step) : step));
+
+test("a missing parameter is named in the same way", async () => {
+  const { errors } = expectProblem(await get("/feature-vectors?feature_name=a"), 422);
+  expect(errors).toEqual([{ loc: ["query", "entity_id"], ...MISSING }]);
+});
+
+test.each([
+  ["/features?limit=abc", "query.limit", "must be a whole number from 1 to 1000"],
+  ["/features?limit=0", "query.limit", "must be a whole number from 1 to 1000"],
+  ["/features?limit=1.5", "query.limit", "must be a whole number from 1 to 1000"],
+  ["/features?limit=1&limit=2", "query.limit", "must be given once, is given 2 times"],
+  ["/features?q=a&q=b&q=c", "query.q", "must be given once, is given 3 times"],
+  ["/admin/tenants?limit=x", "query.limit", "must be a whole number from 1 to 1000"],
+  ["/subscriptions?limit=x", "query.limit", "must be a whole number from 1 to 1000"],
+  ["/raw-tables/abc", "path.table_id", "must be a whole number from 1"],
+  [
+    "/feature-vectors?entity_id=a&feature_version_id=abc",
+    "query.feature_version_id",
+    "must be a whole number from 1",
+  ],
+  ["/features/a/stats?hours=abc", "query.hours", "must be a whole number from 1 to 744"],
+])("GET %s: %s %s", async (path, place, msg) => {
+  expect(expectProblem(await get(path), 422).detail).toBe(`${place}: ${msg}`);
+});
+
+test("an integer beyond 2^53 is called a number, where no such one is taken and where none is", async () => {
+  const big = "9007199254740993";
+  const range = "must be a number from -9007199254740991 to 9007199254740991";
+  for (const [path, body, detail] of [
+    ["/ingest", `{"raw_table_id":${big},"data":[{}]}`, `body.raw_table_id: ${range}`],
+    ["/items", `{"data":${big}}`, "body.data: must be an object, found integer"],
+    ["/items", big, "body: must be an object, found integer"],
+    [
+      "/get/items",
+      `{"data":{"entity_value":${big},"feature_list":["a:b"]}}`,
+      "body.data.entity_value: must be a string, found integer",
+    ],
+  ] as const) {
+    expect(expectProblem(await post(path, body), 422, path).detail).toBe(detail);
+  }
+  const refused = await upsert("big", [entry("c", { a: 1 })], { data: { if_revision: "1" } });
+  expect(expectProblem(refused, 422).detail).toBe("body.data.if_revision: must be a number, found string");
+});
