@@ -72,3 +72,41 @@ test("an integer beyond 2^53 is called a number, where no such one is taken and 
   const refused = await upsert("big", [entry("c", { a: 1 })], { data: { if_revision: "1" } });
   expect(expectProblem(refused, 422).detail).toBe("body.data.if_revision: must be a number, found string");
 });
+
+test.each([
+  "1.5",
+  "null",
+  "true",
+  "99999999999999999999",
+  "1e300",
+  "0",
+  "-1",
+  "1000001",
+  `"v"`,
+  `"1.0"`,
+  `""`,
+  "{}",
+  "[1]",
+])("a version %s is refused with what a version is", async (version) => {
+  const feature = { name: "with_versions", dtype: "int64", entity_type: "bright_uid" };
+  expect([200, 201]).toContain((await post("/features/register", feature)).status);
+  const form = 'must be a version: a whole number from 1 to 1000000, as 1, "1" or "v1"';
+  for (const [path, body] of [
+    ["/features/with_versions/versions", {}],
+    ["/features/register", { ...feature, name: "another" }],
+  ] as const) {
+    const text = JSON.stringify({ ...body, version: "@" }).replace('"@"', () => version);
+    const { errors = [] } = expectProblem(await post(path, text), 422, path);
+    expect(errors).toEqual([{ loc: ["body", "version"], msg: form, type: expect.any(String) }]);
+    expect(errors[0]?.type).not.toContain("union");
+  }
+  const patched = await ask("PATCH", `/features/with_versions/versions/x${encodeURIComponent(version)}`, {
+    body: { status: "active" },
+  });
+  expect(expectProblem(patched, 422).detail).toBe(`path.version: ${form}`);
+});
+
+test("a version that is missing is needed", async () => {
+  const { errors } = expectProblem(await post("/features/with_versions/versions", {}), 422);
+  expect(errors).toEqual([{ loc: ["body", "version"], ...MISSING }]);
+});

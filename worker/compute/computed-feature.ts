@@ -3,7 +3,7 @@ import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
 import type { RegisteredFeature, VersionRow } from "../registry/registry-store.ts";
-import { parseVersion } from "../registry/versions.ts";
+import { parseVersion, VERSION_FORM } from "../registry/versions.ts";
 import { schemaOf } from "./compute-store.ts";
 import type { RawSchema } from "./raw-columns.ts";
 import { rawTableObject } from "./raw-table-access.ts";
@@ -70,7 +70,7 @@ export function computableVersion(feature: RegisteredFeature, asked: string | un
   if (asked !== undefined && number === null) {
     throw unprocessable({
       loc: ["query", "version"],
-      msg: 'must be a version, such as 1, "1" or "v1"',
+      msg: `must be ${VERSION_FORM}`,
       type: "invalid",
     });
   }

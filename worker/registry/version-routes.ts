@@ -23,7 +23,7 @@ import {
   setVersionStatus,
   type VersionRow,
 } from "./registry-store.ts";
-import { parseVersion } from "./versions.ts";
+import { parseVersion, VERSION_FORM } from "./versions.ts";
 
 export const addVersion = endpoint(
   {
@@ -80,7 +80,7 @@ export const setStatus = endpoint(
     if (version === null) {
       throw unprocessable({
         loc: ["path", "version"],
-        msg: 'must be a version, such as 1, "1" or "v1"',
+        msg: `must be ${VERSION_FORM}`,
         type: "invalid",
       });
     }

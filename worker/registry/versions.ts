@@ -18,15 +18,15 @@ export function parseVersion(text: string | number): number | null {
   return version >= 1 && version <= MAX_VERSION ? version : null;
 }
 
+/** What a version must look like, for error messages. */
+export const VERSION_FORM = `a version: a whole number from 1 to ${MAX_VERSION}, as 1, "1" or "v1"`;
+
 export const versionField = z
-  .union([z.int(), z.string()])
+  .union([z.number(), z.string()], `must be ${VERSION_FORM}`)
   .transform((written, ctx) => {
     const version = parseVersion(written);
     if (version !== null) return version;
-    ctx.addIssue({
-      code: "custom",
-      message: `must be a version from 1 to ${MAX_VERSION}, such as 1, "1" or "v1"`,
-    });
+    ctx.addIssue({ code: "custom", message: `must be ${VERSION_FORM}` });
     return z.NEVER;
   })
   .meta({ override: { type: ["integer", "string"] }, example: 1 } as never);
