@@ -54,6 +54,48 @@ test.each([
   expect(expectProblem(await get(path), 422).detail).toBe(`${place}: ${msg}`);
 });
 
+const AT = "2025-10-13T09:15:51Z";
+const ONE = { entity_id: "a", timestamp: AT };
+const RANGE = { from: AT, to: AT };
+
+test.each([
+  ["POST /features/online", {}, "entity_id", "entity_id", "entity_ids"],
+  ["POST /features/online", { entity_id: "a", entity_ids: ["a"] }, "entity_id", "entity_id", "entity_ids"],
+  ["POST /features/batch", { timestamp: AT }, "rows", "entity_ids", "rows"],
+  ["POST /features/batch", { timestamp: AT, entity_ids: ["a"], rows: [ONE] }, "rows", "entity_ids", "rows"],
+  ["GET /feature-vectors?entity_id=a", undefined, "feature_name", "feature_name", "feature_version_id"],
+  [
+    "GET /feature-vectors?entity_id=a&feature_name=a&feature_version_id=1",
+    undefined,
+    "feature_name",
+    "feature_name",
+    "feature_version_id",
+  ],
+  ["POST /subscriptions/x/replay", {}, "from", "delivery_ids", "dead", "from with to"],
+  ["POST /subscriptions/x/replay", { dead: true, ...RANGE }, "from", "delivery_ids", "dead", "from with to"],
+  [
+    "POST /subscriptions/x/replay",
+    { dead: true, delivery_ids: ["1"] },
+    "from",
+    "delivery_ids",
+    "dead",
+    "from with to",
+  ],
+])(
+  "%s with %j: none of several is needed, more than one is too many",
+  async (request, body, field, ...names) => {
+    const [method = "", path = ""] = request.split(" ");
+    const asked = body && (path.startsWith("/features") ? { feature_names: ["a:b"], ...body } : body);
+    const { errors } = expectProblem(await ask(method, path, { body: asked }), 422);
+    const given = body ? Object.keys(body).length > 1 : path.includes("&");
+    const loc = [body ? "body" : "query", field];
+    const fault = given
+      ? { msg: `only one of ${names.join(" and ")} may be given`, type: "conflicting_fields" }
+      : { msg: `either ${names.join(" or ")} is needed`, type: "missing" };
+    expect(errors).toEqual([{ loc, ...fault }]);
+  },
+);
+
 test("an integer beyond 2^53 is called a number, where no such one is taken and where none is", async () => {
   const big = "9007199254740993";
   const range = "must be a number from -9007199254740991 to 9007199254740991";

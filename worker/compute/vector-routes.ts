@@ -1,9 +1,10 @@
 /** Reading the vector of a computed feature: a route of system C. */
 import * as z from "zod";
-import { Problem, unprocessable } from "../errors.ts";
+import { Problem } from "../errors.ts";
 import { jsonTextAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredRevision, answeredTimestamp, entityValue, wholeNumber } from "../http/fields.ts";
+import { assertOneOf } from "../http/one-of.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
 import { existingFeature } from "../registry/existing-feature.ts";
@@ -57,10 +58,8 @@ export const getVector = endpoint(
     problems: [404],
   },
   async (c, { query }) => {
-    if ((query.feature_name === undefined) === (query.feature_version_id === undefined)) {
-      const msg = "either feature_name or feature_version_id is needed";
-      throw unprocessable({ loc: ["query", "feature_name"], msg, type: "missing" });
-    }
+    const { feature_name, feature_version_id } = query;
+    assertOneOf(["query", "feature_name"], { feature_name, feature_version_id });
     const feature =
       query.feature_name === undefined
         ? await findFeatureOfVersion(c.env.DB, c.principal.tenant, query.feature_version_id ?? 0)

@@ -4,6 +4,7 @@ import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, category, entityType, entityValue, timestamp } from "../http/fields.ts";
+import { assertOneOf } from "../http/one-of.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_DEAD_KEPT, MAX_DELIVERED_KEPT, MAX_DELIVERY_ATTEMPTS, MAX_PAGE_ROWS } from "../limits.ts";
 import { nextCursor, PRIVATE, pageOf, pageQuery } from "../tenants/pages.ts";
@@ -180,9 +181,11 @@ export const replaySubscription = endpoint(
 function replayRequest(json: z.output<typeof replayBody>): ReplayRequest {
   const { delivery_ids: ids, dead, from, to, ...within } = json;
   const isRange = [from, to, ...Object.values(within)].some((part) => part !== undefined);
-  if (Number(ids !== undefined) + Number(dead === true) + Number(isRange) !== 1) {
-    throw faulty("from", "either delivery_ids, or dead, or from and to are needed", "missing");
-  }
+  assertOneOf(["body", "from"], {
+    delivery_ids: ids,
+    dead,
+    "from with to": isRange ? within : undefined,
+  });
   if (ids) return { kind: "deliveries", seqs: ids.map(Number) };
   if (dead) return { kind: "dead" };
   if (from === undefined) throw faulty("from", "is needed with `to`", "missing");

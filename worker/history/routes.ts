@@ -8,6 +8,7 @@ import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
 import { answeredTimestamp, entityType, entityValue, timestamp } from "../http/fields.ts";
+import { assertOneOf } from "../http/one-of.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_ENTITIES_PER_REQUEST, MAX_FEATURES_PER_REQUEST, RETRY_AFTER_SECONDS } from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
@@ -145,13 +146,7 @@ export const readTrainingData = endpoint(
 );
 
 function rowsOf({ entity_ids, rows, timestamp: at }: z.output<typeof body>): TrainingRow[] {
-  if ((entity_ids === undefined) === (rows === undefined)) {
-    throw unprocessable({
-      loc: ["body", "rows"],
-      msg: "either entity_ids with timestamp, or rows, is needed",
-      type: "missing",
-    });
-  }
+  assertOneOf(["body", "rows"], { entity_ids, rows });
   if (rows) return rows.map((row) => ({ entityId: row.entity_id, at: row.timestamp }));
   if (at === undefined)
     throw unprocessable({ loc: ["body", "timestamp"], msg: "is needed with entity_ids", type: "missing" });

@@ -1,11 +1,11 @@
 /** Online reads of registered features: the route of system B. */
 import * as z from "zod";
 import { ByteWriter } from "../byte-writer.ts";
-import { unprocessable } from "../errors.ts";
 import { jsonTextAnswer, toResponse } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
 import { answeredRevision, answeredTimestamp, entityType, entityValue } from "../http/fields.ts";
+import { assertOneOf } from "../http/one-of.ts";
 import type { EntityRef } from "../keys.ts";
 import { lazily } from "../lazily.ts";
 import {
@@ -145,13 +145,7 @@ function newQuestion(json: Body, catalog: Catalog): OnlineQuestion {
 }
 
 function idsOf({ entity_id, entity_ids }: Body): string[] {
-  if ((entity_id === undefined) === (entity_ids === undefined)) {
-    throw unprocessable({
-      loc: ["body", "entity_id"],
-      msg: "either entity_id or entity_ids is needed",
-      type: "missing",
-    });
-  }
+  assertOneOf(["body", "entity_id"], { entity_id, entity_ids });
   return entity_ids ?? (entity_id === undefined ? [] : [entity_id]);
 }
 
