@@ -96,6 +96,22 @@ test.each([
   },
 );
 
+test.each([
+  ["int64", `"34.0"`, "a string that is no whole number"],
+  ["int64", "34.5", "a number that is not whole"],
+  ["int64", "true", "boolean"],
+  ["timestamp", `"2024-01-01T00:00:00"`, "a timestamp without a zone"],
+  ["timestamp", `"soon"`, "a string that is no ISO 8601 date and time"],
+  ["timestamp", `"0001-01-01T00:00:00Z"`, "a timestamp out of range, which is the years 1700 to 2199"],
+])("a registered %s written with %s: what is wrong with it is said", async (dtype, value, found) => {
+  const feature = { name: `of_${dtype}`, dtype, entity_type: "bright_uid", category: "typed" };
+  expect([200, 201]).toContain((await post("/features/register", feature)).status);
+  const answer = await post("/items/typed", `{"typed":{"of_${dtype}":${value}}}`);
+  const msg = `feature \`of_${dtype}\` is of type ${dtype}, found ${found}`;
+  const { errors } = expectProblem(answer, 422);
+  expect(errors).toEqual([{ loc: ["body", "typed", `of_${dtype}`], msg, type: "type_mismatch" }]);
+});
+
 test("an integer beyond 2^53 is called a number, where no such one is taken and where none is", async () => {
   const big = "9007199254740993";
   const range = "must be a number from -9007199254740991 to 9007199254740991";

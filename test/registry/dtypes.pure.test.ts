@@ -12,6 +12,10 @@ function kept(dtype: Dtype, json: string): string {
 const MAX_INT64 = "9223372036854775807";
 const MIN_INT64 = "-9223372036854775808";
 const OUT_OF_RANGE = "refused: a number out of range";
+const NOT_WHOLE = "refused: a string that is no whole number";
+const NO_TIMESTAMP = "refused: a string that is no ISO 8601 date and time";
+const NO_ZONE = "refused: a timestamp without a zone";
+const NOT_IN_YEARS = "refused: a timestamp out of range, which is the years 1700 to 2199";
 
 /** [type, JSON as it arrives, JSON as it is stored]; without the third: as it arrived. */
 const ACCEPTED: [Dtype, string, string?][] = [
@@ -76,16 +80,18 @@ const REFUSED: [Dtype, string, string][] = [
   ["int64", "1e300", "refused: a rounded number"],
   ["int64", `1${"0".repeat(40)}`, OUT_OF_RANGE],
   ["int64", `"1${"0".repeat(40)}"`, OUT_OF_RANGE],
-  ["int64", "1.5", "refused: number"],
-  ["int64", '"1.5"', "refused: string"],
-  ["int64", '"1e3"', "refused: string"],
-  ["int64", '"+1"', "refused: string"],
-  ["int64", '" 1"', "refused: string"],
-  ["int64", '"0x10"', "refused: string"],
-  ["int64", '"1\\n"', "refused: string"],
-  ["int64", '"-"', "refused: string"],
-  ["int64", '""', "refused: string"],
-  ["int64", '"١"', "refused: string"],
+  ["int64", "1.5", "refused: a number that is not whole"],
+  ["int64", '"1.5"', NOT_WHOLE],
+  ["int64", '"1.0"', NOT_WHOLE],
+  ["int64", '"abc"', NOT_WHOLE],
+  ["int64", '"1e3"', NOT_WHOLE],
+  ["int64", '"+1"', NOT_WHOLE],
+  ["int64", '" 1"', NOT_WHOLE],
+  ["int64", '"0x10"', NOT_WHOLE],
+  ["int64", '"1\\n"', NOT_WHOLE],
+  ["int64", '"-"', NOT_WHOLE],
+  ["int64", '""', NOT_WHOLE],
+  ["int64", '"١"', NOT_WHOLE],
   ["int64", "true", "refused: boolean"],
   ["int64", "[1]", "refused: array"],
   ["int64", "{}", "refused: object"],
@@ -101,18 +107,24 @@ const REFUSED: [Dtype, string, string][] = [
   ["string", "{}", "refused: object"],
   ["boolean", "0", "refused: integer"],
   ["boolean", '"true"', "refused: string"],
-  ["timestamp", '"2025-10-13T09:15:51"', "refused: string"],
-  ["timestamp", '"2025-10-13"', "refused: string"],
-  ["timestamp", '"2025-02-30T00:00:00Z"', "refused: string"],
+  ["timestamp", '"2025-10-13T09:15:51"', NO_ZONE],
+  ["timestamp", '"2025-10-13"', NO_TIMESTAMP],
+  ["timestamp", '"2025-02-30T00:00:00Z"', NO_TIMESTAMP],
+  ["timestamp", '"2024-01-01T25:00:00Z"', NO_TIMESTAMP],
+  ["timestamp", '""', NO_TIMESTAMP],
+  ["timestamp", '"20240101T000000"', NO_ZONE],
+  ["timestamp", '"0001-01-01T00:00:00Z"', NOT_IN_YEARS],
+  ["timestamp", '"1699-12-31T23:59:59Z"', NOT_IN_YEARS],
+  ["timestamp", '"2200-01-01T00:00:00+00:00"', NOT_IN_YEARS],
   ["timestamp", "1760346951", "refused: integer"],
   ["array<int64>", "1", "refused: integer"],
   ["array<int64>", '{"0":1}', "refused: object"],
-  ["array<int64>", '[1,"x"]', "refused: string at position 1"],
+  ["array<int64>", '[1,"x"]', `${NOT_WHOLE} at position 1`],
   ["array<int64>", "[1,[2]]", "refused: array at position 1"],
   ["array<int64>", "[9223372036854775808]", `${OUT_OF_RANGE} at position 0`],
   ["array<float64>", "[1,2,null]", "refused: null at position 2"],
   ["array<string>", '["a",1]', "refused: integer at position 1"],
-  ["array<timestamp>", '["2025-10-13T00:00"]', "refused: string at position 0"],
+  ["array<timestamp>", '["2025-10-13T00:00"]', `${NO_ZONE} at position 0`],
 ];
 
 describe("a value of a registered feature", () => {

@@ -80,7 +80,7 @@ describe("a write to a registered feature", () => {
     expect(problem.errors).toEqual([
       {
         loc: ["body", "data", "feature_list", 1, "features", name],
-        msg: `feature \`${name}\` is of type int64, found string`,
+        msg: `feature \`${name}\` is of type int64, found a string that is no whole number`,
         type: "type_mismatch",
       },
     ]);
@@ -118,7 +118,10 @@ describe("a write to a registered feature", () => {
     ]);
     expect(body.results[1]).toMatchObject({
       revision: null,
-      reason: { type: "type_mismatch", detail: `feature \`${name}\` is of type timestamp, found string` },
+      reason: {
+        type: "type_mismatch",
+        detail: `feature \`${name}\` is of type timestamp, found a string that is no ISO 8601 date and time`,
+      },
     });
     expect(await onlineValues("b-1", [name])).toEqual(['"2025-01-01T00:00:00.000000+00:00" PRESENT 1']);
     expect(await onlineValues("b-2", [name])).toEqual(["null NOT_FOUND 1"]);

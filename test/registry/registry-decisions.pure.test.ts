@@ -213,13 +213,15 @@ describe("enforced types", () => {
     expect(enforced('{"__proto__":true,"a":1}')).toBe('{"__proto__":true,"a":1}');
     expect(enforced('{"__proto__":1}')).toBe("feature `__proto__` is of type boolean, found integer");
     expect(enforced('{"constructor":"soon"}')).toBe(
-      "feature `constructor` is of type timestamp, found string",
+      "feature `constructor` is of type timestamp, found a string that is no ISO 8601 date and time",
     );
   });
 
   test("hold for each version on its own", () => {
     expect(enforced('{"count@2":2}')).toBe("feature `count@2` is of type string, found integer");
-    expect(enforced('{"count":"two"}')).toBe("feature `count` is of type int64, found string");
+    expect(enforced('{"count":"two"}')).toBe(
+      "feature `count` is of type int64, found a string that is no whole number",
+    );
   });
 
   test("take null for any of them", () => {

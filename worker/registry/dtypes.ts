@@ -1,6 +1,6 @@
 /** The types of registered features, and whether a value is of one. Pure. */
 import { kindOf, rawDigits, rawNumber } from "../json.ts";
-import { formatTimestamp, parseTimestamp } from "../timestamps.ts";
+import { FIRST_YEAR, formatTimestamp, LAST_YEAR, type NoTimestamp, readTimestamp } from "../timestamps.ts";
 
 export const SCALAR_DTYPES = [
   "int64",
@@ -46,10 +46,8 @@ function conformScalar(dtype: Scalar, value: unknown): Conformed {
       return typeof value === "boolean" ? { ok: true, value } : mismatch(value);
     case "int64":
       return conformInteger(value);
-    case "timestamp": {
-      const time = typeof value === "string" ? parseTimestamp(value) : null;
-      return time === null ? mismatch(value) : { ok: true, value: formatTimestamp(time) };
-    }
+    case "timestamp":
+      return conformTimestamp(value);
     default: {
       const digits = rawDigits(value);
       const number = digits === null ? value : Number(digits);
@@ -58,6 +56,19 @@ function conformScalar(dtype: Scalar, value: unknown): Conformed {
       return fits ? { ok: true, value: number } : { ok: false, found: "a number out of range" };
     }
   }
+}
+
+const FOUND: Record<NoTimestamp, string> = {
+  "no timestamp": "a string that is no ISO 8601 date and time",
+  "no zone": "a timestamp without a zone",
+  "out of range": `a timestamp out of range, which is the years ${FIRST_YEAR} to ${LAST_YEAR}`,
+};
+
+function conformTimestamp(value: unknown): Conformed {
+  if (typeof value !== "string") return mismatch(value);
+  const time = readTimestamp(value);
+  if (typeof time === "string") return { ok: false, found: FOUND[time] };
+  return { ok: true, value: formatTimestamp(time) };
 }
 
 const INT64_MIN = -(2n ** 63n);
@@ -69,8 +80,11 @@ function conformInteger(value: unknown): Conformed {
   // Digits beyond 2^53 come as raw JSON: a plain number out there was written with an exponent or a fraction.
   if (Number.isInteger(value) && !Number.isSafeInteger(value))
     return { ok: false, found: "a rounded number" };
+  if (typeof value === "number" && !Number.isInteger(value))
+    return { ok: false, found: "a number that is not whole" };
   const digits = typeof value === "string" ? value : (rawDigits(value) ?? integerDigits(value));
-  if (digits === null || !/^-?\d+$/.test(digits)) return mismatch(value);
+  if (digits === null) return mismatch(value);
+  if (!/^-?\d+$/.test(digits)) return { ok: false, found: "a string that is no whole number" };
   // Not made a BigInt when it is long: that takes time, and it cannot fit.
   const integer = digits.length > MAX_INT64_CHARACTERS ? null : BigInt(digits);
   if (integer === null || integer < INT64_MIN || integer > INT64_MAX)
@@ -80,7 +94,7 @@ function conformInteger(value: unknown): Conformed {
 }
 
 function integerDigits(value: unknown): string | null {
-  return typeof value === "number" && Number.isInteger(value) ? String(BigInt(value)) : null;
+  return typeof value === "number" ? String(BigInt(value)) : null;
 }
 
 function mismatch(value: unknown): Conformed {
