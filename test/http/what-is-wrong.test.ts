@@ -1,5 +1,6 @@
 /** What a refusal says: what is wrong, where, and what was expected. */
 import { expect, test } from "vitest";
+import { SECRET } from "../setup/hostile.ts";
 import { ask, entry, expectProblem, get, post, upsert } from "../setup/http.ts";
 
 const MISSING = { msg: "is needed", type: "missing" };
@@ -110,6 +111,36 @@ test.each([
   const msg = `feature \`of_${dtype}\` is of type ${dtype}, found ${found}`;
   const { errors } = expectProblem(answer, 422);
   expect(errors).toEqual([{ loc: ["body", "typed", `of_${dtype}`], msg, type: "type_mismatch" }]);
+});
+
+test.each(["gzip", "GZIP", "deflate", "br", "zstd", "identity, gzip"])(
+  "a body with Content-Encoding %s is 415, naming it",
+  async (encoding) => {
+    const compressed = new Blob([`{"c":{"a":1}}`]).stream().pipeThrough(new CompressionStream("gzip"));
+    const body = new Uint8Array(await new Response(compressed).arrayBuffer());
+    const answer = await post("/items/compressed", body, { "content-encoding": encoding });
+    const named = encoding.toLowerCase().split(", ").at(-1);
+    expect(expectProblem(answer, 415).detail).toBe(
+      `Content-Encoding must be identity, \`${named}\` is not taken: send the body uncompressed`,
+    );
+    expect(answer.headers.get("accept-encoding")).toBe("identity");
+  },
+);
+
+test("an unknown Content-Encoding is 415 and not repeated; identity, or none, is as without it", async () => {
+  const body = { c: { a: 1 } };
+  const refused = await post("/items/compressed", body, { "content-encoding": SECRET });
+  expect(expectProblem(refused, 415).detail).not.toContain(SECRET);
+  for (const encoding of ["identity", "Identity", ""]) {
+    expect((await post("/items/compressed", body, { "content-encoding": encoding })).status, encoding).toBe(
+      200,
+    );
+  }
+  // A request without a body has nothing that could be compressed.
+  const computed = await ask("POST", "/features/nothing/compute", {
+    headers: { "content-encoding": "gzip" },
+  });
+  expectProblem(computed, 404);
 });
 
 test("an integer beyond 2^53 is called a number, where no such one is taken and where none is", async () => {

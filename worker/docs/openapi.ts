@@ -40,7 +40,7 @@ const PROBLEM_WORDS: Record<ProblemStatus, string> = {
   405: "The path exists for other methods.",
   409: "It conflicts with what is there.",
   413: "The body is too large.",
-  415: "The body is not declared as JSON.",
+  415: "The body is not declared as JSON, or is compressed.",
   422: "The request does not fit its schema; `errors` says where.",
   429: "Too many requests; `Retry-After` says when.",
   500: "An unexpected error; the request id finds it in the logs.",

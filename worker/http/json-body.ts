@@ -26,7 +26,7 @@ async function undeclaredBytes(body: ReadableStream<Uint8Array> | null): Promise
  * Reads the body, and keeps its text for whoever wants to recognise the request again.
  *
  * @returns null where a body may be missing and is.
- * @throws Problem 413 for a body over the limit, 415 when it is not declared as JSON, 400 when it is not UTF-8.
+ * @throws Problem 413 for a body over the limit, 415 when it is not declared as JSON or is compressed, 400 when it is not UTF-8.
  */
 export async function readBody(c: AppContext, { optional }: { optional: boolean }): Promise<string | null> {
   const declared = c.header("content-length");
@@ -35,6 +35,7 @@ export async function readBody(c: AppContext, { optional }: { optional: boolean 
   const bytes = await (declared === undefined ? undeclaredBytes(request.body) : request.arrayBuffer());
   if (bytes.byteLength > MAX_BODY_BYTES) tooLarge();
   if (optional && bytes.byteLength === 0) return null;
+  assertPlain(c.header("content-encoding"));
   const type = c.header("content-type");
   if (!type || !JSON_TYPE.test(type)) {
     throw new Problem(415, `Content-Type must be application/json${type ? "" : ", there is none"}`);
@@ -42,6 +43,22 @@ export async function readBody(c: AppContext, { optional }: { optional: boolean 
   const text = decodeBody(bytes);
   c.bodyText = text;
   return text;
+}
+
+const ENCODINGS = ["gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress"];
+
+/** A body is never decompressed: how large it becomes is known only afterwards. */
+function assertPlain(contentEncoding: string | undefined): void {
+  const coded = (contentEncoding ?? "").split(",").map((name) => name.trim().toLowerCase());
+  const other = coded.find((name) => name !== "" && name !== "identity");
+  if (other === undefined) return;
+  // Only what everybody knows is repeated.
+  const named = ENCODINGS.includes(other) ? `\`${other}\`` : "this one";
+  throw new Problem(
+    415,
+    `Content-Encoding must be identity, ${named} is not taken: send the body uncompressed`,
+    { headers: { "accept-encoding": "identity" } },
+  );
 }
 
 /** Bytes that are no UTF-8 would become other characters: they are refused, not changed. */
