@@ -146,6 +146,26 @@ describe("computing", () => {
     expect(await vectorOf("v", name)).toBeNull();
   });
 
+  test("that fails shows in the feature when and why, until it succeeds", async () => {
+    const table = await newTable();
+    await ingest(table, [row("u", 1), row("u", 2)]);
+    const { name } = await newFeature(table, { computation_logic: "SELECT user_id, amount FROM data" });
+    expectProblem(await compute(name), 400);
+    const computation = async () => (await get<Feature>(`/features/${name}`)).body.versions[0]?.computation;
+    expect(await computation()).toEqual({
+      computed_at: null,
+      failed_at: expect.stringMatching(TIMESTAMP),
+      last_error: "the result has two rows for the entity `u`",
+    });
+    const sql = "SELECT user_id, sum(9223372036854775807) AS a FROM data GROUP BY user_id";
+    await addVersion(name, { version: 2, computation_logic: sql, status: "active" });
+    expectProblem(await compute(name), 422);
+    const { body } = await get<Feature>(`/features/${name}`);
+    expect(body.versions[1]?.computation?.last_error).toBe("integer overflow");
+    await compute(name, [row("u", 1)], "?version=1");
+    expect(await computation()).toMatchObject({ computed_at: expect.any(String), last_error: null });
+  });
+
   test("rows without an entity are skipped with the reason", async () => {
     const table = await newTable();
     const long = "x".repeat(600);

@@ -23,10 +23,12 @@ import {
   addVersion,
   caughtUp,
   compute,
+  createFeature,
   eventTime,
   type Feature,
   freshName,
   ingest,
+  inside,
   newFeature,
   newTable,
   objectOf,
@@ -121,6 +123,44 @@ describe("an ingest", () => {
     await until("the entity is there", async () => (await vectorOf(entity, name)) !== null);
     await caughtUp(table);
     expect(await computationOf(name)).toMatchObject({ last_error: null });
+  });
+});
+
+describe("beside a streaming feature", () => {
+  const EVERYTHING = {
+    "a count": "SELECT 'all' AS user_id, COUNT(*) AS n FROM data",
+    "a share":
+      "SELECT user_id, COUNT(*) * 1.0 / (SELECT COUNT(*) FROM data) AS share FROM data GROUP BY user_id",
+    "a join": "SELECT a.user_id, COUNT(*) AS n FROM data a, data b GROUP BY a.user_id",
+    "a look-up": "SELECT user_id, COUNT(*) AS n FROM data WHERE CAST(user_id AS TEXT) = 'all' GROUP BY 1",
+    "all entities in their order": "SELECT user_id, amount FROM data ORDER BY CAST(user_id AS TEXT)",
+  };
+
+  test.each(Object.entries(EVERYTHING))("%s over the whole table is computed as before", async (_, sql) => {
+    const table = await newTable();
+    const { name } = await newFeature(table, { computation_logic: sql });
+    await ingest(table, [row("all", 1, 1), row("u", 2, 2)]);
+    const before = await compute(name);
+    await streaming(table);
+    await ingest(table, [row("v", 3, 3)]);
+    await caughtUp(table);
+    const after = await compute(name);
+    expect([before.status, after.status], after.text).toEqual([200, 200]);
+    expect(await vectorOf("all", name)).not.toBeNull();
+    // What finds the rows of an entity is there again.
+    expect(await inside(table, "SELECT name FROM sqlite_schema WHERE name LIKE 'fs_by%'")).toHaveLength(1);
+  });
+
+  test("the tables of the object cannot be read", async () => {
+    const table = await newTable();
+    await streaming(table);
+    await ingest(table, [row("u", 1)]);
+    await caughtUp(table);
+    for (const name of ["fs_touched", "fs_rows", "fs_by_user_id", "sqlite_schema"]) {
+      const sql = `SELECT 'u' AS user_id, COUNT(*) AS n FROM "${name}"`;
+      const problem = expectProblem(await createFeature(table, { computation_logic: sql }), 422);
+      expect(problem.errors?.[0]?.type).toBe("reserved-name");
+    }
   });
 });
 

@@ -21,9 +21,8 @@ import {
   streamingVersions,
 } from "./compute-store.ts";
 import type { Follower } from "./raw-followers.ts";
-import type { ComputeReply } from "./raw-table.ts";
 import { rawTableObject } from "./raw-table-access.ts";
-import { describeSqlFault } from "./sql-gate.ts";
+import { wordsFor } from "./refused-computation.ts";
 import type { Skipped, Skips } from "./vectors.ts";
 import { computeAgainWhereOvertaken, vectorTarget, writeVectors } from "./write-vectors.ts";
 
@@ -141,6 +140,7 @@ async function recomputeVersion(
     const { entities, upTo } = claim;
     const source = { kind: "entities", entities } as const;
     const reply = await object.compute({ schema: schemaOf(table), sql, entityKey, source, job: null });
+    if (reply.kind === "kept") return { kind: "own fault", error: "the result is too large" };
     if (reply.kind !== "computed") return { kind: "own fault", error: wordsFor(reply) };
     const { skipped } = await writeVectors({ ...context, tenant }, reply.computed, target);
     // Only now: a crash before this computes the same entities again.
@@ -148,19 +148,6 @@ async function recomputeVersion(
     const [first] = skipped;
     const note = first ? `${skipped.length} entities were not written: ${first.reason}` : null;
     outcome = { kind: "computed", note };
-  }
-}
-
-function wordsFor(reply: Exclude<ComputeReply, { kind: "computed" }>): string {
-  switch (reply.kind) {
-    case "refused":
-      return describeSqlFault(reply.fault);
-    case "no_entity_key":
-      return "the result of the SQL has no entity key";
-    case "entity_twice":
-      return `the result has two rows for the entity \`${reply.entity}\``;
-    case "kept":
-      return "the result is too large";
   }
 }
 

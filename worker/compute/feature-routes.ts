@@ -30,11 +30,10 @@ import {
 } from "./computed-feature.ts";
 import { answeredSkips, jobSchema, startJob } from "./job-routes.ts";
 import { checkRows, jsonParts, type RawSchema } from "./raw-columns.ts";
-import type { ComputeReply } from "./raw-table.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import { existingTable } from "./raw-table-routes.ts";
 import type { ComputeSource } from "./raw-table-store.ts";
-import { describeSqlFault } from "./sql-gate.ts";
+import { problemOf, wordsFor } from "./refused-computation.ts";
 import { computeAgainWhereOvertaken, vectorTarget, writeVectors } from "./write-vectors.ts";
 
 export const createFeature = endpoint(
@@ -169,23 +168,26 @@ export const compute = endpoint(
       job: { jobId, moreThan: MAX_INLINE_ENTITIES, table: { tenant, tableId } },
     });
     const key = { tenant, featureId: feature.featureId, version: version.version };
-    const result = accepted(reply);
-    if (result.kind === "kept") return jsonAnswer(await startJob(c, { ...key, jobId, tableId }, result), 202);
+    if (reply.kind !== "computed" && reply.kind !== "kept") {
+      await noteComputation(c.env.DB, key, wordsFor(reply), nowMicros());
+      throw problemOf(reply);
+    }
+    if (reply.kind === "kept") return jsonAnswer(await startJob(c, { ...key, jobId, tableId }, reply), 202);
     const target = vectorTarget(feature, version, `compute-${jobId}`);
     // As of the question: what the stream computes from later rows is newer.
-    const { written, skipped, bookmark } = await writeVectors(context, result.computed, target, started);
-    if (result.seq !== null) {
-      const entities = result.computed.map(({ entity }) => entity);
+    const { written, skipped, bookmark } = await writeVectors(context, reply.computed, target, started);
+    if (reply.seq !== null) {
+      const entities = reply.computed.map(({ entity }) => entity);
       const follower = { featureId: feature.featureId, version: version.version, entityKey };
-      await computeAgainWhereOvertaken(context, tableId, { follower, entities, seq: result.seq });
+      await computeAgainWhereOvertaken(context, tableId, { follower, entities, seq: reply.seq });
     }
     await noteComputation(c.env.DB, key, null, nowMicros());
     const report = {
       feature_id: feature.featureId,
       version: version.version,
       computed: written,
-      skipped: [...result.skipped, ...skipped],
-      skipped_count: result.skippedCount + skipped.length,
+      skipped: [...reply.skipped, ...skipped],
+      skipped_count: reply.skippedCount + skipped.length,
       duration_ms: (nowMicros() - started) / MICROS_PER_MS,
     };
     return jsonAnswer(report, 200, { [TOKEN_HEADER]: encodeToken({ entity: null, bookmark }) });
@@ -202,32 +204,6 @@ function sourceOf(schema: RawSchema, rows: readonly unknown[] | undefined): Comp
     count: rows.length,
     longestText: checked.longestText,
   };
-}
-
-/** @throws Problem 422 when the SQL was refused, 400 when two rows of its result are of one entity. */
-function accepted(reply: ComputeReply): Extract<ComputeReply, { kind: "computed" | "kept" }> {
-  switch (reply.kind) {
-    case "refused":
-      throw new Problem(422, `the SQL was not run: ${describeSqlFault(reply.fault)}`, {
-        errors: [
-          { loc: ["computation_logic"], msg: describeSqlFault(reply.fault), type: reply.fault.reason },
-        ],
-      });
-    case "no_entity_key":
-      throw new Problem(422, "the result of the SQL has no entity key");
-    case "entity_twice":
-      throw new Problem(400, `the result has two rows for the entity \`${reply.entity}\`; nothing was kept`, {
-        errors: [
-          {
-            loc: ["result", reply.rows[1] ?? 0],
-            msg: `is of the same entity as row ${reply.rows[0]}`,
-            type: "entity_twice",
-          },
-        ],
-      });
-    default:
-      return reply;
-  }
 }
 
 export const computedFeatureEndpoints = [createFeature, compute];
