@@ -60,6 +60,7 @@ describe("creating", () => {
 
   test.each([
     ["a column that is not there", { computation_logic: "SELECT user_id, nope FROM data" }],
+    ["a misspelt column in double quotes", { computation_logic: 'SELECT user_id, "amuont" AS a FROM data' }],
     ["no entity key in the result", { computation_logic: "SELECT amount, at FROM data" }],
     ["nothing but the entity key", { computation_logic: "SELECT user_id FROM data" }],
     ["two columns of one name", { computation_logic: "SELECT user_id, amount AS x, at AS x FROM data" }],
@@ -203,12 +204,13 @@ describe("computing", () => {
     await post("/ingest", `{"raw_table_id":${table.id},"data":${data}}`, {
       "content-type": "application/json",
     });
-    const sql = "SELECT id, amount, 'i1' AS text, 0.5 AS half FROM data -- digits;";
+    const sql = `SELECT id, amount, 'i1' AS text, 0.5 AS half, max("amount") FROM data GROUP BY id -- digits;`;
     const { name } = await newFeature(table, { computation_logic: sql, entity_key: "id" });
     const answer = await compute(name);
     expect(answer.body, answer.text).toMatchObject({ computed: 2 });
     const { text } = await vector("9223372036854775807", name);
-    expect(text).toContain('"vector":{"amount":-9007199254740993,"text":"i1","half":0.5}');
+    const digits = "-9007199254740993";
+    expect(text).toContain(`{"amount":${digits},"text":"i1","half":0.5,"max(\\"amount\\")":${digits}}`);
     expect((await vector("9223372036854775806", name)).text).toContain('"amount":9007199254740995');
   });
 

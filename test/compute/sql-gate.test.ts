@@ -203,6 +203,52 @@ describe("benign SQL that looks hostile works", () => {
   });
 });
 
+describe("a name in double quotes", () => {
+  test.each<[string, unknown[]]>([
+    ['select "k" from "data" order by "k" limit 1', [1]],
+    ['select "K" from DATA order by "k" limit 1', [1]],
+    ['select "data"."k" from data where "data"."k" = 5', [5]],
+    ['select d."k" from data as "d" where "d".k = 5', [5]],
+    ['select "full name" from data where "full name" is not null limit 1', ["A B"]],
+    ['select sum("k") as "x" from data order by "x"', [9]],
+    ['select sum(k) as "a ""b""" from data order by "a ""b"""', [9]],
+    ['select "a `b" from (select sum(k) as "a `b" from data)', [9]],
+    ['select "a b" from (select sum(k) as [a b] from data)', [9]],
+    ['select `a b` from (select sum(k) as "a b" from data)', [9]],
+    ['select "s"."x" from (select sum(k) as x from data) as "s"', [9]],
+    ['with "t"("x") as (select sum("k") from data) select "x" from "t"', [9]],
+    ['select "user_id" as "u", sum("k") from data group by "u" having "u" = \'u2\'', ["u2", 5]],
+    ['select "x" from (select k as "x" from data union select 7 order by "x" desc limit 1)', [7]],
+    ['select (select max(b."k") from data b where b."user_id" = a."user_id") as m from data a limit 1', [3]],
+    ['select "rowid" as r from data limit 1', [1]],
+    ['select "sum"("k") as s from data', [9]],
+    [`select max('"nosuch"') as s from data -- "nosuch"`, ['"nosuch"']],
+    ['select sum("k") over "w" as s from data window "w" as (order by "k") limit 1', [1]],
+  ])("that is one goes on working: %s", async (sql, first) => {
+    const result = await run(sql, few);
+    expect(result.ok ? result.rows[0] : describeSqlFault(result.fault)).toEqual(first);
+  });
+
+  test.each([
+    ['select user_id, "amuont" as amt from data', "amuont"],
+    ['select k from data where name = "aXc"', "aXc"],
+    ['select sum(v) as s from data group by "usr_id"', "usr_id"],
+    ['select k from data order by "amuont"', "amuont"],
+    ['select strftime("%Y", ts) as y from data', "%Y"],
+    ['select "a ""b" as x from data', 'a "b'],
+    ['select "a`b" as x from data', "a`b"],
+    ['select x from (select "amuont" as x from data)', "amuont"],
+    ['with t as (select k from data) select "v" from t', "v"],
+    ['select (select max("amuont") from data b) as m from data a', "amuont"],
+    ['select k from data a join data b using (k) where "amuont" = 1 and a.k = b.k', "amuont"],
+    ['select "true" as t from data', "true"],
+  ])("that is none is no text either: %s", async (sql, name) => {
+    const result = await run(sql, few);
+    const said = result.ok ? "ran" : `${result.fault.reason}: ${describeSqlFault(result.fault)}`;
+    expect(said).toBe(`engine: no such column: ${name}; text stands in single quotes`);
+  });
+});
+
 describe("a result", () => {
   const limits = { rows: 2, columns: 2, bytes: 1_000 };
   test.each<[string, SqlFault["reason"]]>([
@@ -253,6 +299,7 @@ describe("at creation", () => {
     ["select nosuch from data", "no such column: nosuch"],
     ["select k.user_id from data", "no such column: k.user_id"],
     ["select from data", /not understood|syntax/],
+    ['select user_id, "amuont" as amt from data', "no such column: amuont"],
     ["select sum(user_id, 1) from data", "wrong number of arguments to function sum()"],
     ["select x from (select 1 as y) as fs", "no such column: x"],
   ])("SQL that does not prepare is refused in the engine's words: %s", async (sql, words) => {

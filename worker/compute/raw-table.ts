@@ -97,7 +97,8 @@ export class RawTable extends DurableObject<Env> {
     const result = runSql(this.ctx.storage, sql, statistics, { prepare });
     const checked = checkSql(sql);
     if (!result.ok || !checked.ok || !mayBeRounded(result.rows)) return { ...result, timestamps };
-    const exact = runSql(this.ctx.storage, withDigits(checked.sql, result.columns), statistics, { prepare });
+    const digits = withDigits(checked.sql, result.columns);
+    const exact = runSql(this.ctx.storage, digits, statistics, { prepare, isOurs: true });
     return exact.ok
       ? { ...exact, rows: exact.rows.map((cells) => cells.map(readDigits)), timestamps }
       : { ...exact, timestamps };

@@ -19,6 +19,17 @@ export function queryPlan(sql: SqlStorage, statement: string): Planned {
   }
 }
 
+/**
+ * What SQLite would read as text though it stands in double quotes, where the tenant meant a column.
+ *
+ * @param named The statement with its names in backticks; it prepares when they stand in double quotes.
+ */
+export function faultOfQuotedNames(sql: SqlStorage, named: string): SqlFault | null {
+  const planned = queryPlan(sql, named);
+  if (planned.ok || planned.fault.reason !== "engine") return null;
+  return { ...planned.fault, message: `${planned.fault.message}; text stands in single quotes` };
+}
+
 /** Opcodes that change something or read through something other than a table. */
 const OTHER_THAN_READING =
   /^(?:OpenWrite|VOpen|VUpdate|VCreate|VDestroy|CreateBtree|Destroy|Clear|ParseSchema|DropTable|DropIndex|DropTrigger|SetCookie|AutoCommit|Savepoint|JournalMode|Vacuum|Checkpoint|LoadAnalysis|Program)$/;

@@ -14,9 +14,12 @@ import { FORBIDDEN_WORDS, RESERVED_NAME } from "./sql-words.ts";
 
 export { describeSqlFault, type SqlFault } from "./sql-faults.ts";
 
-/** `sql` is the statement without comments and trailing `;`, fit to stand between parentheses. */
+/**
+ * `sql` is the statement without comments and trailing `;`, fit to stand between parentheses; `named` the same with
+ * backticks for double quotes.
+ */
 export type SqlCheck =
-  | { ok: true; sql: string; tokens: SqlToken[]; shape: Shape }
+  | { ok: true; sql: string; named: string; tokens: SqlToken[]; shape: Shape }
   | { ok: false; fault: SqlFault };
 
 /** Judges a text by its words. */
@@ -35,8 +38,10 @@ export function checkSql(sql: string): SqlCheck {
   const { shape } = reading;
   const tooLarge = checkWrittenOut(shape);
   if (tooLarge) return refuse(tooLarge);
-  return { ok: true, sql: read.bare.replace(/[ ;]+$/, "").trim(), tokens, shape };
+  return { ok: true, sql: withoutEnd(read.bare), named: withoutEnd(read.named), tokens, shape };
 }
+
+const withoutEnd = (statement: string) => statement.replace(/[ ;]+$/, "").trim();
 
 function refuse(fault: SqlFault): SqlCheck {
   return { ok: false, fault };

@@ -19,7 +19,7 @@ export interface SqlToken {
 }
 
 export type SqlTokens =
-  | { ok: true; tokens: SqlToken[]; bare: string }
+  | { ok: true; tokens: SqlToken[]; bare: string; named: string }
   | {
       ok: false;
       reason: "unfinished" | "not-a-token" | "parameter" | "not-ascii";
@@ -47,11 +47,13 @@ const WORD_CHARACTER = /[A-Za-z0-9_$\u0080-\uffff]/;
 
 /**
  * Reads all tokens. `bare` is the text with each comment replaced by a space: what may be put inside another
- * statement without swallowing what follows.
+ * statement without swallowing what follows. `named` is the same with backticks for double quotes: SQLite takes a name
+ * in double quotes that it does not know for a string, one in backticks never.
  */
 export function readTokens(sql: string): SqlTokens {
   const tokens: SqlToken[] = [];
   let bare = "";
+  let named = "";
   for (let start = 0; start < sql.length; ) {
     const found = matchAt(sql, start);
     const rest = sql.slice(start, start + 20);
@@ -63,14 +65,18 @@ export function readTokens(sql: string): SqlTokens {
     }
     if (kind === "parameter") return { ok: false, reason: "parameter", text, start };
     if (kind === "unfinished") return { ok: false, reason: "unfinished", text: rest, start };
-    if (kind === "space") bare += " ";
-    else {
-      tokens.push({ kind, text, name: meaning(kind, text), start });
-      bare += text;
-    }
+    if (kind !== "space") tokens.push({ kind, text, name: meaning(kind, text), start });
+    bare += kind === "space" ? " " : text;
+    named += kind === "space" ? " " : inBackticks(text);
     start += text.length;
   }
-  return { ok: true, tokens, bare };
+  return { ok: true, tokens, bare, named };
+}
+
+/** A name in double quotes; anything else as it is. */
+function inBackticks(text: string): string {
+  if (!text.startsWith('"')) return text;
+  return `\`${text.slice(1, -1).replaceAll('""', '"').replaceAll("`", "``")}\``;
 }
 
 function matchAt(sql: string, start: number) {
