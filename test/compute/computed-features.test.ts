@@ -77,6 +77,24 @@ describe("creating", () => {
     expectProblem(await createFeature(await newTable(), body), 422);
   });
 
+  test("streaming is 422 where the entity key is not the column itself, in a later version too", async () => {
+    const table = await newTable();
+    const lower = "SELECT lower(user_id) AS user_id, sum(amount) AS s FROM data GROUP BY 1";
+    const streaming = { computation_logic: lower, materialize: "on_ingest" };
+    const problem = expectProblem(await createFeature(table, streaming), 422);
+    expect(problem.errors?.[0]).toMatchObject({
+      loc: ["body", "computation_logic"],
+      msg: expect.stringMatching(
+        /`user_id` must be that column, unchanged.*select the column itself, or use manual/,
+      ),
+      type: "not_streamable",
+    });
+    expect((await createFeature(table, { computation_logic: lower })).status).toBe(201);
+    const { name } = await newFeature(table, { materialize: "on_ingest" });
+    expectProblem(await addVersion(name, { version: 2, computation_logic: lower }), 422);
+    expect((await addVersion(name, { version: 2 })).status).toBe(201);
+  });
+
   test("the SQL of a version is checked like that of a feature", async () => {
     const { name } = await newFeature(await newTable());
     const wrong = { version: 2, computation_logic: "SELECT user_id, nope FROM data" };

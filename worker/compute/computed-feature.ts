@@ -8,7 +8,8 @@ import { schemaOf } from "./compute-store.ts";
 import type { RawSchema } from "./raw-columns.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import { existingTable } from "./raw-table-routes.ts";
-import { describeSqlFault } from "./sql-gate.ts";
+import { checkSql, describeSqlFault } from "./sql-gate.ts";
+import { isColumnOfData } from "./sql-origin.ts";
 import { faultOfColumns } from "./vectors.ts";
 
 export const computationLogic = z.string().min(1).meta({
@@ -16,18 +17,25 @@ export const computationLogic = z.string().min(1).meta({
   example: "SELECT user_id, AVG(transaction_amount) as avg_amount FROM data GROUP BY user_id",
 });
 
+export interface Computation {
+  tableId: number;
+  sql: string;
+  entityKey: string;
+  materialize: "manual" | "on_ingest" | null;
+}
+
 /**
  * Proves SQL against its raw table.
  *
- * @throws Problem 404 for an unknown table, 422 when the gate refuses the SQL, it does not prepare, or its result has
- * no entity key.
+ * @throws Problem 404 for an unknown table, 422 when the gate refuses the SQL, it does not prepare, its result has no
+ * entity key, or it cannot be recomputed as rows arrive and should be.
  */
-export async function assertComputable(
-  c: AppContext,
-  { tableId, sql, entityKey }: { tableId: number; sql: string; entityKey: string },
-): Promise<void> {
+export async function assertComputable(c: AppContext, computation: Computation): Promise<void> {
+  const { tableId, sql, entityKey, materialize } = computation;
   const table = await existingTable(c, tableId);
-  const checked = await rawTableObject(c.env, c.principal.tenant, table.tableId).check(schemaOf(table), sql);
+  const schema = schemaOf(table);
+  if (materialize === "on_ingest") assertKeyColumn(schema, entityKey);
+  const checked = await rawTableObject(c.env, c.principal.tenant, table.tableId).check(schema, sql);
   const loc = ["body", "computation_logic"];
   if (!checked.ok) {
     const { fault } = checked;
@@ -35,6 +43,7 @@ export async function assertComputable(
   }
   const msg = faultOfColumns(checked.columns, entityKey);
   if (msg) throw unprocessable({ loc, msg, type: "invalid_result" });
+  if (materialize === "on_ingest") assertKeyUnchanged(schema, sql, entityKey);
 }
 
 /**
@@ -42,11 +51,22 @@ export async function assertComputable(
  *
  * @throws Problem 422 when the table has no such column, or one whose values have several spellings as text.
  */
-export function assertStreamable({ columns }: RawSchema, entityKey: string): void {
+function assertKeyColumn({ columns }: RawSchema, entityKey: string): void {
   const type = columns.find(([name]) => name === entityKey)?.[1];
   if (type === "string" || type === "integer" || type === "timestamp") return;
   const msg = `on_ingest needs a column \`${entityKey}\` of type string, integer or timestamp in the raw table`;
   throw unprocessable({ loc: ["body", "materialize"], msg, type: "not_streamable" });
+}
+
+/** @throws Problem 422 when rows of the result may be of other entities than those in the column. */
+function assertKeyUnchanged({ columns }: RawSchema, sql: string, entityKey: string): void {
+  const checked = checkSql(sql);
+  const names = columns.map(([name]) => name);
+  if (checked.ok && isColumnOfData(checked.shape, entityKey, names)) return;
+  const msg =
+    `on_ingest recomputes the entities that new rows name in their column \`${entityKey}\`, so the result's ` +
+    `\`${entityKey}\` must be that column, unchanged, and in every GROUP BY; select the column itself, or use manual`;
+  throw unprocessable({ loc: ["body", "computation_logic"], msg, type: "not_streamable" });
 }
 
 export interface ComputableVersion {

@@ -22,12 +22,7 @@ import { encodeToken } from "../serving/consistency.ts";
 import { TOKEN_HEADER } from "../serving/read-context.ts";
 import { MICROS_PER_MS, nowMicros } from "../timestamps.ts";
 import { noteComputation, schemaOf } from "./compute-store.ts";
-import {
-  assertComputable,
-  assertStreamable,
-  computableVersion,
-  computationLogic,
-} from "./computed-feature.ts";
+import { assertComputable, computableVersion, computationLogic } from "./computed-feature.ts";
 import { answeredSkips, jobSchema, startJob } from "./job-routes.ts";
 import { checkRows, jsonParts, type RawSchema } from "./raw-columns.ts";
 import { rawTableObject } from "./raw-table-access.ts";
@@ -66,7 +61,8 @@ export const createFeature = endpoint(
             )
             .meta({ example: "user_id" }),
           materialize: z.enum(["manual", "on_ingest"]).default("manual").meta({
-            description: "`on_ingest`: active versions are recomputed for the entities that new rows touch.",
+            description:
+              "`on_ingest`: active versions are recomputed for the entities that new rows touch, so the entity key must be the column of its name, unchanged.",
           }),
           owner: z.string().min(1).max(MAX_NAME_CHARACTERS).nullish(),
           tags: z.array(z.string().min(1).max(MAX_NAME_CHARACTERS)).max(MAX_TAGS).default([]),
@@ -78,13 +74,11 @@ export const createFeature = endpoint(
   },
   async (c, { json }) => {
     const { tenant } = c.principal;
-    if (json.materialize === "on_ingest") {
-      assertStreamable(schemaOf(await existingTable(c, json.raw_table_id)), json.entity_key);
-    }
     await assertComputable(c, {
       tableId: json.raw_table_id,
       sql: json.computation_logic,
       entityKey: json.entity_key,
+      materialize: json.materialize,
     });
     const feature = {
       name: json.name,

@@ -74,7 +74,7 @@ export function selectsIn(expressions: readonly Expression[]): Select[] {
 }
 
 /** Whether an aggregate of the select's own makes one row of all; one in an expression may be another's. */
-function isOneRow(core: Core, { inExpression }: Select): boolean {
+export function isOneRow(core: Core, { inExpression }: Select): boolean {
   return (
     !inExpression && core.groupBy.length === 0 && core.columns.some((column) => column.some(isAggregate))
   );

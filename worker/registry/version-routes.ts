@@ -108,8 +108,12 @@ async function newVersion(
 ) {
   if (feature.kind === "computed") {
     const version = computedVersionOf(body, feature, like);
-    const sql = version.computationLogic ?? "";
-    await assertComputable(c, { tableId: feature.rawTableId ?? 0, sql, entityKey: feature.entityKey ?? "" });
+    await assertComputable(c, {
+      tableId: feature.rawTableId ?? 0,
+      sql: version.computationLogic ?? "",
+      entityKey: feature.entityKey ?? "",
+      materialize: feature.materialize,
+    });
     return version;
   }
   if (body.computation_logic === undefined) return versionOf(body, like);
