@@ -473,7 +473,7 @@ describe("system A's requests", () => {
     ["/items", "if_revision in metadata", meta({ if_revision: 1 }), ["body.metadata.if_revision"]],
     ["/items", "metadata and meta that disagree", meta2({ mode: "merge" }), ["body.meta.mode"]],
     ["/get/items", "table_type in data", asked({ table_type: "account_id" }), ["body.data.table_type"]],
-    ["/items/bad?mode=merge", "an option of the longer form", { c: { a: 1 } }, ["query"]],
+    ["/items/bad?mode=merge", "an option of the longer form", { c: { a: 1 } }, ["query.mode"]],
     ["/get/item/bad", "a list", ["c"], ["body"]],
     ["/get/item/bad", "nothing asked for", {}, ["body"]],
     ["/get/item/bad", "a text in place of names", { c: "a" }, ["body.c"]],
