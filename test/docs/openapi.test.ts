@@ -372,7 +372,7 @@ describe("answers", () => {
         (await get<{ deliveries: { attempts: number }[] }>(`${path}/deliveries`)).body.deliveries[0]
           ?.attempts ?? 0;
       // It fails, and is tried again: how often by the time that it is looked at is no matter.
-      await until("it was tried", async () => (await attempts()) > 0);
+      await until("it was tried", async () => (await attempts()) > 0, 30_000);
       return [await get(`${path}/deliveries`), await get(`${path}/deliveries?status=dead&limit=1`)];
     },
     "POST /api/v1/subscriptions/{subscription_id}/replay": async () => {

@@ -164,6 +164,22 @@ describe("an entity type", () => {
   });
 });
 
+test("a value under another spelling of its version is refused, alone and in a batch, and nothing of it is kept", async () => {
+  const name = freshName("spelled");
+  await registered(name, { dtype: "int64" });
+  const refused = expectProblem(await write("spelled", { [`${name}@v1`]: "text" }), 422);
+  expect(faultPlaces(refused)).toEqual([`body.data.feature_list.0.features.${name}@v1`]);
+  expect(refused.detail).toContain(`written as \`${name}\``);
+  const row = {
+    entity_type: "user",
+    entity_value: "spelled",
+    feature_list: [entry("default", { [`${name}@1`]: 1 })],
+  };
+  const { body } = await post<BatchWritten>("/items/batch", { metadata: WRITER, data: [row] });
+  expect(body.results[0]).toMatchObject({ outcome: "rejected", reason: { type: "version_spelling" } });
+  expectProblem(await readItem("spelled", "default", "?entity_type=user"), 404);
+});
+
 describe("another tenant", () => {
   test("sees nothing of a feature, and has the name and the type to itself", async () => {
     await post("/admin/tenants", { name: "other", tenant_id: "other" });

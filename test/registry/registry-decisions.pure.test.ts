@@ -224,6 +224,22 @@ describe("enforced types", () => {
     );
   });
 
+  test.each([
+    ["count@1", "count"],
+    ["count@v1", "count"],
+    ["count@v2", "count@2"],
+    ["count@02", "count@2"],
+  ])("refuse %s, which nobody would find, and say that it is %s", (name, stored) => {
+    expect(enforced(JSON.stringify({ [name]: 1 }))).toBe(
+      `values of \`${name}\` are written as \`${stored}\``,
+    );
+  });
+
+  test("leave names alone that only look like versions", () => {
+    const names = '{"count@9":"x","a@1":"x","count@latest":"x","count@":"x","@1":"x"}';
+    expect(enforced(names)).toBe(names);
+  });
+
   test("take null for any of them", () => {
     expect(enforced('{"count":null,"__proto__":null}')).toBe('{"count":null,"__proto__":null}');
   });

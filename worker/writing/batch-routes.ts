@@ -77,7 +77,7 @@ function typedRow(
   const typed = typedWrite(catalog, asked);
   return typed.ok
     ? typed
-    : { ok: false, reason: { type: "type_mismatch", detail: describeFault(typed.fault) } };
+    : { ok: false, reason: { type: typed.fault.reason, detail: describeFault(typed.fault) } };
 }
 
 function outcomeOf(result: ChangeResult | undefined) {

@@ -21,7 +21,7 @@ export function rejectionProblem(rejection: Rejection): Problem {
 
 /** @param loc Of the category's features. */
 export function typeProblem(fault: TypeFault, loc: (string | number)[]): Problem {
-  return unprocessable({ loc: [...loc, fault.feature], msg: describeFault(fault), type: "type_mismatch" });
+  return unprocessable({ loc: [...loc, fault.feature], msg: describeFault(fault), type: fault.reason });
 }
 
 function detailOf(rejection: Rejection): string {
