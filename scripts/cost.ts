@@ -17,6 +17,7 @@ npm run cost -- --reads 100000000 --writes 10000000 --entities 1000000
   --miss-share                   of the other reads, missed by KV (what follows from the documents' TTL)
   --batch-share, --grouped-share of the writes, by /items/batch or many at a time (${DEFAULTS.batchShare})
   --document-ttl-seconds, --history-days (${DEFAULTS.documentTtlSeconds}, ${DEFAULTS.historyDays})
+  --archive-days                 that files of the archive are kept, after the history (${DEFAULTS.archiveDays}: no archive)
   --read-cpu-ms, --write-cpu-ms  CPU time of a request (${DEFAULTS.readCpuMs}, ${DEFAULTS.writeCpuMs})
   --writer-active-ms, --writers  how long a writer is active for a commit, and how many there are (${DEFAULTS.writerActiveMs}, ${DEFAULTS.writers})
   --isolates                     with traffic at any moment (${DEFAULTS.isolates})
@@ -37,6 +38,7 @@ const { values } = parseArgs({
     "grouped-share": text,
     "document-ttl-seconds": text,
     "history-days": text,
+    "archive-days": text,
     "read-cpu-ms": text,
     "write-cpu-ms": text,
     "writer-active-ms": text,
@@ -55,6 +57,7 @@ const assumed: Assumptions = {
   groupedShare: share("grouped-share") ?? DEFAULTS.groupedShare,
   documentTtlSeconds: given("document-ttl-seconds") ?? DEFAULTS.documentTtlSeconds,
   historyDays: given("history-days") ?? DEFAULTS.historyDays,
+  archiveDays: given("archive-days") ?? DEFAULTS.archiveDays,
   readCpuMs: given("read-cpu-ms") ?? DEFAULTS.readCpuMs,
   writeCpuMs: given("write-cpu-ms") ?? DEFAULTS.writeCpuMs,
   writerActiveMs: given("writer-active-ms") ?? DEFAULTS.writerActiveMs,

@@ -38,6 +38,7 @@ const price = (
 const WORKERS = "/workers/platform/pricing/";
 const KV = "/kv/platform/pricing/";
 const D1 = "/d1/platform/pricing/";
+const R2 = "/r2/pricing/";
 const OBJECTS = "/durable-objects/platform/pricing/";
 
 export const prices = {
@@ -61,6 +62,11 @@ export const prices = {
   queueOperations: {
     ...price(["Queues", "operations"], [MILLION, 0.4, MILLION], "/queues/platform/pricing/"),
     note: "A message is written, read and deleted: three operations for each 64 KB of it.",
+  },
+  archiveGb: { ...price(["R2", "GB stored"], [10, 0.015, 1], R2), note: "Looked up on 2026-11-28." },
+  archiveWrites: {
+    ...price(["R2", "class A operations"], [MILLION, 4.5, MILLION], R2),
+    note: "Looked up on 2026-11-28.",
   },
   analyticsPoints: {
     ...price(

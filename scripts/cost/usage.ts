@@ -9,6 +9,8 @@ const DAY_SECONDS = 24 * 60 * 60;
 const GB = 1e9;
 /** What a Durable Object is billed for while it is active, whatever it holds. */
 const OBJECT_GB = 0.128;
+/** Of a file of the archive: half of what one run takes at once, nearly. Its rows are taken to be as large there as in D1. */
+const ROWS_OF_A_FILE = 1_000;
 /** A message, which carries all events of one drain of an outbox that fit, is written, read and deleted. */
 const OPERATIONS_OF_A_BLOCK = 3;
 
@@ -33,6 +35,8 @@ export interface Assumptions {
   /** `DOCUMENT_TTL_SECONDS` and `HISTORY_RETENTION_DAYS`. */
   documentTtlSeconds: number;
   historyDays: number;
+  /** How long the archive keeps what leaves the history; 0: there is none. */
+  archiveDays: number;
   /** CPU time of a read and of a write, in ms. */
   readCpuMs: number;
   writeCpuMs: number;
@@ -53,6 +57,7 @@ export const DEFAULTS: Assumptions = {
   groupedShare: 0,
   documentTtlSeconds: DAY_SECONDS,
   historyDays: 90,
+  archiveDays: 0,
   readCpuMs: 1,
   writeCpuMs: 3,
   writerActiveMs: 100,
@@ -94,6 +99,7 @@ export function monthOf(measured: Measured, traffic: Traffic, assumed: Assumptio
   const { categories } = measured.shape;
   const historyMonths = (assumed.historyDays * DAY_SECONDS) / MONTH_SECONDS;
   const historyBytes = traffic.writes * historyMonths * measured.historyBytesPerWrite;
+  const archiveMonths = (assumed.archiveDays * DAY_SECONDS) / MONTH_SECONDS;
   const d1Gb = (traffic.entities * measured.currentBytesPerEntity + historyBytes) / GB;
   const documents = traffic.entities * (1 - missShare);
   const usage: Usage = {
@@ -112,6 +118,8 @@ export function monthOf(measured: Measured, traffic: Traffic, assumed: Assumptio
     objectRowsRead: counts.objectRowsRead + writtenDown.metricsRowsRead,
     objectRowsWritten: counts.objectRowsWritten + writtenDown.metricsRowsWritten,
     queueOperations: counts.queueBlocks * OPERATIONS_OF_A_BLOCK,
+    archiveGb: (traffic.writes * archiveMonths * measured.historyBytesPerWrite) / GB,
+    archiveWrites: assumed.archiveDays > 0 ? (traffic.writes * categories) / ROWS_OF_A_FILE : 0,
     analyticsPoints: counts.analyticsPoints,
     logEvents: (counts.logEvents + metrics.logEvents) * assumed.logShare,
   };

@@ -23,6 +23,7 @@ describe("a price", () => {
     ["1.5 M requests of an object", prices.objectRequests, 1.5 * M, 0.075],
     ["a billion requests' log lines, two each, a tenth kept", prices.logEvents, 200 * M, 108],
     ["10 GB in D1", prices.d1Gb, 10, 3.75],
+    ["a TB in R2, beyond the first ten GB", prices.archiveGb, 1_010, 15],
     ["100 M rows written in D1", prices.d1RowsWritten, 100 * M, 50],
   ])("is charged beyond the included amount: %s", (_, price, used, dollars) => {
     expect(dollarsOf(price, used)).toBeCloseTo(dollars, 6);
@@ -148,6 +149,14 @@ describe("a month", () => {
   test("history is kept as long as it is kept", () => {
     expect(month({ historyDays: 90 }).usage.d1Gb).toBeCloseTo(2 + 3 * 10, 6);
     expect(month({ historyDays: 30 }).usage.d1Gb).toBeCloseTo(2 + 10, 6);
+  });
+
+  test("an archive is kept for its days beyond those of the history, written in files of many rows", () => {
+    expect(month().usage).toMatchObject({ archiveGb: 0, archiveWrites: 0 });
+    const { usage } = month({ archiveDays: 360 });
+    expect(usage.archiveGb).toBeCloseTo(12 * 10, 6);
+    expect(usage.archiveWrites).toBeCloseTo((3 * 10 * M) / 1_000, 6);
+    expect(usage.d1Gb).toBe(month().usage.d1Gb);
   });
 
   test("says what one database does not hold, and only then", () => {
