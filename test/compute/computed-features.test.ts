@@ -178,7 +178,9 @@ describe("computing", () => {
     });
     const sql = "SELECT user_id, sum(9223372036854775807) AS a FROM data GROUP BY user_id";
     await addVersion(name, { version: 2, computation_logic: sql, status: "active" });
-    expectProblem(await compute(name), 422);
+    const overflow = expectProblem(await compute(name), 422);
+    expect(overflow.detail).toBe("the SQL failed: integer overflow");
+    expect(overflow.errors?.[0]).toMatchObject({ msg: "integer overflow", type: "engine" });
     const { body } = await get<Feature>(`/features/${name}`);
     expect(body.versions[1]?.computation?.last_error).toBe("integer overflow");
     await compute(name, [row("u", 1)], "?version=1");

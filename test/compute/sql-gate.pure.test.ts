@@ -141,7 +141,7 @@ describe("the gate refuses", () => {
     ["not-understood", "select k in data from data"],
     ["not-understood", "select * from main.data"],
     ["not-understood", "select * from (data a join data b)"],
-    ["not-understood", "select * from data window, data b"],
+    ["incomplete", "select * from data window, data b"],
     ["not-understood", "select * from data where 1 from data"],
     ["not-understood", "select max(k from data) from data"],
     ["not-understood", "select 1 values (2)"],
@@ -154,6 +154,44 @@ describe("the gate refuses", () => {
     const fault = faultOf(sql);
     expect(fault?.reason).toBe(reason);
     expect(fault && describeSqlFault(fault)).not.toMatch(/undefined|NaN/);
+  });
+});
+
+describe("what is missing is told by what stands before it", () => {
+  test.each<[string, string, number]>([
+    ["select user_id, sum(k) as s from data group by", "by", 44],
+    ["select user_id from data where", "where", 25],
+    ["select user_id from data where group by 1", "where", 25],
+    ["select user_id from data where k >", ">", 33],
+    ["select user_id from data group by 1 having;", "having", 36],
+    ["select user_id from data order by k,", ",", 35],
+    ["select user_id,, k from data", ",", 14],
+    ["select user_id, from data", ",", 14],
+    ["select from data", "select", 0],
+    ["select k from", "from", 9],
+    ["select k from where k = 1", "from", 9],
+    ["select k from data,", ",", 18],
+    ["select k from data d join", "join", 21],
+    ["select k from data a join data b on", "on", 33],
+    ["select k from data union all", "all", 25],
+    ["select k from data where k in", "in", 27],
+    ["select k from data as", "as", 19],
+    ["select k from (select k from data where) t", "where", 34],
+    ["select sum(k + ) from data", "+", 13],
+    ["select k from data window, data b", "window", 19],
+    ["select sum(, k) from data", "(", 10],
+    ["SELECT k IS DISTINCT FROM 1 FROM data LIMIT", "LIMIT", 38],
+  ])("%s", (sql, after, at) => {
+    const fault = faultOf(sql);
+    expect(fault).toEqual({ reason: "incomplete", after: { text: after, at } });
+    expect(sql.slice(at, at + after.length)).toBe(after);
+    const words = `the SQL is not understood: something is missing after "${after}" at character ${at}`;
+    expect(fault && describeSqlFault(fault)).toBe(words);
+  });
+
+  test.each(["select cast() as x from data", "with t"])("or not at all: %s", (sql) => {
+    const fault = faultOf(sql);
+    expect(fault && describeSqlFault(fault)).toBe("the SQL is not understood: something is missing");
   });
 });
 

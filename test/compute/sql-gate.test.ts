@@ -3,7 +3,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { checkAgainstSchema, type RunOptions, runSql } from "../../worker/compute/run-sql.ts";
-import { describeSqlFault, type SqlFault } from "../../worker/compute/sql-gate.ts";
+import { describeSqlFault, hasRun, type SqlFault } from "../../worker/compute/sql-gate.ts";
 import { cross, HOSTILE } from "./sql-gate-hostile.ts";
 
 /** Any object with SQLite will do. No other test uses this name. */
@@ -257,6 +257,21 @@ describe("a result", () => {
     [`select replace(name, 'a', '${"b".repeat(600)}') as long from data limit 1`, "too-many-bytes"],
   ])("comes whole or not at all: %s", async (sql, reason) => {
     expect(await run(sql, few, { limits })).toMatchObject({ ok: false, fault: { reason } });
+  });
+
+  test.each([
+    ["select sum(9223372036854775807) as s from data", true],
+    ["select json_extract(name, '$.a') as a from data", true],
+    ["select k from data", true],
+    ["select x'00' as b from data", true],
+    ["select k, v, name from data limit 1", false],
+    ["select k, K from data", false],
+    ["select nosuch from data", false],
+    ['select "nosuch" from data', false],
+    [`with ${cross(6)} select count(*) as n from c6`, false],
+  ])("that is not there says whether rows were read for it: %s", async (sql, expected) => {
+    const result = await run(sql, few, { limits });
+    expect(result.ok ? "ran" : hasRun(result.fault)).toBe(expected);
   });
 
   test("at its limits comes whole", async () => {

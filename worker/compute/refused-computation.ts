@@ -1,7 +1,7 @@
 /** Why a computation has no result: in words, and as the answer to who asked for it. Pure. */
 import { Problem } from "../errors.ts";
 import type { ComputeReply } from "./raw-table.ts";
-import { describeSqlFault } from "./sql-gate.ts";
+import { describeSqlFault, hasRun } from "./sql-gate.ts";
 
 /** A reply without a result: the tenant's SQL or rows are the reason. */
 export type Refused = Exclude<ComputeReply, { kind: "computed" | "kept" }>;
@@ -22,7 +22,7 @@ export function problemOf(reply: Refused): Problem {
   const words = wordsFor(reply);
   switch (reply.kind) {
     case "refused":
-      return new Problem(422, `the SQL was not run: ${words}`, {
+      return new Problem(422, `the SQL ${hasRun(reply.fault) ? "failed" : "was not run"}: ${words}`, {
         errors: [{ loc: ["computation_logic"], msg: words, type: reply.fault.reason }],
       });
     case "no_entity_key":

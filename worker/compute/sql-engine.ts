@@ -72,8 +72,8 @@ export function tellEngineError(error: unknown, when: "prepare" | "run"): SqlFau
   if (said === undefined) throw error;
   // Offsets count from the beginning of a statement that the caller has not written.
   const cleaned = said.replace(/ at offset \d+$/, "");
-  if (INTERNAL.test(cleaned)) return { reason: "engine", message: "the SQL engine refuses the query" };
-  if (when === "prepare") return { reason: "engine", message: cleaned };
+  if (INTERNAL.test(cleaned)) return { reason: "engine", message: "the SQL engine refuses the query", when };
+  if (when === "prepare") return { reason: "engine", message: cleaned, when };
   const [told] = TOLD_WHEN_RUNNING.exec(cleaned) ?? [];
-  return { reason: "engine", message: told ?? "the query failed while it ran" };
+  return { reason: "engine", message: told ?? "the query failed while it ran", when };
 }

@@ -25,6 +25,8 @@ export type SqlFault =
   | { reason: "row-in-list"; at: number }
   | { reason: "recursion"; name: string }
   | { reason: "not-understood"; text: string; at: number }
+  /** Something is missing after this; null: somewhere. */
+  | { reason: "incomplete"; after: { text: string; at: number } | null }
   | { reason: "too-large-when-written-out"; parts: number; limit: number }
   // The plan.
   | { reason: "plan-not-understood"; step: string }
@@ -32,7 +34,7 @@ export type SqlFault =
   | { reason: "too-costly"; estimate: number; budget: number }
   | { reason: "too-much-memory"; bytes: number; limit: number }
   // The run.
-  | { reason: "engine"; message: string }
+  | { reason: "engine"; message: string; when: "prepare" | "run" }
   | { reason: "duplicate-column"; column: string }
   | { reason: "blob-column"; column: string }
   | { reason: "too-many-columns"; columns: number; limit: number }
@@ -84,6 +86,10 @@ export function describeSqlFault(fault: SqlFault): string {
       return `${quote(fault.name)} reads itself; recursion is not allowed`;
     case "not-understood":
       return `the SQL is not understood near ${quote(fault.text)}${at(fault)}`;
+    case "incomplete": {
+      const place = fault.after ? ` after ${quote(fault.after.text)}${at(fault.after)}` : "";
+      return `the SQL is not understood: something is missing${place}`;
+    }
     case "too-large-when-written-out":
       return `with every WITH and subquery written out the SQL has ${round(fault.parts)} parts; at most ${fault.limit} are allowed`;
     case "plan-not-understood":
@@ -107,6 +113,12 @@ export function describeSqlFault(fault: SqlFault): string {
     case "too-many-bytes":
       return `the result has more than ${fault.limit} bytes`;
   }
+}
+
+/** Whether rows had been read when it showed. */
+export function hasRun(fault: SqlFault): boolean {
+  const ofRows: SqlFault["reason"][] = ["blob-column", "too-many-rows", "too-many-bytes"];
+  return fault.reason === "engine" ? fault.when === "run" : ofRows.includes(fault.reason);
 }
 
 const at = ({ at }: { at: number }) => ` at character ${at}`;

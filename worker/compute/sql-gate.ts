@@ -12,7 +12,7 @@ import { readShape, type Shape } from "./sql-shape.ts";
 import { readTokens, type SqlToken } from "./sql-tokens.ts";
 import { FORBIDDEN_WORDS, RESERVED_NAME } from "./sql-words.ts";
 
-export { describeSqlFault, type SqlFault } from "./sql-faults.ts";
+export { describeSqlFault, hasRun, type SqlFault } from "./sql-faults.ts";
 
 /**
  * `sql` is the statement without comments and trailing `;`, fit to stand between parentheses; `named` the same with

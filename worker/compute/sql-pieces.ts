@@ -46,9 +46,11 @@ export const isWord = (piece: Piece | undefined, ...words: string[]): boolean =>
 export const isOperator = (piece: Piece | undefined, text: string): boolean =>
   piece?.kind === "operator" && piece.text === text;
 
+/** @param piece Undefined where one is missing. */
 export function notUnderstood(piece: Piece | undefined): Refusal {
-  const text = piece === undefined ? "the end" : piece.kind === "group" ? "(" : piece.text;
-  return new Refusal({ reason: "not-understood", text, at: piece?.start ?? 0 });
+  if (piece === undefined) return new Refusal({ reason: "incomplete", after: null });
+  const text = piece.kind === "group" ? "(" : piece.text;
+  return new Refusal({ reason: "not-understood", text, at: piece.start });
 }
 
 /** Splits at every piece for which `divides` holds; the dividing pieces are dropped. */

@@ -8,6 +8,7 @@
 import { castOperand, isDistinctFrom, plainLimit, splitClauses } from "./sql-clauses.ts";
 import type { SqlFault } from "./sql-faults.ts";
 import { FromReader } from "./sql-from.ts";
+import { gapAfter } from "./sql-gaps.ts";
 import {
   groupPieces,
   isOperator,
@@ -80,8 +81,11 @@ export function readShape(
     const select = reader.readSelect(groupPieces(tokens), new Map(), false);
     return { ok: true, shape: { select, selects: reader.selects } };
   } catch (refusal) {
-    if (refusal instanceof Refusal) return { ok: false, fault: refusal.fault };
-    throw refusal;
+    if (!(refusal instanceof Refusal)) throw refusal;
+    const { fault } = refusal;
+    if (fault.reason !== "incomplete") return { ok: false, fault };
+    const gap = gapAfter(tokens);
+    return { ok: false, fault: { ...fault, after: gap && { text: gap.text, at: gap.start } } };
   }
 }
 
@@ -161,7 +165,8 @@ export class ShapeReader {
   }
 
   readExpression(pieces: readonly Piece[], scope: Scope): Expression {
-    if (pieces.length === 0) throw notUnderstood(undefined);
+    const last = pieces.at(-1);
+    if (!last || (last.kind === "operator" && last.text !== "*")) throw notUnderstood(undefined);
     const parts: Expression = [];
     for (const [i, piece] of pieces.entries()) {
       const [before, after] = [pieces[i - 1], pieces[i + 1]];
