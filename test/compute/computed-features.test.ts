@@ -364,6 +364,28 @@ describe("reading", () => {
     expect(old.body.features[`${name}@1`]?.value).toEqual({ total: 3, n: 2 });
   });
 
+  test("a reference to a version reads exactly that, a draft too", async () => {
+    const { name } = await computed();
+    const sql = "SELECT user_id, max(amount) AS most FROM data GROUP BY user_id";
+    await addVersion(name, { version: 2, computation_logic: sql });
+    await compute(name, undefined, "?version=2");
+    for (const [version, expected] of [
+      ["1", { total: 3, n: 2 }],
+      ["v1", { total: 3, n: 2 }],
+      ["2", { most: 2 }],
+      ["v2", { most: 2 }],
+    ] as const) {
+      const { body } = await vector("u", `${name}@${version}`);
+      expect([body.vector, body.feature_name, body.version]).toEqual([
+        expected,
+        name,
+        Number(version.at(-1)),
+      ]);
+    }
+    expect((await vector("u", name)).body.version).toBe(1);
+    for (const version of ["3", "v0", "x", ""]) expectProblem(await vector("u", `${name}@${version}`), 404);
+  });
+
   test("what there is not is 404, and what is not said 422", async () => {
     const { name } = await computed();
     expectProblem(await vector("nobody", name), 404);

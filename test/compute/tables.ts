@@ -51,6 +51,7 @@ export interface Job extends Computed {
 
 export interface Vector {
   entity_id: string;
+  feature_name: string;
   version: number;
   feature_version_id: number;
   vector: Record<string, unknown>;

@@ -197,6 +197,21 @@ describe("GET /features/{name or id}", () => {
     });
   });
 
+  test("answers a feature by a reference to one of its versions, however it is written", async () => {
+    const name = freshName("referred");
+    await registered(name);
+    await registered(name, { version: 2 });
+    const { text } = await get(`/features/${name}`);
+    for (const version of ["1", "v1", "2", "v2", "02"]) {
+      const answer = await get(`/features/${name}@${version}`);
+      expect([answer.status, answer.text], version).toEqual([200, text]);
+    }
+    for (const version of ["3", "v3", "0", "x", ""]) {
+      expectProblem(await get(`/features/${name}@${version}`), 404, version);
+    }
+    expectProblem(await get("/features/nosuch@1"), 404);
+  });
+
   test("is 404 for a name or an id that there is not", async () => {
     for (const nameOrId of ["nobody", "999999999", "0", "__proto__", "a:b"]) {
       expectProblem(await get(`/features/${nameOrId}`), 404, nameOrId);

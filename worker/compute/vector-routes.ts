@@ -2,12 +2,13 @@
 import * as z from "zod";
 import { Problem } from "../errors.ts";
 import { jsonTextAnswer } from "../http/answer.ts";
+import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredRevision, answeredTimestamp, entityValue, wholeNumber } from "../http/fields.ts";
 import { assertOneOf } from "../http/one-of.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
-import { existingFeature } from "../registry/existing-feature.ts";
+import { referredFeature } from "../registry/existing-feature.ts";
 import { findFeatureOfVersion } from "../registry/registry-store.ts";
 import { storedName } from "../registry/versions.ts";
 import { liveCategory } from "../serving/document.ts";
@@ -39,7 +40,7 @@ export const getVector = endpoint(
     path: "/api/v1/feature-vectors",
     tag: "computed features",
     summary: "Read an entity's vector",
-    description: "By name (the newest active version), or by the id of a version.",
+    description: "By name (the newest active version), by `name@version`, or by the id of a version.",
     scope: "read",
     request: {
       query: z.object({
@@ -60,13 +61,10 @@ export const getVector = endpoint(
   async (c, { query }) => {
     const { feature_name, feature_version_id } = query;
     assertOneOf(["query", "feature_name"], { feature_name, feature_version_id });
-    const feature =
+    const { feature, version } =
       query.feature_name === undefined
-        ? await findFeatureOfVersion(c.env.DB, c.principal.tenant, query.feature_version_id ?? 0)
-        : await existingFeature(c, query.feature_name);
-    const version = feature?.versions.findLast(({ versionId, status }) =>
-      query.feature_version_id === undefined ? status === "active" : versionId === query.feature_version_id,
-    );
+        ? await versionOfId(c, query.feature_version_id ?? 0)
+        : await versionOfName(c, query.feature_name);
     if (!feature || !version || feature.kind !== "computed") {
       throw new Problem(404, "there is no such computed feature, or none of its versions is active");
     }
@@ -94,5 +92,16 @@ export const getVector = endpoint(
     return jsonTextAnswer(text);
   },
 );
+
+async function versionOfId(c: AppContext, id: number) {
+  const feature = await findFeatureOfVersion(c.env.DB, c.principal.tenant, id);
+  return { feature, version: feature?.versions.find(({ versionId }) => versionId === id) };
+}
+
+/** The version that is named, else the newest active one. */
+async function versionOfName(c: AppContext, reference: string) {
+  const { feature, version } = await referredFeature(c, reference);
+  return { feature, version: version ?? feature.versions.findLast(({ status }) => status === "active") };
+}
 
 export const vectorEndpoints = [getVector];

@@ -10,7 +10,7 @@ import { DEFAULT_PAGE_ROWS, MAX_NAME_CHARACTERS, MAX_PAGE_ROWS } from "../limits
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
 import { forgetCatalog } from "./catalog.ts";
 import { assertSameDefinition, featureOf, registerBody, versionOf } from "./definitions.ts";
-import { existingFeature, oneFeature } from "./existing-feature.ts";
+import { oneReference, referredFeature } from "./existing-feature.ts";
 import { featureAnswer, featureSchema } from "./feature-answers.ts";
 import { listFeatures } from "./list-features.ts";
 import { findFeature, insertVersion } from "./registry-store.ts";
@@ -130,12 +130,12 @@ export const get = endpoint(
     tag: "features",
     summary: "A registered feature with its versions",
     scope: "read",
-    request: { param: oneFeature },
+    request: { param: oneReference },
     answers: { 200: { description: "The feature.", schema: featureSchema } },
     problems: [404],
   },
   async (c, { param }) => {
-    const feature = await existingFeature(c, param.feature);
+    const { feature } = await referredFeature(c, param.feature);
     const computations = await computationsOf(c.env.DB, c.principal.tenant, feature.featureId);
     return jsonAnswer(featureAnswer(feature, computations));
   },
