@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { unstable_getMiniflareWorkerOptions as readWorkerOptions } from "wrangler";
+import { hasAtMost } from "../worker/characters.ts";
 import { MAX_NAME_CHARACTERS, MIN_API_KEY_SECRET_CHARACTERS } from "../worker/limits.ts";
 import { formatApiKey, hashSecret, newApiKey, SCOPES } from "../worker/tenants/api-key.ts";
 import { TENANT_ID } from "../worker/tenants/tenant-id.ts";
@@ -99,7 +100,7 @@ function readScopes(text: string | undefined) {
 }
 
 function readName(text: string): string {
-  const isName = text !== "" && text.length <= MAX_NAME_CHARACTERS && !/\p{Cc}/u.test(text);
+  const isName = text !== "" && hasAtMost(text, MAX_NAME_CHARACTERS) && !/\p{Cc}/u.test(text);
   if (!isName) fail(`--name must have 1 to ${MAX_NAME_CHARACTERS} characters, no control characters.`);
   return text;
 }

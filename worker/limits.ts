@@ -27,7 +27,7 @@ export const MAX_EVENT_TIMES_BYTES = 900_000;
 /** All categories of an entity together: they are one KV value, which may have 25 MiB. */
 export const MAX_ENTITY_BYTES = 20 * MIB;
 
-/** A category, feature, entity value or any other name, in UTF-16 code units. */
+/** A category, feature, entity value or any other name, in code points: at most 2 KB of UTF-8. */
 export const MAX_NAME_CHARACTERS = 512;
 
 /** Arrays and objects inside one feature value. Keeps every recursive walk shallow. */

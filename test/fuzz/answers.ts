@@ -1,6 +1,7 @@
 /** What must hold of every answer, as the service's own document has it. */
 import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
+import { firstCharacters } from "../../worker/characters.ts";
 import { INSIDES, SECRET } from "../setup/hostile.ts";
 import { type Described, type OpenApi, operationsOf } from "../setup/openapi.ts";
 import type { FuzzAnswer, FuzzRequest } from "./send.ts";
@@ -145,7 +146,9 @@ function isInside(value: unknown, [step, ...more]: (string | number)[]): boolean
   if (step === undefined) return true;
   if (typeof value !== "object" || value === null) return false;
   // Names are cut to the length that one may have.
-  const key = Object.keys(value).find((name) => name === String(step) || name.slice(0, 512) === String(step));
+  const key = Object.keys(value).find(
+    (name) => name === String(step) || firstCharacters(name, 512) === String(step),
+  );
   if (key === undefined) return more.length === 0;
   return isInside((value as Record<string, unknown>)[key], more);
 }

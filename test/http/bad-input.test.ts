@@ -18,6 +18,7 @@ import {
   readItem,
   readItems,
   remove,
+  secondsAgo,
   upsert,
   WRITER,
 } from "../setup/http.ts";
@@ -802,44 +803,71 @@ describe("limits, at the edge and one past it", () => {
     expect([Object.keys(body.features.data), body.revision]).toEqual([["a"], 1]);
   });
 
-  test("names have at most 512 characters: entity value, category, feature, compute_id", async () => {
-    const [most, over] = ["n".repeat(512), "n".repeat(513)];
-    expect((await upsert(most, [entry(most, { [most]: 1 }, { compute_id: most })])).status).toBe(200);
-    const read = await readItem(most, most);
-    expect(read.body).toMatchObject({
-      bright_uid: most,
-      category: most,
-      features: { data: { [most]: 1 }, meta: { compute_id: most } },
-    });
-    expect((await readItems(most, [`${most}:${most}`])).body.items[most]?.features.data).toEqual({
-      [most]: 1,
-    });
-    expect((await post(`/items/${most}`, { [most]: { [most]: 2 } })).status).toBe(200);
-    expect((await post(`/get/item/${most}`, { [most]: [most] })).status).toBe(200);
-    expect((await remove(`/entities/bright_uid/${most}/${most}`)).status).toBe(200);
-    for (const answer of [
-      await upsert(over, [entry("c", { a: 1 })]),
-      await upsert("long", [entry(over, { a: 1 })]),
-      await upsert("long", [entry("c", { [over]: 1 })]),
-      await upsert("long", [entry("c", { a: 1 }, { compute_id: over })]),
-      await upsert("long", [entry("c", { a: 1 })], { metadata: { compute_id: over } }),
-      await post("/items/batch", { metadata: WRITER, data: [itemsBody(over, [entry("c", { a: 1 })]).data] }),
-      await post(`/items/${over}`, { c: { a: 1 } }),
-      await post("/items/long", { [over]: { a: 1 } }),
-      await post("/items/long", { c: { [over]: 1 } }),
-      await readItem(over, "c"),
-      await readItem("long", over),
-      await readItems(over, ["c:*"]),
-      await post(`/get/item/${over}`, { c: ["a"] }),
-      await post("/get/item/long", { [over]: ["a"] }),
-      await post("/get/item/long", { c: [over] }),
-      await remove(`/entities/bright_uid/${over}`),
-      await remove(`/entities/bright_uid/long/${over}`),
-    ]) {
-      expectOver(answer, 512);
-    }
-    expectProblem(await readItem("long", "c"), 404);
-  });
+  // An emoji is one character, in a body as well as percent-encoded in a path.
+  test.each(["n", "é", "語", "💥"])(
+    "names have at most 512 characters, such as %s: entity value, category, feature, compute_id",
+    async (one) => {
+      const [most, over] = [one.repeat(512), one.repeat(513)];
+      expect((await upsert(most, [entry(most, { [most]: 1 }, { compute_id: most })])).status).toBe(200);
+      const read = await readItem(most, most);
+      expect(read.body).toMatchObject({
+        bright_uid: most,
+        category: most,
+        features: { data: { [most]: 1 }, meta: { compute_id: most } },
+      });
+      expect((await readItems(most, [`${most}:${most}`])).body.items[most]?.features.data).toEqual({
+        [most]: 1,
+      });
+      const feature_names = [`${most}:${most}`];
+      const found = { [`${most}:${most}`]: { value: 1, status: "PRESENT" } };
+      const online = { entity_ids: [most], feature_names };
+      for (const source of ["the database", "a cache"]) {
+        expect((await post("/features/online", online)).body, source).toMatchObject({
+          results: [{ entity_id: most, features: found }],
+        });
+      }
+      const past = { rows: [{ entity_id: most, timestamp: secondsAgo(-60) }], feature_names };
+      expect((await post("/features/batch", past)).body).toMatchObject({ rows: [{ features: found }] });
+      const bulk = { metadata: WRITER, data: [itemsBody(most, [entry(most, { [most]: 1 })]).data] };
+      expect((await post<BatchWritten>("/items/batch", bulk)).body.results).toMatchObject([
+        { entity_value: most, outcome: "applied", revision: 2 },
+      ]);
+      expect((await post(`/items/${most}`, { [most]: { [most]: 2 } })).status).toBe(200);
+      expect((await remove(`/cache/invalidate/${most}`)).status).toBe(200);
+      expect((await readItem(most, most, "?consistency=strong")).body.features.data).toEqual({ [most]: 2 });
+      expect((await post(`/get/item/${most}`, { [most]: [most] })).status).toBe(200);
+      expect((await remove(`/entities/bright_uid/${most}/${most}`)).status).toBe(200);
+      expectProblem(await readItem(most, most), 404);
+      for (const answer of [
+        await upsert(over, [entry("c", { a: 1 })]),
+        await upsert("long", [entry(over, { a: 1 })]),
+        await upsert("long", [entry("c", { [over]: 1 })]),
+        await upsert("long", [entry("c", { a: 1 }, { compute_id: over })]),
+        await upsert("long", [entry("c", { a: 1 })], { metadata: { compute_id: over } }),
+        await post("/items/batch", {
+          metadata: WRITER,
+          data: [itemsBody(over, [entry("c", { a: 1 })]).data],
+        }),
+        await post(`/items/${over}`, { c: { a: 1 } }),
+        await post("/items/long", { [over]: { a: 1 } }),
+        await post("/items/long", { c: { [over]: 1 } }),
+        await readItem(over, "c"),
+        await readItem("long", over),
+        await readItems(over, ["c:*"]),
+        await post(`/get/item/${over}`, { c: ["a"] }),
+        await post("/get/item/long", { [over]: ["a"] }),
+        await post("/get/item/long", { c: [over] }),
+        await remove(`/entities/bright_uid/${over}`),
+        await remove(`/entities/bright_uid/long/${over}`),
+      ]) {
+        expectOver(answer, 512);
+
+        const msg = expect.stringMatching(/must have at most 512 characters, has 513$/);
+        for (const fault of (answer.body as ProblemBody).errors ?? []) expect(fault.msg).toEqual(msg);
+      }
+      expectProblem(await readItem("long", "c"), 404);
+    },
+  );
 
   test("an Idempotency-Key has at most 255 characters, and at least one", async () => {
     expect(MAX_IDEMPOTENCY_KEY_CHARACTERS).toBe(255);

@@ -4,6 +4,7 @@ import { Problem } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
+import { textUpTo } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import {
   MAX_COLUMN_NAME_CHARACTERS,
@@ -44,9 +45,7 @@ export const createFeature = endpoint(
       json: z.lazy(() =>
         z.object({
           name: registeredName.meta({ example: "avg_transaction_amount" }),
-          description: z
-            .string()
-            .max(MAX_DESCRIPTION_CHARACTERS)
+          description: textUpTo(MAX_DESCRIPTION_CHARACTERS)
             .nullish()
             .meta({ example: "Average transaction amount per user" }),
           raw_table_id: z.int().min(1).meta({ example: 1 }),
@@ -64,8 +63,8 @@ export const createFeature = endpoint(
             description:
               "`on_ingest`: active versions are recomputed for the entities that new rows touch, so the entity key must be the column of its name, unchanged.",
           }),
-          owner: z.string().min(1).max(MAX_NAME_CHARACTERS).nullish(),
-          tags: z.array(z.string().min(1).max(MAX_NAME_CHARACTERS)).max(MAX_TAGS).default([]),
+          owner: textUpTo(MAX_NAME_CHARACTERS).min(1).nullish(),
+          tags: z.array(textUpTo(MAX_NAME_CHARACTERS).min(1)).max(MAX_TAGS).default([]),
         }),
       ),
     },
@@ -121,7 +120,7 @@ export const compute = endpoint(
     description: `Over the rows of the body (up to ${MAX_INGEST_ROWS}), or the ingested ones when there are none. One vector an entity is written; more than ${MAX_INLINE_ENTITIES} entities become a job.`,
     scope: "write",
     request: {
-      param: z.object({ feature: z.string().max(MAX_NAME_CHARACTERS).meta({ example: "1" }) }),
+      param: z.object({ feature: textUpTo(MAX_NAME_CHARACTERS).meta({ example: "1" }) }),
       query: z.object({
         version: z
           .string()

@@ -4,7 +4,7 @@ import { Problem } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { answeredTimestamp } from "../http/fields.ts";
+import { answeredTimestamp, textUpTo } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_NAME_CHARACTERS, MAX_NAMED_SKIPS } from "../limits.ts";
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
@@ -43,7 +43,7 @@ export const getJob = endpoint(
     tag: "computed features",
     summary: "The progress of a computation",
     scope: "read",
-    request: { param: z.object({ job_id: z.string().max(MAX_NAME_CHARACTERS) }) },
+    request: { param: z.object({ job_id: textUpTo(MAX_NAME_CHARACTERS) }) },
     answers: { 200: { description: "The job.", schema: jobSchema } },
     problems: [404],
   },

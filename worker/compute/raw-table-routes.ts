@@ -4,7 +4,7 @@ import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { wholeNumber } from "../http/fields.ts";
+import { textUpTo, wholeNumber } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_DESCRIPTION_CHARACTERS, MAX_RAW_ROWS, MAX_RAW_TABLE_BYTES } from "../limits.ts";
 import { registeredName } from "../registry/versions.ts";
@@ -31,9 +31,7 @@ export const registerRawTable = endpoint(
       json: z.lazy(() =>
         z.object({
           name: registeredName.meta({ example: "user_transactions" }),
-          description: z
-            .string()
-            .max(MAX_DESCRIPTION_CHARACTERS)
+          description: textUpTo(MAX_DESCRIPTION_CHARACTERS)
             .nullish()
             .meta({ example: "User transaction data" }),
           schema_definition: schemaDefinition,

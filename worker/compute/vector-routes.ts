@@ -4,7 +4,7 @@ import { Problem } from "../errors.ts";
 import { jsonTextAnswer } from "../http/answer.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { answeredRevision, answeredTimestamp, entityValue, wholeNumber } from "../http/fields.ts";
+import { answeredRevision, answeredTimestamp, entityValue, textUpTo, wholeNumber } from "../http/fields.ts";
 import { assertOneOf } from "../http/one-of.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
@@ -45,11 +45,7 @@ export const getVector = endpoint(
     request: {
       query: z.object({
         entity_id: entityValue.meta({ example: "user_001" }),
-        feature_name: z
-          .string()
-          .max(MAX_NAME_CHARACTERS)
-          .optional()
-          .meta({ example: "avg_transaction_amount" }),
+        feature_name: textUpTo(MAX_NAME_CHARACTERS).optional().meta({ example: "avg_transaction_amount" }),
         feature_version_id: wholeNumber(1).optional().meta({ example: 1 }),
         consistency: consistency.optional(),
       }),

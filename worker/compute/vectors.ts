@@ -1,4 +1,5 @@
 /** From the rows of a computation to the vectors of entities. Pure. */
+import { hasAtMost } from "../characters.ts";
 import { MAX_CATEGORY_BYTES, MAX_NAME_CHARACTERS, MAX_NAMED_SKIPS } from "../limits.ts";
 import { parseTimestamp } from "../timestamps.ts";
 import type { CategoryWrite, EntityWrite } from "../writing/entity-write.ts";
@@ -72,7 +73,7 @@ function faultOfEntity(value: unknown, entityKey: string): string | null {
   const entity = entityText(value);
   if (entity === null) return `${entityKey} is neither text nor a number`;
   if (entity.length === 0) return `${entityKey} is empty`;
-  if (entity.length > MAX_NAME_CHARACTERS)
+  if (!hasAtMost(entity, MAX_NAME_CHARACTERS))
     return `${entityKey} has more than ${MAX_NAME_CHARACTERS} characters`;
   return CONTROL_CHARACTER.test(entity) || !entity.isWellFormed()
     ? `${entityKey} has characters that no entity may have`
@@ -109,7 +110,7 @@ export function faultOfColumns(columns: readonly string[], entityKey: string): s
   }
   if (columns.length < 2) return "its result has no column but the entity key";
   const odd = columns.find(
-    (name) => name === "" || name.length > MAX_NAME_CHARACTERS || CONTROL_CHARACTER.test(name),
+    (name) => name === "" || !hasAtMost(name, MAX_NAME_CHARACTERS) || CONTROL_CHARACTER.test(name),
   );
   if (odd !== undefined)
     return "a column of its result has no name that a feature may have; give it one with AS";

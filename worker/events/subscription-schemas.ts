@@ -1,6 +1,6 @@
 /** Subscriptions as they are asked for and answered. */
 import * as z from "zod";
-import { answeredTimestamp, category, entityType, featureName } from "../http/fields.ts";
+import { answeredTimestamp, category, entityType, featureName, textUpTo } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import {
   MAX_DESCRIPTION_CHARACTERS,
@@ -18,7 +18,7 @@ import type { Subscription } from "./subscription-store.ts";
 export const SUBSCRIPTIONS = "subscriptions";
 
 export const subscriptionParam = z.object({
-  subscription_id: z.string().max(MAX_NAME_CHARACTERS).meta({ example: "sub_5f0c3f0e7e3c4d6b" }),
+  subscription_id: textUpTo(MAX_NAME_CHARACTERS).meta({ example: "sub_5f0c3f0e7e3c4d6b" }),
 });
 
 const url = lazily(() =>
@@ -29,9 +29,7 @@ const url = lazily(() =>
   }),
 );
 const description = lazily(() =>
-  z
-    .string()
-    .max(MAX_DESCRIPTION_CHARACTERS)
+  textUpTo(MAX_DESCRIPTION_CHARACTERS)
     .refine((text) => text.isWellFormed(), "must be well-formed Unicode text")
     .nullable()
     .meta({ example: "Refreshes the recommendations." }),

@@ -1,5 +1,6 @@
 /** Schemas of the fields that many endpoints share, each with the limits and the words of its errors. */
 import * as z from "zod";
+import { charactersIn, firstCharacters, hasAtMost } from "../characters.ts";
 import { isJsonObject, nestsDeeperThan } from "../json.ts";
 import { MAX_CATEGORY_BYTES, MAX_NAME_CHARACTERS, MAX_TTL_SECONDS, MAX_VALUE_DEPTH } from "../limits.ts";
 import { parseTimestamp, TIMESTAMP_FORM } from "../timestamps.ts";
@@ -8,11 +9,26 @@ import { PARSING } from "./faults.ts";
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 export const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/;
 
+function faultOfLength(text: string, most: number): string | null {
+  return hasAtMost(text, most) ? null : `must have at most ${most} characters, has ${charactersIn(text)}`;
+}
+
+/** A text of so many characters; zod itself would count an emoji as two. */
+export function textUpTo(most: number) {
+  return z
+    .string()
+    .superRefine((text, ctx) => {
+      const message = faultOfLength(text, most);
+      if (message) ctx.addIssue({ code: "custom", message });
+    })
+    .meta({ maxLength: most } as never);
+}
+
 /** What is wrong with a name, or null. */
 function faultOfName(name: string): string | null {
   if (name.length === 0) return "must not be empty";
-  if (name.length > MAX_NAME_CHARACTERS)
-    return `must have at most ${MAX_NAME_CHARACTERS} characters, has ${name.length}`;
+  const tooLong = faultOfLength(name, MAX_NAME_CHARACTERS);
+  if (tooLong) return tooLong;
   if (CONTROL_CHARACTER.test(name)) return "must not contain control characters";
   return name.isWellFormed() ? null : "must be well-formed Unicode text";
 }
@@ -59,7 +75,7 @@ export const featureValues = z
     const names = Object.keys(value);
     for (const name of names) {
       const message = faultOfName(name);
-      if (message) return fail(`the feature name ${message}`, [name.slice(0, MAX_NAME_CHARACTERS)]);
+      if (message) return fail(`the feature name ${message}`, [firstCharacters(name, MAX_NAME_CHARACTERS)]);
       if (nestsDeeperThan(value[name], MAX_VALUE_DEPTH)) {
         return fail(`must not nest arrays and objects deeper than ${MAX_VALUE_DEPTH}`, [name]);
       }
@@ -138,7 +154,7 @@ export function entriesOf<V extends z.ZodType>(
       const entries = Object.entries(object);
       if (entries.length === 0) ctx.addIssue({ code: "custom", message: "must name at least one category" });
       return entries.map(([name, inner]) => {
-        const at = name.slice(0, MAX_NAME_CHARACTERS);
+        const at = firstCharacters(name, MAX_NAME_CHARACTERS);
         const [checkedName, checkedValue] = [key.safeParse(name, PARSING), value.safeParse(inner, PARSING)];
         for (const { error } of [checkedName, checkedValue]) {
           for (const issue of error?.issues ?? []) {

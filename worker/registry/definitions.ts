@@ -1,7 +1,7 @@
 /** What a registration asks for, and whether it is what is there already. Pure. */
 import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
-import { category, entityType, ttlSeconds } from "../http/fields.ts";
+import { category, entityType, textUpTo, ttlSeconds } from "../http/fields.ts";
 import { MAX_DESCRIPTION_CHARACTERS, MAX_NAME_CHARACTERS, MAX_TAGS, MAX_TTL_SECONDS } from "../limits.ts";
 import { conform, DTYPES, type Dtype } from "./dtypes.ts";
 import type { NewFeature, NewVersion, RegisteredFeature, VersionRow } from "./registry-store.ts";
@@ -20,7 +20,7 @@ export const statusField = z
   .enum(["draft", "active", "deprecated"])
   .meta({ description: "The bare name means the newest active version." });
 
-const shortText = z.string().min(1).max(MAX_NAME_CHARACTERS);
+const shortText = textUpTo(MAX_NAME_CHARACTERS).min(1);
 
 const ttl = {
   ttl_hours: z
@@ -49,9 +49,7 @@ export const registerBody = z.object({
     .default(DEFAULT_CATEGORY)
     .meta({ description: "Where its values are written.", example: DEFAULT_CATEGORY }),
   ...ttl,
-  description: z
-    .string()
-    .max(MAX_DESCRIPTION_CHARACTERS)
+  description: textUpTo(MAX_DESCRIPTION_CHARACTERS)
     .nullish()
     .meta({ example: "Predicted customer lifetime value" }),
   owner: shortText.nullish(),

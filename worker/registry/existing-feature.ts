@@ -2,14 +2,15 @@
 import * as z from "zod";
 import { Problem } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
+import { textUpTo } from "../http/fields.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
 import { findFeature, type RegisteredFeature, type VersionRow } from "./registry-store.ts";
 import { parseReference } from "./versions.ts";
 
-const nameOrId = z
-  .string()
-  .max(MAX_NAME_CHARACTERS)
-  .meta({ description: "A name, or a `feature_id`.", example: "user_lifetime_value" });
+const nameOrId = textUpTo(MAX_NAME_CHARACTERS).meta({
+  description: "A name, or a `feature_id`.",
+  example: "user_lifetime_value",
+});
 /** Path parameter `feature`. */
 export const oneFeature = z.object({ feature: nameOrId });
 /** The same, where `name@version` is understood too. */

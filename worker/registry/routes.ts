@@ -4,7 +4,7 @@ import { computationsOf } from "../compute/compute-store.ts";
 import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { answeredTimestamp, entityType, wholeNumber } from "../http/fields.ts";
+import { answeredTimestamp, entityType, textUpTo, wholeNumber } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { DEFAULT_PAGE_ROWS, MAX_NAME_CHARACTERS, MAX_PAGE_ROWS } from "../limits.ts";
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
@@ -94,12 +94,8 @@ export const list = endpoint(
     request: {
       query: z.object({
         entity_type: entityType.optional(),
-        tag: z.string().max(MAX_NAME_CHARACTERS).optional(),
-        q: z
-          .string()
-          .max(MAX_NAME_CHARACTERS)
-          .optional()
-          .meta({ description: "Part of a name or a description." }),
+        tag: textUpTo(MAX_NAME_CHARACTERS).optional(),
+        q: textUpTo(MAX_NAME_CHARACTERS).optional().meta({ description: "Part of a name or a description." }),
         limit: wholeNumber(1, MAX_PAGE_ROWS).default(DEFAULT_PAGE_ROWS),
         cursor: z.string().optional().meta({ description: "`next_cursor` of the page before." }),
       }),

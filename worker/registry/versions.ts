@@ -1,13 +1,12 @@
 /** Feature names and versions: how they are written, and under which name a version's values are stored. Pure. */
 import * as z from "zod";
+import { textUpTo } from "../http/fields.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
 
 const NAME = "[A-Za-z_][A-Za-z0-9_.-]*";
 const MAX_VERSION = 1_000_000;
 
-export const registeredName = z
-  .string()
-  .max(MAX_NAME_CHARACTERS)
+export const registeredName = textUpTo(MAX_NAME_CHARACTERS)
   .regex(new RegExp(`^${NAME}$`), "must be letters, digits, `_`, `.` and `-`, beginning with a letter or `_`")
   .meta({ description: "Unique within the tenant.", example: "user_lifetime_value" });
 

@@ -4,7 +4,7 @@ import { ByteWriter } from "../byte-writer.ts";
 import { jsonTextAnswer, toResponse } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
-import { answeredRevision, answeredTimestamp, entityType, entityValue } from "../http/fields.ts";
+import { answeredRevision, answeredTimestamp, entityType, entityValue, textUpTo } from "../http/fields.ts";
 import { assertOneOf } from "../http/one-of.ts";
 import type { EntityRef } from "../keys.ts";
 import { lazily } from "../lazily.ts";
@@ -22,7 +22,7 @@ import { consistency, readContext, TOKEN_HEADER } from "./read-context.ts";
 import { readEntities } from "./read-entities.ts";
 
 export const featureNames = z
-  .array(z.string().max(2 * MAX_NAME_CHARACTERS + 1))
+  .array(textUpTo(2 * MAX_NAME_CHARACTERS + 1))
   .min(1)
   .meta({
     description: "Registered names, `name@version`, `category:feature` or `category:*`.",

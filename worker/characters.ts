@@ -1,0 +1,21 @@
+/** Characters as people and JSON schemas count them: code points, of which an emoji is one and a JavaScript string two. */
+
+/** @returns whether a text has at most so many; of most texts its length says it already. */
+export function hasAtMost(text: string, most: number): boolean {
+  return text.length <= most || (text.length <= 2 * most && charactersIn(text) <= most);
+}
+
+export function charactersIn(text: string): number {
+  let count = 0;
+  for (let i = 0; i < text.length; count++) i += (text.codePointAt(i) ?? 0) > 0xffff ? 2 : 1;
+  return count;
+}
+
+/** The first characters of a text; never half of one. */
+export function firstCharacters(text: string, most: number): string {
+  return hasAtMost(text, most)
+    ? text
+    : Array.from(text.slice(0, 2 * most))
+        .slice(0, most)
+        .join("");
+}
