@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { app, endpoints } from "../../worker/app.ts";
 import { MAX_INLINE_ENTITIES } from "../../worker/limits.ts";
+import { changed } from "../setup/hostile.ts";
 import {
   type Answer,
   ask,
@@ -22,6 +23,9 @@ import {
   exampleOf,
   type OpenApi,
   operationsOf,
+  optionalPlacesOf,
+  type Place,
+  presentOf,
   resolve,
   type Schema,
 } from "../setup/openapi.ts";
@@ -177,6 +181,33 @@ describe("the document", () => {
     const body = described && exampleBody(document, described);
     expect(spec.request.json?.safeParse(body)).toMatchObject({ success: true });
   });
+
+  // There is no version null; who may not write is told so, with 403, also when the source is null.
+  const notNull = ["version", "source"];
+  test.each(
+    operations.filter(({ operation }) => operation.requestBody).map((each) => [each.title, each] as const),
+  )("%s: what may be left out of its body may be null, and the document says so", (title, described) => {
+    const schema = described.operation.requestBody?.content["application/json"]?.schema ?? {};
+    const { spec } =
+      endpoints.find((each) => title === `${each.spec.method.toUpperCase()} ${each.spec.path}`) ?? {};
+    const body = exampleBody(document, described);
+    const places = optionalPlacesOf(document, schema, body).filter(
+      (at) => !notNull.includes(String(at.at(-1))),
+    );
+    for (const at of places) {
+      const asked = JSON.parse(changed(body, at, "null"));
+      expect(spec?.request.json?.safeParse(asked).error?.issues ?? [], at.join(".")).toEqual([]);
+      expect(takesNull(schema, at), `${at.join(".")} in the document`).toBe(true);
+    }
+  });
+
+  function takesNull(given: Schema, [step, ...more]: Place): boolean {
+    const { properties = {}, items } = presentOf(document, given);
+    if (step !== undefined)
+      return takesNull((typeof step === "number" ? items : properties[step]) ?? {}, more);
+    const { type, anyOf } = resolve(document, given) ?? {};
+    return (type ?? anyOf) === undefined || [type, anyOf?.map((part) => part.type)].flat(2).includes("null");
+  }
 });
 
 describe("answers", () => {

@@ -1,6 +1,6 @@
 /** Values that fit a JSON schema, as arbitraries of fast-check. */
 import fc from "fast-check";
-import { exampleOf, type OpenApi, resolve, type Schema } from "../setup/openapi.ts";
+import { exampleOf, type OpenApi, presentOf, resolve, type Schema } from "../setup/openapi.ts";
 import type { Known } from "./known.ts";
 
 /** What the document's schemas say beside the parts that {@link Schema} names. */
@@ -58,11 +58,11 @@ interface Place {
 }
 
 function near(source: Source, given: Schema, place: Place): fc.Arbitrary<unknown> {
-  const schema = resolve(source.document, given) ?? {};
+  const schema = presentOf(source.document, given);
   const { example, name, depth } = place;
   const parts = [schema.example, schema.examples, schema.default, schema.enum];
   const isShown = place.isShown || parts.some((part) => part !== undefined);
-  const made = valid(source, schema, name, depth);
+  const made = valid(source, given, name, depth);
   if (Array.isArray(example) && example.length > 0) {
     const items = example.map((part) =>
       near(source, schema.items ?? {}, { example: part, isShown, name, depth: depth + 1 }),
@@ -107,7 +107,9 @@ function nearObject(
         );
   const dropped = own.map(([name]) => {
     if (schema.required?.includes(name)) return fc.constant(false);
-    const isCondition = /^Refused with/.test(schema.properties?.[name]?.description ?? "");
+    const isCondition = /^Refused with/.test(
+      presentOf(source.document, schema.properties?.[name] ?? {}).description ?? "",
+    );
     return fc.nat(9).map((n) => (isCondition ? n !== 9 : n === 9));
   });
   return fc

@@ -79,9 +79,18 @@ export function resolve(document: OpenApi, schema: Schema): Schema | undefined {
   return found === undefined ? undefined : resolve(document, found as Schema);
 }
 
+/** Of what may be null, the schema of what it is else, with the words around it. */
+export function presentOf(document: OpenApi, given: Schema): Schema {
+  const schema = resolve(document, given) ?? {};
+  const { anyOf = [], ...words } = schema;
+  const [part, ...others] = anyOf.filter(({ type }) => type !== "null");
+  if (!part || others.length > 0 || anyOf.length === 1) return schema;
+  return { ...resolve(document, part), ...words };
+}
+
 /** Whether an optional property belongs into an example: it shows a value, and no other property stands for it. */
 function isShown(document: OpenApi, given: Schema): boolean {
-  const schema = resolve(document, given) ?? {};
+  const schema = presentOf(document, given);
   if (/^(Another name of|Instead of)/.test(schema.description ?? "")) return false;
   if ([schema.example, schema.examples, schema.enum].some((part) => part !== undefined)) return true;
   const parts = [
@@ -132,11 +141,22 @@ export function concretePath(
   });
 }
 
+/** The places of a body that may be left out. */
+export function optionalPlacesOf(document: OpenApi, given: Schema, value: unknown): Place[] {
+  const isOptional = ([step, ...more]: Place, at: Schema): boolean => {
+    const { properties = {}, items, required = [] } = presentOf(document, at);
+    if (step === undefined) return false;
+    if (more.length === 0) return String(step) in properties && !required.includes(String(step));
+    return isOptional(more, (typeof step === "number" ? items : properties[step]) ?? {});
+  };
+  return placesOf(document, given, value).filter((at) => isOptional(at, given));
+}
+
 export type Place = (string | number)[];
 
 /** Every place of a body: what is there, and the properties that its schema has besides. */
 export function placesOf(document: OpenApi, given: Schema, value: unknown, at: Place = []): Place[] {
-  const { properties = {}, items = {} } = resolve(document, given) ?? {};
+  const { properties = {}, items = {} } = presentOf(document, given);
   if (Array.isArray(value)) {
     return [at, ...(value.length > 0 ? placesOf(document, items, value[0], [...at, 0]) : [])];
   }

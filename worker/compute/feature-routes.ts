@@ -4,7 +4,7 @@ import { Problem } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { textUpTo } from "../http/fields.ts";
+import { optionalOr, textUpTo } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import {
   MAX_COLUMN_NAME_CHARACTERS,
@@ -59,12 +59,12 @@ export const createFeature = endpoint(
               "must not be a reserved word",
             )
             .meta({ example: "user_id" }),
-          materialize: z.enum(["manual", "on_ingest"]).default("manual").meta({
+          materialize: optionalOr(z.enum(["manual", "on_ingest"]), "manual").meta({
             description:
               "`on_ingest`: active versions are recomputed for the entities that new rows touch, so the entity key must be the column of its name, unchanged.",
           }),
           owner: textUpTo(MAX_NAME_CHARACTERS).min(1).nullish(),
-          tags: z.array(textUpTo(MAX_NAME_CHARACTERS).min(1)).max(MAX_TAGS).default([]),
+          tags: optionalOr(z.array(textUpTo(MAX_NAME_CHARACTERS).min(1)).max(MAX_TAGS), []),
         }),
       ),
     },

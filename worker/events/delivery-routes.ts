@@ -3,7 +3,7 @@ import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { answeredTimestamp, category, entityType, entityValue, timestamp } from "../http/fields.ts";
+import { answeredTimestamp, category, entityType, entityValue, optional, timestamp } from "../http/fields.ts";
 import { assertOneOf } from "../http/one-of.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_DEAD_KEPT, MAX_DELIVERED_KEPT, MAX_DELIVERY_ATTEMPTS, MAX_PAGE_ROWS } from "../limits.ts";
@@ -123,21 +123,21 @@ export const getDeliveries = endpoint(
 
 const replayBody = z.lazy(() =>
   z.object({
-    delivery_ids: z.array(deliveryId).min(1).max(MAX_PAGE_ROWS).optional().meta({
+    delivery_ids: optional(z.array(deliveryId).min(1).max(MAX_PAGE_ROWS)).meta({
       description: "Instead of a time range: these deliveries, dead or delivered.",
     }),
-    dead: z.literal(true).optional().meta({ description: "Instead of a time range: all that are dead." }),
-    from: timestamp.optional().meta({
+    dead: optional(z.literal(true)).meta({ description: "Instead of a time range: all that are dead." }),
+    from: optional(timestamp).meta({
       description: "From the history: what was ingested from here on.",
       example: "2025-10-13T00:00:00+00:00",
     }),
-    to: timestamp.optional().meta({
+    to: optional(timestamp).meta({
       description: "To here, both included.",
       example: "2025-10-14T00:00:00+00:00",
     }),
-    entity_type: entityType.optional(),
-    entity_id: entityValue.optional().meta({ description: "With `entity_type`.", example: "user-123" }),
-    category: category.optional(),
+    entity_type: optional(entityType),
+    entity_id: optional(entityValue).meta({ description: "With `entity_type`.", example: "user-123" }),
+    category: optional(category),
   }),
 );
 

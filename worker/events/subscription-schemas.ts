@@ -1,6 +1,14 @@
 /** Subscriptions as they are asked for and answered. */
 import * as z from "zod";
-import { answeredTimestamp, category, entityType, featureName, textUpTo } from "../http/fields.ts";
+import {
+  answeredTimestamp,
+  category,
+  entityType,
+  featureName,
+  optional,
+  optionalOr,
+  textUpTo,
+} from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import {
   MAX_DESCRIPTION_CHARACTERS,
@@ -62,14 +70,13 @@ const asked = lazily(() => ({
 export const newSubscription = z.lazy(() =>
   z.object({
     url: url(),
-    kind: z.enum(["webhook", "kafka-rest"]).default("webhook").meta({
+    kind: optionalOr(z.enum(["webhook", "kafka-rest"]), "webhook").meta({
       description:
         "`webhook`: one signed request for each event, as https://www.standardwebhooks.com says. `kafka-rest`: records to a Kafka REST proxy (v2).",
     }),
-    format: z
-      .enum(["json", "avro"])
-      .default("json")
-      .meta({ description: "Avro is single-object encoded (`avro/binary`)." }),
+    format: optionalOr(z.enum(["json", "avro"]), "json").meta({
+      description: "Avro is single-object encoded (`avro/binary`).",
+    }),
     topic: z.string().min(1).max(MAX_TOPIC_CHARACTERS).nullable().optional().meta({
       description: "Of `kafka-rest` alone; without it the topic that the service is configured with.",
     }),
@@ -80,14 +87,11 @@ export const newSubscription = z.lazy(() =>
 
 export const subscriptionChange = z.lazy(() =>
   z.object({
-    status: z
-      .enum(["active", "paused"])
-      .optional()
-      .meta({
-        description: `Paused: events gather, up to ${MAX_PENDING_DELIVERIES}, and nothing is delivered until it is active again.`,
-        example: "active",
-      }),
-    url: url().optional(),
+    status: optional(z.enum(["active", "paused"])).meta({
+      description: `Paused: events gather, up to ${MAX_PENDING_DELIVERIES}, and nothing is delivered until it is active again.`,
+      example: "active",
+    }),
+    url: optional(url()),
     description: description().optional(),
     ...asked(),
   }),

@@ -7,7 +7,7 @@ import { AnswerSize } from "../http/answer-size.ts";
 import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
-import { answeredTimestamp, entityType, entityValue, timestamp } from "../http/fields.ts";
+import { answeredTimestamp, entityType, entityValue, optional, timestamp } from "../http/fields.ts";
 import { assertOneOf } from "../http/one-of.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_ENTITIES_PER_REQUEST, MAX_FEATURES_PER_REQUEST, RETRY_AFTER_SECONDS } from "../limits.ts";
@@ -27,24 +27,21 @@ import { featuresText, type TrainingRow, trainingValue } from "./training-answer
 import { trainingParquet } from "./training-parquet.ts";
 
 const body = z.object({
-  entity_ids: z
-    .array(entityValue)
-    .min(1)
-    .max(MAX_ENTITIES_PER_REQUEST)
-    .optional()
-    .meta({ example: ["user_123", "user_456", "user_789"] }),
-  timestamp: timestamp.optional(),
-  rows: z
-    .array(z.object({ entity_id: entityValue, timestamp }))
-    .min(1)
-    .max(MAX_ENTITIES_PER_REQUEST)
-    .optional()
-    .meta({ description: "Instead of `entity_ids`: a time for each row." }),
+  entity_ids: optional(z.array(entityValue).min(1).max(MAX_ENTITIES_PER_REQUEST)).meta({
+    example: ["user_123", "user_456", "user_789"],
+  }),
+  timestamp: optional(timestamp),
+  rows: optional(
+    z
+      .array(z.object({ entity_id: entityValue, timestamp }))
+      .min(1)
+      .max(MAX_ENTITIES_PER_REQUEST),
+  ).meta({ description: "Instead of `entity_ids`: a time for each row." }),
   feature_names: featureNames
     .max(MAX_FEATURES_PER_REQUEST)
     .meta({ example: ["user_age", "user_lifetime_value"] }),
-  entity_type: entityType.optional().meta({ example: "user" }),
-  known_at: timestamp.optional().meta({
+  entity_type: optional(entityType).meta({ example: "user" }),
+  known_at: optional(timestamp).meta({
     description: "Only what had been ingested by then, so that a training set can be produced again.",
     example: "2025-10-13T09:15:51.358632+00:00",
   }),

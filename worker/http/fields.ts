@@ -9,6 +9,18 @@ import { PARSING } from "./faults.ts";
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 export const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/;
 
+/** A field of a body that may be left out. Null says the same: many clients send it for what is not set. */
+export function optional<S extends z.ZodType>(schema: S) {
+  const given = schema.nullish().transform((value) => value ?? undefined);
+  return given as unknown as z.ZodOptional<z.ZodType<z.output<S>, z.input<S> | null>>;
+}
+
+/** The same where something else stands for what is left out. */
+export function optionalOr<S extends z.ZodType>(schema: S, fallback: z.output<S> & z.util.JSONType) {
+  const given = schema.nullish().transform((value): z.output<S> => value ?? fallback);
+  return given.meta({ default: fallback });
+}
+
 function faultOfLength(text: string, most: number): string | null {
   return hasAtMost(text, most) ? null : `must have at most ${most} characters, has ${charactersIn(text)}`;
 }
@@ -120,7 +132,7 @@ export const ifRevision = z.int().min(0).meta({
  *
  * @param message What to do instead.
  */
-export const elsewhere = (message: string) => z.never({ error: message }).optional();
+export const elsewhere = (message: string) => z.never({ error: message }).nullish();
 
 /** A whole number in an address, where everything is text. */
 export function wholeNumber(least: number, most?: number) {

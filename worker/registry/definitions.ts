@@ -1,7 +1,7 @@
 /** What a registration asks for, and whether it is what is there already. Pure. */
 import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
-import { category, entityType, textUpTo, ttlSeconds } from "../http/fields.ts";
+import { category, entityType, optional, optionalOr, textUpTo, ttlSeconds } from "../http/fields.ts";
 import { MAX_DESCRIPTION_CHARACTERS, MAX_NAME_CHARACTERS, MAX_TAGS, MAX_TTL_SECONDS } from "../limits.ts";
 import { conform, DTYPES, type Dtype } from "./dtypes.ts";
 import type { NewFeature, NewVersion, RegisteredFeature, VersionRow } from "./registry-store.ts";
@@ -45,31 +45,28 @@ export const registerBody = z.object({
   version: versionField.default(1),
   dtype,
   entity_type: declaredType.meta({ example: "user" }),
-  category: category
-    .default(DEFAULT_CATEGORY)
-    .meta({ description: "Where its values are written.", example: DEFAULT_CATEGORY }),
+  category: optionalOr(category, DEFAULT_CATEGORY).meta({
+    description: "Where its values are written.",
+    example: DEFAULT_CATEGORY,
+  }),
   ...ttl,
   description: textUpTo(MAX_DESCRIPTION_CHARACTERS)
     .nullish()
     .meta({ example: "Predicted customer lifetime value" }),
   owner: shortText.nullish(),
-  tags: z
-    .array(shortText)
-    .max(MAX_TAGS)
-    .default([])
-    .meta({ example: ["revenue", "prediction"] }),
+  tags: optionalOr(z.array(shortText).max(MAX_TAGS), []).meta({ example: ["revenue", "prediction"] }),
   default_value: defaultValue.optional(),
-  status: statusField.optional(),
+  status: optional(statusField),
 });
 
 /** What is left out is as in the newest version. */
 export const versionBody = z.object({
   version: versionField,
-  dtype: dtype.optional(),
-  computation_logic: z.string().min(1).optional().meta({ description: "New SQL of a computed feature." }),
+  dtype: optional(dtype),
+  computation_logic: optional(z.string().min(1)).meta({ description: "New SQL of a computed feature." }),
   ...ttl,
   default_value: defaultValue.optional(),
-  status: statusField.optional(),
+  status: optional(statusField),
 });
 
 export function featureOf(body: z.output<typeof registerBody>): NewFeature {

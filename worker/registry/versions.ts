@@ -21,7 +21,7 @@ export function parseVersion(text: string | number): number | null {
 export const VERSION_FORM = `a version: a whole number from 1 to ${MAX_VERSION}, as 1, "1" or "v1"`;
 
 export const versionField = z
-  .union([z.number(), z.string()], `must be ${VERSION_FORM}`)
+  .union([z.int(`must be ${VERSION_FORM}`), z.string()], `must be ${VERSION_FORM}`)
   .transform((written, ctx) => {
     const version = parseVersion(written);
     if (version !== null) return version;

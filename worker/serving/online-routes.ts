@@ -4,7 +4,14 @@ import { ByteWriter } from "../byte-writer.ts";
 import { jsonTextAnswer, toResponse } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
-import { answeredRevision, answeredTimestamp, entityType, entityValue, textUpTo } from "../http/fields.ts";
+import {
+  answeredRevision,
+  answeredTimestamp,
+  entityType,
+  entityValue,
+  optional,
+  textUpTo,
+} from "../http/fields.ts";
 import { assertOneOf } from "../http/one-of.ts";
 import type { EntityRef } from "../keys.ts";
 import { lazily } from "../lazily.ts";
@@ -30,20 +37,17 @@ export const featureNames = z
   });
 
 const body = z.object({
-  entity_id: entityValue.optional().meta({ example: "user_123" }),
-  entity_ids: z
-    .array(entityValue)
-    .min(1)
-    .max(MAX_ENTITIES_PER_REQUEST)
-    .optional()
-    .meta({ description: "Instead of `entity_id`, for several." }),
+  entity_id: optional(entityValue).meta({ example: "user_123" }),
+  entity_ids: optional(z.array(entityValue).min(1).max(MAX_ENTITIES_PER_REQUEST)).meta({
+    description: "Instead of `entity_id`, for several.",
+  }),
   feature_names: featureNames.max(MAX_ONLINE_FEATURES),
-  entity_type: entityType.optional().meta({
+  entity_type: optional(entityType).meta({
     description: "Needed only where the features named belong to several types.",
     example: "user",
   }),
-  max_age_seconds: z.number().min(0).max(MAX_TTL_SECONDS).optional(),
-  consistency: consistency.optional(),
+  max_age_seconds: optional(z.number().min(0).max(MAX_TTL_SECONDS)),
+  consistency: optional(consistency),
 });
 
 const value = lazily(() =>

@@ -6,6 +6,7 @@ import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import {
   assertKnownEntityType,
+  DEFAULT_ENTITY_TYPE,
   entityTypeIn,
   entityTypeOf,
   entityTypeQuery,
@@ -20,6 +21,8 @@ import {
   entityValue,
   entriesOf,
   featureName,
+  optional,
+  optionalOr,
 } from "../http/fields.ts";
 import { madeOnce } from "../http/known-inputs.ts";
 import type { EntityRef } from "../keys.ts";
@@ -151,13 +154,10 @@ export const getItems = endpoint(
     isRepeated: true,
     request: {
       json: z.object({
-        meta: z
-          .looseObject({})
-          .optional()
-          .meta({ example: { source: "api" } }),
-        metadata: z.looseObject({}).optional().meta({ description: "Another name of `meta`." }),
+        meta: optional(z.looseObject({})).meta({ example: { source: "api" } }),
+        metadata: optional(z.looseObject({})).meta({ description: "Another name of `meta`." }),
         data: z.object({
-          entity_type: entityType.default("bright_uid"),
+          entity_type: optionalOr(entityType, DEFAULT_ENTITY_TYPE),
           table_type: elsewhere("is called `entity_type` in a body"),
           entity_value: entityValue,
           feature_list: z
@@ -165,7 +165,7 @@ export const getItems = endpoint(
             .min(1)
             .max(MAX_ENTITIES_PER_REQUEST)
             .meta({ example: ["user_features:age", "user_features:income", "transaction_features:*"] }),
-          consistency: consistency.optional(),
+          consistency: optional(consistency),
         }),
       }),
     },

@@ -3,7 +3,7 @@ import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { answeredTimestamp, nameField } from "../http/fields.ts";
+import { answeredTimestamp, nameField, optional } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
 import { ADMINISTRATION, answeredTenantId, nextCursor, PRIVATE, pageOf, pageQuery } from "./pages.ts";
@@ -31,14 +31,14 @@ export const createTenant = endpoint(
     request: {
       json: z.object({
         name: nameField("What people call the tenant.", "Acme"),
-        tenant_id: z
-          .string()
-          .regex(
-            TENANT_ID,
-            "must be up to 64 lower-case letters, digits, `-` and `_`, a letter or digit first",
-          )
-          .optional()
-          .meta({ example: "acme" }),
+        tenant_id: optional(
+          z
+            .string()
+            .regex(
+              TENANT_ID,
+              "must be up to 64 lower-case letters, digits, `-` and `_`, a letter or digit first",
+            ),
+        ).meta({ example: "acme" }),
       }),
     },
     answers: { 201: { description: "Created.", schema: tenantSchema } },

@@ -9,6 +9,7 @@ import {
   entityValue,
   featureValues,
   ifRevision,
+  optional,
   timestamp,
   ttlSeconds,
   writeMode,
@@ -19,8 +20,8 @@ import type { UntypedWrite } from "./typed-write.ts";
 
 /** May stand in the metadata, for all categories, or beside a category, for it alone. */
 const writeOptions = {
-  mode: writeMode.optional(),
-  event_timestamp: timestamp.optional(),
+  mode: optional(writeMode),
+  event_timestamp: optional(timestamp),
   compute_id: computeId.nullish(),
   ttl_seconds: ttlSeconds.nullish(),
 };
@@ -72,7 +73,7 @@ export const entityBody = z.object({
   entity_type: entityType,
   entity_value: entityValue,
   feature_list: featureList,
-  if_revision: ifRevision.optional(),
+  if_revision: optional(ifRevision),
   table_type: elsewhere("is called `entity_type` in a body"),
   mode: elsewhere(BESIDE),
   event_timestamp: elsewhere(BESIDE),
@@ -81,8 +82,8 @@ export const entityBody = z.object({
 });
 
 const eitherMetadata = {
-  metadata: metadata.optional(),
-  meta: metadata.optional().meta({ description: "Another name of `metadata`." }),
+  metadata: optional(metadata),
+  meta: optional(metadata).meta({ description: "Another name of `metadata`." }),
 };
 
 export const itemsBody = z.object({ ...eitherMetadata, data: entityBody });
