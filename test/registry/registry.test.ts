@@ -37,7 +37,12 @@ describe("POST /features/register", () => {
 
   test.each([
     ["dtype", { dtype: "int64", default_value: 1 }],
-    ["ttl_seconds", { ttl_hours: 2 }],
+    ["ttl_hours", { ttl_hours: 2 }],
+    ["ttl_hours", { ttl_hours: 2, ttl_seconds: null }],
+    ["ttl_hours", { ttl_hours: null }],
+    ["ttl_seconds", { ttl_hours: undefined, ttl_seconds: 7_200 }],
+    ["ttl_seconds", { ttl_hours: 2, ttl_seconds: 7_200 }],
+    ["ttl_seconds", { ttl_hours: undefined }],
     ["default_value", { default_value: 2 }],
     ["entity_type", { entity_type: "account_id" }],
     ["category", { category: "other" }],

@@ -137,13 +137,16 @@ export function computedVersionOf(
   };
 }
 
-function ttlOf(
-  {
-    ttl_hours,
-    ttl_seconds,
-  }: { ttl_hours?: number | null | undefined; ttl_seconds?: number | null | undefined },
-  like: VersionRow | null,
-): number | null {
+interface SentTtl {
+  ttl_hours?: number | null | undefined;
+  ttl_seconds?: number | null | undefined;
+}
+
+function sentTtlField({ ttl_hours, ttl_seconds }: SentTtl): keyof SentTtl {
+  return ttl_seconds == null && ttl_hours !== undefined ? "ttl_hours" : "ttl_seconds";
+}
+
+function ttlOf({ ttl_hours, ttl_seconds }: SentTtl, like: VersionRow | null): number | null {
   const ofHours = typeof ttl_hours === "number" ? ttl_hours * HOUR_SECONDS : ttl_hours;
   if (
     typeof ofHours === "number" &&
@@ -166,11 +169,14 @@ function defaultOf(type: Dtype, value: unknown): string | null {
   throw unprocessable({ loc: ["body", "default_value"], msg, type: "type_mismatch" });
 }
 
-/** @throws Problem 409 naming every field in which the registration differs from what is registered. */
+/**
+ * @param body As it was sent: of two fields that mean the same, the one that stands in it is named.
+ * @throws Problem 409 naming every field in which the registration differs from what is registered.
+ */
 export function assertSameDefinition(
   registered: RegisteredFeature,
-  feature: NewFeature,
-  version: NewVersion,
+  { feature, version }: { feature: NewFeature; version: NewVersion },
+  body: SentTtl,
 ): VersionRow {
   const own = registered.versions.find((row) => row.version === version.version);
   const pairs: [string, unknown, unknown][] = [
@@ -184,7 +190,7 @@ export function assertSameDefinition(
     pairs.push(
       ["dtype", own.dtype, version.dtype],
       ["computation_logic", own.computationLogic, version.computationLogic],
-      ["ttl_seconds", own.ttlSeconds, version.ttlSeconds],
+      [sentTtlField(body), own.ttlSeconds, version.ttlSeconds],
       ["default_value", own.defaultValue, version.defaultValue],
     );
   }

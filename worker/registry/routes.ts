@@ -61,7 +61,7 @@ export const register = endpoint(
     if (!registered) throw new Problem(409, "this feature was removed meanwhile");
     const row = added
       ? registered.versions.find((each) => each.version === version.version)
-      : assertSameDefinition(registered, feature, version);
+      : assertSameDefinition(registered, { feature, version }, json);
     return jsonAnswer(
       {
         feature_id: registered.featureId,

@@ -53,7 +53,7 @@ export const addVersion = endpoint(
     if (!registered) throw noSuchFeature();
     const row = added
       ? registered.versions.find((each) => each.version === version.version)
-      : assertSameDefinition(registered, same, version);
+      : assertSameDefinition(registered, { feature: same, version }, json);
     if (!row) throw noSuchFeature();
     return jsonAnswer(versionAnswer(feature.featureId, row), added ? 201 : 200);
   },
