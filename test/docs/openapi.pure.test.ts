@@ -47,3 +47,10 @@ test.each<[string, (candidate: Document) => void]>([
   spoil(spoiled);
   expect((await validate(spoiled)).valid).toBe(false);
 });
+
+test("fields that are there only to be refused are not described", () => {
+  const { paths } = document() as { paths: Record<string, { post?: { requestBody?: unknown } }> };
+  const written = JSON.stringify(paths["/api/v1/items"]?.post?.requestBody);
+  expect(written).toContain('"entity_value"');
+  expect(written).not.toMatch(/"table_type"|"event_time"|"ttl"|"not"/);
+});

@@ -149,11 +149,14 @@ export function openApiDocument(endpoints: readonly Endpoint[], version: string)
   return withoutElsewhere(createDocument(document)) as ReturnType<typeof createDocument>;
 }
 
+/** Nothing, or null, which says the same as leaving it out. */
+const ELSEWHERE = '{"anyOf":[{"not":{}},{"type":"null"}]}';
+
 /** Leaves out the fields that are there only to be refused: see `elsewhere`. */
 function withoutElsewhere(node: unknown): unknown {
   if (Array.isArray(node)) return node.map(withoutElsewhere);
   if (typeof node !== "object" || node === null) return node;
-  const isElsewhere = (value: unknown) => typeof value === "object" && value !== null && "not" in value;
+  const isElsewhere = (value: unknown) => JSON.stringify(value) === ELSEWHERE;
   return Object.fromEntries(
     Object.entries(node)
       .filter(([, value]) => !isElsewhere(value))
