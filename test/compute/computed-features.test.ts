@@ -102,10 +102,54 @@ describe("creating", () => {
     expectProblem(await addVersion(name, { version: 2, dtype: "int64" }), 422);
   });
 
-  test("a second feature of a name is 409, one of a table that there is not 404", async () => {
+  test("again in the same way is 200 with the feature as it is, and changes nothing", async () => {
+    const table = await newTable();
+    const name = freshName("same");
+    const body = { name, description: "d", owner: "o", tags: ["t"] };
+    const first = await createFeature(table, body);
+    const second = await createFeature(table, body);
+    expect([second.status, second.text]).toEqual([200, first.text]);
+    // Words about it that are left out are as they were.
+    expect((await createFeature(table, { name })).status).toBe(200);
+    const other = "SELECT user_id, 1 AS one FROM data";
+    await addVersion(name, { version: 1, computation_logic: other, status: "active" });
+    await compute(name, ROWS);
+    const third = await createFeature(table, body);
+    expect([third.status, third.body.version]).toEqual([200, 1]);
+    expect(third.text).toBe((await get(`/features/${name}`)).text);
+  });
+
+  test("two of one name at once are one feature", async () => {
+    const table = await newTable();
+    const name = freshName("twins");
+    const answers = await Promise.all([createFeature(table, { name }), createFeature(table, { name })]);
+    expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 201]);
+    expect(answers[0]?.body.feature_id).toBe(answers[1]?.body.feature_id);
+  });
+
+  test.each([
+    ["computation_logic", { computation_logic: "SELECT user_id, 1 AS one FROM data" }],
+    ["materialize", { materialize: "on_ingest" }],
+    ["entity_key", { entity_key: "n", computation_logic: "SELECT user_id, 1 AS n FROM data" }],
+    ["description", { description: "another" }],
+    ["owner", { owner: "another" }],
+    ["tags", { tags: ["another"] }],
+  ])("again with another %s is 409, naming it, and changes nothing", async (field, over) => {
+    const table = await newTable();
+    const { name } = await newFeature(table, { description: "d", owner: "o", tags: ["t"] });
+    const before = (await get(`/features/${name}`)).text;
+    const problem = expectProblem(await createFeature(table, { name, ...over }), 409);
+    expect(problem.errors?.map(({ loc }) => loc)).toContainEqual(["body", field]);
+    expect((await get(`/features/${name}`)).text).toBe(before);
+  });
+
+  test("of a name that is taken otherwise is 409, of a table that there is not 404", async () => {
     const table = await newTable();
     const { name } = await newFeature(table);
-    expectProblem(await createFeature(table, { name }), 409);
+    expectProblem(await createFeature(await newTable(), { name }), 409);
+    const taken = freshName("scalar");
+    await post("/features/register", { name: taken, dtype: "int64", entity_type: "user" });
+    expectProblem(await createFeature(table, { name: taken }), 409);
     expectProblem(await createFeature({ id: 999_999 }), 404);
     const scalar = { name, version: 2, dtype: "int64", entity_type: "user_id", category: name };
     expectProblem(await post("/features/register", scalar), 409);

@@ -350,7 +350,9 @@ describe("answers", () => {
     "POST /api/v1/features": async () => {
       const raw_table_id = await newTable("docs_create");
       const feature = { name: "docs_created", raw_table_id, computation_logic, entity_key: "user_id" };
-      return [await post("/features", feature)];
+      const [created, again] = [await post("/features", feature), await post("/features", feature)];
+      expect([created.status, again.status]).toEqual([201, 200]);
+      return [created, again];
     },
     "POST /api/v1/features/{feature}/compute": async () => {
       const feature = await newComputed("docs_compute");

@@ -15,14 +15,15 @@ import {
   MAX_TAGS,
 } from "../limits.ts";
 import { forgetCatalog } from "../registry/catalog.ts";
+import { assertSameFeature } from "../registry/definitions.ts";
 import { existingFeature } from "../registry/existing-feature.ts";
 import { featureAnswer, featureSchema } from "../registry/feature-answers.ts";
-import { insertFeature } from "../registry/registry-store.ts";
+import { insertFeature, type NewFeature } from "../registry/registry-store.ts";
 import { registeredName } from "../registry/versions.ts";
 import { encodeToken } from "../serving/consistency.ts";
 import { TOKEN_HEADER } from "../serving/read-context.ts";
 import { MICROS_PER_MS, nowMicros } from "../timestamps.ts";
-import { noteComputation, schemaOf } from "./compute-store.ts";
+import { computationsOf, noteComputation, schemaOf } from "./compute-store.ts";
 import { assertComputable, computableVersion, computationLogic } from "./computed-feature.ts";
 import { answeredSkips, jobSchema, startJob } from "./job-routes.ts";
 import { checkRows, jsonParts, type RawSchema } from "./raw-columns.ts";
@@ -39,7 +40,7 @@ export const createFeature = endpoint(
     tag: "computed features",
     summary: "Create a feature that is computed from a raw table",
     description:
-      "The SQL is checked against the table now. Its entities are of the type named by `entity_key`; its vector, the other columns, is the category of its name. A version is added by `POST /features/{feature}/versions`.",
+      "The SQL is checked against the table now. The same feature again changes nothing and answers 200; another one of its name is 409. Its entities are of the type named by `entity_key`; its vector, the other columns, is the category of its name. A version is added by `POST /features/{feature}/versions`.",
     scope: "write",
     request: {
       json: z.lazy(() =>
@@ -68,7 +69,10 @@ export const createFeature = endpoint(
         }),
       ),
     },
-    answers: { 201: { description: "Created.", schema: featureSchema } },
+    answers: {
+      201: { description: "Created.", schema: featureSchema },
+      200: { description: "It was there before, in the same way.", schema: featureSchema },
+    },
     problems: [404, 409],
   },
   async (c, { json }) => {
@@ -79,7 +83,7 @@ export const createFeature = endpoint(
       entityKey: json.entity_key,
       materialize: json.materialize,
     });
-    const feature = {
+    const feature: NewFeature = {
       name: json.name,
       kind: "computed",
       entityType: json.entity_key,
@@ -91,11 +95,14 @@ export const createFeature = endpoint(
       description: json.description ?? null,
       owner: json.owner ?? null,
       tags: json.tags,
-    } as const;
-    const row = await insertFeature(c.env.DB, tenant, { ...feature, tags: [...feature.tags] }, nowMicros());
+    };
+    const row = await insertFeature(c.env.DB, tenant, feature, nowMicros());
     forgetCatalog(tenant);
-    if (!row) throw new Problem(409, "there is a feature of this name");
-    return jsonAnswer(featureAnswer({ ...row, versions: [] }), 201);
+    if (row) return jsonAnswer(featureAnswer({ ...row, versions: [] }), 201);
+    const existing = await existingFeature(c, feature.name);
+    assertSameFeature(existing, feature);
+    const computations = await computationsOf(c.env.DB, tenant, existing.featureId);
+    return jsonAnswer(featureAnswer(existing, computations), 200);
   },
 );
 
