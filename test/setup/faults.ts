@@ -144,6 +144,9 @@ export function only<Call>(
 }
 
 export const isCommit = (call: DatabaseCall) => call.writes;
+/** Any call but one for the registry, which is renewed behind whatever request comes when it has aged. */
+export const isOfEntities = (call: DatabaseCall) =>
+  !call.sql.some((text) => text.includes("feature_versions"));
 export const isPut = (call: CacheCall) => call.kind === "put";
 
 type Around<Call> = <R>(call: Omit<Call, "ran">, run: () => Promise<R>) => Promise<R>;
