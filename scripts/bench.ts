@@ -1,7 +1,6 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { bundleRow } from "./bench/bundle.ts";
 import { entityRows, newKey, writeRows } from "./bench/fill.ts";
 import { Generator } from "./bench/generate-load.ts";
@@ -13,6 +12,7 @@ import { buildAll, migrate, startServer } from "./bench/servers.ts";
 import type { Setting } from "./bench/setting.ts";
 import { levelTable, mainTable, remarks, verdictOf } from "./bench/table.ts";
 import { upsertRows } from "./bench/writes.ts";
+import { readOptions } from "./options.ts";
 import { printStraightFromRuntime } from "./runtime-output.ts";
 import { root, whenAskedToEnd } from "./wrangler.ts";
 
@@ -28,13 +28,11 @@ npm run bench
   --seed      another number makes other values and another order
   --no-build  measure what the last run has built`;
 
-const { values } = parseArgs({
-  options: {
-    only: { type: "string", multiple: true, default: [] },
-    seconds: { type: "string", default: "2" },
-    seed: { type: "string", default: "1" },
-    "no-build": { type: "boolean", default: false },
-  },
+const values = readOptions(USAGE, {
+  only: { type: "string", multiple: true, default: [] },
+  seconds: { type: "string", default: "2" },
+  seed: { type: "string", default: "1" },
+  "no-build": { type: "boolean", default: false },
 });
 const ROUNDS = 3;
 /** Of the five minutes that all of it may take. What is left then is measured once. */

@@ -1,12 +1,12 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { billOf } from "./cost/bill.ts";
 import { measure } from "./cost/measure.ts";
 import { LOOKED_UP, prices } from "./cost/prices.ts";
 import { billTable, operationsTable } from "./cost/show.ts";
 import { type Assumptions, DEFAULTS, monthOf } from "./cost/usage.ts";
+import { readOptions } from "./options.ts";
 
 const USAGE = `
 npm run cost -- --reads 100000000 --writes 10000000 --entities 1000000
@@ -25,28 +25,26 @@ npm run cost -- --reads 100000000 --writes 10000000 --entities 1000000
   --json                         all of it as JSON`;
 
 const text = { type: "string" } as const;
-const { values } = parseArgs({
-  options: {
-    reads: { ...text, default: "100000000" },
-    writes: { ...text, default: "10000000" },
-    entities: { ...text, default: "1000000" },
-    categories: { ...text, default: "3" },
-    features: { ...text, default: "20" },
-    "memory-share": text,
-    "miss-share": text,
-    "batch-share": text,
-    "grouped-share": text,
-    "document-ttl-seconds": text,
-    "history-days": text,
-    "archive-days": text,
-    "read-cpu-ms": text,
-    "write-cpu-ms": text,
-    "writer-active-ms": text,
-    writers: text,
-    isolates: text,
-    "log-share": text,
-    json: { type: "boolean", default: false },
-  },
+const values = readOptions(USAGE, {
+  reads: { ...text, default: "100000000" },
+  writes: { ...text, default: "10000000" },
+  entities: { ...text, default: "1000000" },
+  categories: { ...text, default: "3" },
+  features: { ...text, default: "20" },
+  "memory-share": text,
+  "miss-share": text,
+  "batch-share": text,
+  "grouped-share": text,
+  "document-ttl-seconds": text,
+  "history-days": text,
+  "archive-days": text,
+  "read-cpu-ms": text,
+  "write-cpu-ms": text,
+  "writer-active-ms": text,
+  writers: text,
+  isolates: text,
+  "log-share": text,
+  json: { type: "boolean", default: false },
 });
 
 const traffic = { reads: number("reads"), writes: number("writes"), entities: number("entities") };

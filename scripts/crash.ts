@@ -1,22 +1,27 @@
 /** `npm run test:crash -- --rounds 20 --seed 1`: kills the service again and again, and checks what clients were told. */
-import { parseArgs } from "node:util";
 import type { Finding, History } from "../test/crash/history.ts";
 import { smallestOffending } from "../test/crash/offending.ts";
 import { type CrashReport, crashRun } from "../test/crash/run.ts";
 import { endServices } from "../test/setup/service.ts";
+import { readOptions } from "./options.ts";
 
 /** Findings of one rule that are printed; the others are counted. */
 const SHOWN_FINDINGS = 3;
 const SHOWN_COMPLAINTS = 10;
 const SHOWN_CHARACTERS = 1_500;
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: "string", default: "20" },
-    // Another number makes other clients and other moments. Who meets whom is for the machine to say.
-    seed: { type: "string", default: "1" },
-    clients: { type: "string", default: "32" },
-  },
+const USAGE = `
+npm run test:crash -- --rounds 20 --seed 1
+
+  --rounds   how often the service is killed
+  --seed     another number makes other clients and other moments
+  --clients  at a time`;
+
+const values = readOptions(USAGE, {
+  rounds: { type: "string", default: "20" },
+  // Another number makes other clients and other moments. Who meets whom is for the machine to say.
+  seed: { type: "string", default: "1" },
+  clients: { type: "string", default: "32" },
 });
 const rounds = wholeNumber("rounds");
 const seed = wholeNumber("seed");

@@ -1,16 +1,20 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { unstable_readConfig as readConfig } from "wrangler";
 import { copyAssets } from "./assets.ts";
+import { readOptions } from "./options.ts";
 import { buildBundle, root, runWrangler, runWranglerOrExit, startWrangler, waitForExit } from "./wrangler.ts";
 
-const { values } = parseArgs({
-  options: {
-    env: { type: "string", short: "e", default: "production" },
-    "dry-run": { type: "boolean", default: false },
-  },
+const USAGE = `
+npm run deploy
+
+  --env      the environment of wrangler.toml, production without it
+  --dry-run  builds, and shows the bundle; nothing is deployed`;
+
+const values = readOptions(USAGE, {
+  env: { type: "string", short: "e", default: "production" },
+  "dry-run": { type: "boolean", default: false },
 });
 const target = ["--env", values.env];
 const config = readConfig({ config: join(root, "wrangler.toml"), env: values.env });

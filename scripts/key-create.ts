@@ -1,11 +1,11 @@
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { unstable_getMiniflareWorkerOptions as readWorkerOptions } from "wrangler";
 import { hasAtMost } from "../worker/characters.ts";
 import { MAX_NAME_CHARACTERS, MIN_API_KEY_SECRET_CHARACTERS } from "../worker/limits.ts";
 import { formatApiKey, hashSecret, newApiKey, SCOPES } from "../worker/tenants/api-key.ts";
 import { TENANT_ID } from "../worker/tenants/tenant-id.ts";
 import { nowMicros, parseTimestamp, TIMESTAMP_FORM } from "../worker/timestamps.ts";
+import { readOptions } from "./options.ts";
 import { migrateLocally, root, runWranglerOrExit } from "./wrangler.ts";
 
 const USAGE = `
@@ -19,16 +19,14 @@ npm run key:create -- --tenant default --scopes admin
   --remote      write to the deployed database; needs the environment variable API_KEY_SECRET
   --env         the environment of wrangler.toml; with --remote production, unless another is named`;
 
-const { values } = parseArgs({
-  options: {
-    tenant: { type: "string" },
-    scopes: { type: "string" },
-    name: { type: "string", default: "key:create" },
-    "expires-at": { type: "string" },
-    "persist-to": { type: "string" },
-    remote: { type: "boolean", default: false },
-    env: { type: "string", short: "e" },
-  },
+const values = readOptions(USAGE, {
+  tenant: { type: "string" },
+  scopes: { type: "string" },
+  name: { type: "string", default: "key:create" },
+  "expires-at": { type: "string" },
+  "persist-to": { type: "string" },
+  remote: { type: "boolean", default: false },
+  env: { type: "string", short: "e" },
 });
 const env = values.env ?? (values.remote ? "production" : undefined);
 

@@ -3,11 +3,13 @@ import { findService } from "./load/ask.ts";
 import { writeEntities } from "./load/prepare.ts";
 import { run } from "./load/run.ts";
 import { progressText, summaryText } from "./load/summary.ts";
+import { helpWhenAsked } from "./options.ts";
 
 /** Elsewhere than on a terminal. */
 const LINE_EVERY_SECONDS = 5;
 const REDRAW_EVERY_SECONDS = 0.25;
 
+helpWhenAsked(USAGE);
 const options = readArguments(process.argv.slice(2));
 if ("fault" in options) fail(`${options.fault}\n${USAGE}`);
 const { url, key, users, rate, durationSeconds, seed, entities } = options;

@@ -5,13 +5,17 @@
  * Every run makes a table and a feature of its own.
  */
 import { deepStrictEqual } from "node:assert/strict";
-import { parseArgs } from "node:util";
+import { readOptions } from "./options.ts";
 
-const { values: options } = parseArgs({
-  options: {
-    url: { type: "string", default: "http://localhost:8787" },
-    key: { type: "string" },
-  },
+const USAGE = `
+npm run sample -- --url http://localhost:8787
+
+  --url  the running service
+  --key  an API key with the scopes read and write; none is needed in development`;
+
+const options = readOptions(USAGE, {
+  url: { type: "string", default: "http://localhost:8787" },
+  key: { type: "string" },
 });
 
 const run = Date.now().toString(36);

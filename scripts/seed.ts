@@ -1,5 +1,5 @@
-import { parseArgs } from "node:util";
 import { nowMicros } from "../worker/timestamps.ts";
+import { readOptions } from "./options.ts";
 import { readDefinitions } from "./seed/definitions.ts";
 import { lastDays, userName } from "./seed/generate.ts";
 import { createTenantKey, registerFeatures } from "./seed/prepare.ts";
@@ -22,16 +22,14 @@ npm run seed -- --users 1000 --days 30
 Run it again after an interruption, or a day later for the day that is new: every value has the same event time as
 before, so what is there already stays as it is. With --key "$KEY" no further key is created.`;
 
-const { values } = parseArgs({
-  options: {
-    users: { type: "string", default: "1000" },
-    days: { type: "string", default: "30" },
-    url: { type: "string", default: "http://localhost:8787" },
-    key: { type: "string" },
-    tenant: { type: "string", default: "tenant1" },
-    seed: { type: "string", default: "1" },
-    concurrency: { type: "string", default: "4" },
-  },
+const values = readOptions(USAGE, {
+  users: { type: "string", default: "1000" },
+  days: { type: "string", default: "30" },
+  url: { type: "string", default: "http://localhost:8787" },
+  key: { type: "string" },
+  tenant: { type: "string", default: "tenant1" },
+  seed: { type: "string", default: "1" },
+  concurrency: { type: "string", default: "4" },
 });
 const users = wholeNumber("users");
 const days = wholeNumber("days");

@@ -1,21 +1,28 @@
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { copyAssets } from "./assets.ts";
+import { readOptions } from "./options.ts";
 import { startRuntime } from "./runtime.ts";
 import { printStraightFromRuntime } from "./runtime-output.ts";
 import { buildBundle, exitIfTaken, migrateLocally, root, waitForAnswer, whenAskedToEnd } from "./wrangler.ts";
 
-const { values } = parseArgs({
-  options: {
-    port: { type: "string", default: "8787" },
-    // All that must survive a restart, and the bundle: servers with states of their own share nothing.
-    state: { type: "string", default: ".state/serve" },
-    // NAME:value, as wrangler takes it.
-    var: { type: "string", multiple: true, default: [] },
-    env: { type: "string" },
-    // Starts what the last run in this state built and migrated, in half a second.
-    "no-build": { type: "boolean", default: false },
-  },
+const USAGE = `
+npm run serve -- --port 8787
+
+  --port      on which it listens
+  --state     a directory for all that must survive a restart, and the bundle; .state/serve without it
+  --var       NAME:value, a variable of wrangler.toml; may come several times
+  --env       the environment of wrangler.toml
+  --no-build  starts what the last run in this state has built and migrated`;
+
+const values = readOptions(USAGE, {
+  port: { type: "string", default: "8787" },
+  // All that must survive a restart, and the bundle: servers with states of their own share nothing.
+  state: { type: "string", default: ".state/serve" },
+  // NAME:value, as wrangler takes it.
+  var: { type: "string", multiple: true, default: [] },
+  env: { type: "string" },
+  // Starts what the last run in this state built and migrated, in half a second.
+  "no-build": { type: "boolean", default: false },
 });
 const address = `http://127.0.0.1:${values.port}`;
 const state = resolve(values.state);

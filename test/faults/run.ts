@@ -5,13 +5,22 @@
  *   npm run test:faults -- --seed 17                 one, with all that happens in it
  */
 import { spawnSync } from "node:child_process";
-import { parseArgs } from "node:util";
+import { readOptions } from "../../scripts/options.ts";
 
 /** Seeds of one process: the local runtime keeps in memory what it stores. */
 const SEEDS_AT_ONCE = 2_000;
 
-const { values } = parseArgs({
-  options: { seeds: { type: "string" }, from: { type: "string" }, seed: { type: "string" } },
+const USAGE = `
+npm run test:faults -- --seeds 20000 --from 1
+
+  --seeds  how many schedules; 1000 without it
+  --from   the first one's seed
+  --seed   one schedule, with all that happens in it`;
+
+const values = readOptions(USAGE, {
+  seeds: { type: "string" },
+  from: { type: "string" },
+  seed: { type: "string" },
 });
 const isOne = values.seed !== undefined;
 const from = wholeNumber(values.seed ?? values.from ?? "1");

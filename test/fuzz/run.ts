@@ -1,4 +1,4 @@
-import { parseArgs } from "node:util";
+import { readOptions } from "../../scripts/options.ts";
 import { endServices, newDirectory, startService } from "../setup/service.ts";
 import { fuzz, type OperationReport } from "./fuzz.ts";
 import { endConnections } from "./send.ts";
@@ -11,13 +11,11 @@ npm run test:fuzz -- --seed 1 --runs 500
   --only  operations whose "METHOD /path" holds this text
   --url   a running service; without it one is started, with a state of its own, and ended`;
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: "string", default: String(Date.now() % 1_000_000) },
-    runs: { type: "string", default: "200" },
-    only: { type: "string" },
-    url: { type: "string" },
-  },
+const values = readOptions(USAGE, {
+  seed: { type: "string", default: String(Date.now() % 1_000_000) },
+  runs: { type: "string", default: "200" },
+  only: { type: "string" },
+  url: { type: "string" },
 });
 const [seed, runs] = [Number(values.seed), Number(values.runs)];
 if (!Number.isSafeInteger(seed) || !Number.isSafeInteger(runs) || runs < 1) {
