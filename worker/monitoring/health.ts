@@ -1,5 +1,6 @@
 /** Whether the parts that the service stands on answer. */
 import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
+import type { Settings } from "../env.ts";
 import type { Log } from "../log.ts";
 
 /** A part that does not answer within this is down, as far as a caller is concerned. */
@@ -15,13 +16,19 @@ export interface Check {
 export interface Health {
   healthy: boolean;
   tablesAvailable: string[];
-  checks: { d1: Check; kv: Check; schema: Check };
+  checks: { d1: Check; kv: Check; schema: Check; api_keys: Check };
+}
+
+interface HealthContext {
+  env: Env;
+  settings: Settings;
+  log: Log;
 }
 
 const TABLES = [...BUILT_IN_ENTITY_TYPES, "entities", "feature_history"];
 
 /** Asks D1 and KV at the same time. Never throws. */
-export async function checkHealth(env: Env, log: Log): Promise<Health> {
+export async function checkHealth({ env, settings, log }: HealthContext): Promise<Health> {
   let tables: string[] = [];
   const [d1, kv] = await Promise.all([
     check("d1", log, async () => {
@@ -31,10 +38,13 @@ export async function checkHealth(env: Env, log: Log): Promise<Health> {
   ]);
   const hasSchema = TABLES.every((table) => tables.includes(table));
   const schema = { ok: hasSchema, needed: true, duration_ms: d1.duration_ms };
+  // Without its secret every request with a key is 503; only in development there are others.
+  const apiKeys = { ok: settings.apiKeySecret !== null, needed: !settings.isDevelopment, duration_ms: 0 };
+  const checks = { d1: { ...d1, needed: true }, kv: { ...kv, needed: false }, schema, api_keys: apiKeys };
   return {
-    healthy: d1.ok && hasSchema,
+    healthy: Object.values(checks).every(({ ok, needed }) => ok || !needed),
     tablesAvailable: BUILT_IN_ENTITY_TYPES.filter((table) => tables.includes(table)),
-    checks: { d1: { ...d1, needed: true }, kv: { ...kv, needed: false }, schema },
+    checks,
   };
 }
 

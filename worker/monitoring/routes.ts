@@ -23,7 +23,14 @@ const healthSchema = lazily(() =>
       database_connection: z.boolean(),
       tables_available: z.array(z.string()).meta({ example: ["bright_uid", "account_id"] }),
       timestamp: answeredTimestamp,
-      checks: z.object({ d1: checkSchema(), kv: checkSchema(), schema: checkSchema() }),
+      checks: z.object({
+        d1: checkSchema(),
+        kv: checkSchema(),
+        schema: checkSchema(),
+        api_keys: checkSchema().meta({
+          description: "Whether the secret is there with which keys are checked.",
+        }),
+      }),
     })
     .meta({ id: "Health" }),
 );
@@ -38,12 +45,12 @@ export const health = endpoint(
     scope: "public",
     request: {},
     answers: {
-      200: { description: "All that is needed answers.", schema: healthSchema },
+      200: { description: "All that is needed is there and answers.", schema: healthSchema },
       503: { description: "A needed part is down; the same form as 200.", schema: healthSchema },
     },
   },
   async (c) => {
-    const { healthy, tablesAvailable, checks } = await checkHealth(c.env, c.log);
+    const { healthy, tablesAvailable, checks } = await checkHealth(c);
     const body = {
       status: healthy ? "healthy" : "unhealthy",
       database_connection: checks.d1.ok,
@@ -72,7 +79,7 @@ export const ready = endpoint(
     },
   },
   async (c) => {
-    const { healthy } = await checkHealth(c.env, c.log);
+    const { healthy } = await checkHealth(c);
     return jsonAnswer({ ready: healthy }, healthy ? 200 : 503);
   },
 );
