@@ -11,9 +11,10 @@ export type AskOwner = (line: string, body?: unknown) => Promise<Answer>;
 export interface Sample {
   /**
    * `not found`: the request names one thing, and who does not own it gets 404. `own`: it reaches only what is the
-   * asker's own, so another tenant may well succeed, and must neither see nor change the owner's.
+   * asker's own, so another tenant may well succeed, and must neither see nor change the owner's. `forbidden`: it is
+   * of all tenants, and who does not administer them gets 403.
    */
-  toAnother: "not found" | "own";
+  toAnother: "not found" | "own" | "forbidden";
   /** Who can succeed with it, if not any tenant. */
   owner?: "default";
   /**
@@ -292,8 +293,16 @@ export const samples: Record<string, Sample> = {
       return { line: `DELETE /api/v1/cache/invalidate/${id}`, seenBy: itemLine(id) };
     },
   },
-  "GET /metrics": { toAnother: "own", request: async () => ({ line: "GET /metrics" }) },
-  "GET /api/v1/metrics": { toAnother: "own", request: async () => ({ line: "GET /api/v1/metrics" }) },
+  "GET /metrics": {
+    toAnother: "forbidden",
+    owner: "default",
+    request: async () => ({ line: "GET /metrics" }),
+  },
+  "GET /api/v1/metrics": {
+    toAnother: "forbidden",
+    owner: "default",
+    request: async () => ({ line: "GET /api/v1/metrics" }),
+  },
   "POST /api/v1/admin/tenants": {
     toAnother: "own",
     owner: "default",

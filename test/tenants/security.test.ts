@@ -112,6 +112,8 @@ describe.each(guarded)("$line", ({ line, scope }) => {
     const others = await ask(request.line, { key: stranger, body: request.body });
     if (request.sample.toAnother === "not found")
       expect([others.status, others.text]).toEqual([404, expect.anything()]);
+    if (request.sample.toAnother === "forbidden")
+      expect([others.status, others.text]).toEqual([403, expect.anything()]);
     expect(others.status, others.text).toBeLessThan(500);
     expect(others.text).not.toContain(`secret-${request.id}`);
     const { seenBy } = request;

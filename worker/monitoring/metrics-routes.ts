@@ -1,9 +1,10 @@
 /** `/metrics` for Prometheus. */
-import { unavailable } from "../errors.ts";
+import { Problem, unavailable } from "../errors.ts";
 import { authorise } from "../http/auth.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { RETRY_AFTER_SECONDS } from "../limits.ts";
+import { DEFAULT_TENANT } from "../tenants/tenant-id.ts";
 import { isolateMetrics, TOTALS_NAME } from "./isolate-metrics.ts";
 import { isMetricsToken } from "./metrics-token.ts";
 import type { Totals } from "./metrics-totals.ts";
@@ -12,10 +13,15 @@ import { type Gauges, PROMETHEUS_CONTENT_TYPE, prometheusText } from "./promethe
 /** A queue that does not say how long it is within this is left out: a scrape has some seconds. */
 const BACKLOG_TIMEOUT_MS = 2_000;
 
-/** `METRICS_TOKEN` opens this route and no other: a monitor needs no key that could change anything. */
+/**
+ * The metrics are of all tenants together: for who administers all of them. `METRICS_TOKEN` opens this route and no other:
+ * a monitor needs no key that could change anything.
+ */
 async function adminOrToken(c: AppContext): Promise<void> {
-  const isMonitor = isMetricsToken(c.settings.metricsToken, c.header("authorization"));
-  if (!isMonitor) await authorise(c, "admin");
+  if (isMetricsToken(c.settings.metricsToken, c.header("authorization"))) return;
+  await authorise(c, "admin");
+  if (c.principal.tenant === DEFAULT_TENANT) return;
+  throw new Problem(403, `only admins of the tenant \`${DEFAULT_TENANT}\` read the metrics of all tenants`);
 }
 
 export const metrics = endpoint(
@@ -26,7 +32,7 @@ export const metrics = endpoint(
     tag: "monitoring",
     summary: "Metrics in Prometheus' text format",
     description:
-      "Of the whole service, all tenants together. Needs a key with `admin`, or `Authorization: Bearer` with the variable `METRICS_TOKEN`. Counts are a few seconds old.",
+      "Of the whole service, all tenants together. Needs a key with `admin` of the tenant `default`, or `Authorization: Bearer` with the variable `METRICS_TOKEN`. Counts are a few seconds old.",
     scope: "admin",
     authorise: adminOrToken,
     request: {},
