@@ -21,6 +21,7 @@ npm run cost -- --reads 100000000 --writes 10000000 --entities 1000000
   --read-cpu-ms, --write-cpu-ms  CPU time of a request (${DEFAULTS.readCpuMs}, ${DEFAULTS.writeCpuMs})
   --writer-active-ms, --writers  how long a writer is active for a commit, and how many there are (${DEFAULTS.writerActiveMs}, ${DEFAULTS.writers})
   --isolates                     with traffic at any moment (${DEFAULTS.isolates})
+  --registered                   features, in the registry that each isolate reads (${DEFAULTS.registered})
   --log-share                    of the invocations, whose log lines are kept (${DEFAULTS.logShare})
   --json                         all of it as JSON`;
 
@@ -43,6 +44,7 @@ const values = readOptions(USAGE, {
   "writer-active-ms": text,
   writers: text,
   isolates: text,
+  registered: text,
   "log-share": text,
   json: { type: "boolean", default: false },
 });
@@ -61,6 +63,7 @@ const assumed: Assumptions = {
   writerActiveMs: given("writer-active-ms") ?? DEFAULTS.writerActiveMs,
   writers: given("writers") ?? DEFAULTS.writers,
   isolates: given("isolates") ?? DEFAULTS.isolates,
+  registered: given("registered") ?? DEFAULTS.registered,
   logShare: share("log-share") ?? DEFAULTS.logShare,
 };
 if (assumed.batchShare + assumed.groupedShare > 1)

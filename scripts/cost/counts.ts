@@ -10,6 +10,8 @@ export interface Counts {
   kvBytes: number;
   /** Round trips. Not billed; each is what a reader waits for. */
   d1Queries: number;
+  /** Of the registry; its rows are in no sum, since nobody knows here how many there are. */
+  catalogQueries: number;
   d1RowsRead: number;
   d1RowsWritten: number;
   /** Size of the database; not a sum. */
@@ -38,6 +40,7 @@ export const NOTHING: Counts = {
   kvDeletes: 0,
   kvBytes: 0,
   d1Queries: 0,
+  catalogQueries: 0,
   d1RowsRead: 0,
   d1RowsWritten: 0,
   d1Bytes: 0,

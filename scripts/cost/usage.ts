@@ -1,5 +1,5 @@
 /** From what one request costs, and how many there are, to a month's usage. Pure. */
-import { METRICS_PERSIST_MS } from "../../worker/limits.ts";
+import { CATALOG_FRESH_MS, METRICS_PERSIST_MS } from "../../worker/limits.ts";
 import { type Counts, scaled, sum } from "./counts.ts";
 import type { Measured } from "./measure.ts";
 import { D1_MAX_GB, type Usage } from "./prices.ts";
@@ -9,6 +9,8 @@ const DAY_SECONDS = 24 * 60 * 60;
 const GB = 1e9;
 /** What a Durable Object is billed for while it is active, whatever it holds. */
 const OBJECT_GB = 0.128;
+/** Itself and its versions. */
+const ROWS_OF_A_FEATURE = 3;
 /** Of a file of the archive: half of what one run takes at once, nearly. Its rows are taken to be as large there as in D1. */
 const ROWS_OF_A_FILE = 1_000;
 /** A message, which carries all events of one drain of an outbox that fit, is written, read and deleted. */
@@ -46,6 +48,8 @@ export interface Assumptions {
   writers: number;
   /** Isolates that have traffic at any moment. */
   isolates: number;
+  /** Registered features, of two versions each: an isolate reads all of them again and again. */
+  registered: number;
   /** Share of invocations whose log lines are kept (`head_sampling_rate`). */
   logShare: number;
 }
@@ -63,6 +67,7 @@ export const DEFAULTS: Assumptions = {
   writerActiveMs: 100,
   writers: 4,
   isolates: 10,
+  registered: 100,
   logShare: 1,
 };
 
@@ -109,7 +114,7 @@ export function monthOf(measured: Measured, traffic: Traffic, assumed: Assumptio
     kvWrites: counts.kvWrites,
     kvDeletes: counts.kvDeletes,
     kvGb: (documents * measured.documentBytes) / GB,
-    d1RowsRead: counts.d1RowsRead,
+    d1RowsRead: counts.d1RowsRead + catalogRows(traffic, assumed),
     // What retention deletes is written as well, once, when its days are over.
     d1RowsWritten: counts.d1RowsWritten + traffic.writes * categories,
     d1Gb,
@@ -124,6 +129,12 @@ export function monthOf(measured: Measured, traffic: Traffic, assumed: Assumptio
     logEvents: (counts.logEvents + metrics.logEvents) * assumed.logShare,
   };
   return { usage, missShare, warnings: warningsOf(usage, traffic) };
+}
+
+/** No more often than it grows old, and no more often than there are requests. */
+function catalogRows({ reads, writes }: Traffic, { isolates, registered }: Assumptions): number {
+  const loads = Math.min(reads + writes, (isolates * MONTH_SECONDS * 1_000) / CATALOG_FRESH_MS);
+  return loads * registered * ROWS_OF_A_FEATURE;
 }
 
 function readsOf(

@@ -5,7 +5,7 @@ import { type Counts, NOTHING } from "../../scripts/cost/counts.ts";
 import type { Measured } from "../../scripts/cost/measure.ts";
 import { LOOKED_UP, type Meter, type Price, prices, type Usage } from "../../scripts/cost/prices.ts";
 import { type Assumptions, DEFAULTS, MONTH_SECONDS, missShareOf, monthOf } from "../../scripts/cost/usage.ts";
-import { METRICS_PERSIST_MS } from "../../worker/limits.ts";
+import { CATALOG_FRESH_MS, METRICS_PERSIST_MS } from "../../worker/limits.ts";
 
 const meters = Object.keys(prices) as Meter[];
 const nothingUsed = Object.fromEntries(meters.map((meter) => [meter, 0])) as Usage;
@@ -98,15 +98,18 @@ describe("a month", () => {
       workerRequests: 100 * M,
       kvReads: 0,
       kvWrites: 0,
-      d1RowsRead: 0,
     });
+    expect(month({ memoryShare: 1, registered: 0 }, { writes: 0 }).usage.d1RowsRead).toBe(0);
   });
 
   test("of the reads beyond memory those that KV misses cost D1, a writer's request and a put", () => {
     const { usage } = month({ memoryShare: 0.5 }, { writes: 0 });
     expect(usage.kvReads).toBeCloseTo(50 * M, 0);
     expect(usage.kvWrites).toBeCloseTo(5 * M, 0);
-    expect(usage.d1RowsRead).toBeCloseTo(25 * M, 0);
+    expect(usage.d1RowsRead - month({ memoryShare: 1 }, { writes: 0 }).usage.d1RowsRead).toBeCloseTo(
+      25 * M,
+      0,
+    );
   });
 
   test("a write puts the document of an entity that has one", () => {
@@ -130,6 +133,13 @@ describe("a month", () => {
   test("writers are active no longer than there are seconds", () => {
     const { usage } = month({ writers: 2 }, { writes: 1e9 });
     expect(usage.objectGbSeconds).toBeCloseTo(2 * MONTH_SECONDS * 0.128, 3);
+  });
+
+  test("the registry is read by each isolate as often as it grows old, and never more often than there are requests", () => {
+    const rows = (more: Partial<typeof traffic>) =>
+      month({ memoryShare: 1, isolates: 3, registered: 10 }, { writes: 0, ...more }).usage.d1RowsRead;
+    expect(rows({})).toBeCloseTo(((3 * MONTH_SECONDS * 1_000) / CATALOG_FRESH_MS) * 30, 0);
+    expect(rows({ reads: 1_000 })).toBe(1_000 * 30);
   });
 
   test("metrics are sent once a second by each isolate, and never more often than there are requests", () => {
