@@ -117,7 +117,7 @@ export const MAX_FILL_ENTITIES = 1_000;
 
 /** An answer for many entities up to this size is put together in room that stays; a larger one in its own. */
 export const ONLINE_ROOM_BYTES = 4_000_000;
-/** Entity documents in an isolate's memory. With all that is prepared from it a character takes 11 bytes, of 128 MB. */
+/** Entity documents in an isolate's memory. With all that is prepared from it a character takes 12 bytes, of 128 MB. */
 export const MEMORY_MAX_CHARACTERS = 6_000_000;
 /** How long a document whose time is over is known again when KV answers the same. */
 export const MEMORY_KNOWN_MS = 10_000;

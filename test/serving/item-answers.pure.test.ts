@@ -1,7 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { EntityRef } from "../../worker/keys.ts";
 import { type DocumentCategory, liveCategory } from "../../worker/serving/document.ts";
-import { itemAnswer, itemsAnswer, type Judged, type Selection } from "../../worker/serving/item-answers.ts";
+import * as answers from "../../worker/serving/item-answers.ts";
+import { find, type Judged, type Selection } from "../../worker/serving/item-answers.ts";
 import type { EntityRead, Source } from "../../worker/serving/read-entities.ts";
 import { parseTimestamp } from "../../worker/timestamps.ts";
 
@@ -15,6 +17,14 @@ function selecting(entries: [string, "*" | string[]][]): Selection {
     ]),
   );
 }
+
+function itemAnswer(ref: EntityRef, name: string, read: EntityRead, judged: Judged): string | null {
+  const [found] = find(ref, selecting([[name, "*"]]), read, judged);
+  return found ? answers.itemAnswer(ref, found, read) : null;
+}
+
+const itemsAnswer = (ref: EntityRef, selection: Selection, read: EntityRead, judged: Judged) =>
+  answers.itemsAnswer(ref, selection, find(ref, selection, read, judged), read);
 
 const judgedAt = (now: number): Judged => ({ now, catalog: null });
 

@@ -49,7 +49,8 @@ const ENCODINGS = ["gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-com
 
 /** A body is never decompressed: how large it becomes is known only afterwards. */
 function assertPlain(contentEncoding: string | undefined): void {
-  const coded = (contentEncoding ?? "").split(",").map((name) => name.trim().toLowerCase());
+  if (contentEncoding === undefined) return;
+  const coded = contentEncoding.split(",").map((name) => name.trim().toLowerCase());
   const other = coded.find((name) => name !== "" && name !== "identity");
   if (other === undefined) return;
   // Only what everybody knows is repeated.

@@ -5,8 +5,8 @@
 import type { EntityRef } from "../keys.ts";
 import type { Catalog } from "../registry/catalog.ts";
 import { formatTimestamp, type Micros } from "../timestamps.ts";
-import { type DocumentCategory, liveCategory, valuesOf } from "./document.ts";
-import type { EntityRead } from "./read-entities.ts";
+import { type DocumentCategory, type EntityDocument, liveCategory, valuesOf } from "./document.ts";
+import type { EntityRead, Source } from "./read-entities.ts";
 
 /** What is asked for of a category: all of it, or the features named; with all of it, names say only what is missing. */
 export interface Wanted {
@@ -24,42 +24,80 @@ export interface Judged {
   catalog: Catalog | null;
 }
 
-export function liveCategoryOf(
+/** A category that was asked for, as the entity has it and as it may be read now. */
+export interface Found {
+  name: string;
+  wanted: Wanted;
+  stored: DocumentCategory | undefined;
+  live: DocumentCategory | null;
+}
+
+/** In the order of the selection. */
+export function find(
   { entityType }: EntityRef,
-  name: string,
+  selection: Selection,
   { document }: EntityRead,
   { now, catalog }: Judged,
-): DocumentCategory | null {
-  return liveCategory(document?.categories.get(name), now, catalog?.ttlsIn(entityType, name));
+): Found[] {
+  const found: Found[] = [];
+  for (const [name, wanted] of selection) {
+    const stored = document?.categories.get(name);
+    const live = liveCategory(stored, now, catalog?.ttlsIn(entityType, name));
+    found.push({ name, wanted, stored, live });
+  }
+  return found;
 }
 
 /** `GET /get/item`: null when there is no such category, or its TTL is over. */
-export function itemAnswer(ref: EntityRef, name: string, read: EntityRead, judged: Judged): string | null {
-  const found = liveCategoryOf(ref, name, read, judged);
-  if (!found) return null;
+export function itemAnswer(ref: EntityRef, { name, live }: Found, read: EntityRead): string | null {
+  if (!live) return null;
   const entity = `${JSON.stringify(ref.entityType)}:${JSON.stringify(ref.entityValue)}`;
-  const features = `{"data":${found.data},"meta":${metaText(found)}}`;
+  const features = `{"data":${live.data},"meta":${metaText(live)}}`;
   return `{${entity},"category":${JSON.stringify(name)},"features":${features},${originText(read)}}`;
 }
 
-/** `POST /get/items`: null when nothing that was asked for is there. */
+interface Kept {
+  selection: Selection;
+  source: Source;
+  text: string | null;
+}
+
+/** The answer that was made last of a document: whoever asks again asks the same, mostly. */
+const kept = new WeakMap<EntityDocument, Kept>();
+
+/**
+ * `POST /get/items`: null when nothing that was asked for is there.
+ *
+ * @param selection What `found` was found by: the same again is the same object, see `http/known-inputs.ts`.
+ */
 export function itemsAnswer(
   ref: EntityRef,
   selection: Selection,
+  found: readonly Found[],
   read: EntityRead,
-  judged: Judged,
 ): string | null {
+  const { document, source } = read;
+  // What has expired since makes another answer.
+  const isWhole = found.every(({ stored, live }) => !stored || stored === live);
+  if (!document || !isWhole) return itemsText(ref, found, read);
+  const known = kept.get(document);
+  if (known?.selection === selection && known.source === source) return known.text;
+  const text = itemsText(ref, found, read);
+  kept.set(document, { selection, source, text });
+  return text;
+}
+
+function itemsText(ref: EntityRef, found: readonly Found[], read: EntityRead): string | null {
   const items: string[] = [];
   const unavailableCategories: string[] = [];
   const unavailableFeatures: string[] = [];
-  for (const [name, wanted] of selection) {
-    const found = liveCategoryOf(ref, name, read, judged);
-    if (!found) {
+  for (const { name, wanted, live } of found) {
+    if (!live) {
       unavailableCategories.push(JSON.stringify(name));
       continue;
     }
-    const { data, missing } = pick(found, wanted);
-    items.push(`${JSON.stringify(name)}:{"features":{"data":${data},"metadata":${metaText(found)}}}`);
+    const { data, missing } = pick(live, wanted);
+    items.push(`${JSON.stringify(name)}:{"features":{"data":${data},"metadata":${metaText(live)}}}`);
     if (missing.length > 0) unavailableFeatures.push(`${JSON.stringify(name)}:${JSON.stringify(missing)}`);
   }
   if (items.length === 0) return null;

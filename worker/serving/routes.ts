@@ -33,11 +33,11 @@ import { WHOLE_CATEGORY } from "../registry/resolve-references.ts";
 import { parseReference } from "../registry/versions.ts";
 import { MICROS_PER_MS } from "../timestamps.ts";
 import type { Consistency } from "./consistency.ts";
-import { itemAnswer, itemsAnswer, type Judged, type Selection } from "./item-answers.ts";
+import { type Found, find, itemAnswer, itemsAnswer, type Selection } from "./item-answers.ts";
 import { consistency, readContext, TOKEN_HEADER } from "./read-context.ts";
 import { type EntityRead, type ReadContext, readEntity } from "./read-entities.ts";
 import { itemsAsked, registeredSelection } from "./select-items.ts";
-import { tallyItem, tallyItems } from "./tally-items.ts";
+import { tallyItems } from "./tally-items.ts";
 
 const meta = lazily(() =>
   z.object({
@@ -95,6 +95,10 @@ const itemRef = madeOnce(
   }),
 );
 
+const categoryAsked = madeOnce(
+  (asked: { category: string }): Selection => new Map([[asked.category, { whole: true, names: [] }]]),
+);
+
 export const getItem = endpoint(
   {
     method: "get",
@@ -116,9 +120,9 @@ export const getItem = endpoint(
     const ref = itemRef(input);
     if (!isBuiltIn(ref.entityType)) await entityTypeOf(c, query);
     const context = readContext(c, query.consistency);
-    const { read, judged } = await readJudged(context, ref);
-    if (context.metrics) tallyItem(context.metrics.tally, param.category, { ref, read, judged });
-    return answer(itemAnswer(ref, param.category, read, judged));
+    const { read, found } = await readFound(context, ref, categoryAsked(param));
+    const [only] = found;
+    return answer(only ? itemAnswer(ref, only, read) : null);
   },
 );
 
@@ -218,20 +222,23 @@ async function readSelection(
   asked: Consistency | undefined,
 ) {
   const context = readContext(c, asked);
-  const { read, judged } = await readJudged(context, ref);
-  if (context.metrics) tallyItems(context.metrics.tally, selection, { ref, read, judged });
-  return answer(itemsAnswer(ref, selection, read, judged));
+  const { read, found } = await readFound(context, ref, selection);
+  return answer(itemsAnswer(ref, selection, found, read));
 }
 
 /** Registered TTLs are in the catalog, which is had while the entity is read. */
-async function readJudged(
+async function readFound(
   context: ReadContext,
   ref: EntityRef,
-): Promise<{ read: EntityRead; judged: Judged }> {
+  selection: Selection,
+): Promise<{ read: EntityRead; found: Found[] }> {
   const known = catalogIfAny(context);
   const read = await readEntity(context, ref);
   const catalog = known instanceof Promise ? await known : known;
-  return { read, judged: { now: context.nowMs * MICROS_PER_MS, catalog } };
+  const now = context.nowMs * MICROS_PER_MS;
+  const found = find(ref, selection, read, { now, catalog });
+  if (context.metrics) tallyItems(context.metrics.tally, found, now);
+  return { read, found };
 }
 
 function answer(text: string | null): Answer {

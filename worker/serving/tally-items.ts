@@ -2,34 +2,18 @@
  * What an answer of the item routes holds, for the metrics: a feature that was asked for by name is one value, a
  * category that was asked for whole is one too, because nobody takes it apart. Pure.
  */
-import type { EntityRef } from "../keys.ts";
 import type { ValueTally } from "../monitoring/value-tally.ts";
 import type { Micros } from "../timestamps.ts";
 import { type DocumentCategory, timesOf, valuesOf } from "./document.ts";
-import { type Judged, liveCategoryOf, type Selection } from "./item-answers.ts";
-import type { EntityRead } from "./read-entities.ts";
+import type { Found } from "./item-answers.ts";
 
-export interface AnsweredEntity {
-  ref: EntityRef;
-  read: EntityRead;
-  judged: Judged;
-}
-
-/** `GET /get/item`. */
-export function tallyItem(tally: ValueTally, category: string, { ref, read, judged }: AnsweredEntity): void {
-  const found = liveCategoryOf(ref, category, read, judged);
-  if (found) tally.present(judged.now - found.eventTime);
-  else tally.NOT_FOUND += 1;
-}
-
-/** `POST /get/items`. */
-export function tallyItems(tally: ValueTally, selection: Selection, answered: AnsweredEntity): void {
-  const { ref, read, judged } = answered;
-  for (const [category, { whole, names }] of selection) {
-    if (whole) tallyItem(tally, category, answered);
-    if (names.length === 0) continue;
-    const found = liveCategoryOf(ref, category, read, judged);
-    for (const name of names) tallyFeature(tally, found, name, judged.now);
+export function tallyItems(tally: ValueTally, found: readonly Found[], now: Micros): void {
+  for (const { wanted, live } of found) {
+    if (wanted.whole) {
+      if (live) tally.present(now - live.eventTime);
+      else tally.NOT_FOUND += 1;
+    }
+    for (const name of wanted.names) tallyFeature(tally, live, name, now);
   }
 }
 
