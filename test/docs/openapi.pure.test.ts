@@ -48,8 +48,12 @@ test.each<[string, (candidate: Document) => void]>([
   expect((await validate(spoiled)).valid).toBe(false);
 });
 
-test("fields that are there only to be refused are not described", () => {
-  const { paths } = document() as { paths: Record<string, { post?: { requestBody?: unknown } }> };
+test("fields and parameters that are there only to be refused are not described", () => {
+  const { paths } = document() as {
+    paths: Record<string, { post?: { requestBody?: unknown; parameters?: { name: string }[] } }>;
+  };
+  const short = paths["/api/v1/items/{identifier}"]?.post?.parameters?.map(({ name }) => name);
+  expect(short).toEqual(["identifier", "entity_type", "table_type", "Idempotency-Key"]);
   const written = JSON.stringify(paths["/api/v1/items"]?.post?.requestBody);
   expect(written).toContain('"entity_value"');
   expect(written).not.toMatch(/"table_type"|"event_time"|"ttl"|"not"/);

@@ -152,11 +152,12 @@ export function openApiDocument(endpoints: readonly Endpoint[], version: string)
 /** Nothing, or null, which says the same as leaving it out. */
 const ELSEWHERE = '{"anyOf":[{"not":{}},{"type":"null"}]}';
 
-/** Leaves out the fields that are there only to be refused: see `elsewhere`. */
+const isElsewhere = (schema: unknown) => JSON.stringify(schema) === ELSEWHERE;
+
+/** Leaves out the fields and parameters that are there only to be refused: see `elsewhere`. */
 function withoutElsewhere(node: unknown): unknown {
-  if (Array.isArray(node)) return node.map(withoutElsewhere);
+  if (Array.isArray(node)) return node.filter((each) => !isElsewhere(each?.schema)).map(withoutElsewhere);
   if (typeof node !== "object" || node === null) return node;
-  const isElsewhere = (value: unknown) => JSON.stringify(value) === ELSEWHERE;
   return Object.fromEntries(
     Object.entries(node)
       .filter(([, value]) => !isElsewhere(value))

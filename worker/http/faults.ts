@@ -45,10 +45,6 @@ function faultsIn(issue: Issue, value: unknown, at: Loc): Fault[] {
     const [closest] = issue.errors.toSorted((a, b) => depth(b) - depth(a));
     if (closest && depth(closest) > 0) return closest.flatMap((inner) => faultsIn(inner, issue.input, loc));
   }
-  if (issue.code === "unrecognized_keys") {
-    const msg = "is not a parameter of this path";
-    return issue.keys.map((key) => ({ loc: [...loc, key], msg, type: issue.code }));
-  }
   if ("input" in issue && issue.input === undefined) return [{ loc, msg: "is needed", type: "missing" }];
   return [{ loc, msg: issue.message, type: issue.code === "invalid_union" ? "invalid_type" : issue.code }];
 }

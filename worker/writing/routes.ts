@@ -9,6 +9,7 @@ import {
   answeredRevision,
   answeredTimestamp,
   category,
+  elsewhere,
   entityValue,
   entriesOf,
   featureValues,
@@ -82,6 +83,15 @@ export const putItems = endpoint(
   },
 );
 
+const replaces = elsewhere("is an option of `POST /api/v1/items`: this form replaces, as of now");
+const optionsElsewhere = {
+  mode: replaces,
+  event_timestamp: replaces,
+  ttl_seconds: replaces,
+  compute_id: replaces,
+  if_revision: replaces,
+};
+
 export const putItemsOf = endpoint(
   {
     method: "post",
@@ -93,8 +103,7 @@ export const putItemsOf = endpoint(
     scope: "write",
     request: {
       param: z.object({ identifier: entityValue }),
-      // Strict: an option passed over, such as `mode`, would make this another write than was meant.
-      query: z.strictObject(entityTypeQuery),
+      query: z.object({ ...entityTypeQuery, ...optionsElsewhere }),
       json: entriesOf(category, featureValues, { user_features: { age: 30, income: 60000 } }),
     },
     requestHeaders: writeRequestHeaders,
