@@ -33,6 +33,22 @@ test.each([
   ["2025-10-13T09:15Z", MINUTE],
   ["20251013T0915Z", MINUTE],
   ["2025-10-13T09Z", HOUR],
+  ["2025-10-13T09:15.5Z", MINUTE + 30_000_000],
+  ["2025-10-13T09,5Z", HOUR + 1_800_000_000],
+  ["2025-10-13T09.000000000277778Z", HOUR + 1],
+  ["2025-10-13T09.000000000277777Z", HOUR],
+  ["2025-10-13T04:15:51\u221205:00", SECOND],
+  ["2025-10-12T24:00:00Z", Date.UTC(2025, 9, 13) * 1_000],
+  ["2025-12-31T24:00Z", Date.UTC(2026, 0, 1) * 1_000],
+  ["2025-10-12T24:00:00.000-09:15", Date.UTC(2025, 9, 13, 9, 15) * 1_000],
+  ["2025-W42-1T09:15:51Z", SECOND],
+  ["2025W421T091551Z", SECOND],
+  ["2025-286T09:15:51Z", SECOND],
+  ["2025286T091551Z", SECOND],
+  ["2024-366T00:00Z", Date.UTC(2024, 11, 31) * 1_000],
+  // Of other years than their days: a week is of the year of its Thursday.
+  ["2020-W53-7T00Z", Date.UTC(2021, 0, 3) * 1_000],
+  ["2025-W01-1T00Z", Date.UTC(2024, 11, 30) * 1_000],
   ["1970-01-01T00:00:00Z", 0],
   ["1969-12-31T23:59:59.999999Z", -1],
   ["2024-02-29T00:00:00Z", Date.UTC(2024, 1, 29) * 1_000],
@@ -67,18 +83,26 @@ test.each([
   "2025-13-10T00:00:00Z",
   "2025-01-00T00:00:00Z",
   "2025-01-32T00:00:00Z",
-  "2025-10-13T24:00:00Z",
+  "2025-10-13T24:00:01Z",
+  "2025-10-13T24:00:00.000001Z",
+  "2025-10-13T24:01Z",
+  "2025-W00-1T00:00:00Z",
+  "2025-W53-1T00:00:00Z",
+  "2025-W42-0T00:00:00Z",
+  "2025-W42-8T00:00:00Z",
+  "2025-W42T00:00:00Z",
+  "2025-000T00:00:00Z",
+  "2025-366T00:00:00Z",
+  "2024-367T00:00:00Z",
   "2025-10-13T25:00:00Z",
   "2025-10-13T09:60:00Z",
   "2025-10-13T09:15:60Z",
   "2025-10-13T9:15:51Z",
   "2025-10-13T09:15:51.Z",
-  "2025-10-13T09:15.5Z",
   "2025-10-13T09:15:51+5",
   "2025-10-13T09:15:51+05:60",
   "2025-10-13T09:15:51+25:00",
   "2025-10-13T09:15:51+24:01",
-  "2025-10-13T09:15:51\u221205:00",
   "1699-12-31T23:59:59Z",
   "0000-01-01T00:00:00Z",
   "0000-01-01T00:00:00+00:01",
@@ -127,6 +151,26 @@ test("the same moment is read from whatever zone it is told in", () => {
         expect(parseTimestamp(text)).toBe(time);
       },
     ),
+  );
+});
+
+test("the same moment is read from its day's number, and from its week and weekday", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: FIRST + 7 * 86_400_000_000, max: LAST - 7 * 86_400_000_000 }), (time) => {
+      const text = formatTimestamp(time);
+      const clock = text.slice(10);
+      const date = new Date(`${text.slice(0, 10)}T00:00:00Z`);
+      const year = date.getUTCFullYear();
+      const number = Math.round((date.getTime() - Date.UTC(year, 0, 1)) / 86_400_000) + 1;
+      const weekday = date.getUTCDay() || 7;
+      // The Thursday of the same week says of which year it is, and which week of it.
+      const thursday = new Date(date.getTime() + (4 - weekday) * 86_400_000);
+      const days = (thursday.getTime() - Date.UTC(thursday.getUTCFullYear(), 0, 1)) / 86_400_000;
+      const week = String(Math.floor(days / 7) + 1).padStart(2, "0");
+      expect(parseTimestamp(`${year}-${String(number).padStart(3, "0")}${clock}`)).toBe(time);
+      expect(parseTimestamp(`${thursday.getUTCFullYear()}-W${week}-${weekday}${clock}`)).toBe(time);
+    }),
+    { numRuns: 1_000 },
   );
 });
 

@@ -16,8 +16,10 @@ export const LAST_YEAR = 2199;
 /** What a timestamp must look like, for error messages and the API documents. */
 export const TIMESTAMP_FORM = `an ISO 8601 date and time with a zone, such as 2025-10-13T09:15:51.358632+00:00, between the years ${FIRST_YEAR} and ${LAST_YEAR}`;
 
-const ISO_8601 =
-  /^(\d{4})-?(\d{2})-?(\d{2})[Tt ](\d{2})(?::?(\d{2})(?::?(\d{2})(?:[.,](\d{1,30}))?)?)?(?:([Zz])|([+-])(\d{2})(?::?(\d{2}))?)$/;
+const DATE = /(\d{4})(?:-?(\d{2})-?(\d{2})|-?W(\d{2})-?([1-7])|-?(\d{3}))/;
+const TIME = /(\d{2})(?::?(\d{2})(?::?(\d{2}))?)?(?:[.,](\d{1,30}))?/;
+const ZONE = /([Zz])|([+\-\u2212])(\d{2})(?::?(\d{2}))?/;
+const ISO_8601 = new RegExp(`^${DATE.source}[Tt ]${TIME.source}(?:${ZONE.source})$`);
 
 /** Why a text is not taken for a timestamp. */
 export type NoTimestamp = "no timestamp" | "no zone" | "out of range";
@@ -28,45 +30,66 @@ export function parseTimestamp(text: string): Micros | null {
   return typeof time === "number" ? time : null;
 }
 
-/** Reads an ISO 8601 timestamp, extended or basic form, with a zone. Digits past the microsecond are cut. */
+/**
+ * Reads an ISO 8601 timestamp with a zone: extended or basic form, the day by month, week or number, the last part of
+ * the time with a fraction. Digits past the microsecond are cut.
+ */
 export function readTimestamp(text: string): Micros | NoTimestamp {
   const match = ISO_8601.exec(text);
   if (!match) return ISO_8601.test(`${text}Z`) ? "no zone" : "no timestamp";
-  const [
-    ,
-    year,
-    month,
-    day,
-    hour,
-    minute = "0",
-    second = "0",
-    fraction = "",
-    utc,
-    sign,
-    zoneHour,
-    zoneMinute = "0",
-  ] = match;
-  const clock = [
-    Number(year),
-    Number(month),
-    Number(day),
-    Number(hour),
-    Number(minute),
-    Number(second),
-  ] as const;
-  const [y, mo, d, h, mi, s] = clock;
-  if (h > 23 || mi > 59 || s > 59) return "no timestamp";
+  const [, year = "", month, day, week, weekday, dayOfYear, ...rest] = match;
+  const [hour, minute, second, fraction = "", utc, sign, zoneHour, zoneMinute = "0"] = rest;
+  const y = Number(year);
   // `Date.UTC` takes the years 0 to 99 for 1900 to 1999. A zone may bring the end of the year before into the first.
   if (y < FIRST_YEAR - 1) return "out of range";
-  const utcMs = Date.UTC(y, mo - 1, d, h, mi, s);
-  const date = new Date(utcMs);
-  if (date.getUTCMonth() !== mo - 1 || date.getUTCDate() !== d) return "no timestamp";
+  const dayMs = month
+    ? dayOfMonth(y, Number(month), Number(day))
+    : week
+      ? dayOfWeek(y, Number(week), Number(weekday))
+      : dayOfNumber(y, Number(dayOfYear));
+  const [h, mi, s] = [Number(hour), Number(minute ?? 0), Number(second ?? 0)];
+  const isMidnight = h === 24 && mi === 0 && s === 0 && !/[1-9]/.test(fraction);
+  if (dayMs === null || (h > 23 && !isMidnight) || mi > 59 || s > 59) return "no timestamp";
   const offsetMinutes = utc ? 0 : Number(zoneHour) * 60 + Number(zoneMinute);
   if (offsetMinutes >= 24 * 60 || Number(zoneMinute) > 59) return "no timestamp";
-  const offsetMs = (sign === "-" ? -offsetMinutes : offsetMinutes) * 60_000;
-  const instant = new Date(utcMs - offsetMs);
-  if (instant.getUTCFullYear() < FIRST_YEAR || instant.getUTCFullYear() > LAST_YEAR) return "out of range";
-  return instant.getTime() * MICROS_PER_MS + Number(fraction.slice(0, 6).padEnd(6, "0"));
+  const offsetMs = (sign === "+" ? offsetMinutes : -offsetMinutes) * 60_000;
+  const unit = second ? MICROS_PER_SECOND : minute ? MICROS_PER_MINUTE : 60 * MICROS_PER_MINUTE;
+  const clockMs = ((h * 60 + mi) * 60 + s) * 1_000;
+  const time = (dayMs + clockMs - offsetMs) * MICROS_PER_MS + fractionOf(unit, fraction);
+  const instant = new Date(Math.floor(time / MICROS_PER_MS));
+  return instant.getUTCFullYear() < FIRST_YEAR || instant.getUTCFullYear() > LAST_YEAR
+    ? "out of range"
+    : time;
+}
+
+const MICROS_PER_MINUTE = 60 * MICROS_PER_SECOND;
+const DAY_MS = 86_400_000;
+
+/** Null for a day that the month does not have. All of these in milliseconds since 1970. */
+function dayOfMonth(year: number, month: number, day: number): number | null {
+  const ms = Date.UTC(year, month - 1, day);
+  const date = new Date(ms);
+  return date.getUTCMonth() === month - 1 && date.getUTCDate() === day ? ms : null;
+}
+
+/** A week belongs to the year of its Thursday; the first one has the fourth of January in it. */
+function dayOfWeek(year: number, week: number, weekday: number): number | null {
+  const fourth = Date.UTC(year, 0, 4);
+  const monday = fourth - ((new Date(fourth).getUTCDay() + 6) % 7) * DAY_MS + (week - 1) * 7 * DAY_MS;
+  const isOfYear = new Date(monday + 3 * DAY_MS).getUTCFullYear() === year;
+  return isOfYear ? monday + (weekday - 1) * DAY_MS : null;
+}
+
+function dayOfNumber(year: number, number: number): number | null {
+  const ms = Date.UTC(year, 0, number);
+  return number > 0 && new Date(ms).getUTCFullYear() === year ? ms : null;
+}
+
+/** @param digits Behind the decimal point. */
+function fractionOf(unit: Micros, digits: string): Micros {
+  if (digits === "") return 0;
+  if (unit === MICROS_PER_SECOND) return Number(digits.slice(0, 6).padEnd(6, "0"));
+  return Number((BigInt(digits) * BigInt(unit)) / 10n ** BigInt(digits.length));
 }
 
 /** Times that are written one after the other are mostly of the same millisecond. */
