@@ -24,6 +24,8 @@ export async function observed(
     const durationMs = Date.now() - c.startedMs;
     countRequest(c, status, durationMs);
     logRequest(c, status, durationMs);
+    // The last context of all stays (see `hidden-classes.ts`), a large body need not.
+    c.bodyText = null;
   }
 }
 
