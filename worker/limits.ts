@@ -138,6 +138,8 @@ export const RETRY_AFTER_SECONDS = 1;
 /** A catalog older than this is renewed behind the answer; older than the second, before it. */
 export const CATALOG_FRESH_MS = 2_000;
 export const CATALOG_MAX_AGE_MS = 10_000;
+/** After D1 did not answer for it, what can do without a new one does so for this long. */
+export const CATALOG_RETRY_MS = 1_000;
 
 /** Features a request of training data may name, with its rows: what one query answers in seconds. */
 export const MAX_FEATURES_PER_REQUEST = 50;

@@ -183,6 +183,39 @@ describe("the catalog", () => {
   });
 });
 
+test("registered TTLs are those of each version by its stored name, and of a computed feature those of its category", () => {
+  const catalog = buildCatalog([
+    entry("age", [version(1, { ttlSeconds: 60 }), version(2)]),
+    entry("size", [version(1, { ttlSeconds: 30 })]),
+    entry("free", [version(1)], { category: "other" }),
+    entry("vector", [version(1, { ttlSeconds: 10 }), version(2, { ttlSeconds: 20 }), version(3)], {
+      kind: "computed",
+      category: "vector",
+    }),
+  ]);
+  const any = Number.POSITIVE_INFINITY;
+  const [age, size] = [60_000_000, 30_000_000];
+  expect(catalog.ttlsIn("user", "default")).toEqual({
+    ...{
+      byName: new Map([
+        ["age", age],
+        ["size", size],
+      ]),
+      others: any,
+      shortest: size,
+    },
+  });
+  expect(catalog.ttlsIn("user", "other")).toBeUndefined();
+  expect(catalog.ttlsIn("account_id", "default")).toBeUndefined();
+  expect(catalog.ttlsIn("user", "vector")).toEqual({
+    byName: new Map(),
+    others: 10_000_000,
+    shortest: 10_000_000,
+  });
+  expect(catalog.ttlsIn("user", "vector@2")?.others).toBe(20_000_000);
+  expect(catalog.ttlsIn("user", "vector@3")).toBeUndefined();
+});
+
 describe("enforced types", () => {
   const registered = buildCatalog([
     entry("count", [version(1, { dtype: "int64" }), version(2, { dtype: "string" })]),

@@ -160,11 +160,13 @@ test("features that are registered with a TTL come and go by it: a value may be 
   fc.assert(
     fc.property(
       fc.record({ eventTime: small, expiresAt: maybe(small), now: small }),
+      // Of all features that have none of their own, as a computed feature's vector has.
+      fc.oneof(fc.constant(Number.POSITIVE_INFINITY), small),
       fc.array(fc.record({ own: maybe(small), expires: maybe(maybe(small)), ttl: maybe(small) }), {
         minLength: 3,
         maxLength: 3,
       }),
-      ({ now, ...row }, drafts) => {
+      ({ now, ...row }, others, drafts) => {
         const features = VALUES.map((name, i) => {
           const { own, expires, ttl } = drafts[i] ?? { own: null, expires: null, ttl: null };
           const hasExpiry = own !== null && expires !== null;
@@ -179,11 +181,11 @@ test("features that are registered with a TTL come and go by it: a value may be 
           ),
         };
         const byName = new Map(features.flatMap(({ name, ttl }) => (ttl === null ? [] : [[name, ttl]])));
-        const ttls = byName.size > 0 ? { byName, shortest: Math.min(...byName.values()) } : undefined;
+        const all = [...byName.values(), others];
+        const ttls = all.some(Number.isFinite) ? { byName, others, shortest: Math.min(...all) } : undefined;
         const live = features.filter(
           ({ eventTime, expiresAt, ttl }) =>
-            now <= (expiresAt ?? Number.POSITIVE_INFINITY) &&
-            now - eventTime <= (ttl ?? Number.POSITIVE_INFINITY),
+            now <= (expiresAt ?? Number.POSITIVE_INFINITY) && now - eventTime <= (ttl ?? others),
         );
         const found = liveCategory(category, now, ttls);
         const names = found ? Object.keys(JSON.parse(found.data)) : [];
@@ -192,6 +194,13 @@ test("features that are registered with a TTL come and go by it: a value may be 
     ),
     { numRuns: 2_000 },
   );
+});
+
+test("a category without features is over with its own time, whatever else is registered of it", () => {
+  const times = { eventTime: 0, createdAt: 0, updatedAt: 0, computeId: null, eventTimes: null };
+  const empty = { ...times, data: "{}", expiresAt: 50 };
+  const ttls = { byName: new Map([["a", 1]]), others: Number.POSITIVE_INFINITY, shortest: 1 };
+  expect([liveCategory(empty, 50, ttls)?.data, liveCategory(empty, 51, ttls)]).toEqual(["{}", null]);
 });
 
 describe("a document that may be known", () => {

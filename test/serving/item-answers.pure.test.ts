@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { EntityRef } from "../../worker/keys.ts";
+import type { Catalog } from "../../worker/registry/catalog.ts";
 import { type DocumentCategory, liveCategory } from "../../worker/serving/document.ts";
 import * as answers from "../../worker/serving/item-answers.ts";
 import { find, type Judged, type Selection } from "../../worker/serving/item-answers.ts";
@@ -40,7 +41,7 @@ function readOf(
   source: Source = "kv",
 ): EntityRead {
   const entries = Array.isArray(categories) ? categories : Object.entries(categories);
-  return { document: { revision: 7, categories: new Map(entries), size: 0 }, revision: 7, source };
+  return { document: { revision: 7, categories: new Map(entries), size: 10_000 }, revision: 7, source };
 }
 
 const NOTHING: EntityRead = { document: null, revision: 0, source: "d1" };
@@ -279,6 +280,49 @@ describe("an answer that is asked for again", () => {
       ),
       { numRuns: 1_000 },
     );
+  });
+
+  test("is made anew once a registered TTL is over, and as before when it is asked as of then", () => {
+    const { document, revision } = readOf({ c: category('{"a":1,"b":2}') }, "memory");
+    const read: EntityRead = {
+      document: document && { ...document, size: 1_000 },
+      revision,
+      source: "memory",
+    };
+    const ttls = { byName: new Map([["a", 50]]), others: Number.POSITIVE_INFINITY, shortest: 50 };
+    const catalog = { ttlsIn: () => ttls } as unknown as Catalog;
+    const asked = selecting([["c", "*"]]);
+    const dataAt = (now: number) =>
+      JSON.parse(itemsAnswer(REF, asked, read, { now, catalog }) ?? "").items.c.features.data;
+    expect([50, 51, 50].map(dataAt)).toEqual([{ a: 1, b: 2 }, { b: 2 }, { a: 1, b: 2 }]);
+  });
+
+  test("is kept where it takes no more than the document, and never where it mostly says what is missing", () => {
+    const { document, revision } = readOf({ c: category('{"a":1}') });
+    const read = (size: number): EntityRead => ({
+      document: document && { ...document, size },
+      revision,
+      source: "kv",
+    });
+    const missing = Array.from({ length: 1_000 }, (_, i) => `${"x".repeat(500)}${i}`);
+    // The same text object again is one that was kept: what is put together anew is looked for by what it reads.
+    const isKept = (asked: Selection, one: EntityRead) => {
+      let looked = 0;
+      const found = find(REF, asked, one, judgedAt(0)).map((each) => ({
+        ...each,
+        get wanted() {
+          looked += 1;
+          return each.wanted;
+        },
+      }));
+      answers.itemsAnswer(REF, asked, found, one);
+      looked = 0;
+      answers.itemsAnswer(REF, asked, found, one);
+      return looked === 0;
+    };
+    expect(isKept(selecting([["c", "*"]]), read(1_000))).toBe(true);
+    expect(isKept(selecting([["c", "*"]]), read(100))).toBe(false);
+    expect(isKept(selecting([["c", missing]]), read(1_000))).toBe(false);
   });
 
   test("is by its source, for one category and for several", () => {

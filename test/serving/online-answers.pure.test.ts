@@ -10,7 +10,7 @@ import { formatTimestamp, MICROS_PER_SECOND } from "../../worker/timestamps.ts";
 
 const NOW = 1_760_346_951_358_632;
 /** Nothing is registered: every name says where it is. */
-const CATALOG = { storedIn: () => undefined } as unknown as Catalog;
+const CATALOG = { storedIn: () => undefined, ttlsIn: () => undefined } as unknown as Catalog;
 
 const categoryOf = (values: Record<string, unknown>, ageSeconds: number): DocumentCategory => ({
   data: JSON.stringify(values),

@@ -1,7 +1,10 @@
 /** A registered TTL holds on every route that answers values: what is too old for one is too old for all. */
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { app } from "../../worker/app.ts";
+import { settings } from "../../worker/env.ts";
+import { documentKey } from "../../worker/keys.ts";
 import { forgetCatalog } from "../../worker/registry/catalog.ts";
 import { isolateMemory } from "../../worker/serving/memory.ts";
 import { addVersion, online, registered, setStatus } from "../registry/features.ts";
@@ -9,14 +12,17 @@ import { failBefore, watched } from "../setup/faults.ts";
 import {
   entry,
   expectProblem,
+  get,
   type Items,
   itemPath,
   ORIGIN,
+  pause,
   post,
   readItem,
   secondsAgo,
   upsert,
 } from "../setup/http.ts";
+import { ref, until } from "../setup/writer.ts";
 
 const HOUR = 3_600;
 const user = { entity_type: "bright_uid" };
@@ -77,10 +83,13 @@ describe("a value that is older than its registered TTL", () => {
   test.each(["edge", "strong"])(
     "is told by no store, with consistency %s, as it is not online",
     async (consistency) => {
-      for (const _ of ["d1", "kv, or d1", "memory"]) {
+      const sources = new Set<string>();
+      for (const _ of ["of the database", "of memory"]) {
         const { body } = await items("old", ["mixed:*"], { consistency });
         expect(body.items.mixed?.features.data).toEqual({ lasting: 2, free: 3 });
+        sources.add(body.source);
       }
+      expect(sources.has("memory")).toBe(consistency === "edge");
       const { body } = await online("old", ["brief", "mixed:lasting"], { consistency });
       expect(Object.values(body.features).map(({ status }) => status)).toEqual([
         "OUTSIDE_MAX_AGE",
@@ -101,6 +110,50 @@ test("of each version its own TTL counts, from the moment that it is known", asy
   expect((await readItem("v", "versions")).body.features.data).toEqual({ "versioned@2": 2 });
   const { body } = await items("v", ["versioned", "versions:versioned"]);
   expect(body.items.versions?.features.data).toEqual({ "versioned@2": 2 });
+});
+
+test("a computed feature's TTL holds for its vector, whoever wrote that, on every route", async () => {
+  const columns = { user_id: "string", amount: "float" };
+  const table = await post<{ id: number }>("/raw-tables", {
+    name: "ttl_rows",
+    schema_definition: columns,
+  });
+  const feature = {
+    ...{ name: "brief_vector", raw_table_id: table.body.id, entity_key: "user_id" },
+    computation_logic: "SELECT user_id, sum(amount) AS total FROM data GROUP BY user_id",
+  };
+  expect((await post("/features", feature)).status).toBe(201);
+  expect((await addVersion("brief_vector", { version: 1, status: "active", ttl_seconds: HOUR })).status).toBe(
+    201,
+  );
+  const vector = entry("brief_vector", { total: 5 }, { event_timestamp: secondsAgo(2 * HOUR) });
+  expect((await upsert("v", [vector], { data: { entity_type: "user_id" } })).status).toBe(200);
+  expectProblem(await readItem("v", "brief_vector", "?entity_type=user_id"), 404);
+  expectProblem(await get("/feature-vectors?entity_id=v&feature_name=brief_vector"), 404);
+  const { body } = await online("v", ["brief_vector", "brief_vector:*"], { entity_type: "user_id" });
+  expect(Object.values(body.features).map(({ status }) => status)).toEqual([
+    "OUTSIDE_MAX_AGE",
+    "OUTSIDE_MAX_AGE",
+  ]);
+});
+
+test("nobody waits for the registry where an older one is at hand, and D1 is not asked again at once", async () => {
+  await upsert("aged", [entry("single", { alone: 5 })]);
+  expect((await readItem("aged", "single")).status).toBe(200);
+  const key = await documentKey("default", settings(env).writerPartitions, ref("aged"));
+  await until("it is in KV", async () => (await env.HOT.get(key)) !== null);
+  // The consumer of the write's event reads the registry too.
+  await pause(500);
+  vi.spyOn(console, "error").mockReturnValue();
+  vi.spyOn(Date, "now").mockReturnValue(Date.now() + 60_000);
+  const bindings = watched({ database: () => new Promise(() => {}) });
+  const execution = createExecutionContext();
+  for (const _ of ["first", "second", "third"]) {
+    const request = new Request(`${ORIGIN}/api/v1${itemPath("aged", "single")}`);
+    expect((await app.fetch(request, bindings.env, execution)).status).toBe(200);
+  }
+  await until("the registry is asked for", () => bindings.database.length > 0);
+  expect(bindings.database).toHaveLength(1);
 });
 
 test("where the registry cannot be read, what a cache holds is answered all the same", async () => {

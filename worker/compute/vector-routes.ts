@@ -8,6 +8,7 @@ import { answeredRevision, answeredTimestamp, entityValue, textUpTo, wholeNumber
 import { assertOneOf } from "../http/one-of.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
+import { ttlOfAll } from "../registry/catalog.ts";
 import { referredFeature } from "../registry/existing-feature.ts";
 import { findFeatureOfVersion } from "../registry/registry-store.ts";
 import { storedName } from "../registry/versions.ts";
@@ -68,7 +69,8 @@ export const getVector = endpoint(
     const ref = { entityType: feature.entityType, entityValue: query.entity_id };
     const { document, revision, source } = await readEntity(context, ref);
     const now = context.nowMs * MICROS_PER_MS;
-    const found = liveCategory(document?.categories.get(storedName(feature.name, version.version)), now);
+    const category = document?.categories.get(storedName(feature.name, version.version));
+    const found = liveCategory(category, now, ttlOfAll(version.ttlSeconds));
     if (!found) throw new Problem(404, "there is no vector of this entity");
     const head = {
       entity_id: query.entity_id,

@@ -5,7 +5,7 @@
 import { BoundedMap } from "../bounded-map.ts";
 import { unavailable } from "../errors.ts";
 import type { RequestContext } from "../http/context.ts";
-import { CATALOG_FRESH_MS, CATALOG_MAX_AGE_MS, RETRY_AFTER_SECONDS } from "../limits.ts";
+import { CATALOG_FRESH_MS, CATALOG_MAX_AGE_MS, CATALOG_RETRY_MS, RETRY_AFTER_SECONDS } from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
 import { MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
 import type { Dtype } from "./dtypes.ts";
@@ -42,11 +42,13 @@ export interface StoredFeature {
   version: CatalogVersion;
 }
 
-/** How old registered values of a category may be. */
+/** How old registered values of a category may be; infinite where any age will do. */
 export interface CategoryTtls {
   shortest: Micros;
-  /** By stored name; a value that is not in it may be of any age. */
-  byName: ReadonlyMap<string, Micros>;
+  /** By stored name. */
+  byName: Map<string, Micros>;
+  /** Of all that is not in it: a computed feature's vector is the whole category. */
+  others: Micros;
 }
 
 export interface Catalog {
@@ -57,7 +59,7 @@ export interface Catalog {
   /** The entity types for which something is registered under this category and stored name. */
   typesOf(category: string, stored: string): string[];
   /** Undefined when nothing of the category has a registered TTL. */
-  ttlsIn(entityType: string, category: string): CategoryTtls | undefined;
+  ttlsIn(entityType: string, category: string): Readonly<CategoryTtls> | undefined;
 }
 
 export type CatalogEntry = Omit<CatalogFeature, "versions" | "active"> & { versions: CatalogVersion[] };
@@ -66,6 +68,7 @@ export type CatalogEntry = Omit<CatalogFeature, "versions" | "active"> & { versi
 export function buildCatalog(entries: readonly CatalogEntry[]): Catalog {
   const features = new Map<string, CatalogFeature>();
   const stored = new Map<string, Map<string, Map<string, StoredFeature>>>();
+  const ttls = new Map<string, Map<string, CategoryTtls>>();
   for (const { versions, ...entry } of entries) {
     const actives = versions.filter(({ status }) => status === "active");
     const active = actives.reduce<CatalogVersion | null>(
@@ -80,6 +83,11 @@ export function buildCatalog(entries: readonly CatalogEntry[]): Catalog {
     features.set(entry.name, feature);
     const ofType = stored.get(entry.entityType) ?? new Map<string, Map<string, StoredFeature>>();
     stored.set(entry.entityType, ofType);
+    const ttlsOfType = ttls.get(entry.entityType) ?? new Map<string, CategoryTtls>();
+    ttls.set(entry.entityType, ttlsOfType);
+    for (const { version, ttlSeconds } of versions) {
+      if (ttlSeconds !== null) addTtl(ttlsOfType, entry, storedName(entry.name, version), ttlSeconds);
+    }
     if (entry.kind === "computed") continue;
     const ofCategory = ofType.get(entry.category) ?? new Map<string, StoredFeature>();
     for (const version of versions) {
@@ -87,12 +95,6 @@ export function buildCatalog(entries: readonly CatalogEntry[]): Catalog {
     }
     ofType.set(entry.category, ofCategory);
   }
-  const ttls = new Map(
-    [...stored].map(([entityType, categories]) => [
-      entityType,
-      new Map([...categories].map(([category, own]) => [category, ttlsOf(own)])),
-    ]),
-  );
   return {
     features,
     entityTypes: new Set(stored.keys()),
@@ -105,21 +107,42 @@ export function buildCatalog(entries: readonly CatalogEntry[]): Catalog {
   };
 }
 
-function ttlsOf(stored: ReadonlyMap<string, StoredFeature>): CategoryTtls | undefined {
-  const byName = new Map<string, Micros>();
-  for (const [name, { version }] of stored) {
-    if (version.ttlSeconds !== null) byName.set(name, version.ttlSeconds * MICROS_PER_SECOND);
-  }
-  return byName.size > 0 ? { shortest: Math.min(...byName.values()), byName } : undefined;
+/** Of a category whose values are all of one version. */
+export function ttlOfAll(seconds: number | null): CategoryTtls | undefined {
+  if (seconds === null) return undefined;
+  const others = seconds * MICROS_PER_SECOND;
+  return { byName: new Map(), others, shortest: others };
 }
+
+function addTtl(
+  ttls: Map<string, CategoryTtls>,
+  { kind, category }: Pick<CatalogEntry, "kind" | "category">,
+  stored: string,
+  seconds: number,
+): void {
+  const ttl = seconds * MICROS_PER_SECOND;
+  const place = kind === "computed" ? stored : category;
+  const own = ttls.get(place) ?? { byName: new Map(), others: ANY_AGE, shortest: ANY_AGE };
+  if (kind === "computed") own.others = ttl;
+  else own.byName.set(stored, ttl);
+  own.shortest = Math.min(own.shortest, ttl);
+  ttls.set(place, own);
+}
+
+const ANY_AGE = Number.POSITIVE_INFINITY;
+
+const MAX_TENANTS = 1_000;
 
 interface Known {
   catalog: Catalog;
   loadedMs: number;
-  renewing: boolean;
+  /** Whoever renews it may be cancelled: from then on another does. */
+  renewingUntilMs: number;
 }
 
-const MAX_TENANTS = 1_000;
+/** Until when D1 is not asked again for the catalog of a tenant, because it has just not answered. */
+const failed = new BoundedMap<number>(MAX_TENANTS);
+
 const known = new BoundedMap<Known>(MAX_TENANTS);
 /** Counts changes through this isolate: what was being loaded meanwhile is not kept. */
 let changes = 0;
@@ -128,36 +151,46 @@ export type CatalogContext = Omit<RequestContext, "settings">;
 
 /** @throws Problem 503 when it is not known and D1 does not answer. */
 export async function catalogOf(context: CatalogContext): Promise<Catalog> {
-  return catalogAtHand(context) ?? renewed(context);
-}
-
-/** For what can be answered without it: null, by a promise or not, where it is not known and D1 does not answer. */
-export function catalogIfAny(context: CatalogContext): Catalog | Promise<Catalog | null> {
-  return catalogAtHand(context) ?? renewed(context).catch(() => null);
-}
-
-/** An old catalog is better than none: features that are registered rarely change. */
-function renewed(context: CatalogContext): Promise<Catalog> {
   const entry = known.get(context.tenant);
-  return entry ? load(context).catch(() => entry.catalog) : load(context);
+  if (!entry) return load(context);
+  // An old catalog is better than none: features that are registered rarely change.
+  if (isTooOld(entry, context)) return load(context).catch(() => entry.catalog);
+  renewBehind(entry, context);
+  return entry.catalog;
 }
 
-/** Null when it is too old, or there is none. */
-function catalogAtHand(context: CatalogContext): Catalog | null {
-  const { tenant, nowMs, log, after } = context;
-  const entry = known.get(tenant);
-  if (!entry) return null;
-  const ageMs = nowMs - entry.loadedMs;
-  if (ageMs > CATALOG_MAX_AGE_MS) return null;
-  if (ageMs > CATALOG_FRESH_MS && !entry.renewing) {
-    entry.renewing = true;
-    const renewal = load(context).catch((cause) => {
-      entry.renewing = false;
-      log.warning("catalog was not renewed", { tenant_id: tenant }, cause);
-    });
-    after(renewal);
-  }
-  return entry.catalog;
+/**
+ * For what goes on without it: whatever there is, however old, and nobody waits where there is any. Null, by a promise
+ * or not, where there is none and D1 does not answer.
+ */
+export function catalogIfAny(context: CatalogContext): Catalog | Promise<Catalog | null> | null {
+  const entry = known.get(context.tenant);
+  if (entry) renewBehind(entry, context);
+  if (entry) return entry.catalog;
+  return hasFailed(context) ? null : load(context).catch(() => null);
+}
+
+function isTooOld({ loadedMs }: Known, { nowMs }: CatalogContext): boolean {
+  return nowMs - loadedMs > CATALOG_MAX_AGE_MS;
+}
+
+function hasFailed({ tenant, nowMs }: CatalogContext): boolean {
+  const leftMs = (failed.get(tenant) ?? 0) - nowMs;
+  return leftMs > 0 && leftMs <= CATALOG_RETRY_MS;
+}
+
+/** Behind the answer, when it has aged. */
+function renewBehind(entry: Known, context: CatalogContext): void {
+  const { nowMs } = context;
+  if (nowMs - entry.loadedMs <= CATALOG_FRESH_MS || hasFailed(context)) return;
+  const leftMs = entry.renewingUntilMs - nowMs;
+  if (leftMs > 0 && leftMs <= CATALOG_MAX_AGE_MS) return;
+  entry.renewingUntilMs = nowMs + CATALOG_MAX_AGE_MS;
+  const renewal = load(context).catch((cause) => {
+    entry.renewingUntilMs = 0;
+    context.log.warning("catalog was not renewed", { tenant_id: context.tenant }, cause);
+  });
+  context.after(renewal);
 }
 
 /** After a change through this isolate: its next request sees it. */
@@ -171,9 +204,10 @@ async function load({ env, tenant, nowMs, log, metrics }: CatalogContext): Promi
   try {
     const select = () => selectCatalog(env.DB, tenant);
     const catalog = buildCatalog(await timed(metrics, { operation: "d1.catalog" }, select));
-    if (changes === changesBefore) known.set(tenant, { catalog, loadedMs: nowMs, renewing: false }, 1);
+    if (changes === changesBefore) known.set(tenant, { catalog, loadedMs: nowMs, renewingUntilMs: 0 }, 1);
     return catalog;
   } catch (cause) {
+    failed.set(tenant, Date.now() + CATALOG_RETRY_MS, 1);
     log.error("D1 did not answer for the catalog", cause, { tenant_id: tenant });
     throw unavailable("the database does not answer; try again", RETRY_AFTER_SECONDS);
   }

@@ -165,11 +165,11 @@ export function liveCategory(
   const all = [...valuesOf(category)];
   const live = all.filter(([name]) => {
     const times = timesOf(category, name);
-    return (
-      isLive(times, now) && now - times.eventTime <= (ttls?.byName.get(name) ?? Number.POSITIVE_INFINITY)
-    );
+    const ttl = ttls && (ttls.byName.get(name) ?? ttls.others);
+    return isLive(times, now) && (ttl === undefined || now - times.eventTime <= ttl);
   });
-  if (live.length === all.length) return category;
+  // Of no features the category's own time decides.
+  if (live.length === all.length) return all.length > 0 || isLive(category, now) ? category : null;
   if (live.length === 0) return null;
   return {
     ...category,

@@ -59,31 +59,35 @@ export function itemAnswer(ref: EntityRef, { name, live }: Found, read: EntityRe
 interface Kept {
   selection: Selection;
   source: Source;
-  text: string | null;
+  text: string;
 }
 
-/** The answer that was made last of a document: whoever asks again asks the same, mostly. */
+/**
+ * The answer that was made last of a document: whoever asks again asks the same, mostly. It takes no more memory than the
+ * document, for which there is a bound: not one that mostly says what is missing.
+ */
 const kept = new WeakMap<EntityDocument, Kept>();
 
 /**
  * `POST /get/items`: null when nothing that was asked for is there.
  *
- * @param selection What `found` was found by: the same again is the same object, see `http/known-inputs.ts`.
+ * @param selection What `found` was found by, where the same again is the same object (see `http/known-inputs.ts`);
+ * null where it is not.
  */
 export function itemsAnswer(
   ref: EntityRef,
-  selection: Selection,
+  selection: Selection | null,
   found: readonly Found[],
   read: EntityRead,
 ): string | null {
   const { document, source } = read;
   // What has expired since makes another answer.
   const isWhole = found.every(({ stored, live }) => !stored || stored === live);
-  if (!document || !isWhole) return itemsText(ref, found, read);
+  if (!document || !selection || !isWhole) return itemsText(ref, found, read);
   const known = kept.get(document);
   if (known?.selection === selection && known.source === source) return known.text;
   const text = itemsText(ref, found, read);
-  kept.set(document, { selection, source, text });
+  if (text !== null && text.length <= document.size) kept.set(document, { selection, source, text });
   return text;
 }
 

@@ -182,7 +182,7 @@ export const getItems = endpoint(
     const { entityType: type } = ref;
     if (!isBuiltIn(type)) await assertKnownEntityType(c, type, ["body", "data", "entity_type"]);
     const selected = selection ?? (await registeredSelection(c, type, asked.feature_list));
-    return readSelection(c, ref, selected, asked.consistency);
+    return readSelection(c, ref, { selected, known: selection }, asked.consistency);
   },
 );
 
@@ -211,19 +211,20 @@ export const getItemFiltered = endpoint(
       const names = [...new Set(asked)].filter((feature) => feature !== WHOLE_CATEGORY);
       return [name, { whole: asked.includes(WHOLE_CATEGORY), names }] as const;
     });
-    return readSelection(c, ref, new Map(selection), query.consistency);
+    return readSelection(c, ref, { selected: new Map(selection), known: null }, query.consistency);
   },
 );
 
+/** @param selection `known`: the same where the same request makes the same object of it again; else null. */
 async function readSelection(
   c: AppContext,
   ref: EntityRef,
-  selection: Selection,
+  { selected, known }: { selected: Selection; known: Selection | null },
   asked: Consistency | undefined,
 ) {
   const context = readContext(c, asked);
-  const { read, found } = await readFound(context, ref, selection);
-  return answer(itemsAnswer(ref, selection, found, read));
+  const { read, found } = await readFound(context, ref, selected);
+  return answer(itemsAnswer(ref, known, found, read));
 }
 
 /** Registered TTLs are in the catalog, which is had while the entity is read. */
