@@ -5,9 +5,10 @@
  * That is the same as computing all of them only when each row of the result is of the entity in that column. What is
  * not proven here may still be true; it is computed by hand.
  */
-import { isColumn, withoutAlias } from "./sql-parts.ts";
-import { isOneRow } from "./sql-rows.ts";
+import { expressionsOf, isColumn, withoutAlias } from "./sql-parts.ts";
+import { isOneRow, selectsIn } from "./sql-rows.ts";
 import type { Core, Expression, Part, Select, Shape } from "./sql-shape.ts";
+import { SQL_FUNCTIONS } from "./sql-words.ts";
 
 /** Where a name has its values from: a column of `data`, nothing of that name, or what is not known. */
 type Origin = { kind: "column"; column: string } | { kind: "absent" } | { kind: "unknown" };
@@ -74,18 +75,46 @@ class Origins {
     return agreeing(origins.filter(({ kind }) => kind !== "absent"));
   }
 
+  /**
+   * Whether a subquery in an expression has an aggregate over columns that are not its own: that aggregate is one of the
+   * select around it, and makes one row of all there.
+   */
+  #aggregatesWithin(core: Core, select: Select): boolean {
+    return selectsIn(expressionsOf(core, select)).some((inner) =>
+      inner.cores.some(
+        (one) =>
+          aggregatesIn(expressionsOf(one, inner)).some((args) => !this.#areOwn(one, args)) ||
+          this.#aggregatesWithin(one, inner),
+      ),
+    );
+  }
+
+  /** Whether all columns in expressions are known to be of what the core reads. */
+  #areOwn(core: Core, expressions: readonly Expression[]): boolean {
+    return expressions.every((expression) =>
+      expression.every((part, i) => {
+        if (part.kind === "select") return false;
+        if (part.kind === "call") return this.#areOwn(core, part.args);
+        if (!isColumn(part) || isText(expression[i + 1], ".")) return true;
+        const table = isText(expression[i - 1], ".") ? nameOf(expression[i - 2]) : null;
+        return this.#resolve(core, table, nameOf(part) ?? "").kind !== "absent";
+      }),
+    );
+  }
+
   /** A row that is made of several is of one entity only when they are grouped by it. */
   #ofGroups(
     core: Core,
     select: Select,
     { at, origin, name }: { at: number; origin: Origin; name: string | null },
   ): Origin {
-    if (isOneRow(core, select)) return UNKNOWN;
+    if (isOneRow(core, select) || this.#aggregatesWithin(core, select)) return UNKNOWN;
     if (origin.kind !== "column" || core.groupBy.length === 0) return origin;
     const isGrouped = core.groupBy.some((key) => {
       const [only, ...more] = key;
       if (only?.kind === "token" && only.token.kind === "number" && more.length === 0)
-        return Number(only.token.text) === at + 1 && !core.columns.some(isStar);
+        // `1.0` is no position.
+        return only.token.text === String(at + 1) && !core.columns.some(isStar);
       const reference = readReference(key);
       if (!reference) return false;
       const of = this.#resolve(core, reference.table, reference.column);
@@ -95,6 +124,15 @@ class Origins {
     });
     return isGrouped ? origin : UNKNOWN;
   }
+}
+
+/** The arguments of each aggregate in expressions, those of subqueries left out. */
+function aggregatesIn(expressions: readonly Expression[]): Expression[][] {
+  return expressions.flat().flatMap((part) => {
+    if (part.kind !== "call") return [];
+    const isAggregate = part.name !== null && SQL_FUNCTIONS.get(part.name)?.aggregate;
+    return [...(isAggregate ? [part.args] : []), ...aggregatesIn(part.args)];
+  });
 }
 
 /** What several have in common: SQLite may mean any of them. */

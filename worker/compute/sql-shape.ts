@@ -190,7 +190,8 @@ export class ShapeReader {
       if (before && before.kind !== "group" && isCalled(before)) throw notUnderstood(group);
       return { kind: "select", select: this.readSelect(group.pieces, scope, true) };
     }
-    const overWindow = isWord(pieces[i + 1], "over", "filter");
+    // `f(…) FILTER (WHERE …) OVER …` is over a window, with FILTER alone it is an aggregate.
+    const overWindow = isWord(pieces[isWord(pieces[i + 1], "filter") ? i + 3 : i + 1], "over");
     if (!before || before.kind === "group" || !isCalled(before)) {
       // `FILTER (WHERE …)`
       const inner =
