@@ -474,6 +474,13 @@ describe("system A's requests", () => {
     ["/items", "if_revision in metadata", meta({ if_revision: 1 }), ["body.metadata.if_revision"]],
     ["/items", "metadata and meta that disagree", meta2({ mode: "merge" }), ["body.meta.mode"]],
     ["/get/items", "table_type in data", asked({ table_type: "account_id" }), ["body.data.table_type"]],
+    ["/items?mode=merge", "an option of the body in the query", item({}), ["query.mode"]],
+    [
+      "/items/batch?ttl_seconds=1",
+      "an option of the body in the query",
+      item({ data: [item({}).data] }),
+      ["query.ttl_seconds"],
+    ],
     ["/items/bad?mode=merge", "an option of the longer form", { c: { a: 1 } }, ["query.mode"]],
     ["/get/item/bad", "a list", ["c"], ["body"]],
     ["/get/item/bad", "nothing asked for", {}, ["body"]],
@@ -546,6 +553,13 @@ describe("system A's requests", () => {
     ]) {
       expect(faultPlaces(expectProblem(await get(path ?? ""), 422, path))).toEqual([place]);
     }
+  });
+
+  test("DELETE /entities: a category in the query deletes nothing", async () => {
+    await upsert("keep", [entry("c", { a: 1 }), entry("d", { a: 1 })]);
+    const problem = expectProblem(await remove("/entities/bright_uid/keep?category=c"), 422);
+    expect(faultPlaces(problem)).toEqual(["query.category"]);
+    expect((await readItem("keep", "d")).status).toBe(200);
   });
 
   test("DELETE /entities: what a name cannot be is 422, naming the part of the path", async () => {

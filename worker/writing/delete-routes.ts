@@ -5,7 +5,14 @@ import { jsonAnswer } from "../http/answer.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { assertKnownEntityType } from "../http/entity-type.ts";
-import { answeredRevision, answeredTimestamp, category, entityType, entityValue } from "../http/fields.ts";
+import {
+  answeredRevision,
+  answeredTimestamp,
+  category,
+  elsewhere,
+  entityType,
+  entityValue,
+} from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { submitRequest, writeAnswerHeaders, writeRequestHeaders } from "./submit-request.ts";
 
@@ -45,7 +52,11 @@ export const deleteEntity = endpoint(
     problems: [404],
     path: "/api/v1/entities/{entity_type}/{entity_value}",
     summary: "Delete an entity",
-    request: { param: entityParam },
+    request: {
+      param: entityParam,
+      // Passed over, it would delete much more than was meant.
+      query: z.object({ category: elsewhere("is the last part of the path") }),
+    },
   },
   (c, { param }) => remove(c, param.entity_type, param.entity_value, null),
 );

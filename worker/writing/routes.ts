@@ -26,6 +26,7 @@ import { typedWrite, type UntypedWrite } from "./typed-write.ts";
 import {
   assertCategoryCount,
   itemsBody,
+  optionsInBody,
   toCategoryOptions,
   toEntityWrite,
   writingMetadata,
@@ -65,7 +66,7 @@ export const putItems = endpoint(
     summary: "Write categories of an entity",
     description: `All categories are applied or none. \`created_at\` stays that of the first write. An entity may have ${MAX_CATEGORIES_PER_ENTITY} categories.`,
     scope: "write",
-    request: { json: itemsBody },
+    request: { query: optionsInBody, json: itemsBody },
     requestHeaders: writeRequestHeaders,
     answers: { 200: { description: "Committed.", schema: writtenSchema, headers: writeAnswerHeaders } },
     problems: [409],

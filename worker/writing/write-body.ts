@@ -81,6 +81,16 @@ export const entityBody = z.object({
   ttl_seconds: elsewhere(BESIDE),
 });
 
+/** In the query these are passed over by nobody: a write that replaces is another than one that merges. */
+export const optionsInBody = z.object(
+  Object.fromEntries(
+    ["mode", "event_timestamp", "compute_id", "ttl_seconds", "if_revision"].map((name) => [
+      name,
+      elsewhere("is an option of the body"),
+    ]),
+  ),
+);
+
 const eitherMetadata = {
   metadata: optional(metadata),
   meta: optional(metadata).meta({ description: "Another name of `metadata`." }),
