@@ -262,6 +262,7 @@ describe("enforced types", () => {
     ["count@v1", "count"],
     ["count@v2", "count@2"],
     ["count@02", "count@2"],
+    ["count@v9", "count@9"],
   ])("refuse %s, which nobody would find, and say that it is %s", (name, stored) => {
     expect(enforced(JSON.stringify({ [name]: 1 }))).toBe(
       `values of \`${name}\` are written as \`${stored}\``,

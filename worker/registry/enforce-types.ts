@@ -44,7 +44,8 @@ function spelledOtherwise(registered: ReadonlyMap<string, StoredFeature>, name: 
   const reference = parseReference(name);
   if (reference?.kind !== "registered" || reference.version === null) return name;
   const stored = storedName(reference.name, reference.version);
-  return registered.has(stored) ? stored : name;
+  // A version that is not there yet may be filled before it is registered, under the name that it will have.
+  return registered.has(stored) || registered.has(reference.name) ? stored : name;
 }
 
 export function describeFault(fault: TypeFault): string {
