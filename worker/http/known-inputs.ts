@@ -14,19 +14,3 @@ export class KnownInputs {
     return value;
   }
 }
-
-/**
- * What is made of an input: once for each, and gone with it. Of a repeated request the same input is the same object.
- *
- * @param make Of the input alone; what it throws is thrown, and nothing is kept.
- */
-export function madeOnce<I extends object, T extends object>(make: (input: I) => T): (input: I) => T {
-  const made = new WeakMap<I, T>();
-  return (input) => {
-    const known = made.get(input);
-    if (known) return known;
-    const value = make(input);
-    made.set(input, value);
-    return value;
-  };
-}

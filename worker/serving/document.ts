@@ -7,6 +7,7 @@
 import type { CategoryRow } from "../db/current-rows.ts";
 import { type FeatureTimes, readFeatureTimes } from "../db/feature-times.ts";
 import { splitObject } from "../json.ts";
+import { madeOnce } from "../made-once.ts";
 import type { CategoryTtls } from "../registry/catalog.ts";
 import type { Micros } from "../timestamps.ts";
 
@@ -116,29 +117,17 @@ export function decodeDocument(text: string): EntityDocument | null {
   return { revision: stored.revision, categories, size };
 }
 
-const values = new WeakMap<DocumentCategory, ReadonlyMap<string, string>>();
-
 /** A category's values as JSON texts by name; taken apart once for as long as the document is in memory. */
-export function valuesOf(category: DocumentCategory): ReadonlyMap<string, string> {
-  let found = values.get(category);
-  if (!found) {
-    found = new Map(splitObject(category.data));
-    values.set(category, found);
-  }
-  return found;
-}
+export const valuesOf: (category: DocumentCategory) => ReadonlyMap<string, string> = madeOnce(
+  ({ data }) => new Map(splitObject(data)),
+);
 
-const times = new WeakMap<DocumentCategory, ReadonlyMap<string, FeatureTimes>>();
+const ownTimesOf = madeOnce((category: DocumentCategory) => readFeatureTimes(category.eventTimes, category));
 
 /** Event time and expiry of a feature: its own, or those of its category. */
 export function timesOf(category: DocumentCategory, feature: string): FeatureTimes {
   if (category.eventTimes === null) return category;
-  let found = times.get(category);
-  if (!found) {
-    found = readFeatureTimes(category.eventTimes, category);
-    times.set(category, found);
-  }
-  return found.get(feature) ?? category;
+  return ownTimesOf(category).get(feature) ?? category;
 }
 
 /** A TTL includes its last microsecond. */

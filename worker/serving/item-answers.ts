@@ -3,6 +3,7 @@
  * into is not parsed. Pure.
  */
 import type { EntityRef } from "../keys.ts";
+import { madeOnce } from "../made-once.ts";
 import type { Catalog } from "../registry/catalog.ts";
 import { formatTimestamp, type Micros } from "../timestamps.ts";
 import { type DocumentCategory, type EntityDocument, liveCategory, valuesOf } from "./document.ts";
@@ -123,18 +124,11 @@ function pick(category: DocumentCategory, { whole, names }: Wanted): { data: str
   return { data: `{${found.join(",")}}`, missing };
 }
 
-const metaTexts = new WeakMap<DocumentCategory, string>();
-
 /** Written once for as long as the document is in memory. */
-function metaText(category: DocumentCategory): string {
-  let text = metaTexts.get(category);
-  if (text === undefined) {
-    const { createdAt, updatedAt, computeId } = category;
-    text = `{"created_at":"${formatTimestamp(createdAt)}","updated_at":"${formatTimestamp(updatedAt)}","compute_id":${JSON.stringify(computeId)}}`;
-    metaTexts.set(category, text);
-  }
-  return text;
-}
+const metaText = madeOnce(
+  ({ createdAt, updatedAt, computeId }: DocumentCategory) =>
+    `{"created_at":"${formatTimestamp(createdAt)}","updated_at":"${formatTimestamp(updatedAt)}","compute_id":${JSON.stringify(computeId)}}`,
+);
 
 function originText({ revision, source }: EntityRead): string {
   return `"revision":${revision},"source":"${source}"`;

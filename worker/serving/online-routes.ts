@@ -21,6 +21,7 @@ import {
   MAX_ONLINE_FEATURES,
   MAX_TTL_SECONDS,
 } from "../limits.ts";
+import { madeOnce } from "../made-once.ts";
 import { type Catalog, catalogOf } from "../registry/catalog.ts";
 import { entityTypeFor, ofEntityType, resolveReferences } from "../registry/resolve-references.ts";
 import { MICROS_PER_MS } from "../timestamps.ts";
@@ -98,7 +99,7 @@ export const readOnline = endpoint(
   async (c, { json }) => {
     const context = readContext(c, json.consistency);
     const catalog = await catalogOf(context);
-    const { question, refs } = prepared(json, catalog);
+    const { question, refs } = preparedWith(catalog)(json);
     const reads = await readEntities(context, refs);
     const now = context.nowMs * MICROS_PER_MS;
     const answers = new OnlineAnswers(question, { now, tally: context.metrics?.tally });
@@ -112,31 +113,16 @@ export const readOnline = endpoint(
 
 type Body = z.output<typeof body>;
 
-interface Prepared {
-  question: OnlineQuestion;
-  refs: readonly EntityRef[];
-}
-
-/** Of each catalog, and gone with it, what was asked by the body that asked it: the same body is the same object. */
-const known = new WeakMap<Catalog, WeakMap<Body, Prepared>>();
-
-/** @throws Problem 422 for a name or an entity type that means nothing. */
-function prepared(json: Body, catalog: Catalog): Prepared {
-  let byBody = known.get(catalog);
-  if (!byBody) {
-    byBody = new WeakMap();
-    known.set(catalog, byBody);
-  }
-  let found = byBody.get(json);
-  if (!found) {
+/** Of each catalog, and gone with it, what was asked by the body that asked it. Throws as `newQuestion` and `idsOf`. */
+const preparedWith = madeOnce((catalog: Catalog) =>
+  madeOnce((json: Body): { question: OnlineQuestion; refs: readonly EntityRef[] } => {
     const question = newQuestion(json, catalog);
     const { entityType } = question;
-    found = { question, refs: idsOf(json).map((entityValue) => ({ entityType, entityValue })) };
-    byBody.set(json, found);
-  }
-  return found;
-}
+    return { question, refs: idsOf(json).map((entityValue) => ({ entityType, entityValue })) };
+  }),
+);
 
+/** @throws Problem 422 for a name or an entity type that means nothing. */
 function newQuestion(json: Body, catalog: Catalog): OnlineQuestion {
   const resolved = resolveReferences(catalog, json.feature_names, ["body", "feature_names"]);
   const type = entityTypeFor(catalog, resolved, { asked: json.entity_type, fallback: DEFAULT_ENTITY_TYPE });

@@ -24,10 +24,10 @@ import {
   optional,
   optionalOr,
 } from "../http/fields.ts";
-import { madeOnce } from "../http/known-inputs.ts";
 import type { EntityRef } from "../keys.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
+import { madeOnce } from "../made-once.ts";
 import { catalogIfAny } from "../registry/catalog.ts";
 import { WHOLE_CATEGORY } from "../registry/resolve-references.ts";
 import { parseReference } from "../registry/versions.ts";

@@ -1,7 +1,7 @@
 /** Which values of which categories a list of references asks for. */
 import { unprocessable } from "../errors.ts";
 import { type AppContext, requestContext } from "../http/context.ts";
-import { madeOnce } from "../http/known-inputs.ts";
+import { madeOnce } from "../made-once.ts";
 import { catalogOf } from "../registry/catalog.ts";
 import { placeOf, WHOLE_CATEGORY } from "../registry/resolve-references.ts";
 import type { Reference } from "../registry/versions.ts";
