@@ -193,7 +193,7 @@ test("registered TTLs are those of each version by its stored name, and of a com
       category: "vector",
     }),
   ]);
-  const any = Number.POSITIVE_INFINITY;
+  const everlasting = Number.POSITIVE_INFINITY;
   const [age, size] = [60_000_000, 30_000_000];
   expect(catalog.ttlsIn("user", "default")).toEqual({
     ...{
@@ -201,7 +201,7 @@ test("registered TTLs are those of each version by its stored name, and of a com
         ["age", age],
         ["size", size],
       ]),
-      others: any,
+      others: everlasting,
       shortest: size,
     },
   });

@@ -1,6 +1,6 @@
 /**
- * The catalog: what a tenant has registered, as an isolate knows it. A few seconds old at most; requests do not wait
- * for its renewal, which runs behind the answer that finds it ageing.
+ * The catalog: what a tenant has registered, as an isolate knows it. It is renewed behind the answer that finds it ageing,
+ * so it is a few seconds old at most where there are requests; what needs it waits for a new one when it is older.
  */
 import { BoundedMap } from "../bounded-map.ts";
 import { unavailable } from "../errors.ts";
@@ -8,6 +8,7 @@ import type { RequestContext } from "../http/context.ts";
 import { CATALOG_FRESH_MS, CATALOG_MAX_AGE_MS, CATALOG_RETRY_MS, RETRY_AFTER_SECONDS } from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
 import { MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
+import { isAhead } from "../waits.ts";
 import type { Dtype } from "./dtypes.ts";
 import { selectCatalog } from "./registry-store.ts";
 import { storedName } from "./versions.ts";
@@ -175,16 +176,14 @@ function isTooOld({ loadedMs }: Known, { nowMs }: CatalogContext): boolean {
 }
 
 function hasFailed({ tenant, nowMs }: CatalogContext): boolean {
-  const leftMs = (failed.get(tenant) ?? 0) - nowMs;
-  return leftMs > 0 && leftMs <= CATALOG_RETRY_MS;
+  return isAhead(failed.get(tenant), nowMs, CATALOG_RETRY_MS);
 }
 
 /** Behind the answer, when it has aged. */
 function renewBehind(entry: Known, context: CatalogContext): void {
   const { nowMs } = context;
   if (nowMs - entry.loadedMs <= CATALOG_FRESH_MS || hasFailed(context)) return;
-  const leftMs = entry.renewingUntilMs - nowMs;
-  if (leftMs > 0 && leftMs <= CATALOG_MAX_AGE_MS) return;
+  if (isAhead(entry.renewingUntilMs, nowMs, CATALOG_MAX_AGE_MS)) return;
   entry.renewingUntilMs = nowMs + CATALOG_MAX_AGE_MS;
   const renewal = load(context).catch((cause) => {
     entry.renewingUntilMs = 0;

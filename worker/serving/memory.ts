@@ -16,6 +16,7 @@ import {
   MEMORY_MAX_RENEWALS,
   MEMORY_RENEW_SHARE,
 } from "../limits.ts";
+import { isAhead } from "../waits.ts";
 import { ANY_REVISION, type Requirement } from "./consistency.ts";
 import type { EntityDocument } from "./document.ts";
 
@@ -129,8 +130,7 @@ export class IsolateMemory {
   }
 
   isFetched(key: string, nowMs: number): boolean {
-    const leftMs = (this.#fetched.get(key) ?? 0) - nowMs;
-    return leftMs > 0 && leftMs <= FETCH_WAIT_MS;
+    return isAhead(this.#fetched.get(key), nowMs, FETCH_WAIT_MS);
   }
 
   /** The reader that was to fetch it has done so, or failed. */
