@@ -1,6 +1,6 @@
 /** The columns of raw tables, and whether rows fit them. Pure. */
 import type { Fault } from "../errors.ts";
-import { isJsonObject, rawDigits } from "../json.ts";
+import { isJsonObject, kindOf, rawDigits } from "../json.ts";
 import {
   MAX_CELL_CHARACTERS,
   MAX_COLUMN_NAME_CHARACTERS,
@@ -74,7 +74,11 @@ export function checkRows(
     if (faults.length >= MAX_INGEST_FAULTS) break;
     const at = [...loc, position];
     if (!isJsonObject(row)) {
-      faults.push({ loc: at, msg: `expected an object of columns, found ${kindOf(row)}`, type: "row_type" });
+      faults.push({
+        loc: at,
+        msg: `expected an object of columns, found ${numberOrKindOf(row)}`,
+        type: "row_type",
+      });
       continue;
     }
     const given = new Map(Object.entries(row));
@@ -184,12 +188,11 @@ function fitting(text: string): Cell {
 }
 
 function mismatch(value: unknown): Cell {
-  return { ok: false, found: kindOf(value) };
+  return { ok: false, found: numberOrKindOf(value) };
 }
 
-/** What a value is, without telling it. */
-function kindOf(value: unknown): string {
-  if (value === null) return "null";
-  if (Array.isArray(value)) return "array";
-  return rawDigits(value) === null ? typeof value : "number";
+/** JSON has one kind of number; which values are whole is the matter of a column of integers alone. */
+function numberOrKindOf(value: unknown): string {
+  const kind = kindOf(value);
+  return kind === "integer" ? "number" : kind;
 }

@@ -140,7 +140,7 @@ export class RawTableStore {
       this.#createRows(schema);
       // Not a view: `data` has a rowid, the order of arrival, whatever it is made of.
       this.#exec("ALTER TABLE fs_rows RENAME TO data");
-      this.#dropIndexesOfData();
+      this.followers.dropIndexes("data");
       return;
     }
     this.#exec(`CREATE TABLE data (${columnDefinitions(schema)})`);
@@ -221,18 +221,6 @@ export class RawTableStore {
 
   #createRows(schema: RawSchema): void {
     this.#exec(`CREATE TABLE IF NOT EXISTS fs_rows (${columnDefinitions(schema)})`);
-  }
-
-  /**
-   * Those by which the stream finds an entity's rows. A query must not depend on who follows its table: SQLite would
-   * count by such an index, which is no page of `data`, look up by it, and find rows in another order. Until the
-   * rollback; ten milliseconds for a million rows.
-   */
-  #dropIndexesOfData(): void {
-    const indexes = this.#sql
-      .exec<{ name: string }>("SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'data'")
-      .toArray();
-    for (const { name } of indexes) this.#exec(`DROP INDEX ${quoted(name)}`);
   }
 
   /** @param part JSON array of rows; integers keep their digits, since SQLite reads them itself. */
