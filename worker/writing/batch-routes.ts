@@ -14,7 +14,7 @@ import type { ChangeResult, EntityWrite } from "./entity-write.ts";
 import { type Reason, reasonOf } from "./rejections.ts";
 import { submitRequest, writeAnswerHeaders, writeRequestHeaders } from "./submit-request.ts";
 import { typedWrite, type UntypedWrite } from "./typed-write.ts";
-import { batchBody, optionsInBody, toEntityWrite, writingMetadata } from "./write-body.ts";
+import { batchBody, toEntityWrite, writeQuery, writingMetadata } from "./write-body.ts";
 
 const rowResult = lazily(() =>
   z.object({
@@ -42,7 +42,7 @@ export const putItemsBatch = endpoint(
     summary: "Write many entities",
     description: `Up to ${MAX_ENTITIES_PER_REQUEST} rows, each applied whole or not at all, with one result per row in the order of the request. The same entity may come several times.`,
     scope: "write",
-    request: { query: optionsInBody, json: batchBody },
+    request: { query: writeQuery, json: batchBody },
     requestHeaders: writeRequestHeaders,
     answers: {
       200: { description: "One result per row.", schema: batchSchema, headers: writeAnswerHeaders },

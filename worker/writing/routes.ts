@@ -9,7 +9,6 @@ import {
   answeredRevision,
   answeredTimestamp,
   category,
-  elsewhere,
   entityValue,
   entriesOf,
   featureValues,
@@ -26,9 +25,10 @@ import { typedWrite, type UntypedWrite } from "./typed-write.ts";
 import {
   assertCategoryCount,
   itemsBody,
-  optionsInBody,
+  optionsOfBody,
   toCategoryOptions,
   toEntityWrite,
+  writeQuery,
   writingMetadata,
 } from "./write-body.ts";
 
@@ -66,7 +66,7 @@ export const putItems = endpoint(
     summary: "Write categories of an entity",
     description: `All categories are applied or none. \`created_at\` stays that of the first write. An entity may have ${MAX_CATEGORIES_PER_ENTITY} categories.`,
     scope: "write",
-    request: { query: optionsInBody, json: itemsBody },
+    request: { query: writeQuery, json: itemsBody },
     requestHeaders: writeRequestHeaders,
     answers: { 200: { description: "Committed.", schema: writtenSchema, headers: writeAnswerHeaders } },
     problems: [409],
@@ -84,14 +84,9 @@ export const putItems = endpoint(
   },
 );
 
-const replaces = elsewhere("is an option of `POST /api/v1/items`: this form replaces, as of now");
-const optionsElsewhere = {
-  mode: replaces,
-  event_timestamp: replaces,
-  ttl_seconds: replaces,
-  compute_id: replaces,
-  if_revision: replaces,
-};
+const optionsOfLongForm = optionsOfBody(
+  "is an option of `POST /api/v1/items`: this form replaces, as of now",
+);
 
 export const putItemsOf = endpoint(
   {
@@ -104,7 +99,7 @@ export const putItemsOf = endpoint(
     scope: "write",
     request: {
       param: z.object({ identifier: entityValue }),
-      query: z.object({ ...entityTypeQuery, ...optionsElsewhere }),
+      query: z.object({ ...entityTypeQuery, ...optionsOfLongForm }),
       json: entriesOf(category, featureValues, { user_features: { age: 30, income: 60000 } }),
     },
     requestHeaders: writeRequestHeaders,

@@ -40,7 +40,20 @@ const metadata = z.object({
 });
 type Metadata = z.output<typeof metadata>;
 
-const BESIDE = "stands beside a category of `feature_list`, or in `metadata` for all of them";
+/** The same names where they are not read: a write that replaces is another than the merge that was meant. */
+const optionsElsewhere = (message: string) =>
+  ({
+    mode: elsewhere(message),
+    event_timestamp: elsewhere(message),
+    compute_id: elsewhere(message),
+    ttl_seconds: elsewhere(message),
+  }) satisfies Record<keyof typeof writeOptions, unknown>;
+
+/** In a query. @param message What to do instead. */
+export const optionsOfBody = (message: string) => ({
+  ...optionsElsewhere(message),
+  if_revision: elsewhere(message),
+});
 
 export const featureList = z
   .array(
@@ -75,21 +88,10 @@ export const entityBody = z.object({
   feature_list: featureList,
   if_revision: optional(ifRevision),
   table_type: elsewhere("is called `entity_type` in a body"),
-  mode: elsewhere(BESIDE),
-  event_timestamp: elsewhere(BESIDE),
-  compute_id: elsewhere(BESIDE),
-  ttl_seconds: elsewhere(BESIDE),
+  ...optionsElsewhere("stands beside a category of `feature_list`, or in `metadata` for all of them"),
 });
 
-/** In the query these are passed over by nobody: a write that replaces is another than one that merges. */
-export const optionsInBody = z.object(
-  Object.fromEntries(
-    ["mode", "event_timestamp", "compute_id", "ttl_seconds", "if_revision"].map((name) => [
-      name,
-      elsewhere("is an option of the body"),
-    ]),
-  ),
-);
+export const writeQuery = z.object(optionsOfBody("is an option of the body"));
 
 const eitherMetadata = {
   metadata: optional(metadata),
