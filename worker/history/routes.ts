@@ -3,7 +3,7 @@ import * as z from "zod";
 import { unavailable, unprocessable } from "../errors.ts";
 import { preferredType } from "../http/accept.ts";
 import { type Answer, jsonTextAnswer } from "../http/answer.ts";
-import { AnswerSize } from "../http/answer-size.ts";
+import { assertAnswerSize } from "../http/answer-size.ts";
 import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
@@ -126,15 +126,17 @@ export const readTrainingData = endpoint(
     });
     const form = preferredType(c.header("accept"), FORMS);
     // Lines leave as they are made; anything else is put together first.
-    const size = form === NDJSON_TYPE ? null : new AnswerSize();
+    const isStreamed = form === NDJSON_TYPE;
+    let characters = 0;
     const valueIn = (row: TrainingRow, one: Resolved) => {
       const value = trainingValue(one, pastValue(found, positionOf, row, one), row.at);
-      size?.add(value.json.length);
+      characters += value.json.length;
+      if (!isStreamed) assertAnswerSize(characters);
       return value;
     };
     if (form === PARQUET_TYPE) return parquetAnswer(trainingParquet(resolved, rows, valueIn));
     const textOf = (row: TrainingRow) => featuresText(resolved, (one) => valueIn(row, one));
-    if (form === NDJSON_TYPE) return streamRows(rows, textOf);
+    if (isStreamed) return streamRows(rows, textOf);
     const text = json.rows
       ? `{"rows":[${rows.map((row) => rowText(row, textOf(row))).join(",")}],"count":${rows.length}}`
       : byEntity(rows, textOf);

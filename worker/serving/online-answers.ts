@@ -1,7 +1,7 @@
 /** The answers of system B's online reads as JSON in UTF-8. Pure: TTL and age are judged at `now`. */
 import { ByteWriter } from "../byte-writer.ts";
 import { keepHiddenClass } from "../hidden-classes.ts";
-import { AnswerSize } from "../http/answer-size.ts";
+import { assertAnswerSize } from "../http/answer-size.ts";
 import { ONLINE_ROOM_BYTES } from "../limits.ts";
 import type { ValueStatus, ValueTally } from "../monitoring/value-tally.ts";
 import type { Catalog } from "../registry/catalog.ts";
@@ -171,7 +171,7 @@ export class OnlineAnswers {
 /** @throws Problem 422 when it is more than an answer may have. */
 function joined(pieces: Pieces, room?: ByteWriter): Uint8Array<ArrayBuffer> {
   const length = pieces.reduce((total, piece) => total + piece.length, 0);
-  new AnswerSize().add(length);
+  assertAnswerSize(length);
   const writer = room && length <= ONLINE_ROOM_BYTES ? room : new ByteWriter(0);
   writer.clear(length);
   for (const piece of pieces) {
