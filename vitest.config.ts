@@ -1,6 +1,9 @@
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
+/** Milliseconds. How long a machine may take is not what these tests are about. */
+const FOR_HANGS_ALONE = { testTimeout: 120_000, hookTimeout: 120_000 };
+
 /**
  * Three kinds of tests. `*.pure.test.ts`: decisions, in plain Node. `test/process`: the real service, started as a
  * user starts it. All others: on the real bindings, inside the runtime.
@@ -14,6 +17,7 @@ export default defineConfig({
       {
         test: {
           name: "pure",
+          ...FOR_HANGS_ALONE,
           include: ["test/**/*.pure.test.ts"],
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
@@ -30,6 +34,10 @@ export default defineConfig({
                 METRICS: "off",
                 WRITER_PARTITIONS: "4",
                 TEST_MIGRATIONS: await readD1Migrations("migrations"),
+              },
+              // No test leaves the machine, and none waits for a resolver: whoever is asked cannot be reached.
+              outboundService: () => {
+                throw new TypeError("the network is not part of these tests");
               },
               // For tests that send more than any consumer could take.
               queueProducers: { QUEUE_WITHOUT_CONSUMER: { queueName: "without-consumer" } },
@@ -54,6 +62,7 @@ export default defineConfig({
         ],
         test: {
           name: "runtime",
+          ...FOR_HANGS_ALONE,
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
           include: ["test/**/*.test.ts"],
@@ -71,8 +80,7 @@ export default defineConfig({
           // By itself: it looks at the time that a real service takes.
           sequence: { groupOrder: 1 },
           include: ["test/process/**/*.test.ts"],
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
+          ...FOR_HANGS_ALONE,
           fileParallelism: false,
           globalSetup: ["./test/setup/build-once.ts"],
         },

@@ -125,18 +125,6 @@ describe("the endpoints", () => {
     expect(faultPlaces(problem)).toEqual([place]);
     await ask("DELETE", `/subscriptions/${id}`);
   });
-
-  test("a try tells what happened, whatever it was", async () => {
-    const { subscription_id: id } = await subscribed();
-    const { status, body } = await ask("POST", `/subscriptions/${id}/test`);
-    expect(status).toBe(200);
-    expect(body).toEqual({
-      delivered: false,
-      status: null,
-      duration_ms: expect.any(Number),
-      error: "the receiver could not be reached",
-    });
-  });
 });
 
 describe("in production", () => {

@@ -228,8 +228,8 @@ function ofObject(source: Source, schema: Schema, depth: number): fc.Arbitrary<u
   return fc.tuple(fixed, others).map(([own, more]) => Object.fromEntries([...more, ...Object.entries(own)]));
 }
 
-/** No name under `.invalid` is anybody's (RFC 2606): what a generated subscription points to must not be asked. */
-const NOWHERE = "hooks.invalid";
+/** What a generated subscription points to is nobody, and known to be so at once: no name that a resolver is asked for. */
+const NOWHERE = "127.0.0.1:9";
 
 /** The example with every address in it pointing nowhere. */
 export function local(value: unknown): unknown {

@@ -171,7 +171,7 @@ test("a run is bounded: what it leaves in the middle of a step the next one take
   expect(await retain()).toEqual({ removed: 500, finished: false });
   expect(await retain()).toEqual({ removed: 10, finished: true });
   expect((await archive().list()).objects.map(({ key }) => key.split("/")[0])).toEqual(tenants);
-}, 60_000);
+});
 
 test("without a failure nothing is looked at twice: many small rows are a file a step", async () => {
   await insertPairs("small-", 2_500);

@@ -94,7 +94,7 @@ describe("for any history, with late, repeated and simultaneous events", () => {
       // Shrinking would take minutes of requests; the failed comparison shows what differs.
       { numRuns: 20, endOnFailure: true },
     );
-  }, 60_000);
+  });
 
   /** Training data of a moment are what the online read answered at it: no skew between training and serving. */
   async function expectServedAlike(ids: string[]): Promise<void> {

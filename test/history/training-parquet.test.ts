@@ -200,7 +200,7 @@ test("any rows say the same as in JSON, in order, and the same bytes each time",
     }),
     { numRuns: 25, endOnFailure: true },
   );
-}, 60_000);
+});
 
 /** An integer beyond 2^53, which the file holds exactly, as the JSON answer is parsed here: to the nearest double. */
 const asParsed = (value: unknown) => (typeof value === "bigint" ? Number(value) : value);

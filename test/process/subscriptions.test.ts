@@ -178,6 +178,34 @@ describe.concurrent("a webhook", () => {
   });
 });
 
+describe.concurrent("a try", () => {
+  const tried = ({ subscription_id: id }: Created) => succeeded(`POST /subscriptions/${id}/test`);
+  const duration_ms = expect.any(Number);
+
+  test("tells what the receiver answered", async () => {
+    receiver.replies.set("/tried", () => ({ status: 503 }));
+    expect(await tried(await subscribe("tried"))).toEqual({
+      delivered: false,
+      status: 503,
+      duration_ms,
+      error: "answered 503",
+    });
+  });
+
+  test("tells that nobody is there", async () => {
+    const closed = new Receiver();
+    await closed.listen();
+    const url = closed.urlOf("/");
+    closed.close();
+    expect(await tried(await subscribe("nobody", { url }))).toEqual({
+      delivered: false,
+      status: null,
+      duration_ms,
+      error: "the receiver could not be reached",
+    });
+  });
+});
+
 describe.concurrent("order", () => {
   test("each entity's events come one at a time and in the order of their revisions, whatever fails", async () => {
     const entities = Array.from({ length: 12 }, (_, i) => `order-${i}`);
