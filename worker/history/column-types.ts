@@ -17,21 +17,32 @@ const OF_DTYPE: Partial<Record<CatalogVersion["dtype"], ColumnType>> = {
   timestamp: "TIMESTAMP",
 };
 
-/** @param texts The values as JSON; `null` where there is none. @param dtype Null: not registered. */
-export function valueColumn(
-  name: string,
+/**
+ * @param texts The values as JSON; `null` where there is none.
+ * @param dtype Null: not registered.
+ * @param known Of the same column in another file, which shall have one type with it; null: none.
+ * @returns `known` if the values fit it, else a wider type; null for a column that has no values and no type yet.
+ */
+export function columnType(
   texts: readonly string[],
   dtype: CatalogVersion["dtype"] | null,
-): Column {
+  known: ColumnType | null = null,
+): ColumnType | null {
   const present = texts.filter((text) => text !== "null");
-  const wanted = dtype === null ? typeOf(present) : (OF_DTYPE[dtype] ?? "JSON");
-  const type = present.every((text) => fits(wanted, text)) ? wanted : "JSON";
+  const own = dtype === null ? typeOf(present) : (OF_DTYPE[dtype] ?? "JSON");
+  if (own === null) return known;
+  const tried = known === null ? [own] : known === "DOUBLE" && own === "INT64" ? [known, own] : [known];
+  return tried.find((type) => present.every((text) => fits(type, text))) ?? "JSON";
+}
+
+export function valueColumn(name: string, texts: readonly string[], type: ColumnType): Column {
   return { name, type, values: texts.map((text) => (text === "null" ? null : toValue(type, text))) };
 }
 
 /** Of values that are registered nowhere: all numbers are float64, unless that would round one of them. */
-function typeOf(present: readonly string[]): ColumnType {
-  const [first = '""'] = present;
+function typeOf(present: readonly string[]): ColumnType | null {
+  const [first] = present;
+  if (first === undefined) return null;
   if (isString(first)) return "STRING";
   if (isBoolean(first)) return "BOOLEAN";
   if (!isNumber(first)) return "JSON";

@@ -1,51 +1,24 @@
 /** Training data: the batch route of system B. */
 import * as z from "zod";
-import { unavailable, unprocessable } from "../errors.ts";
+import { unavailable } from "../errors.ts";
 import { preferredType } from "../http/accept.ts";
 import { type Answer, jsonTextAnswer } from "../http/answer.ts";
 import { assertAnswerSize } from "../http/answer-size.ts";
 import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
-import { answeredTimestamp, entityType, entityValue, optional, timestamp } from "../http/fields.ts";
-import { assertOneOf } from "../http/one-of.ts";
+import { answeredTimestamp } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
-import { MAX_ENTITIES_PER_REQUEST, MAX_FEATURES_PER_REQUEST, RETRY_AFTER_SECONDS } from "../limits.ts";
+import { MAX_ENTITIES_PER_REQUEST, RETRY_AFTER_SECONDS } from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
-import { catalogOf } from "../registry/catalog.ts";
-import {
-  entityTypeFor,
-  ofEntityType,
-  type Resolved,
-  resolveReferences,
-} from "../registry/resolve-references.ts";
-import { featureNames } from "../serving/online-routes.ts";
 import { formatTimestamp } from "../timestamps.ts";
 import { PARQUET_TYPE } from "./parquet-file.ts";
-import { type PastValue, type Question, readPast } from "./point-in-time.ts";
-import { featuresText, type TrainingRow, trainingValue } from "./training-answers.ts";
-import { trainingParquet } from "./training-parquet.ts";
+import { readPast } from "./point-in-time.ts";
+import { featuresText, type TrainingRow } from "./training-answers.ts";
+import { assertColumnNames, trainingParquet } from "./training-parquet.ts";
+import { trainingQuestions, type ValueIn } from "./training-questions.ts";
+import { askedRows, trainingRequest } from "./training-request.ts";
 
-const body = z.object({
-  entity_ids: optional(z.array(entityValue).min(1).max(MAX_ENTITIES_PER_REQUEST)).meta({
-    example: ["user_123", "user_456", "user_789"],
-  }),
-  timestamp: optional(timestamp),
-  rows: optional(
-    z
-      .array(z.object({ entity_id: entityValue, timestamp }))
-      .min(1)
-      .max(MAX_ENTITIES_PER_REQUEST),
-  ).meta({ description: "Instead of `entity_ids`: a time for each row." }),
-  feature_names: featureNames
-    .max(MAX_FEATURES_PER_REQUEST)
-    .meta({ example: ["user_age", "user_lifetime_value"] }),
-  entity_type: optional(entityType).meta({ example: "user" }),
-  known_at: optional(timestamp).meta({
-    description: "Only what had been ingested by then, so that a training set can be produced again.",
-    example: "2025-10-13T09:15:51.358632+00:00",
-  }),
-});
+const body = trainingRequest(MAX_ENTITIES_PER_REQUEST);
 
 const features = lazily(() =>
   z.record(
@@ -101,41 +74,31 @@ export const readTrainingData = endpoint(
   },
   async (c, { json }) => {
     const context = requestContext(c);
-    const catalog = await catalogOf(context);
-    const references = resolveReferences(catalog, json.feature_names, ["body", "feature_names"]);
-    const wildcard = references.find(({ feature, stored }) => !feature && stored === "*");
-    if (wildcard) {
-      const position = json.feature_names.indexOf(wildcard.asked);
-      const msg = "must name a feature: training data have the same columns in every row";
-      throw unprocessable({ loc: ["body", "feature_names", position], msg, type: "invalid_reference" });
-    }
-    const type = entityTypeFor(catalog, references, {
-      asked: json.entity_type,
-      fallback: DEFAULT_ENTITY_TYPE,
-    });
-    const resolved = ofEntityType(catalog, references, type);
-    const rows = rowsOf(json);
-    const { questions, positionOf } = questionsOf(resolved, type, rows);
+    const asked = await askedRows(context, json);
+    const { columns, rows } = asked;
+    const form = preferredType(c.header("accept"), FORMS);
+    if (form === PARQUET_TYPE) assertColumnNames(columns);
+    const { questions, valuesIn } = trainingQuestions(asked);
     const db = c.env.DB.withSession("first-unconstrained");
     const read = () => readPast(db, context.tenant, questions, json.known_at ?? null);
-    context.metrics?.about(type, rows.length);
+    context.metrics?.about(asked.entityType, rows.length);
     const measured = { operation: "d1.history", items: questions.length } as const;
     const found = await timed(context.metrics, measured, read).catch((cause) => {
       context.log.error("D1 did not answer for training data", cause, { rows: rows.length });
       throw unavailable("the database does not answer; try again", RETRY_AFTER_SECONDS);
     });
-    const form = preferredType(c.header("accept"), FORMS);
     // Lines leave as they are made; anything else is put together first.
     const isStreamed = form === NDJSON_TYPE;
+    const valueIn = valuesIn(found);
     let characters = 0;
-    const valueIn = (row: TrainingRow, one: Resolved) => {
-      const value = trainingValue(one, pastValue(found, positionOf, row, one), row.at);
+    const boundedValueIn: ValueIn = (row, column) => {
+      const value = valueIn(row, column);
       characters += value.json.length;
       if (!isStreamed) assertAnswerSize(characters);
       return value;
     };
-    if (form === PARQUET_TYPE) return parquetAnswer(trainingParquet(resolved, rows, valueIn));
-    const textOf = (row: TrainingRow) => featuresText(resolved, (one) => valueIn(row, one));
+    if (form === PARQUET_TYPE) return parquetAnswer(trainingParquet(columns, rows, boundedValueIn).file);
+    const textOf = (row: TrainingRow) => featuresText(columns, (column) => boundedValueIn(row, column));
     if (isStreamed) return streamRows(rows, textOf);
     const text = json.rows
       ? `{"rows":[${rows.map((row) => rowText(row, textOf(row))).join(",")}],"count":${rows.length}}`
@@ -143,46 +106,6 @@ export const readTrainingData = endpoint(
     return jsonTextAnswer(text);
   },
 );
-
-function rowsOf({ entity_ids, rows, timestamp: at }: z.output<typeof body>): TrainingRow[] {
-  assertOneOf(["body", "rows"], { entity_ids, rows });
-  if (rows) return rows.map((row) => ({ entityId: row.entity_id, at: row.timestamp }));
-  if (at === undefined)
-    throw unprocessable({ loc: ["body", "timestamp"], msg: "is needed with entity_ids", type: "missing" });
-  return [...new Set(entity_ids)].map((entityId) => ({ entityId, at }));
-}
-
-const questionKey = (row: TrainingRow, category: string) => JSON.stringify([row.entityId, row.at, category]);
-
-/** One question for each distinct entity, time and category. */
-function questionsOf(resolved: readonly Resolved[], type: string, rows: readonly TrainingRow[]) {
-  const byCategory = Map.groupBy(
-    resolved.filter(({ category }) => category !== null),
-    ({ category }) => category ?? "",
-  );
-  const questions: Question[] = [];
-  const positionOf = new Map<string, number>();
-  for (const row of rows) {
-    for (const [category, wanted] of byCategory) {
-      const key = questionKey(row, category);
-      if (positionOf.has(key)) continue;
-      positionOf.set(key, questions.length);
-      const names = [...new Set(wanted.map(({ stored }) => stored))];
-      questions.push({ entityType: type, entityValue: row.entityId, category, at: row.at, features: names });
-    }
-  }
-  return { questions, positionOf };
-}
-
-function pastValue(
-  found: readonly ReadonlyMap<string, PastValue>[],
-  positionOf: ReadonlyMap<string, number>,
-  row: TrainingRow,
-  { category, stored }: Resolved,
-): PastValue | undefined {
-  if (category === null) return undefined;
-  return found[positionOf.get(questionKey(row, category)) ?? -1]?.get(stored);
-}
 
 function rowText({ entityId, at }: TrainingRow, text: string): string {
   return `{"entity_id":${JSON.stringify(entityId)},"timestamp":"${formatTimestamp(at)}","features":${text}}`;

@@ -1,6 +1,7 @@
 /** Training rows as JSON text. Pure: the TTL is judged at each row's own time. */
 
 import type { ValueStatus } from "../monitoring/value-tally.ts";
+import type { CatalogVersion } from "../registry/catalog.ts";
 import type { Resolved } from "../registry/resolve-references.ts";
 import { formatTimestamp, MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
 import type { PastValue } from "./point-in-time.ts";
@@ -8,6 +9,11 @@ import type { PastValue } from "./point-in-time.ts";
 export interface TrainingRow {
   entityId: string;
   at: Micros;
+}
+
+/** What of a feature that was asked for makes its values in a row. */
+export interface TrainingColumn extends Pick<Resolved, "asked" | "category" | "stored"> {
+  version: Pick<CatalogVersion, "dtype" | "ttlSeconds" | "defaultValue"> | null;
 }
 
 export interface TrainingValue {
@@ -20,7 +26,7 @@ export interface TrainingValue {
 
 /** @param at The row's time. */
 export function trainingValue(
-  { version }: Resolved,
+  { version }: Pick<TrainingColumn, "version">,
   found: PastValue | undefined,
   at: Micros,
 ): TrainingValue {
@@ -38,10 +44,10 @@ export function trainingValue(
 
 /** `{"name":{"value":…,"timestamp":…,"status":…},…}`: every name asked for is there. */
 export function featuresText(
-  resolved: readonly Resolved[],
-  valueIn: (one: Resolved) => TrainingValue,
+  columns: readonly TrainingColumn[],
+  valueIn: (column: TrainingColumn) => TrainingValue,
 ): string {
-  const texts = resolved.map((one) => `${JSON.stringify(one.asked)}:${valueText(valueIn(one))}`);
+  const texts = columns.map((column) => `${JSON.stringify(column.asked)}:${valueText(valueIn(column))}`);
   return `{${texts.join(",")}}`;
 }
 

@@ -4,50 +4,67 @@
  */
 import { unprocessable } from "../errors.ts";
 import { CONTROL_CHARACTER } from "../http/fields.ts";
-import type { Resolved } from "../registry/resolve-references.ts";
-import { valueColumn } from "./column-types.ts";
-import { type Column, parquetFile, timeValue } from "./parquet-file.ts";
-import type { TrainingRow, TrainingValue } from "./training-answers.ts";
+import { columnType, valueColumn } from "./column-types.ts";
+import { type Column, type ColumnType, parquetFile, timeValue } from "./parquet-file.ts";
+import type { TrainingColumn, TrainingRow, TrainingValue } from "./training-answers.ts";
+import type { ValueIn } from "./training-questions.ts";
 
-/** @throws Problem 422 when two columns would have one name, or one a name that no feature can have. */
+/** The types of the columns of values, in the order of the features; null while one has no values. */
+export type ValueTypes = (ColumnType | null)[];
+
+/** @param known Types in other files of the same set, which the columns have too as long as their values fit. */
 export function trainingParquet(
-  resolved: readonly Resolved[],
+  columns: readonly TrainingColumn[],
   rows: readonly TrainingRow[],
-  valueIn: (row: TrainingRow, one: Resolved) => TrainingValue,
-): Uint8Array<ArrayBuffer> {
-  const columns: Column[] = [
+  valueIn: ValueIn,
+  known: ValueTypes = [],
+): { file: Uint8Array<ArrayBuffer>; types: ValueTypes } {
+  const types: ValueTypes = [];
+  const features = columns.flatMap((column, position) => {
+    const values = rows.map((row) => valueIn(row, column));
+    const type = columnType(
+      values.map(({ json }) => json),
+      column.version?.dtype ?? null,
+      known[position],
+    );
+    types.push(type);
+    return featureColumns(column.asked, values, type ?? "STRING");
+  });
+  const file = parquetFile([
     { name: "entity_id", type: "STRING", values: rows.map(({ entityId }) => entityId) },
     { name: "timestamp", type: "TIMESTAMP", values: rows.map(({ at }) => timeValue(at)) },
-    ...resolved.flatMap((one) =>
-      featureColumns(
-        one,
-        rows.map((row) => valueIn(row, one)),
-      ),
-    ),
-  ];
-  const names = new Set<string>();
-  for (const { name } of columns) {
-    if (names.has(name)) throw twice(name);
-    if (CONTROL_CHARACTER.test(name) || !name.isWellFormed()) throw impossible();
-    names.add(name);
-  }
-  return parquetFile(columns);
+    ...features,
+  ]);
+  return { file, types };
 }
 
-function featureColumns({ asked, version }: Resolved, values: readonly TrainingValue[]): Column[] {
+const timestampName = (asked: string) => `${asked}__timestamp`;
+const statusName = (asked: string) => `${asked}__status`;
+
+function featureColumns(asked: string, values: readonly TrainingValue[], type: ColumnType): Column[] {
   return [
     valueColumn(
       asked,
       values.map(({ json }) => json),
-      version?.dtype ?? null,
+      type,
     ),
     {
-      name: `${asked}__timestamp`,
+      name: timestampName(asked),
       type: "TIMESTAMP",
       values: values.map(({ eventTime }) => timeValue(eventTime)),
     },
-    { name: `${asked}__status`, type: "STRING", values: values.map(({ status }) => status) },
+    { name: statusName(asked), type: "STRING", values: values.map(({ status }) => status) },
   ];
+}
+
+/** @throws Problem 422 when two columns would have one name, or one a name that no feature can have. */
+export function assertColumnNames(columns: readonly TrainingColumn[]): void {
+  const names = new Set(["entity_id", "timestamp"]);
+  for (const name of columns.flatMap(({ asked }) => [asked, timestampName(asked), statusName(asked)])) {
+    if (names.has(name)) throw twice(name);
+    if (CONTROL_CHARACTER.test(name) || !name.isWellFormed()) throw impossible();
+    names.add(name);
+  }
 }
 
 function twice(name: string) {

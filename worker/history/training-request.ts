@@ -1,0 +1,75 @@
+/** Which training rows a request asks for, as system B's batch route takes them. */
+import * as z from "zod";
+import { unprocessable } from "../errors.ts";
+import type { RequestContext } from "../http/context.ts";
+import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
+import { entityType, entityValue, optional, timestamp } from "../http/fields.ts";
+import { assertOneOf } from "../http/one-of.ts";
+import { MAX_FEATURES_PER_REQUEST } from "../limits.ts";
+import { catalogOf } from "../registry/catalog.ts";
+import { entityTypeFor, ofEntityType, resolveReferences } from "../registry/resolve-references.ts";
+import { featureNames } from "../serving/online-routes.ts";
+import type { TrainingColumn, TrainingRow } from "./training-answers.ts";
+
+/** @param mostRows Of one request. */
+export function trainingRequest(mostRows: number) {
+  return z.object({
+    entity_ids: optional(z.array(entityValue).min(1).max(mostRows)).meta({
+      example: ["user_123", "user_456", "user_789"],
+    }),
+    timestamp: optional(timestamp),
+    rows: optional(
+      z
+        .array(z.object({ entity_id: entityValue, timestamp }))
+        .min(1)
+        .max(mostRows),
+    ).meta({ description: "Instead of `entity_ids`: a time for each row." }),
+    feature_names: featureNames
+      .max(MAX_FEATURES_PER_REQUEST)
+      .meta({ example: ["user_age", "user_lifetime_value"] }),
+    entity_type: optional(entityType).meta({ example: "user" }),
+    known_at: optional(timestamp).meta({
+      description: "Only what had been ingested by then, so that a training set can be produced again.",
+      example: "2025-10-13T09:15:51.358632+00:00",
+    }),
+  });
+}
+
+/** The rows of a request, and the features that each of them has. */
+export interface AskedRows {
+  entityType: string;
+  columns: TrainingColumn[];
+  rows: TrainingRow[];
+}
+
+/** @throws Problem 422 naming what does not fit. */
+export async function askedRows(
+  context: RequestContext,
+  asked: z.output<ReturnType<typeof trainingRequest>>,
+): Promise<AskedRows> {
+  const catalog = await catalogOf(context);
+  const references = resolveReferences(catalog, asked.feature_names, ["body", "feature_names"]);
+  const wildcard = references.find(({ feature, stored }) => !feature && stored === "*");
+  if (wildcard) {
+    const position = asked.feature_names.indexOf(wildcard.asked);
+    const msg = "must name a feature: training data have the same columns in every row";
+    throw unprocessable({ loc: ["body", "feature_names", position], msg, type: "invalid_reference" });
+  }
+  const entityType = entityTypeFor(catalog, references, {
+    asked: asked.entity_type,
+    fallback: DEFAULT_ENTITY_TYPE,
+  });
+  return { entityType, columns: ofEntityType(catalog, references, entityType), rows: rowsOf(asked) };
+}
+
+function rowsOf({
+  entity_ids,
+  rows,
+  timestamp: at,
+}: z.output<ReturnType<typeof trainingRequest>>): TrainingRow[] {
+  assertOneOf(["body", "rows"], { entity_ids, rows });
+  if (rows) return rows.map((row) => ({ entityId: row.entity_id, at: row.timestamp }));
+  if (at === undefined)
+    throw unprocessable({ loc: ["body", "timestamp"], msg: "is needed with entity_ids", type: "missing" });
+  return [...new Set(entity_ids)].map((entityId) => ({ entityId, at }));
+}
