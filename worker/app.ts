@@ -9,6 +9,7 @@ import { docsEndpoints } from "./docs/routes.ts";
 import { deliveryEndpoints } from "./events/delivery-routes.ts";
 import { subscriptionEndpoints } from "./events/subscription-routes.ts";
 import { historyEndpoints } from "./history/routes.ts";
+import { trainingSetEndpoints } from "./history/training-set-routes.ts";
 import { answerRouted, type Endpoint, mount } from "./http/endpoint.ts";
 import { problemOfNoRoute } from "./http/failures.ts";
 import { StaticFirstRouter } from "./http/static-first-router.ts";
@@ -30,6 +31,7 @@ export const endpoints: readonly Endpoint[] = [
   ...onlineEndpoints,
   ...cacheEndpoints,
   ...historyEndpoints,
+  ...trainingSetEndpoints,
   ...registryEndpoints,
   ...versionEndpoints,
   ...statsEndpoints,

@@ -7,6 +7,7 @@
  * | `<tenant>/doc/<partitions>/<type>/<value>` | KV `HOT` | `default/doc/4/bright_uid/user-123` | `DOCUMENT_TTL_SECONDS` |
  * | `<tenant>/doc/<partitions>/<type>#<sha256>` | the same, for values too long for a KV key | | |
  * | `<tenant>/history/<day>/<sha256>.parquet` | R2 `ARCHIVE` | `default/history/2026-01-31/5f0c….parquet` | for ever |
+ * | `<tenant>/training-sets/<id>/<file>` | the same | `default/training-sets/ts_5f0c…/00000.parquet` | until it is deleted |
  * | `<tenant>/<partitions>/<partition>` | object `EntityWriter` | `default/4/2` | for ever |
  *
  * The number of partitions stands in both, so that a document has exactly one writer for as long as it lives: when
@@ -58,6 +59,11 @@ async function hashedKey(prefix: string, ref: EntityRef): Promise<string> {
 /** The name of an archive file: by the day on which it was made, and its content. */
 export function archiveKey(tenant: string, day: string, digest: string): string {
   return `${encoded(tenant)}/history/${day}/${digest}.parquet`;
+}
+
+/** Under which all files of a training set are. */
+export function trainingSetPrefix(tenant: string, trainingSetId: string): string {
+  return `${encoded(tenant)}/training-sets/${encoded(trainingSetId)}/`;
 }
 
 /** Which of a tenant's writers owns an entity: FNV-1a over its key, so that it is the same everywhere. */

@@ -281,6 +281,16 @@ export const PAUSED_CHECK_MS = 10 * 60 * 1_000;
 export const ARCHIVE_MAX_BYTES_AT_ONCE = 4_000_000;
 export const ARCHIVE_MAX_FILES_AT_ONCE = 10;
 
+/** Rows of a training set: as many as a request's body holds. */
+export const MAX_TRAINING_SET_ROWS = 100_000;
+/** Training sets of a tenant that are kept; each is in the bucket until it is deleted. */
+export const MAX_TRAINING_SETS_PER_TENANT = 100;
+/** Rows of one file of a training set, and the characters of values after which it ends early: it stands in memory twice, as values and as a file. */
+export const TRAINING_SET_FILE_ROWS = 10_000;
+export const TRAINING_SET_FILE_CHARACTERS = 8 * MIB;
+/** A training set whose last file is this old and that is not done has lost its message: who asks for it wakes it. */
+export const TRAINING_SET_STALLED_MS = 60_000;
+
 /** Rows of the history that one step of a replay looks at, and dead deliveries that it revives. */
 export const REPLAY_ROWS_PER_STEP = 2_000;
 /** JSON whose names one query of a replay takes out: an answer of D1 is held in memory. */

@@ -248,6 +248,18 @@ describe("answers", () => {
     return body.feature_id;
   }
 
+  async function newTrainingSet(): Promise<string> {
+    const body = { entity_ids: ["docs-1"], timestamp: secondsAgo(0), feature_names: ["c:a"] };
+    const { body: set, text } = await post<{ training_set_id: string }>("/training-sets", body);
+    const path = `/training-sets/${set.training_set_id}`;
+    await until(
+      `${text} is done`,
+      async () => (await get<{ status: string }>(path)).body.status === "done",
+      30_000,
+    );
+    return path;
+  }
+
   async function newSubscription(more: Record<string, unknown> = {}): Promise<string> {
     // Nobody listens there, and no event is of that category.
     const subscription = { url: "http://127.0.0.1:9/", categories: ["none"], ...more };
@@ -381,6 +393,11 @@ describe("answers", () => {
       });
       return [await remove(`/admin/tenants/default/keys/${made.body.key_id}`)];
     },
+    "GET /api/v1/training-sets/{training_set_id}": async () => [await get(await newTrainingSet())],
+    "GET /api/v1/training-sets/{training_set_id}/files/{file}": async () => [
+      await get(`${await newTrainingSet()}/files/0`),
+    ],
+    "DELETE /api/v1/training-sets/{training_set_id}": async () => [await remove(await newTrainingSet())],
     "POST /api/v1/subscriptions": async () => [
       await post("/subscriptions", { url: "http://127.0.0.1:9/", categories: ["none"] }),
       await post("/subscriptions", { url: "http://127.0.0.1:9/", kind: "kafka-rest", categories: ["none"] }),

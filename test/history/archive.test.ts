@@ -4,6 +4,7 @@ import { parquetReadObjects } from "hyparquet";
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { removeOldHistory } from "../../worker/history/retention.ts";
 import { Log } from "../../worker/log.ts";
+import { archive, broken } from "./bucket.ts";
 import { event, ingestedLater, register, writeAll } from "./training.ts";
 
 const DAY_MS = 86_400_000;
@@ -12,11 +13,6 @@ const LIMIT_MS = NOW_MS - 90 * DAY_MS;
 const daysBeforeLimit = (days: number) => LIMIT_MS - days * DAY_MS;
 const log = new Log("test", { level: "ERROR", readable: false });
 
-const archive = (): R2Bucket => {
-  if (!env.ARCHIVE) throw new Error("the configuration of development has a bucket");
-  return env.ARCHIVE;
-};
-
 async function retain({ db = env.DB, bucket = archive() }: { db?: D1Database; bucket?: R2Bucket } = {}) {
   const clock = vi.spyOn(Date, "now").mockReturnValue(NOW_MS);
   try {
@@ -24,16 +20,6 @@ async function retain({ db = env.DB, bucket = archive() }: { db?: D1Database; bu
   } finally {
     clock.mockRestore();
   }
-}
-
-/** A binding whose calls of `name` are `instead`. */
-function broken<T extends object>(binding: T, name: keyof T, instead: (...given: never[]) => unknown): T {
-  return new Proxy(binding, {
-    get(target, asked) {
-      const found: unknown = asked === name ? instead : Reflect.get(target, asked);
-      return typeof found === "function" ? found.bind(target) : found;
-    },
-  });
 }
 
 type Archived = Record<string, unknown> & { data: string };

@@ -137,7 +137,8 @@ export function concretePath(
 ): string {
   return path.replaceAll(/\{(\w+)\}/g, (_, name: string) => {
     const parameter = operation.parameters?.find((each) => each.in === "path" && each.name === name);
-    return replaced[name] ?? encodeURIComponent(String(exampleOf(document, parameter?.schema ?? {}) || "x"));
+    const example = String(exampleOf(document, parameter?.schema ?? {}) ?? "");
+    return replaced[name] ?? encodeURIComponent(example || "x");
   });
 }
 

@@ -2,7 +2,7 @@
  * A request for every endpoint that needs a key, from which the security tests are made. An endpoint without one fails
  * them.
  */
-import { assert } from "vitest";
+import { assert, vi } from "vitest";
 import type { Answer } from "./service.ts";
 
 /** Asks as the owner of what the request is about. */
@@ -92,6 +92,16 @@ const subscriptionBody = (id: string) => ({
   description: `secret-${id}`,
   categories: [`secret-${id}`],
 });
+
+/** The path of the owner's training set, when it is written. */
+async function trainingSet(owner: AskOwner, id: string): Promise<string> {
+  await entity(owner, id);
+  const body = { entity_ids: [id], timestamp: "2100-01-01T00:00:00Z", feature_names: [`c:secret-${id}`] };
+  const { json } = succeeded(await owner("POST /api/v1/training-sets", body));
+  const path = `/api/v1/training-sets/${json.training_set_id}`;
+  await vi.waitUntil(async () => (await owner(`GET ${path}`)).text.includes('"done"'), { timeout: 60_000 });
+  return path;
+}
 
 /** The path of the owner's subscription. */
 async function subscription(owner: AskOwner, id: string): Promise<string> {
@@ -249,6 +259,36 @@ export const samples: Record<string, Sample> = {
         body: [{ user_id: "other", note: "" }],
         seenBy: `GET /api/v1/feature-vectors?entity_id=${id}&feature_name=${feature}`,
       };
+    },
+  },
+  "POST /api/v1/training-sets": {
+    toAnother: "own",
+    request: async (owner, id) => ({
+      line: "POST /api/v1/training-sets",
+      body: { entity_ids: [id], timestamp: "2025-10-13T00:00:00Z", feature_names: ["c:a"] },
+      seenBy: `GET ${await trainingSet(owner, id)}`,
+    }),
+  },
+  "GET /api/v1/training-sets": {
+    toAnother: "own",
+    request: async (owner, id) => {
+      await trainingSet(owner, id);
+      return { line: "GET /api/v1/training-sets" };
+    },
+  },
+  "GET /api/v1/training-sets/{training_set_id}": {
+    toAnother: "not found",
+    request: async (owner, id) => ({ line: `GET ${await trainingSet(owner, id)}` }),
+  },
+  "GET /api/v1/training-sets/{training_set_id}/files/{file}": {
+    toAnother: "not found",
+    request: async (owner, id) => ({ line: `GET ${await trainingSet(owner, id)}/files/0` }),
+  },
+  "DELETE /api/v1/training-sets/{training_set_id}": {
+    toAnother: "not found",
+    request: async (owner, id) => {
+      const path = await trainingSet(owner, id);
+      return { line: `DELETE ${path}`, seenBy: `GET ${path}` };
     },
   },
   "GET /api/v1/jobs/{job_id}": {

@@ -24,6 +24,7 @@ export interface Body {
   tenant_id: string;
   key_id: string;
   subscription_id: string;
+  training_set_id: string;
   key: string;
   tenants: { tenant_id: string }[];
   keys: { key_id: string }[];

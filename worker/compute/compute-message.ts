@@ -14,6 +14,8 @@ export const computeMessage = z.lazy(() =>
       table_id: z.int(),
       offset: z.int().min(0),
     }),
+    /** Write the next file of a training set. */
+    z.object({ kind: z.literal("training_set"), tenant_id: z.string(), training_set_id: z.string() }),
   ]),
 );
 

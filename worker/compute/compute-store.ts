@@ -1,6 +1,6 @@
 /** Raw tables, jobs and the state of computations in D1. Every query names the tenant. */
 import { and, asc, eq, inArray, sql } from "drizzle-orm";
-import { drizzle } from "drizzle-orm/d1";
+import { primary } from "../db/primary.ts";
 import { computations, features, featureVersions, jobs, rawTables } from "../db/schema.ts";
 import type { Micros } from "../timestamps.ts";
 import type { RawSchema } from "./raw-columns.ts";
@@ -8,8 +8,6 @@ import type { RawSchema } from "./raw-columns.ts";
 export type RawTableRow = typeof rawTables.$inferSelect;
 export type JobRow = typeof jobs.$inferSelect;
 export type ComputationRow = typeof computations.$inferSelect;
-
-const primary = (db: D1Database) => drizzle(db.withSession("first-primary") as unknown as D1Database);
 
 /** Null when the tenant has a table of this name. */
 export async function insertRawTable(

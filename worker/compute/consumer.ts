@@ -1,9 +1,10 @@
 /**
  * Consumes `feature-compute`: recomputes what follows a table in which rows have arrived, and writes the entities of
- * jobs. Messages say only where to look; what is left to do stands in the table's object, so a repeated message
- * finds nothing to do and a lost one is asked for again.
+ * jobs and the files of training sets. Messages say only where to look; what is left to do stands in the table's object
+ * or the set's row, so a repeated message finds nothing to do and a lost one is asked for again.
  */
 import { type Settings, settings } from "../env.ts";
+import { writeTrainingSet } from "../history/write-training-set.ts";
 import { JOB_PAGE_ENTITIES, MAX_NAMED_SKIPS, MAX_TOUCHED_ENTITIES } from "../limits.ts";
 import { Log } from "../log.ts";
 import { findFeature } from "../registry/registry-store.ts";
@@ -41,30 +42,45 @@ export async function consumeCompute(batch: MessageBatch, env: Env): Promise<voi
   };
   // Several ingests into one table within a batch are one recomputation.
   const tables = new Map<string, { tenant: string; tableId: number; messages: Message[] }>();
+  const sets: (() => Promise<void>)[] = [];
   for (const message of batch.messages) {
-    const parsed = computeMessage.safeParse(message.body);
-    if (!parsed.success) {
-      context.log.warning("not a computation message", {
-        message_id: message.id,
-        attempts: message.attempts,
-      });
-      message.retry();
-    } else if (parsed.data.kind === "ingest") {
-      const { tenant_id: tenant, table_id: tableId } = parsed.data;
+    const read = readMessage(context, message);
+    if (read?.kind === "ingest") {
+      const { tenant_id: tenant, table_id: tableId } = read;
       const key = `${encodeURIComponent(tenant)}/${tableId}`;
       const known = tables.get(key);
       if (known) known.messages.push(message);
       else tables.set(key, { tenant, tableId, messages: [message] });
-    } else await settle(context, [message], () => writeJobPage(context, parsed.data as JobMessage));
+    } else if (read?.kind === "job") {
+      await settle(context, [message], () => writeJobPage(context, read));
+    } else if (read) {
+      sets.push(() => settle(context, [message], () => writeTrainingSet(env, read).then(() => true)));
+    }
   }
   for (const { tenant, tableId, messages } of tables.values()) {
     await settle(context, messages, () => recompute(context, tenant, tableId));
   }
+  // Last: nobody waits for one as one waits for what has just been ingested.
+  for (const write of sets) await write();
+}
+
+/** @returns null for one that is not read: it is sent back. */
+function readMessage({ log }: ConsumerContext, message: Message): ComputeMessage | null {
+  const parsed = computeMessage.safeParse(message.body);
+  if (parsed.success) return parsed.data;
+  log.warning("not a computation message", { message_id: message.id, attempts: message.attempts });
+  message.retry();
+  return null;
 }
 
 type JobMessage = Extract<ComputeMessage, { kind: "job" }>;
 
-async function settle({ log }: ConsumerContext, messages: readonly Message[], work: () => Promise<boolean>) {
+/** @param work Answers false when it must be done again. */
+async function settle(
+  { log }: ConsumerContext,
+  messages: readonly Message[],
+  work: () => Promise<boolean>,
+): Promise<void> {
   try {
     const isDone = await work();
     for (const message of messages) isDone ? message.ack() : message.retry();

@@ -216,6 +216,33 @@ export const jobs = sqliteTable("jobs", {
   updatedAt: integer("updated_at").notNull(),
 });
 
+/** Training data too large for one answer, as files in the archive. */
+export const trainingSets = sqliteTable(
+  "training_sets",
+  {
+    trainingSetId: text("training_set_id").primaryKey(),
+    tenantId: text("tenant_id").notNull(),
+    entityType: text("entity_type").notNull(),
+    /** JSON array of the names asked for. */
+    featureNames: text("feature_names").notNull(),
+    /** `deleting`: nobody sees it any more, and its files go. */
+    status: text("status", { enum: ["queued", "running", "done", "failed", "deleting"] }).notNull(),
+    /** Rows to write, and those written. */
+    total: integer("total").notNull(),
+    written: integer("written").notNull(),
+    /** Only what had been ingested by then is in it. */
+    knownAt: integer("known_at").notNull(),
+    /** JSON array: of each file its rows and bytes. */
+    files: text("files").notNull(),
+    /** JSON array: the type of each feature's column in all files; null while it has no values. */
+    types: text("types").notNull(),
+    error: text("error"),
+    createdAt: integer("created_at").notNull(),
+    updatedAt: integer("updated_at").notNull(),
+  },
+  (t) => [index("training_sets_tenant").on(t.tenantId, t.createdAt)],
+);
+
 /** Who wants to hear of events, and where. What is under way to each lives in the `Subscriber` object of its id. */
 export const subscriptions = sqliteTable(
   "subscriptions",

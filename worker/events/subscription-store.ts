@@ -1,7 +1,8 @@
 /** Subscriptions in D1. What comes back is parsed; a signing secret never is here, only the nonce it is made with. */
-import { and, asc, eq, getTableColumns, type SQL, sql } from "drizzle-orm";
+import { and, asc, eq, type SQL, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import * as z from "zod";
+import { insertUpTo } from "../db/insert-up-to.ts";
 import { subscriptions } from "../db/schema.ts";
 import { MAX_SUBSCRIPTIONS_PER_TENANT } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
@@ -39,8 +40,7 @@ function writeNames(names: readonly string[] | null): string | null {
   return names && JSON.stringify(names);
 }
 
-/** The limit is part of the statement, so that two at once cannot pass it together. */
-export async function insertSubscription(
+export function insertSubscription(
   db: D1Database,
   subscription: Subscription,
 ): Promise<"inserted" | "too many"> {
@@ -50,20 +50,7 @@ export async function insertSubscription(
     categories: writeNames(subscription.categories),
     features: writeNames(subscription.features),
   };
-  const columns = Object.entries(getTableColumns(subscriptions));
-  const names = sql.join(
-    columns.map(([, { name }]) => sql.identifier(name)),
-    sql`, `,
-  );
-  const values = sql.join(
-    columns.map(([key]) => sql`${row[key as keyof Row]}`),
-    sql`, `,
-  );
-  const { meta } = await drizzle(db).run(sql`
-    insert into ${subscriptions} (${names}) select ${values}
-    where (select count(*) from ${subscriptions} where ${subscriptions.tenantId} = ${row.tenantId})
-      < ${MAX_SUBSCRIPTIONS_PER_TENANT}`);
-  return meta.changes === 1 ? "inserted" : "too many";
+  return insertUpTo(db, subscriptions, { row, most: MAX_SUBSCRIPTIONS_PER_TENANT });
 }
 
 export type SubscriptionKey = Pick<Subscription, "tenantId" | "subscriptionId">;

@@ -3,7 +3,8 @@ import { parquetWriteBuffer } from "hyparquet-writer";
 import type { Micros } from "../timestamps.ts";
 
 /** `TIMESTAMP` counts microseconds since 1970 in UTC; `JSON` is a text that holds JSON. */
-export type ColumnType = "INT64" | "DOUBLE" | "FLOAT" | "BOOLEAN" | "STRING" | "TIMESTAMP" | "JSON";
+export const COLUMN_TYPES = ["INT64", "DOUBLE", "FLOAT", "BOOLEAN", "STRING", "TIMESTAMP", "JSON"] as const;
+export type ColumnType = (typeof COLUMN_TYPES)[number];
 
 export type ColumnValue = bigint | number | boolean | string | null;
 

@@ -1,7 +1,8 @@
 /** Lists registered features, filtered and in pages. */
 import { and, asc, eq, gt, inArray, or, type SQL, sql } from "drizzle-orm";
+import { primary } from "../db/primary.ts";
 import { features, featureVersions } from "../db/schema.ts";
-import { primary, type RegisteredFeature } from "./registry-store.ts";
+import type { RegisteredFeature } from "./registry-store.ts";
 
 export interface ListFilter {
   entityType?: string | undefined;

@@ -1,6 +1,6 @@
 /** The registry in D1: features and their versions. Every query names the tenant. */
 import { and, asc, eq, inArray, type SQL, sql } from "drizzle-orm";
-import { drizzle } from "drizzle-orm/d1";
+import { primary } from "../db/primary.ts";
 import { features, featureVersions } from "../db/schema.ts";
 import type { Micros } from "../timestamps.ts";
 import type { CatalogEntry, VersionStatus } from "./catalog.ts";
@@ -36,9 +36,6 @@ export interface NewVersion {
   defaultValue: string | null;
   status: VersionStatus;
 }
-
-/** Sessions that start at the primary: a registry is read to be changed, or right after it was. */
-export const primary = (db: D1Database) => drizzle(db.withSession("first-primary") as unknown as D1Database);
 
 export async function selectCatalog(db: D1Database, tenant: string): Promise<CatalogEntry[]> {
   const orm = primary(db);

@@ -1,0 +1,163 @@
+/**
+ * Training sets: what is known of each in D1, what it asks for and its files in the archive's bucket. Every query
+ * names the tenant.
+ */
+import { and, desc, eq, inArray, ne, type SQL, sql } from "drizzle-orm";
+import * as z from "zod";
+import { insertUpTo } from "../db/insert-up-to.ts";
+import { primary } from "../db/primary.ts";
+import { trainingSets } from "../db/schema.ts";
+import { trainingSetPrefix } from "../keys.ts";
+import { MAX_TRAINING_SETS_PER_TENANT } from "../limits.ts";
+import { type Micros, nowMicros } from "../timestamps.ts";
+import { COLUMN_TYPES, PARQUET_TYPE } from "./parquet-file.ts";
+import type { AskedRows } from "./training-request.ts";
+import type { SetChange, TrainingSet } from "./training-set.ts";
+
+type Row = typeof trainingSets.$inferSelect;
+
+export type TrainingSetKey = Pick<TrainingSet, "tenantId" | "trainingSetId">;
+
+const storedNames = z.array(z.string());
+const storedFiles = z.array(z.object({ rows: z.int(), bytes: z.int(), isStale: z.boolean() }));
+const storedTypes = z.array(z.enum(COLUMN_TYPES).nullable());
+
+function toTrainingSet(row: Row): TrainingSet {
+  return {
+    ...row,
+    featureNames: storedNames.parse(JSON.parse(row.featureNames)),
+    files: storedFiles.parse(JSON.parse(row.files)),
+    types: storedTypes.parse(JSON.parse(row.types)),
+  };
+}
+
+export function insertTrainingSet(db: D1Database, set: TrainingSet): Promise<"inserted" | "too many"> {
+  const { featureNames, files, types } = set;
+  const row: Row = {
+    ...set,
+    featureNames: JSON.stringify(featureNames),
+    files: JSON.stringify(files),
+    types: JSON.stringify(types),
+  };
+  return insertUpTo(db, trainingSets, { row, most: MAX_TRAINING_SETS_PER_TENANT });
+}
+
+function isThis({ tenantId, trainingSetId }: TrainingSetKey): SQL | undefined {
+  return and(eq(trainingSets.tenantId, tenantId), eq(trainingSets.trainingSetId, trainingSetId));
+}
+
+/** @returns null for one that is being deleted, too. */
+export async function findTrainingSet(db: D1Database, key: TrainingSetKey): Promise<TrainingSet | null> {
+  const [row] = await primary(db)
+    .select()
+    .from(trainingSets)
+    .where(and(isThis(key), ne(trainingSets.status, "deleting")));
+  return row ? toTrainingSet(row) : null;
+}
+
+/** All of a tenant, which are not many; the newest first. */
+export async function listTrainingSets(db: D1Database, tenantId: string): Promise<TrainingSet[]> {
+  const rows = await primary(db)
+    .select()
+    .from(trainingSets)
+    .where(and(eq(trainingSets.tenantId, tenantId), ne(trainingSets.status, "deleting")))
+    .orderBy(desc(trainingSets.createdAt), desc(trainingSets.trainingSetId));
+  return rows.map(toTrainingSet);
+}
+
+/**
+ * Notes what became of a step, if the set is as the step has found it: of two that write the same file one goes on.
+ *
+ * @returns false when it has moved on, or goes.
+ */
+export async function changeTrainingSet(
+  db: D1Database,
+  found: TrainingSet,
+  { files, types, ...plain }: SetChange,
+): Promise<boolean> {
+  const changed = await primary(db)
+    .update(trainingSets)
+    .set({
+      ...plain,
+      ...(files && { files: JSON.stringify(files) }),
+      ...(types && { types: JSON.stringify(types) }),
+      updatedAt: sql`max(${nowMicros()}, ${trainingSets.updatedAt} + 1)`,
+    })
+    .where(
+      and(
+        isThis(found),
+        inArray(trainingSets.status, ["queued", "running"]),
+        eq(trainingSets.updatedAt, found.updatedAt),
+      ),
+    )
+    .returning({ id: trainingSets.trainingSetId });
+  return changed.length > 0;
+}
+
+/** From now on nobody sees it, and no step of it is noted. @returns whether there was one. */
+export async function hideTrainingSet(db: D1Database, key: TrainingSetKey): Promise<boolean> {
+  const hidden = await primary(db)
+    .update(trainingSets)
+    .set({ status: "deleting" })
+    .where(isThis(key))
+    .returning({ id: trainingSets.trainingSetId });
+  return hidden.length > 0;
+}
+
+export async function forgetTrainingSet(db: D1Database, key: TrainingSetKey): Promise<void> {
+  await primary(db).delete(trainingSets).where(isThis(key));
+}
+
+const REQUEST = "request.json";
+const fileKey = ({ tenantId, trainingSetId }: TrainingSetKey, name: string) =>
+  trainingSetPrefix(tenantId, trainingSetId) + name;
+
+/** `00000.parquet`: in the order of their names the files are in the order of the rows. */
+export const fileName = (position: number) => `${String(position).padStart(5, "0")}.parquet`;
+
+export async function putRequest(bucket: R2Bucket, key: TrainingSetKey, asked: AskedRows): Promise<void> {
+  const { entityType, columns, rows } = asked;
+  const text = JSON.stringify({
+    entityType,
+    columns: columns.map(({ asked, category, stored, version }) => ({ asked, category, stored, version })),
+    rows: rows.map(({ entityId, at }) => [entityId, at]),
+  });
+  await bucket.put(fileKey(key, REQUEST), text);
+}
+
+/** @returns null when there is none. */
+export async function getRequest(bucket: R2Bucket, key: TrainingSetKey): Promise<AskedRows | null> {
+  const stored = await bucket.get(fileKey(key, REQUEST));
+  if (!stored) return null;
+  const { rows, ...rest } = await stored.json<Omit<AskedRows, "rows"> & { rows: [string, Micros][] }>();
+  return { ...rest, rows: rows.map(([entityId, at]) => ({ entityId, at })) };
+}
+
+export async function putFile(
+  bucket: R2Bucket,
+  key: TrainingSetKey,
+  { position, file }: { position: number; file: Uint8Array },
+): Promise<void> {
+  const httpMetadata = { contentType: PARQUET_TYPE };
+  await bucket.put(fileKey(key, fileName(position)), file, { httpMetadata });
+}
+
+export function getFile(
+  bucket: R2Bucket,
+  key: TrainingSetKey,
+  position: number,
+): Promise<R2ObjectBody | null> {
+  return bucket.get(fileKey(key, fileName(position)));
+}
+
+export async function deleteFiles(
+  bucket: R2Bucket,
+  { tenantId, trainingSetId }: TrainingSetKey,
+): Promise<void> {
+  const prefix = trainingSetPrefix(tenantId, trainingSetId);
+  for (;;) {
+    const { objects, truncated } = await bucket.list({ prefix });
+    if (objects.length > 0) await bucket.delete(objects.map(({ key }) => key));
+    if (!truncated) return;
+  }
+}
