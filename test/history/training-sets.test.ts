@@ -216,6 +216,17 @@ describe("whatever happens on the way", () => {
     expect((await rowsIn(after)).map((row) => row.entity_id)).toEqual(many.map((row) => row.entity_id));
   });
 
+  test("one that comes late changes nothing", async () => {
+    const set = await unseen([...many, ...many]);
+    const ARCHIVE = broken(archive(), "put", async (...args: Parameters<R2Bucket["put"]>) => {
+      await set.step();
+      await set.step();
+      return archive().put(...args);
+    });
+    await set.step({ ARCHIVE });
+    expect(await read(set)).toMatchObject({ status: "running", written: 2 * TRAINING_SET_FILE_ROWS });
+  });
+
   test("a bucket that fails leaves the file to the next try", async () => {
     const set = await unseen(many.slice(0, 1));
     const ARCHIVE = broken(archive(), "put", () => Promise.reject(new Error("away")));
