@@ -1,15 +1,8 @@
 /** Features that are recomputed as rows arrive. */
-import {
-  createExecutionContext,
-  createMessageBatch,
-  getQueueResult,
-  runDurableObjectAlarm,
-} from "cloudflare:test";
+import { runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { consumeCompute } from "../../worker/compute/consumer.ts";
-import type { RawSchema } from "../../worker/compute/raw-columns.ts";
 import {
   computeAgainWhereOvertaken,
   vectorTarget,
@@ -19,6 +12,7 @@ import { settings } from "../../worker/env.ts";
 import { Log } from "../../worker/log.ts";
 import { ask, expectProblem, get } from "../setup/http.ts";
 import { sleep, until } from "../setup/writer.ts";
+import { arrived, consume, ingestUnannounced, SCHEMA } from "./racing.ts";
 import {
   addVersion,
   caughtUp,
@@ -44,40 +38,6 @@ afterEach(() => vi.restoreAllMocks());
 
 const streaming = (table: Table, body: Record<string, unknown> = {}) =>
   newFeature(table, { materialize: "on_ingest", ...body });
-
-const SCHEMA: RawSchema = {
-  columns: [
-    ["user_id", "string"],
-    ["amount", "integer"],
-    ["at", "timestamp"],
-  ],
-  timestampColumn: "at",
-};
-
-/** Rows whose message is lost: they go straight to the table's object. */
-async function ingestUnannounced(table: Table, featureId: number, users: string[]): Promise<void> {
-  const rows = users.map((user) => [user, 1, eventTime(1)]);
-  await objectOf(table).ingest({
-    schema: SCHEMA,
-    parts: [JSON.stringify(rows)],
-    count: rows.length,
-    longestText: 40,
-    followers: [{ featureId, version: 1, entityKey: "user_id" }],
-    table: { tenant: TENANT, tableId: table.id },
-    idempotency: null,
-  });
-}
-
-/** A batch as the queue delivers it, with what became of its messages. */
-async function consume(bodies: unknown[]) {
-  const messages = bodies.map((body, i) => ({ id: `m${i}`, timestamp: new Date(), attempts: 1, body }));
-  const batch = createMessageBatch("feature-compute", messages);
-  const context = createExecutionContext();
-  await consumeCompute(batch, env);
-  return getQueueResult(batch, context);
-}
-
-const arrived = ({ id }: Table) => ({ kind: "ingest", tenant_id: TENANT, table_id: id });
 
 const computationOf = async (feature: string) =>
   (await get<Feature>(`/features/${feature}`)).body.versions[0]?.computation ?? null;
@@ -169,7 +129,7 @@ describe("the consumer", () => {
     const table = await newTable();
     const { name, feature_id } = await streaming(table);
     const entity = freshName("e");
-    for (let i = 0; i < 5; i++) await ingestUnannounced(table, feature_id, [entity]);
+    for (let i = 0; i < 5; i++) await ingestUnannounced(table, [{ feature_id }], [entity]);
     const result = await consume(Array.from({ length: 5 }, () => arrived(table)));
     expect(result.explicitAcks).toHaveLength(5);
     expect((await vector(entity, name)).body).toMatchObject({ vector: { total: 5, n: 5 }, revision: 1 });
@@ -184,7 +144,7 @@ describe("the consumer", () => {
     const entity = freshName("e");
     const rounds = Array.from({ length: 6 }, async (_, i) => {
       await sleep(i * 5);
-      await ingestUnannounced(table, feature_id, [entity]);
+      await ingestUnannounced(table, [{ feature_id }], [entity]);
       await consume([arrived(table)]);
     });
     await Promise.all(rounds);
@@ -196,9 +156,9 @@ describe("the consumer", () => {
     const { feature_id } = await streaming(table);
     const follower = { featureId: feature_id, version: 1, entityKey: "user_id" };
     const claim = (holder: string) => objectOf(table).claim(follower, holder, 10);
-    await ingestUnannounced(table, feature_id, ["a"]);
+    await ingestUnannounced(table, [{ feature_id }], ["a"]);
     expect(await claim("one")).toEqual({ kind: "entities", entities: ["a"], upTo: 1 });
-    await ingestUnannounced(table, feature_id, ["b"]);
+    await ingestUnannounced(table, [{ feature_id }], ["b"]);
     expect(await claim("two")).toEqual({ kind: "busy" });
     await objectOf(table).followed(follower, 1);
     expect(await claim("one")).toEqual({ kind: "entities", entities: ["b"], upTo: 2 });
@@ -236,7 +196,7 @@ describe("the consumer", () => {
     const table = await newTable();
     const { name, feature_id } = await streaming(table);
     const entity = freshName("e");
-    await ingestUnannounced(table, feature_id, [entity]);
+    await ingestUnannounced(table, [{ feature_id }], [entity]);
     const body = { status: "deprecated" };
     expect((await ask("PATCH", `/features/${name}/versions/1`, { body })).status).toBe(200);
     expect((await consume([arrived(table)])).explicitAcks).toEqual(["m0"]);
@@ -290,7 +250,7 @@ describe("a lost message", () => {
     const table = await newTable();
     const { name, feature_id } = await streaming(table);
     const entity = freshName("e");
-    await ingestUnannounced(table, feature_id, [entity]);
+    await ingestUnannounced(table, [{ feature_id }], [entity]);
     expect(await vectorOf(entity, name)).toBeNull();
     expect(await runDurableObjectAlarm(objectOf(table))).toBe(true);
     await until("it is computed", async () => (await vectorOf(entity, name)) !== null);

@@ -95,9 +95,10 @@ async function recompute(context: ConsumerContext, tenant: string, tableId: numb
   const { DB } = context.env;
   const table = await findRawTable(DB, tenant, tableId);
   if (!table) return true;
-  const versions = await streamingVersions(DB, tenant, tableId);
   const object = rawTableObject(context.env, tenant, tableId);
-  await object.keepFollowers(versions.map(followerOf));
+  const asOf = await object.lastIngest();
+  const versions = await streamingVersions(DB, tenant, tableId);
+  await object.keepFollowers(versions.map(followerOf), asOf);
   let allDone = true;
   for (const version of versions) {
     const holder = crypto.randomUUID();

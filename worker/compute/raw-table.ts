@@ -137,9 +137,18 @@ export class RawTable extends DurableObject<Env> {
     return this.#store.followers.retouch(follower, entities, this.#store.countIngest());
   }
 
-  /** Only these versions are recomputed from this table any more. */
-  async keepFollowers(followers: Follower[]): Promise<void> {
-    this.#store.followers.keep(followers);
+  async lastIngest(): Promise<number> {
+    return this.#store.lastIngest();
+  }
+
+  /**
+   * Only these versions are recomputed from this table any more.
+   *
+   * @param asOf The last ingest before they were read. One that has come since may be owed to a version that was
+   * activated since: then nothing changes, and its own message brings a newer list.
+   */
+  async keepFollowers(followers: Follower[], asOf: number): Promise<void> {
+    if (this.#store.lastIngest() === asOf) this.#store.followers.keep(followers);
   }
 
   async drop(): Promise<void> {

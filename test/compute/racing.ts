@@ -1,0 +1,113 @@
+/** What tests of races need: rows and messages one by one, and bindings that stop where the other one is to pass. */
+import {
+  createExecutionContext,
+  createMessageBatch,
+  getQueueResult,
+  waitOnExecutionContext,
+} from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { consumeCompute } from "../../worker/compute/consumer.ts";
+import type { RawSchema } from "../../worker/compute/raw-columns.ts";
+import worker from "../../worker/index.ts";
+import { ORIGIN } from "../setup/http.ts";
+import { eventTime, objectOf, type Table, TENANT } from "./tables.ts";
+
+/** Of a table of `COLUMNS`. */
+export const SCHEMA: RawSchema = {
+  columns: [
+    ["user_id", "string"],
+    ["amount", "integer"],
+    ["at", "timestamp"],
+  ],
+  timestampColumn: "at",
+};
+
+/** Rows whose message is lost: they go straight to the table's object. All are of one time. */
+export async function ingestUnannounced(
+  table: Pick<Table, "id">,
+  followers: { feature_id: number; versions?: number[] }[],
+  users: string[],
+): Promise<void> {
+  const rows = users.map((user) => [user, 1, eventTime(1)]);
+  await objectOf(table).ingest({
+    schema: SCHEMA,
+    parts: [JSON.stringify(rows)],
+    count: rows.length,
+    longestText: 40,
+    followers: followers.flatMap(({ feature_id: featureId, versions = [1] }) =>
+      versions.map((version) => ({ featureId, version, entityKey: "user_id" })),
+    ),
+    table: { tenant: TENANT, tableId: table.id },
+    idempotency: null,
+  });
+}
+
+/** A batch as the queue delivers it, with what became of its messages. */
+export async function consume(bodies: unknown[], own: Env = env) {
+  const messages = bodies.map((body, i) => ({ id: `m${i}`, timestamp: new Date(), attempts: 1, body }));
+  const batch = createMessageBatch("feature-compute", messages);
+  const context = createExecutionContext();
+  await consumeCompute(batch, own);
+  return getQueueResult(batch, context);
+}
+
+export const arrived = ({ id }: Pick<Table, "id">) => ({
+  kind: "ingest",
+  tenant_id: TENANT,
+  table_id: id,
+});
+
+type Method = (...args: never[]) => unknown;
+
+/** The bindings, with some methods of every stub of `binding` taken over; `real` is the call as it was. */
+export function withStubs(
+  binding: "RAW_TABLE" | "ENTITY_WRITER",
+  methods: Record<string, (real: () => Promise<unknown>, ...args: never[]) => unknown>,
+  own: Env = env,
+): Env {
+  const getByName = (name: string) => {
+    const stub = env[binding].getByName(name) as unknown as Record<string, Method>;
+    const call =
+      (method: string) =>
+      (...args: never[]) => {
+        const real = () => stub[method]?.(...args) as Promise<unknown>;
+        return methods[method]?.(real, ...args) ?? real();
+      };
+    return new Proxy({}, { get: (_, method: string) => (method === "then" ? undefined : call(method)) });
+  };
+  return { ...own, [binding]: { getByName } } as Env;
+}
+
+/** The bindings, with a queue that notes what it is sent and brings nothing. */
+export function withoutQueue(own: Env = env): { own: Env; sent: unknown[] } {
+  const sent: unknown[] = [];
+  const send = async (body: unknown) => void sent.push(body);
+  return { own: { ...own, FEATURE_COMPUTE: { send } } as unknown as Env, sent };
+}
+
+/** Who comes to `stop` waits there until `open`; `reached` is when the first one has come. */
+export function gate() {
+  const opened = Promise.withResolvers<void>();
+  const reached = Promise.withResolvers<void>();
+  const stop = () => {
+    reached.resolve();
+    return opened.promise;
+  };
+  return { stop, open: () => opened.resolve(), reached: reached.promise };
+}
+
+/** A request to the service with these bindings. */
+export async function askWith<T>(own: Env, method: string, path: string, body?: unknown) {
+  const context = createExecutionContext();
+  const request = new Request(`${ORIGIN}/api/v1${path}`, {
+    method,
+    ...(body !== undefined && {
+      body: JSON.stringify(body),
+      headers: { "content-type": "application/json" },
+    }),
+  });
+  const response = await worker.fetch(request as never, own, context);
+  const answer = { status: response.status, body: (await response.json()) as T };
+  await waitOnExecutionContext(context);
+  return answer;
+}
