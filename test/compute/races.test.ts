@@ -1,20 +1,32 @@
 /** Whoever comes between two steps of a computation: each test stops one of the two where the other passes. */
+import { evictDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { FOLLOWER_LEASE_MS } from "../../worker/limits.ts";
 import { ask } from "../setup/http.ts";
-import { arrived, consume, gate, ingestUnannounced, withStubs } from "./racing.ts";
-import { addVersion, freshName, newFeature, newTable, type Table, vectorOf } from "./tables.ts";
+import { arrived, consume, followerOf, gate, ingestUnannounced, withStubs } from "./racing.ts";
+import { addVersion, freshName, newFeature, newTable, objectOf, type Table, vectorOf } from "./tables.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
 const streaming = (table: Table, body: Record<string, unknown> = {}) =>
   newFeature(table, { materialize: "on_ingest", ...body });
 
+/** A new instance over the same storage: its leases are gone. */
+const evict = (table: Table) => evictDurableObject(objectOf(table));
+
+/** For whoever looks at a clock. */
+async function waitForTheLease(): Promise<void> {
+  const now = Date.now.bind(Date);
+  vi.spyOn(Date, "now").mockImplementation(() => now() + FOLLOWER_LEASE_MS + 1);
+}
+
 describe("the consumer", () => {
   test("that has read the registry before a version was activated leaves what the version owes", async () => {
     const table = await newTable();
-    const { name, feature_id } = await streaming(table);
+    const feature = await streaming(table);
+    const { name } = feature;
     await addVersion(name, { version: 2 });
-    await ingestUnannounced(table, [{ feature_id }], [freshName("other")]);
+    await ingestUnannounced(table, [followerOf(feature)], [freshName("other")]);
     const { stop, open, reached } = gate();
     const slow = withStubs("RAW_TABLE", { keepFollowers: (real) => stop().then(real) });
     const earlier = consume([arrived(table)], slow);
@@ -22,11 +34,52 @@ describe("the consumer", () => {
     const body = { status: "active" };
     expect((await ask("PATCH", `/features/${name}/versions/2`, { body })).status).toBe(200);
     const entity = freshName("e");
-    await ingestUnannounced(table, [{ feature_id, versions: [1, 2] }], [entity]);
+    await ingestUnannounced(table, [followerOf(feature), followerOf(feature, 2)], [entity]);
     open();
     await earlier;
     await consume([arrived(table)]);
     expect(await vectorOf(entity, `${name}@1`)).toEqual({ total: 1, n: 1 });
     expect(await vectorOf(entity, `${name}@2`)).toEqual({ total: 1, n: 1 });
+  });
+
+  test.each([
+    ["with its object", evict],
+    ["by being too slow", waitForTheLease],
+  ])("that has lost its lease %s and writes last computes once more", async (_, lose) => {
+    const table = await newTable();
+    const feature = await streaming(table);
+    const entity = freshName("e");
+    await ingestUnannounced(table, [followerOf(feature)], [entity]);
+    const { stop, open, reached } = gate();
+    const slow = withStubs("RAW_TABLE", {
+      compute: async (real) => {
+        const reply = await real();
+        await stop();
+        return reply;
+      },
+    });
+    const late = consume([arrived(table)], slow);
+    await reached;
+    await ingestUnannounced(table, [followerOf(feature)], [entity]);
+    await lose(table);
+    await consume([arrived(table)]);
+    vi.restoreAllMocks();
+    expect(await vectorOf(entity, feature.name)).toEqual({ total: 2, n: 2 });
+    open();
+    await late;
+    expect(await vectorOf(entity, feature.name)).toEqual({ total: 2, n: 2 });
+  });
+
+  test("that fails half way leaves its entities to be computed, with its lease or without", async () => {
+    const table = await newTable();
+    const follower = followerOf(await streaming(table));
+    const entities = [freshName("e")];
+    await ingestUnannounced(table, [follower], entities);
+    await consume([arrived(table)]);
+    const object = objectOf(table);
+    for (const holder of ["lost", "next"]) {
+      await object.followed(follower, holder, { entities, upTo: null });
+      expect(await object.claim(follower, "next", 10)).toMatchObject({ entities });
+    }
   });
 });

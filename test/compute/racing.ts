@@ -8,9 +8,10 @@ import {
 import { env } from "cloudflare:workers";
 import { consumeCompute } from "../../worker/compute/consumer.ts";
 import type { RawSchema } from "../../worker/compute/raw-columns.ts";
+import type { Follower } from "../../worker/compute/raw-followers.ts";
 import worker from "../../worker/index.ts";
 import { ORIGIN } from "../setup/http.ts";
-import { eventTime, objectOf, type Table, TENANT } from "./tables.ts";
+import { eventTime, type Feature, objectOf, type Table, TENANT } from "./tables.ts";
 
 /** Of a table of `COLUMNS`. */
 export const SCHEMA: RawSchema = {
@@ -22,10 +23,17 @@ export const SCHEMA: RawSchema = {
   timestampColumn: "at",
 };
 
+/** As the table's object knows a version of a streaming feature. */
+export const followerOf = ({ feature_id }: Pick<Feature, "feature_id">, version = 1): Follower => ({
+  featureId: feature_id,
+  version,
+  entityKey: "user_id",
+});
+
 /** Rows whose message is lost: they go straight to the table's object. All are of one time. */
 export async function ingestUnannounced(
   table: Pick<Table, "id">,
-  followers: { feature_id: number; versions?: number[] }[],
+  followers: Follower[],
   users: string[],
 ): Promise<void> {
   const rows = users.map((user) => [user, 1, eventTime(1)]);
@@ -34,9 +42,7 @@ export async function ingestUnannounced(
     parts: [JSON.stringify(rows)],
     count: rows.length,
     longestText: 40,
-    followers: followers.flatMap(({ feature_id: featureId, versions = [1] }) =>
-      versions.map((version) => ({ featureId, version, entityKey: "user_id" })),
-    ),
+    followers,
     table: { tenant: TENANT, tableId: table.id },
     idempotency: null,
   });

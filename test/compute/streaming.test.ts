@@ -12,7 +12,7 @@ import { settings } from "../../worker/env.ts";
 import { Log } from "../../worker/log.ts";
 import { ask, expectProblem, get } from "../setup/http.ts";
 import { sleep, until } from "../setup/writer.ts";
-import { arrived, consume, ingestUnannounced, SCHEMA } from "./racing.ts";
+import { arrived, consume, followerOf, ingestUnannounced, SCHEMA } from "./racing.ts";
 import {
   addVersion,
   caughtUp,
@@ -129,7 +129,7 @@ describe("the consumer", () => {
     const table = await newTable();
     const { name, feature_id } = await streaming(table);
     const entity = freshName("e");
-    for (let i = 0; i < 5; i++) await ingestUnannounced(table, [{ feature_id }], [entity]);
+    for (let i = 0; i < 5; i++) await ingestUnannounced(table, [followerOf({ feature_id })], [entity]);
     const result = await consume(Array.from({ length: 5 }, () => arrived(table)));
     expect(result.explicitAcks).toHaveLength(5);
     expect((await vector(entity, name)).body).toMatchObject({ vector: { total: 5, n: 5 }, revision: 1 });
@@ -144,7 +144,7 @@ describe("the consumer", () => {
     const entity = freshName("e");
     const rounds = Array.from({ length: 6 }, async (_, i) => {
       await sleep(i * 5);
-      await ingestUnannounced(table, [{ feature_id }], [entity]);
+      await ingestUnannounced(table, [followerOf({ feature_id })], [entity]);
       await consume([arrived(table)]);
     });
     await Promise.all(rounds);
@@ -156,17 +156,20 @@ describe("the consumer", () => {
     const { feature_id } = await streaming(table);
     const follower = { featureId: feature_id, version: 1, entityKey: "user_id" };
     const claim = (holder: string) => objectOf(table).claim(follower, holder, 10);
-    await ingestUnannounced(table, [{ feature_id }], ["a"]);
+    await ingestUnannounced(table, [followerOf({ feature_id })], ["a"]);
     expect(await claim("one")).toEqual({ kind: "entities", entities: ["a"], upTo: 1 });
-    await ingestUnannounced(table, [{ feature_id }], ["b"]);
+    await ingestUnannounced(table, [followerOf({ feature_id })], ["b"]);
     expect(await claim("two")).toEqual({ kind: "busy" });
-    await objectOf(table).followed(follower, 1);
+    await objectOf(table).followed(follower, "one", { entities: ["a"], upTo: 1 });
     expect(await claim("one")).toEqual({ kind: "entities", entities: ["b"], upTo: 2 });
     vi.spyOn(Date, "now").mockReturnValue(Date.now() + 61_000);
     expect(await claim("two")).toEqual({ kind: "entities", entities: ["b"], upTo: 2 });
-    await objectOf(table).followed(follower, 2);
+    await objectOf(table).followed(follower, "two", { entities: ["b"], upTo: 2 });
     expect(await claim("two")).toEqual({ kind: "nothing" });
     expect(await claim("one")).toEqual({ kind: "nothing" });
+    // It may have written last.
+    await objectOf(table).followed(follower, "one", { entities: ["b"], upTo: 2 });
+    expect(await claim("one")).toEqual({ kind: "entities", entities: ["b"], upTo: 3 });
   });
 
   test("a feature that fails does not stop the others; it is tried again and shows why", async () => {
@@ -196,7 +199,7 @@ describe("the consumer", () => {
     const table = await newTable();
     const { name, feature_id } = await streaming(table);
     const entity = freshName("e");
-    await ingestUnannounced(table, [{ feature_id }], [entity]);
+    await ingestUnannounced(table, [followerOf({ feature_id })], [entity]);
     const body = { status: "deprecated" };
     expect((await ask("PATCH", `/features/${name}/versions/1`, { body })).status).toBe(200);
     expect((await consume([arrived(table)])).explicitAcks).toEqual(["m0"]);
@@ -250,7 +253,7 @@ describe("a lost message", () => {
     const table = await newTable();
     const { name, feature_id } = await streaming(table);
     const entity = freshName("e");
-    await ingestUnannounced(table, [{ feature_id }], [entity]);
+    await ingestUnannounced(table, [followerOf({ feature_id })], [entity]);
     expect(await vectorOf(entity, name)).toBeNull();
     expect(await runDurableObjectAlarm(objectOf(table))).toBe(true);
     await until("it is computed", async () => (await vectorOf(entity, name)) !== null);

@@ -159,9 +159,14 @@ async function recomputeVersion(
     const reply = await object.compute({ schema: schemaOf(table), sql, entityKey, source, job: null });
     if (reply.kind === "kept") return { kind: "own fault", error: "the result is too large" };
     if (reply.kind !== "computed") return { kind: "own fault", error: wordsFor(reply) };
-    const { skipped } = await writeVectors({ ...context, tenant }, reply.computed, target);
-    // Only now: a crash before this computes the same entities again.
-    await object.followed(follower, upTo);
+    const written = writeVectors({ ...context, tenant }, reply.computed, target);
+    // Only now: a crash before this computes the same entities again. Of a write that fails half may be there.
+    const isWritten = await written.then(
+      () => true,
+      () => false,
+    );
+    await object.followed(follower, holder, { entities, upTo: isWritten ? upTo : null });
+    const { skipped } = await written;
     const [first] = skipped;
     const note = first ? `${skipped.length} entities were not written: ${first.reason}` : null;
     outcome = { kind: "computed", note };

@@ -16,7 +16,7 @@ export interface Follower {
 }
 
 export type Claim =
-  /** Compute these, then say {@link FollowerStore.followed} with `upTo`, then claim again. */
+  /** Compute these, then say `RawTable.followed` with `upTo`, then claim again. */
   | { kind: "entities"; entities: string[]; upTo: number }
   /** Nothing is left to compute. */
   | { kind: "nothing" }
@@ -37,7 +37,8 @@ export class FollowerStore {
   readonly #sql: SqlStorage;
   /**
    * Two consumers of one follower would race: the one that computed from fewer rows may write last. In memory only:
-   * with this object its leases die too, and the table's alarm asks again.
+   * with this object its leases die too, and the table's alarm asks again. Who has lost its lease is known by it when it
+   * has written.
    */
   readonly #leases = new Map<string, { holder: string; untilMs: number }>();
 
@@ -107,6 +108,11 @@ export class FollowerStore {
     return { kind: "entities", ...page };
   }
 
+  /** False once another one has taken over, or this object has begun anew: it may be too late. */
+  isHeldBy(follower: Follower, holder: string): boolean {
+    return this.#leases.get(nameOf(follower))?.holder === holder;
+  }
+
   /** The follower has computed everything up to this ingest. */
   followed({ featureId, version, entityKey }: Follower, upTo: number): void {
     this.#exec(
@@ -131,7 +137,7 @@ export class FollowerStore {
    * not ask for it any more until rows arrive.
    */
   release(follower: Follower, holder: string, reason: "own fault" | "store fault"): void {
-    if (this.#leases.get(nameOf(follower))?.holder === holder) this.#leases.delete(nameOf(follower));
+    if (this.isHeldBy(follower, holder)) this.#leases.delete(nameOf(follower));
     if (reason === "store fault") return;
     const { featureId, version } = follower;
     this.#exec("UPDATE fs_followers SET parked = 1 WHERE feature_id = ? AND version = ?", featureId, version);

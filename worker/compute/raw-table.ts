@@ -117,8 +117,23 @@ export class RawTable extends DurableObject<Env> {
     return this.#store.followers.claim(follower, holder, { limit, upTo: this.#store.lastIngest() });
   }
 
-  async followed(follower: Follower, upTo: number): Promise<void> {
-    this.#store.followers.followed(follower, upTo);
+  /**
+   * The holder has written these entities: all that it computed, up to ingest `upTo`, or, when that is null, perhaps
+   * not all. Where it has lost its lease another one may have written newer vectors before it, which the older ones
+   * then stand on: so they are computed once more.
+   */
+  async followed(
+    follower: Follower,
+    holder: string,
+    { entities, upTo }: { entities: string[]; upTo: number | null },
+  ): Promise<void> {
+    const { followers } = this.#store;
+    if (followers.isHeldBy(follower, holder)) {
+      if (upTo !== null) followers.followed(follower, upTo);
+      return;
+    }
+    await this.#ensureAlarm();
+    followers.retouch(follower, entities, this.#store.countIngest());
   }
 
   async release(follower: Follower, holder: string, reason: "own fault" | "store fault"): Promise<void> {
