@@ -187,6 +187,8 @@ export const MAX_TOUCHED_ENTITIES = MAX_INGEST_ROWS;
 export const RECOMPUTE_ALARM_MS = 10_000;
 /** The longest such a look waits, when it has asked in vain again and again. */
 export const RECOMPUTE_ALARM_MAX_MS = 60 * 60 * 1_000;
+/** Pages of touched entities of one feature with one message: what has come meanwhile waits behind other tables. */
+export const MAX_ROUNDS_PER_MESSAGE = 5;
 /** How long one consumer may take for a page of touched entities before another takes over. */
 export const FOLLOWER_LEASE_MS = 60_000;
 /** Rows of a job that was never finished are kept this long. */

@@ -1,10 +1,19 @@
 /** Whoever comes between two steps of a computation: each test stops one of the two where the other passes. */
 import { evictDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { FOLLOWER_LEASE_MS } from "../../worker/limits.ts";
+import type { Follower } from "../../worker/compute/raw-followers.ts";
+import { FOLLOWER_LEASE_MS, MAX_ROUNDS_PER_MESSAGE } from "../../worker/limits.ts";
 import { ask } from "../setup/http.ts";
-import { arrived, consume, followerOf, gate, ingestUnannounced, withStubs } from "./racing.ts";
-import { addVersion, freshName, newFeature, newTable, objectOf, type Table, vectorOf } from "./tables.ts";
+import { arrived, consume, followerOf, gate, ingestUnannounced, withoutQueue, withStubs } from "./racing.ts";
+import {
+  addVersion,
+  freshName,
+  newFeature,
+  newTable,
+  objectOf,
+  type Table,
+  vectorOf,
+} from "./tables.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -81,5 +90,29 @@ describe("the consumer", () => {
       await object.followed(follower, holder, { entities, upTo: null });
       expect(await object.claim(follower, "next", 10)).toMatchObject({ entities });
     }
+  });
+
+  test("goes on to the next table however steadily rows arrive, and asks to come back", async () => {
+    const [busy, quiet] = [await newTable(), await newTable()];
+    const [steady, other] = [await streaming(busy), await streaming(quiet)];
+    const entity = freshName("e");
+    await ingestUnannounced(quiet, [followerOf(other)], [entity]);
+    let claims = 0;
+    // With every claim something is there to compute, fifty times.
+    const raining = withStubs("RAW_TABLE", {
+      claim: async (real, follower: Follower) => {
+        const isBusy = follower.featureId === steady.feature_id;
+        if (isBusy && claims++ < 50) await ingestUnannounced(busy, [follower], [`u${claims}`]);
+        return real();
+      },
+    });
+    const { own, sent } = withoutQueue(raining);
+    const { explicitAcks } = await consume([arrived(busy), arrived(quiet)], own);
+    expect(explicitAcks).toEqual(["m0", "m1"]);
+    expect([claims, sent]).toEqual([MAX_ROUNDS_PER_MESSAGE, [arrived(busy)]]);
+    expect(await vectorOf(entity, other.name)).toEqual({ total: 1, n: 1 });
+    // Nobody holds it meanwhile.
+    await consume(sent.splice(0), own);
+    expect(claims).toBe(2 * MAX_ROUNDS_PER_MESSAGE);
   });
 });

@@ -5,7 +5,12 @@
  */
 import { type Settings, settings } from "../env.ts";
 import { writeTrainingSet } from "../history/write-training-set.ts";
-import { JOB_PAGE_ENTITIES, MAX_NAMED_SKIPS, MAX_TOUCHED_ENTITIES } from "../limits.ts";
+import {
+  JOB_PAGE_ENTITIES,
+  MAX_NAMED_SKIPS,
+  MAX_ROUNDS_PER_MESSAGE,
+  MAX_TOUCHED_ENTITIES,
+} from "../limits.ts";
 import { Log } from "../log.ts";
 import { findFeature } from "../registry/registry-store.ts";
 import { nowMicros } from "../timestamps.ts";
@@ -100,6 +105,7 @@ async function recompute(context: ConsumerContext, tenant: string, tableId: numb
   const versions = await streamingVersions(DB, tenant, tableId);
   await object.keepFollowers(versions.map(followerOf), asOf);
   let allDone = true;
+  let isMore = false;
   for (const version of versions) {
     const holder = crypto.randomUUID();
     const outcome = await recomputeVersion(context, { tenant, table, version, holder }).catch(
@@ -110,13 +116,19 @@ async function recompute(context: ConsumerContext, tenant: string, tableId: numb
       },
     );
     const key = { tenant, featureId: version.featureId, version: version.version };
-    if (outcome.kind === "computed") await noteComputation(DB, key, outcome.note, nowMicros());
+    if (outcome.kind === "computed") {
+      isMore ||= outcome.isMore;
+      if (outcome.isMore) await object.release(followerOf(version), holder, "share over");
+      await noteComputation(DB, key, outcome.note, nowMicros());
+    }
     if (outcome.kind !== "own fault" && outcome.kind !== "store fault") continue;
     allDone = false;
     await object.release(followerOf(version), holder, outcome.kind);
     const error = outcome.kind === "own fault" ? outcome.error : "a store did not answer; it is tried again";
     await noteComputation(DB, key, error, nowMicros());
   }
+  if (isMore)
+    await context.env.FEATURE_COMPUTE.send({ kind: "ingest", tenant_id: tenant, table_id: tableId });
   return allDone;
 }
 
@@ -134,8 +146,11 @@ interface Recomputation {
 }
 
 type Outcome =
-  /** `note`: in words for the tenant, what was not written all the same. */
-  | { kind: "computed"; note: string | null }
+  /**
+   * `note`: in words for the tenant, what was not written all the same. `isMore`: rows came as fast as they were computed;
+   * what is left waits its turn, behind other features and tables.
+   */
+  | { kind: "computed"; note: string | null; isMore: boolean }
   /** Nothing to do, or another consumer does it. */
   | { kind: "idle" }
   /** Of the tenant's SQL or rows. */
@@ -150,10 +165,12 @@ async function recomputeVersion(
   const follower = followerOf(version);
   const { name, entityKey, sql } = version;
   const target = vectorTarget({ name, entityType: entityKey }, version, `ingest-${holder}`);
-  let outcome: Outcome = { kind: "idle" };
-  for (;;) {
+  let note: string | null = null;
+  for (let round = 0; round < MAX_ROUNDS_PER_MESSAGE; round++) {
     const claim = await object.claim(follower, holder, MAX_TOUCHED_ENTITIES);
-    if (claim.kind !== "entities") return outcome;
+    if (claim.kind !== "entities") {
+      return round === 0 ? { kind: "idle" } : { kind: "computed", note, isMore: false };
+    }
     const { entities, upTo } = claim;
     const source = { kind: "entities", entities } as const;
     const reply = await object.compute({ schema: schemaOf(table), sql, entityKey, source, job: null });
@@ -168,9 +185,9 @@ async function recomputeVersion(
     await object.followed(follower, holder, { entities, upTo: isWritten ? upTo : null });
     const { skipped } = await written;
     const [first] = skipped;
-    const note = first ? `${skipped.length} entities were not written: ${first.reason}` : null;
-    outcome = { kind: "computed", note };
+    note = first ? `${skipped.length} entities were not written: ${first.reason}` : null;
   }
+  return { kind: "computed", note, isMore: true };
 }
 
 async function writeJobPage(context: ConsumerContext, message: JobMessage): Promise<boolean> {

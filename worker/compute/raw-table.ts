@@ -12,7 +12,7 @@ import { Log } from "../log.ts";
 import type { ComputeMessage } from "./compute-message.ts";
 import type { RawSchema } from "./raw-columns.ts";
 import { mayBeRounded, readDigits, withDigits } from "./raw-exact.ts";
-import type { Claim, Follower } from "./raw-followers.ts";
+import type { Claim, Follower, ReleaseReason } from "./raw-followers.ts";
 import { type JobPage, JobStore } from "./raw-jobs.ts";
 import {
   type ComputeSource,
@@ -136,7 +136,7 @@ export class RawTable extends DurableObject<Env> {
     followers.retouch(follower, entities, this.#store.countIngest());
   }
 
-  async release(follower: Follower, holder: string, reason: "own fault" | "store fault"): Promise<void> {
+  async release(follower: Follower, holder: string, reason: ReleaseReason): Promise<void> {
     this.#store.followers.release(follower, holder, reason);
   }
 
