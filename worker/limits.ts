@@ -189,6 +189,8 @@ export const RECOMPUTE_ALARM_MS = 10_000;
 export const RECOMPUTE_ALARM_MAX_MS = 60 * 60 * 1_000;
 /** Pages of touched entities of one feature with one message: what has come meanwhile waits behind other tables. */
 export const MAX_ROUNDS_PER_MESSAGE = 5;
+/** Queries that fail before a page of touched entities is given up: enough to find 15 entities of the most it may have. */
+export const MAX_FAILED_QUERIES = 200;
 /** How long one consumer may take for a page of touched entities before another takes over. */
 export const FOLLOWER_LEASE_MS = 60_000;
 /** Rows of a job that was never finished are kept this long. */

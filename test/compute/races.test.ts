@@ -3,10 +3,11 @@ import { evictDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Follower } from "../../worker/compute/raw-followers.ts";
 import { FOLLOWER_LEASE_MS, MAX_ROUNDS_PER_MESSAGE } from "../../worker/limits.ts";
-import { ask } from "../setup/http.ts";
+import { ask, get } from "../setup/http.ts";
 import { arrived, consume, followerOf, gate, ingestUnannounced, withoutQueue, withStubs } from "./racing.ts";
 import {
   addVersion,
+  type Feature,
   freshName,
   newFeature,
   newTable,
@@ -114,5 +115,23 @@ describe("the consumer", () => {
     // Nobody holds it meanwhile.
     await consume(sent.splice(0), own);
     expect(claims).toBe(2 * MAX_ROUNDS_PER_MESSAGE);
+  });
+
+  test("leaves out the entities on which the SQL fails, and says so", async () => {
+    const table = await newTable();
+    const sql = "SELECT user_id, sum(json_extract(user_id, '$.a')) AS a FROM data GROUP BY user_id";
+    const feature = await streaming(table, { computation_logic: sql });
+    const good = Array.from({ length: 20 }, (_, i) => `{"a":${i}}`);
+    const bad = ["no json", "{"];
+    await ingestUnannounced(table, [followerOf(feature)], [...good, ...bad]);
+    expect((await consume([arrived(table)])).explicitAcks).toEqual(["m0"]);
+    for (const [i, entity] of good.entries()) expect(await vectorOf(entity, feature.name)).toEqual({ a: i });
+    for (const entity of bad) expect(await vectorOf(entity, feature.name)).toBeNull();
+    const { body } = await get<Feature>(`/features/${feature.name}`);
+    expect(body.versions[0]?.computation?.last_error).toMatch(
+      /^2 entities were not computed, such as `(no json|\{)`: malformed JSON$/,
+    );
+    // They are not asked for again.
+    expect(await objectOf(table).claim(followerOf(feature), "next", 10)).toEqual({ kind: "nothing" });
   });
 });

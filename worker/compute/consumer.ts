@@ -14,6 +14,7 @@ import {
 import { Log } from "../log.ts";
 import { findFeature } from "../registry/registry-store.ts";
 import { nowMicros } from "../timestamps.ts";
+import { type ComputedParts, computeInParts } from "./compute-in-parts.ts";
 import { type ComputeMessage, computeMessage } from "./compute-message.ts";
 import {
   advanceJob,
@@ -28,7 +29,6 @@ import {
 } from "./compute-store.ts";
 import type { Follower } from "./raw-followers.ts";
 import { rawTableObject } from "./raw-table-access.ts";
-import { wordsFor } from "./refused-computation.ts";
 import type { Skipped, Skips } from "./vectors.ts";
 import { computeAgainWhereOvertaken, vectorTarget, writeVectors } from "./write-vectors.ts";
 
@@ -164,6 +164,7 @@ async function recomputeVersion(
   const object = rawTableObject(context.env, tenant, table.tableId);
   const follower = followerOf(version);
   const { name, entityKey, sql } = version;
+  const schema = schemaOf(table);
   const target = vectorTarget({ name, entityType: entityKey }, version, `ingest-${holder}`);
   let note: string | null = null;
   for (let round = 0; round < MAX_ROUNDS_PER_MESSAGE; round++) {
@@ -172,11 +173,12 @@ async function recomputeVersion(
       return round === 0 ? { kind: "idle" } : { kind: "computed", note, isMore: false };
     }
     const { entities, upTo } = claim;
-    const source = { kind: "entities", entities } as const;
-    const reply = await object.compute({ schema: schemaOf(table), sql, entityKey, source, job: null });
-    if (reply.kind === "kept") return { kind: "own fault", error: "the result is too large" };
-    if (reply.kind !== "computed") return { kind: "own fault", error: wordsFor(reply) };
-    const written = writeVectors({ ...context, tenant }, reply.computed, target);
+    const parts = await computeInParts((part) => {
+      const source = { kind: "entities", entities: part } as const;
+      return object.compute({ schema, sql, entityKey, source, job: null });
+    }, entities);
+    if (parts.kind === "own fault") return parts;
+    const written = writeVectors({ ...context, tenant }, parts.computed, target);
     // Only now: a crash before this computes the same entities again. Of a write that fails half may be there.
     const isWritten = await written.then(
       () => true,
@@ -184,10 +186,20 @@ async function recomputeVersion(
     );
     await object.followed(follower, holder, { entities, upTo: isWritten ? upTo : null });
     const { skipped } = await written;
-    const [first] = skipped;
-    note = first ? `${skipped.length} entities were not written: ${first.reason}` : null;
+    note = whatIsMissing(parts, skipped) ?? note;
   }
   return { kind: "computed", note, isMore: true };
+}
+
+/** In words for the tenant; null when nothing is. */
+function whatIsMissing(
+  { failed, error }: Extract<ComputedParts, { kind: "computed" }>,
+  skipped: readonly Skipped[],
+): string | null {
+  if (error !== null)
+    return `${failed.length} entities were not computed, such as \`${failed[0]}\`: ${error}`;
+  const [first] = skipped;
+  return first ? `${skipped.length} entities were not written: ${first.reason}` : null;
 }
 
 async function writeJobPage(context: ConsumerContext, message: JobMessage): Promise<boolean> {

@@ -1,0 +1,45 @@
+/**
+ * Where the SQL fails on some entities it is run without them: entities on which it fails are halved until those are
+ * alone that it fails on. So one row that the SQL cannot take keeps back no entity but its own.
+ */
+import { MAX_FAILED_QUERIES } from "../limits.ts";
+import type { ComputeReply } from "./raw-table.ts";
+import { wordsFor } from "./refused-computation.ts";
+import type { ComputedRow } from "./vectors.ts";
+
+export type ComputedParts =
+  /** `failed`: entities on which the SQL fails, `error`: how it does on the first of them. */
+  | { kind: "computed"; computed: ComputedRow[]; failed: string[]; error: string | null }
+  /** It fails on all of them, or on too many to look for the others. */
+  | { kind: "own fault"; error: string };
+
+/** @param compute Runs the SQL over the rows of these entities; nothing of it is kept. */
+export async function computeInParts(
+  compute: (entities: string[]) => Promise<ComputeReply>,
+  entities: string[],
+): Promise<ComputedParts> {
+  const computed: ComputedRow[] = [];
+  const failed: string[] = [];
+  /** Of the first of them. */
+  let error: string | null = null;
+  let failures = 0;
+  const parts = [entities];
+  for (let part = parts.pop(); part; part = parts.pop()) {
+    const reply = await compute(part);
+    if (reply.kind === "computed") {
+      for (const row of reply.computed) computed.push(row);
+      continue;
+    }
+    const fault = reply.kind === "kept" ? "the result is too large" : wordsFor(reply);
+    failures += 1;
+    if (failures === MAX_FAILED_QUERIES) return { kind: "own fault", error: fault };
+    if (part.length > 1) {
+      parts.push(part.slice(part.length / 2), part.slice(0, part.length / 2));
+      continue;
+    }
+    failed.push(...part);
+    error ??= fault;
+  }
+  if (error !== null && failed.length === entities.length) return { kind: "own fault", error };
+  return { kind: "computed", computed, failed, error };
+}
