@@ -1,17 +1,31 @@
 /** Whoever comes between two steps of a computation: each test stops one of the two where the other passes. */
-import { evictDurableObject } from "cloudflare:test";
+import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Follower } from "../../worker/compute/raw-followers.ts";
 import { FOLLOWER_LEASE_MS, MAX_ROUNDS_PER_MESSAGE } from "../../worker/limits.ts";
-import { ask, get } from "../setup/http.ts";
-import { arrived, consume, followerOf, gate, ingestUnannounced, withoutQueue, withStubs } from "./racing.ts";
+import { ask, expectProblem, get, remove } from "../setup/http.ts";
+import {
+  arrived,
+  askWith,
+  consume,
+  followerOf,
+  gate,
+  ingestUnannounced,
+  withoutQueue,
+  withStubs,
+} from "./racing.ts";
 import {
   addVersion,
+  createFeature,
   type Feature,
   freshName,
+  ingest,
+  inside,
   newFeature,
   newTable,
   objectOf,
+  row,
+  SUMS,
   type Table,
   vectorOf,
 } from "./tables.ts";
@@ -133,5 +147,72 @@ describe("the consumer", () => {
     );
     // They are not asked for again.
     expect(await objectOf(table).claim(followerOf(feature), "next", 10)).toEqual({ kind: "nothing" });
+  });
+});
+
+describe("dropping a table", () => {
+  const drop = (own: Env, { id }: Table) => askWith(own, "DELETE", `/raw-tables/${id}`);
+
+  test("is 409 when a feature has been created from it meanwhile", async () => {
+    const table = await newTable();
+    const { stop, open, reached } = gate();
+    const dropping = drop(withStubs("RAW_TABLE", { numbers: (real) => stop().then(real) }), table);
+    await reached;
+    const { body } = await createFeature(table);
+    open();
+    const dropped = await dropping;
+    expect(dropped).toMatchObject({ status: 409, body: { detail: expect.stringContaining(body.name) } });
+    expect((await get(`/raw-tables/${table.id}`)).status).toBe(200);
+  });
+
+  test("leaves a feature that is being created from it 404", async () => {
+    const table = await newTable();
+    const { stop, open, reached } = gate();
+    const slow = withStubs("RAW_TABLE", { check: (real) => stop().then(real) });
+    const feature = {
+      name: freshName("late"),
+      raw_table_id: table.id,
+      computation_logic: SUMS,
+      entity_key: "user_id",
+    };
+    const creating = askWith(slow, "POST", "/features", feature);
+    await reached;
+    expect((await remove(`/raw-tables/${table.id}`)).status).toBe(200);
+    open();
+    expect(await creating).toMatchObject({ status: 404, body: { detail: "there is no such raw table" } });
+    expectProblem(await get(`/features/${feature.name}`), 404);
+  });
+
+  test("that its rows are not told of removes them all the same", async () => {
+    const table = await newTable();
+    await ingest(table, [row("u", 1)]);
+    const crashing = withStubs("RAW_TABLE", { drop: () => Promise.reject(new Error("no connection")) });
+    expect((await drop(crashing, table)).status).toBe(200);
+    expect(await inside(table, "SELECT count(*) AS n FROM fs_rows")).toEqual([{ n: 1 }]);
+    expect(await runDurableObjectAlarm(objectOf(table))).toBe(true);
+    expect(await inside(table, "SELECT name FROM sqlite_schema WHERE name = 'fs_rows'")).toEqual([]);
+    expect(await runDurableObjectAlarm(objectOf(table))).toBe(false);
+  });
+
+  test("that is not done after all leaves its rows", async () => {
+    const table = await newTable();
+    await ingest(table, [row("u", 1)]);
+    await objectOf(table).expectDrop();
+    expect(await runDurableObjectAlarm(objectOf(table))).toBe(true);
+    expect(await inside(table, "SELECT count(*) AS n FROM fs_rows")).toEqual([{ n: 1 }]);
+  });
+
+  test("leaves rows 404 that were on their way to it, whatever becomes of its object", async () => {
+    const table = await newTable();
+    const { stop, open, reached } = gate();
+    const slow = withStubs("RAW_TABLE", { ingest: (real) => stop().then(real) });
+    const body = { raw_table_id: table.id, data: [row("u", 1)] };
+    const late = askWith(slow, "POST", "/ingest", body);
+    await reached;
+    expect((await remove(`/raw-tables/${table.id}`)).status).toBe(200);
+    await evictDurableObject(objectOf(table));
+    open();
+    expect((await late).status).toBe(404);
+    expect(await inside(table, "SELECT name FROM sqlite_schema WHERE name = 'fs_rows'")).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 /** Raw tables, jobs and the state of computations in D1. Every query names the tenant. */
-import { and, asc, eq, inArray, sql } from "drizzle-orm";
+import { and, asc, eq, inArray, notExists, sql } from "drizzle-orm";
 import { primary } from "../db/primary.ts";
 import { computations, features, featureVersions, jobs, rawTables } from "../db/schema.ts";
 import type { Micros } from "../timestamps.ts";
@@ -52,10 +52,23 @@ export async function findRawTable(
   return row ?? null;
 }
 
-export async function deleteRawTable(db: D1Database, tenant: string, tableId: number): Promise<void> {
-  await primary(db)
+/**
+ * Unless features are computed from it: the condition is part of the statement, as the table is of that which inserts
+ * such a feature.
+ *
+ * @returns whether it was there and is gone.
+ */
+export async function deleteRawTable(db: D1Database, tenant: string, tableId: number): Promise<boolean> {
+  const orm = primary(db);
+  const dependent = orm
+    .select({ featureId: features.featureId })
+    .from(features)
+    .where(and(eq(features.tenantId, tenant), eq(features.rawTableId, tableId)));
+  const gone = await orm
     .delete(rawTables)
-    .where(and(eq(rawTables.tenantId, tenant), eq(rawTables.tableId, tableId)));
+    .where(and(eq(rawTables.tenantId, tenant), eq(rawTables.tableId, tableId), notExists(dependent)))
+    .returning({ tableId: rawTables.tableId });
+  return gone.length > 0;
 }
 
 export function schemaOf({ columns, timestampColumn }: RawTableRow): RawSchema {

@@ -18,7 +18,7 @@ import { forgetCatalog } from "../registry/catalog.ts";
 import { assertSameFeature } from "../registry/definitions.ts";
 import { existingFeature } from "../registry/existing-feature.ts";
 import { featureAnswer, featureSchema } from "../registry/feature-answers.ts";
-import { insertFeature, type NewFeature } from "../registry/registry-store.ts";
+import { insertComputedFeature } from "../registry/registry-store.ts";
 import { registeredName } from "../registry/versions.ts";
 import { encodeToken } from "../serving/consistency.ts";
 import { TOKEN_HEADER } from "../serving/read-context.ts";
@@ -83,7 +83,7 @@ export const createFeature = endpoint(
       entityKey: json.entity_key,
       materialize: json.materialize,
     });
-    const feature: NewFeature = {
+    const feature = {
       name: json.name,
       kind: "computed",
       entityType: json.entity_key,
@@ -95,10 +95,12 @@ export const createFeature = endpoint(
       description: json.description ?? null,
       owner: json.owner ?? null,
       tags: json.tags,
-    };
-    const row = await insertFeature(c.env.DB, tenant, feature, nowMicros());
+    } as const;
+    const row = await insertComputedFeature(c.env.DB, tenant, feature, nowMicros());
     forgetCatalog(tenant);
     if (row) return jsonAnswer(featureAnswer({ ...row, versions: [] }), 201);
+    // Its table may have been dropped since it was looked at.
+    await existingTable(c, feature.rawTableId);
     const existing = await existingFeature(c, feature.name);
     assertSameFeature(existing, feature);
     const computations = await computationsOf(c.env.DB, tenant, existing.featureId);

@@ -138,25 +138,31 @@ export const dropTable = endpoint(
   },
   async (c, { param }) => {
     const { tenant } = c.principal;
-    const row = await existingTable(c, param.table_id);
-    const dependent = await featuresOfTable(c.env.DB, tenant, row.tableId);
-    if (dependent.length > 0) {
+    const { tableId } = await existingTable(c, param.table_id);
+    const object = rawTableObject(c.env, tenant, tableId);
+    const { rows } = await object.numbers();
+    // Should this be the last that the object hears, it finds out by itself.
+    await object.expectDrop();
+    // The registry first: rows without an entry can be reached by nobody, an entry without rows could.
+    if (!(await deleteRawTable(c.env.DB, tenant, tableId))) {
+      const dependent = await featuresOfTable(c.env.DB, tenant, tableId);
+      if (dependent.length === 0) throw noSuchTable();
       throw new Problem(409, `features are computed from it: ${dependent.slice(0, 10).join(", ")}`);
     }
-    const object = rawTableObject(c.env, tenant, row.tableId);
-    const { rows } = await object.numbers();
-    // The registry first: rows without an entry can be reached by nobody, an entry without rows could.
-    await deleteRawTable(c.env.DB, tenant, row.tableId);
-    await object.drop();
-    return jsonAnswer({ id: row.tableId, row_count: rows });
+    await object.drop().catch((cause: unknown) => {
+      c.log.warning("a dropped table was not told", { request_id: c.requestId }, cause);
+    });
+    return jsonAnswer({ id: tableId, row_count: rows });
   },
 );
 
 /** @throws Problem 404 when the tenant has no such table. */
 export async function existingTable(c: AppContext, tableId: number): Promise<RawTableRow> {
   const row = await findRawTable(c.env.DB, c.principal.tenant, tableId);
-  if (!row) throw new Problem(404, "there is no such raw table");
+  if (!row) throw noSuchTable();
   return row;
 }
+
+const noSuchTable = () => new Problem(404, "there is no such raw table");
 
 export const rawTableEndpoints = [registerRawTable, listTables, getTable, dropTable];

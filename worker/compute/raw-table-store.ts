@@ -70,6 +70,15 @@ export class RawTableStore {
     return this.#sql.exec<{ seq: number }>("UPDATE fs_numbers SET seq = seq + 1 RETURNING seq").one().seq;
   }
 
+  /** Ids are never given twice: what is dropped stays so. */
+  noteDropped(): void {
+    this.#exec("CREATE TABLE IF NOT EXISTS fs_dropped (id INTEGER PRIMARY KEY)");
+  }
+
+  isDropped(): boolean {
+    return this.#exists("fs_dropped");
+  }
+
   table(): { tenant: string; tableId: number } | null {
     const { tenant, table_id: tableId } = this.#numbers();
     return tenant === null || tableId === null ? null : { tenant, tableId };
@@ -217,6 +226,11 @@ export class RawTableStore {
         table_id: number | null;
       }>("SELECT rows, longest_text, seq, tenant, table_id FROM fs_numbers")
       .one();
+  }
+
+  #exists(table: string): boolean {
+    const found = this.#sql.exec("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", table);
+    return found.toArray().length > 0;
   }
 
   #createRows(schema: RawSchema): void {

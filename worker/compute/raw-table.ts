@@ -10,6 +10,7 @@ import { settings } from "../env.ts";
 import { MAX_RAW_ROWS, MAX_RAW_TABLE_BYTES, RECOMPUTE_ALARM_MAX_MS, RECOMPUTE_ALARM_MS } from "../limits.ts";
 import { Log } from "../log.ts";
 import type { ComputeMessage } from "./compute-message.ts";
+import { findRawTable } from "./compute-store.ts";
 import type { RawSchema } from "./raw-columns.ts";
 import { mayBeRounded, readDigits, withDigits } from "./raw-exact.ts";
 import type { Claim, Follower, ReleaseReason } from "./raw-followers.ts";
@@ -45,12 +46,13 @@ export type ComputeReply =
 export class RawTable extends DurableObject<Env> {
   #store: RawTableStore;
   #jobs: JobStore;
-  #isDropped = false;
+  #isDropped: boolean;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#store = new RawTableStore(ctx.storage);
     this.#jobs = new JobStore(ctx.storage);
+    this.#isDropped = this.#store.isDropped();
   }
 
   /** Keeps all rows or none. */
@@ -166,6 +168,12 @@ export class RawTable extends DurableObject<Env> {
     if (this.#store.lastIngest() === asOf) this.#store.followers.keep(followers);
   }
 
+  /** The table may be gone in a moment: looks soon, even if nobody says so. */
+  async expectDrop(): Promise<void> {
+    await this.ctx.storage.setAlarm(Date.now() + RECOMPUTE_ALARM_MS);
+  }
+
+  /** Forgets everything but that: rows on their way here find it dropped, in a new instance too. */
   async drop(): Promise<void> {
     this.#isDropped = true;
     await this.ctx.storage.deleteAlarm();
@@ -173,17 +181,30 @@ export class RawTable extends DurableObject<Env> {
     // Who still asks finds an empty table, not a missing one.
     this.#store = new RawTableStore(this.ctx.storage);
     this.#jobs = new JobStore(this.ctx.storage);
+    this.#store.noteDropped();
   }
 
-  /** A message may be lost with a local queue, or the crash came before it was sent: the table asks again. */
+  /**
+   * A message may be lost with a local queue, or the crash came before it was sent: the table asks again. The same crash
+   * may have come between the table's entry in the registry and its rows.
+   */
   override async alarm(): Promise<void> {
     const table = this.#store.table();
-    const behind = this.#store.followers.countBehind();
-    if (!table || (behind === 0 && this.#jobs.count() === 0)) return;
-    const stalled = this.#jobs.stalled();
-    const asked = this.#store.countAsking();
+    if (!table) return;
     const { tenant, tableId } = table;
     const about = { tenant_id: tenant, table_id: tableId };
+    const { logLevel, isDevelopment } = settings(this.env);
+    const log = new Log("raw-table", { level: logLevel, readable: isDevelopment });
+    try {
+      if (!(await findRawTable(this.env.DB, tenant, tableId))) return await this.drop();
+    } catch (cause) {
+      log.error("the table could not be read", cause, about);
+      return this.expectDrop();
+    }
+    const behind = this.#store.followers.countBehind();
+    if (behind === 0 && this.#jobs.count() === 0) return;
+    const stalled = this.#jobs.stalled();
+    const asked = this.#store.countAsking();
     const messages: ComputeMessage[] = stalled.map(({ jobId, offset }) => ({
       kind: "job",
       ...about,
@@ -191,8 +212,6 @@ export class RawTable extends DurableObject<Env> {
       offset,
     }));
     if (behind > 0) messages.push({ kind: "ingest", ...about });
-    const { logLevel, isDevelopment } = settings(this.env);
-    const log = new Log("raw-table", { level: logLevel, readable: isDevelopment });
     log.info("asking again for what is not computed", { ...about, followers: behind, jobs: stalled.length });
     // Before sending: when the queue fails, or this process does, the next alarm stands.
     await this.ctx.storage.setAlarm(

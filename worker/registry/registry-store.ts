@@ -1,7 +1,8 @@
 /** The registry in D1: features and their versions. Every query names the tenant. */
-import { and, asc, eq, inArray, type SQL, sql } from "drizzle-orm";
+import { and, asc, eq, getTableColumns, inArray, type SQL, sql } from "drizzle-orm";
+import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 import { primary } from "../db/primary.ts";
-import { features, featureVersions } from "../db/schema.ts";
+import { features, featureVersions, rawTables } from "../db/schema.ts";
 import type { Micros } from "../timestamps.ts";
 import type { CatalogEntry, VersionStatus } from "./catalog.ts";
 import type { Dtype } from "./dtypes.ts";
@@ -119,25 +120,40 @@ export async function insertVersion(
   return { added: added.length > 0, feature: found ? { ...found, versions } : null };
 }
 
-/** A feature without versions; null when there is one of its name. */
-export async function insertFeature(
+/**
+ * A feature without versions, if its raw table is there: the table is part of the statement, as its features are of that
+ * which deletes it.
+ *
+ * @returns null when there is a feature of its name, or no such table.
+ */
+export async function insertComputedFeature(
   db: D1Database,
   tenant: string,
-  feature: NewFeature,
+  feature: NewFeature & { kind: "computed"; rawTableId: number },
   now: Micros,
 ): Promise<FeatureRow | null> {
-  const [row] = await primary(db)
+  const orm = primary(db);
+  const row: Record<keyof FeatureRow, unknown> = {
+    ...feature,
+    featureId: null,
+    tags: JSON.stringify(feature.tags),
+    tenantId: tenant,
+    createdAt: now,
+    updatedAt: now,
+  };
+  const columns = Object.entries(getTableColumns(features)) as [keyof FeatureRow, SQLiteColumn][];
+  const values = columns.map(([key, { name }]) => [key, sql`${row[key]}`.as(name)]);
+  const [inserted] = await orm
     .insert(features)
-    .values({
-      ...feature,
-      tags: JSON.stringify(feature.tags),
-      tenantId: tenant,
-      createdAt: now,
-      updatedAt: now,
-    })
+    .select(
+      orm
+        .select(Object.fromEntries(values))
+        .from(rawTables)
+        .where(and(eq(rawTables.tenantId, tenant), eq(rawTables.tableId, feature.rawTableId))),
+    )
     .onConflictDoNothing()
     .returning();
-  return row ?? null;
+  return inserted ?? null;
 }
 
 /** The feature of which this is the id of a version. */
