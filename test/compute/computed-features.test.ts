@@ -336,16 +336,16 @@ describe("more entities than a request writes", () => {
     });
   });
 
-  test("a page that comes again, from the middle too, changes nothing", async () => {
+  test("a page that comes again changes nothing", async () => {
     const { name } = await newFeature(await newTable({ user_id: "string", amount: "integer" }));
     const rows = Array.from({ length: 2_001 }, (_, i) => ({ user_id: `page${i}`, amount: i }));
     const { body: job } = await compute<Job>(name, rows);
     const tableId = (await get<{ raw_table_id: number }>(`/features/${name}`)).body.raw_table_id;
     const message = { kind: "job", tenant_id: "default", job_id: job.job_id, table_id: tableId };
-    for (const offset of [0, 1_000, 0]) await env.FEATURE_COMPUTE.send({ ...message, offset });
+    for (let times = 0; times < 3; times++) await env.FEATURE_COMPUTE.send(message);
     const ask = async () => (await get<Job>(`/jobs/${job.job_id}`)).body;
     await until("the job is done", async () => (await ask()).status === "done", 30_000);
-    await env.FEATURE_COMPUTE.send({ ...message, offset: 0 });
+    await env.FEATURE_COMPUTE.send(message);
     const { body } = await vector("page5", name);
     expect([body.vector, body.revision]).toEqual([{ total: 5, n: 1 }, 1]);
     expect(await ask()).toMatchObject({ computed: 2_001, status: "done" });

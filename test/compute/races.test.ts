@@ -21,6 +21,7 @@ import {
   freshName,
   ingest,
   inside,
+  type Job,
   newFeature,
   newTable,
   objectOf,
@@ -214,5 +215,58 @@ describe("dropping a table", () => {
     open();
     expect((await late).status).toBe(404);
     expect(await inside(table, "SELECT name FROM sqlite_schema WHERE name = 'fs_rows'")).toEqual([]);
+  });
+});
+
+describe("the pages of a job", () => {
+  const COUNT = 2_500;
+
+  /** A job of values that are all older than those that are there, with no message; all its rows will be skipped. */
+  async function staleJob() {
+    const table = await newTable();
+    const feature = await newFeature(table);
+    const { own, sent } = withoutQueue();
+    const start = async (second: number) => {
+      const rows = Array.from({ length: COUNT }, (_, i) => row(`j${i}`, 1, second));
+      const started = await askWith<Job>(own, "POST", `/features/${feature.name}/compute`, rows);
+      expect(started.status).toBe(202);
+      return started.body.job_id;
+    };
+    const first = sent.length;
+    await start(2);
+    while (sent.length > first) await consume(sent.splice(first), own);
+    const jobId = await start(1);
+    const job = async () => (await get<Job>(`/jobs/${jobId}`)).body;
+    return { table, feature, own, sent, job, page: sent.splice(0)[0] };
+  }
+
+  test("that come twice, one after the other, count their skips once", async () => {
+    const { own, sent, page, job } = await staleJob();
+    for (let next = [page]; next.length > 0; next = sent.splice(0)) {
+      await consume(next, own);
+      await consume([page, ...next], own);
+    }
+    expect(await job()).toMatchObject({ status: "done", computed: COUNT, skipped_count: COUNT });
+  });
+
+  test("that come at once count their skips once", async () => {
+    const { own, sent, page, job } = await staleJob();
+    for (let next = [page]; next.length > 0; next = sent.splice(0)) {
+      await Promise.all([consume(next, own), consume([page], own), consume([page], own)]);
+    }
+    expect(await job()).toMatchObject({ status: "done", computed: COUNT, skipped_count: COUNT });
+  });
+
+  test("note no failure when they come after the end", async () => {
+    const { own, sent, page, job, feature } = await staleJob();
+    const { stop, open, reached } = gate();
+    const late = consume([page], withStubs("RAW_TABLE", { jobPage: (real) => stop().then(real) }, own));
+    await reached;
+    for (let next = [page]; next.length > 0; next = sent.splice(0)) await consume(next, own);
+    open();
+    await late;
+    expect((await job()).status).toBe("done");
+    const { body } = await get<Feature>(`/features/${feature.name}`);
+    expect(body.versions[0]?.computation).toMatchObject({ last_error: null, failed_at: null });
   });
 });

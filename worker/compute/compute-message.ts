@@ -6,14 +6,8 @@ export const computeMessage = z.lazy(() =>
   z.discriminatedUnion("kind", [
     /** Rows have arrived: recompute what follows the table, for the entities that they touch. */
     z.object({ kind: z.literal("ingest"), tenant_id: z.string(), table_id: z.int() }),
-    /** Write the next entities of a job. */
-    z.object({
-      kind: z.literal("job"),
-      tenant_id: z.string(),
-      job_id: z.uuid(),
-      table_id: z.int(),
-      offset: z.int().min(0),
-    }),
+    /** Write the next entities of a job; how far it is stands in its row. */
+    z.object({ kind: z.literal("job"), tenant_id: z.string(), job_id: z.uuid(), table_id: z.int() }),
     /** Write the next file of a training set. */
     z.object({ kind: z.literal("training_set"), tenant_id: z.string(), training_set_id: z.string() }),
   ]),

@@ -1,5 +1,5 @@
 /** Raw tables, jobs and the state of computations in D1. Every query names the tenant. */
-import { and, asc, eq, inArray, notExists, sql } from "drizzle-orm";
+import { and, asc, eq, inArray, notExists } from "drizzle-orm";
 import { primary } from "../db/primary.ts";
 import { computations, features, featureVersions, jobs, rawTables } from "../db/schema.ts";
 import type { Micros } from "../timestamps.ts";
@@ -163,16 +163,27 @@ export async function findJob(db: D1Database, tenant: string, jobId: string): Pr
   return row ?? null;
 }
 
-/** Pages may come twice and overtake each other: what is computed never falls, and an end is an end. */
+/**
+ * Notes a page, if the job is as far as it was found: of two that write the same page one counts, and an end is an end.
+ *
+ * @returns false when it has moved on.
+ */
 export async function advanceJob(
   db: D1Database,
-  { tenantId, jobId }: Pick<JobRow, "tenantId" | "jobId">,
+  { tenantId, jobId, computed }: Pick<JobRow, "tenantId" | "jobId" | "computed">,
   change: Pick<JobRow, "status" | "computed" | "skipped" | "error" | "updatedAt">,
-): Promise<void> {
-  await primary(db)
+): Promise<boolean> {
+  const advanced = await primary(db)
     .update(jobs)
-    .set({ ...change, computed: sql`max(${jobs.computed}, ${change.computed})` })
+    .set(change)
     .where(
-      and(eq(jobs.tenantId, tenantId), eq(jobs.jobId, jobId), inArray(jobs.status, ["queued", "running"])),
-    );
+      and(
+        eq(jobs.tenantId, tenantId),
+        eq(jobs.jobId, jobId),
+        inArray(jobs.status, ["queued", "running"]),
+        eq(jobs.computed, computed),
+      ),
+    )
+    .returning({ jobId: jobs.jobId });
+  return advanced.length > 0;
 }

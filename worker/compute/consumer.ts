@@ -204,7 +204,7 @@ function whatIsMissing(
 
 async function writeJobPage(context: ConsumerContext, message: JobMessage): Promise<boolean> {
   const { env } = context;
-  const { tenant_id: tenant, job_id: jobId, table_id: tableId, offset } = message;
+  const { tenant_id: tenant, job_id: jobId, table_id: tableId } = message;
   const object = rawTableObject(env, tenant, tableId);
   const job = await findJob(env.DB, tenant, jobId);
   const feature = job && (await findFeature(env.DB, tenant, String(job.featureId)));
@@ -213,7 +213,7 @@ async function writeJobPage(context: ConsumerContext, message: JobMessage): Prom
     await object.dropJob(jobId);
     return true;
   }
-  const { rows, seq } = await object.jobPage(jobId, offset, JOB_PAGE_ENTITIES);
+  const { rows, seq } = await object.jobPage(jobId, job.computed, JOB_PAGE_ENTITIES);
   // Times and compute id are the job's own: a page that is written again is a duplicate, not a new write.
   const target = vectorTarget(feature, version, `compute-${jobId}`);
   const { skipped } = await writeVectors({ ...context, tenant }, rows, target, job.createdAt);
@@ -223,10 +223,11 @@ async function writeJobPage(context: ConsumerContext, message: JobMessage): Prom
     const follower = { featureId, version, entityKey: target.entityType };
     await computeAgainWhereOvertaken({ ...context, tenant }, tableId, { follower, entities, seq });
   }
-  const advanced = afterPage(job, { offset, rows: rows.length, skipped });
-  await advanceJob(env.DB, job, advanced);
+  const advanced = afterPage(job, { rows: rows.length, skipped });
+  // Another one has written the page, and goes on.
+  if (!(await advanceJob(env.DB, job, advanced))) return true;
   if (advanced.status === "running") {
-    await env.FEATURE_COMPUTE.send({ ...message, offset: offset + rows.length });
+    await env.FEATURE_COMPUTE.send(message);
     return true;
   }
   const key = { tenant, featureId: job.featureId, version: job.version };
@@ -235,15 +236,12 @@ async function writeJobPage(context: ConsumerContext, message: JobMessage): Prom
   return true;
 }
 
-function afterPage(job: JobRow, page: { offset: number; rows: number; skipped: Skipped[] }) {
-  const position = page.offset + page.rows;
+function afterPage(job: JobRow, page: { rows: number; skipped: Skipped[] }) {
+  const position = job.computed + page.rows;
   const before = JSON.parse(job.skipped) as Skips;
-  const known = new Set(before.skipped.map(({ row }) => row));
-  // A page that is written again skips the same rows again.
-  const added = page.skipped.filter(({ row }) => !known.has(row));
   const skips: Skips = {
-    skipped: [...before.skipped, ...added].slice(0, MAX_NAMED_SKIPS),
-    skippedCount: before.skippedCount + added.length,
+    skipped: [...before.skipped, ...page.skipped].slice(0, MAX_NAMED_SKIPS),
+    skippedCount: before.skippedCount + page.skipped.length,
   };
   const isComplete = position >= (job.total ?? 0);
   const isLost = page.rows === 0 && !isComplete;

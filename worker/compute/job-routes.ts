@@ -79,7 +79,6 @@ export async function startJob(
     tenant_id: key.tenant,
     job_id: key.jobId,
     table_id: key.tableId,
-    offset: 0,
   });
   return jobAnswer(job);
 }

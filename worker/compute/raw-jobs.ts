@@ -2,6 +2,7 @@
 import { JOB_TTL_MS, RECOMPUTE_ALARM_MS } from "../limits.ts";
 import type { ComputedRow } from "./vectors.ts";
 
+// How far a job is stands in its row of D1; `next_position` is of objects that were made when it stood here too.
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS fs_jobs (
     job_id TEXT PRIMARY KEY, seq INTEGER, next_position INTEGER NOT NULL, read_at INTEGER NOT NULL, expires_at INTEGER NOT NULL)
@@ -46,12 +47,7 @@ export class JobStore {
   }
 
   page(jobId: string, offset: number, limit: number): JobPage {
-    this.#exec(
-      "UPDATE fs_jobs SET next_position = max(next_position, ?), read_at = ? WHERE job_id = ?",
-      offset,
-      Date.now(),
-      jobId,
-    );
+    this.#exec("UPDATE fs_jobs SET read_at = ? WHERE job_id = ?", Date.now(), jobId);
     const [job] = this.#sql
       .exec<{ seq: number | null }>("SELECT seq FROM fs_jobs WHERE job_id = ?", jobId)
       .toArray();
@@ -73,18 +69,19 @@ export class JobStore {
   }
 
   /** Jobs for which no message seems to be under way. Rows too old are gone then, and the job ends as failed. */
-  stalled(): { jobId: string; offset: number }[] {
+  stalled(): string[] {
     const nowMs = Date.now();
     this.#exec(
       "DELETE FROM fs_job_rows WHERE job_id IN (SELECT job_id FROM fs_jobs WHERE expires_at <= ?)",
       nowMs,
     );
     return this.#sql
-      .exec<{ jobId: string; offset: number }>(
-        'SELECT job_id AS "jobId", next_position AS "offset" FROM fs_jobs WHERE read_at <= ?',
+      .exec<{ job_id: string }>(
+        "SELECT job_id FROM fs_jobs WHERE read_at <= ?",
         nowMs - RECOMPUTE_ALARM_MS / 2,
       )
-      .toArray();
+      .toArray()
+      .map((job) => job.job_id);
   }
 
   count(): number {

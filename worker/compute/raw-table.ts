@@ -205,12 +205,7 @@ export class RawTable extends DurableObject<Env> {
     if (behind === 0 && this.#jobs.count() === 0) return;
     const stalled = this.#jobs.stalled();
     const asked = this.#store.countAsking();
-    const messages: ComputeMessage[] = stalled.map(({ jobId, offset }) => ({
-      kind: "job",
-      ...about,
-      job_id: jobId,
-      offset,
-    }));
+    const messages: ComputeMessage[] = stalled.map((jobId) => ({ kind: "job", ...about, job_id: jobId }));
     if (behind > 0) messages.push({ kind: "ingest", ...about });
     log.info("asking again for what is not computed", { ...about, followers: behind, jobs: stalled.length });
     // Before sending: when the queue fails, or this process does, the next alarm stands.
