@@ -3,6 +3,7 @@ import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Follower } from "../../worker/compute/raw-followers.ts";
 import { FOLLOWER_LEASE_MS, MAX_ROUNDS_PER_MESSAGE } from "../../worker/limits.ts";
+import type { ChangeRequest } from "../../worker/writing/entity-write.ts";
 import { ask, expectProblem, get, remove } from "../setup/http.ts";
 import {
   arrived,
@@ -268,5 +269,46 @@ describe("the pages of a job", () => {
     expect((await job()).status).toBe("done");
     const { body } = await get<Feature>(`/features/${feature.name}`);
     expect(body.versions[0]?.computation).toMatchObject({ last_error: null, failed_at: null });
+  });
+});
+
+describe("a computation by hand", () => {
+  test("that fails half way has all its entities computed again where the stream has overtaken it", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const table = await newTable();
+    const feature = await streaming(table);
+    const users = Array.from({ length: 1_001 }, (_, i) => `h${String(i).padStart(4, "0")}`);
+    await ingestUnannounced(table, [followerOf(feature)], users);
+    const { stop, open, reached } = gate();
+    const slow = withStubs("RAW_TABLE", {
+      compute: async (real) => {
+        const reply = await real();
+        await stop();
+        return reply;
+      },
+    });
+    // The second round holds the last of them.
+    const failing = withStubs(
+      "ENTITY_WRITER",
+      {
+        change: (real, _identity, { changes }: ChangeRequest) =>
+          changes.some(({ entityValue }) => entityValue === "h1000")
+            ? Promise.reject(new Error("reset"))
+            : real(),
+      },
+      slow,
+    );
+    const { own, sent } = withoutQueue(failing);
+    const byHand = askWith(own, "POST", `/features/${feature.name}/compute`);
+    await reached;
+    await ingestUnannounced(table, [followerOf(feature)], ["h0000"]);
+    await consume([arrived(table)]);
+    expect(await vectorOf("h0000", feature.name)).toEqual({ total: 2, n: 2 });
+    open();
+    expect((await byHand).status).toBeGreaterThanOrEqual(500);
+    expect(await vectorOf("h0000", feature.name)).toEqual({ total: 1, n: 1 });
+    expect(sent).toEqual([arrived(table)]);
+    await consume(sent);
+    expect(await vectorOf("h0000", feature.name)).toEqual({ total: 2, n: 2 });
   });
 });

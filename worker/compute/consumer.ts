@@ -216,13 +216,11 @@ async function writeJobPage(context: ConsumerContext, message: JobMessage): Prom
   const { rows, seq } = await object.jobPage(jobId, job.computed, JOB_PAGE_ENTITIES);
   // Times and compute id are the job's own: a page that is written again is a duplicate, not a new write.
   const target = vectorTarget(feature, version, `compute-${jobId}`);
-  const { skipped } = await writeVectors({ ...context, tenant }, rows, target, job.createdAt);
-  if (seq !== null) {
-    const entities = rows.map(({ entity }) => entity);
-    const { featureId, version } = job;
-    const follower = { featureId, version, entityKey: target.entityType };
-    await computeAgainWhereOvertaken({ ...context, tenant }, tableId, { follower, entities, seq });
-  }
+  const writing = writeVectors({ ...context, tenant }, rows, target, job.createdAt);
+  const follower = { featureId: job.featureId, version: job.version, entityKey: target.entityType };
+  const { skipped } = await writing.finally(() =>
+    computeAgainWhereOvertaken({ ...context, tenant }, tableId, { follower, computed: rows, seq }),
+  );
   const advanced = afterPage(job, { rows: rows.length, skipped });
   // Another one has written the page, and goes on.
   if (!(await advanceJob(env.DB, job, advanced))) return true;

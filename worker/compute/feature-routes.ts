@@ -177,12 +177,11 @@ export const compute = endpoint(
     if (reply.kind === "kept") return jsonAnswer(await startJob(c, { ...key, jobId, tableId }, reply), 202);
     const target = vectorTarget(feature, version, `compute-${jobId}`);
     // As of the question: what the stream computes from later rows is newer.
-    const { written, skipped, bookmark } = await writeVectors(context, reply.computed, target, started);
-    if (reply.seq !== null) {
-      const entities = reply.computed.map(({ entity }) => entity);
-      const follower = { featureId: feature.featureId, version: version.version, entityKey };
-      await computeAgainWhereOvertaken(context, tableId, { follower, entities, seq: reply.seq });
-    }
+    const writing = writeVectors(context, reply.computed, target, started);
+    const follower = { featureId: feature.featureId, version: version.version, entityKey };
+    const { written, skipped, bookmark } = await writing.finally(() =>
+      computeAgainWhereOvertaken(context, tableId, { follower, ...reply }),
+    );
     await noteComputation(c.env.DB, key, null, nowMicros());
     const report = {
       feature_id: feature.featureId,

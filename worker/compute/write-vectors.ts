@@ -63,12 +63,18 @@ export async function writeVectors(
   return all;
 }
 
-/** After a computation over ingested rows has been written; see `RawTable.written`. */
+/**
+ * After a computation has been written, or has failed at it, when any of it may be there; see `RawTable.written`.
+ *
+ * @param of `seq`: the last ingest that the rows know of; null: they are of no ingested rows.
+ */
 export async function computeAgainWhereOvertaken(
   { env, tenant }: WriterContext,
   tableId: number,
-  { follower, entities, seq }: { follower: Follower; entities: string[]; seq: number },
+  { follower, computed, seq }: { follower: Follower; computed: readonly ComputedRow[]; seq: number | null },
 ): Promise<void> {
+  if (seq === null) return;
+  const entities = computed.map(({ entity }) => entity);
   const isOvertaken = await rawTableObject(env, tenant, tableId).written(follower, entities, seq);
   const message: ComputeMessage = { kind: "ingest", tenant_id: tenant, table_id: tableId };
   if (isOvertaken) await env.FEATURE_COMPUTE.send(message);
