@@ -2,6 +2,7 @@
 import { connect } from "cloudflare:sockets";
 import { tracing } from "cloudflare:workers";
 import { app } from "./app.ts";
+import { removeEndedJobs } from "./compute/compute-store.ts";
 import { consumeCompute } from "./compute/consumer.ts";
 import { settings } from "./env.ts";
 import { consumeAvailability } from "./events/consumer.ts";
@@ -12,6 +13,7 @@ import { countBatch } from "./monitoring/count-batch.ts";
 import { isolateMetrics } from "./monitoring/isolate-metrics.ts";
 import { StatsdExporter } from "./monitoring/statsd.ts";
 import { traceWith } from "./monitoring/timed.ts";
+import { nowMicros } from "./timestamps.ts";
 
 export { RawTable } from "./compute/raw-table.ts";
 export { Subscriber } from "./events/subscriber.ts";
@@ -34,6 +36,9 @@ export default {
   async scheduled(_controller, env) {
     const { logLevel, isDevelopment, historyRetentionDays } = settings(env);
     const log = new Log("cron", { level: logLevel, readable: isDevelopment });
-    await removeOldHistory({ db: env.DB, retentionDays: historyRetentionDays, archive: env.ARCHIVE, log });
+    await Promise.all([
+      removeOldHistory({ db: env.DB, retentionDays: historyRetentionDays, archive: env.ARCHIVE, log }),
+      removeEndedJobs(env.DB, nowMicros()),
+    ]);
   },
 } satisfies ExportedHandler<Env>;

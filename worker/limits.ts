@@ -193,6 +193,11 @@ export const MAX_ROUNDS_PER_MESSAGE = 5;
 export const MAX_FAILED_QUERIES = 200;
 /** How long one consumer may take for a page of touched entities before another takes over. */
 export const FOLLOWER_LEASE_MS = 60_000;
+/** Jobs of a raw table that are not finished: each result is up to 24 MiB, in memory once, beside the table's rows. */
+export const MAX_UNFINISHED_JOBS = 10;
+/** How long an ended job can be asked for, and how many jobs one run of the cron looks at: far under D1's 30 s. */
+export const ENDED_JOB_TTL_SECONDS = 30 * 24 * 60 * 60;
+export const JOBS_PER_CLEANING = 1_000;
 /** Rows of a job that was never finished are kept this long. */
 export const JOB_TTL_MS = 24 * 60 * 60 * 1_000;
 /** Skipped rows that a report names; the others are counted. */

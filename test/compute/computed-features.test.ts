@@ -1,9 +1,15 @@
 /** Features by SQL: creating them, computing them, and reading their vectors wherever a value is read. */
+import { createScheduledController } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { insertJob } from "../../worker/compute/compute-store.ts";
 import { availabilityMessage, type FeatureAvailable } from "../../worker/events/feature-available.ts";
+import worker from "../../worker/index.ts";
+import { ENDED_JOB_TTL_SECONDS, MAX_INLINE_ENTITIES, MAX_UNFINISHED_JOBS } from "../../worker/limits.ts";
+import { MICROS_PER_SECOND, nowMicros } from "../../worker/timestamps.ts";
 import { expectProblem, get, type Item, itemPath, post, TIMESTAMP } from "../setup/http.ts";
 import { until } from "../setup/writer.ts";
+import { SCHEMA } from "./racing.ts";
 import {
   addVersion,
   type Computed,
@@ -13,11 +19,14 @@ import {
   type Feature,
   freshName,
   ingest,
+  inside,
   type Job,
   newFeature,
   newTable,
+  objectOf,
   row,
   SUMS,
+  TENANT,
   vector,
   vectorOf,
 } from "./tables.ts";
@@ -349,6 +358,53 @@ describe("more entities than a request writes", () => {
     const { body } = await vector("page5", name);
     expect([body.vector, body.revision]).toEqual([{ total: 5, n: 1 }, 1]);
     expect(await ask()).toMatchObject({ computed: 2_001, status: "done" });
+  });
+
+  test("are 409 while too many wait to be written, naming the limit", async () => {
+    const table = await newTable();
+    const { name } = await newFeature(table);
+    const rows = Array.from({ length: MAX_INLINE_ENTITIES + 1 }, (_, i) => row(`w${i}`, i));
+    for (let jobs = 0; jobs < MAX_UNFINISHED_JOBS; jobs++) {
+      const kept = await objectOf(table).compute({
+        schema: SCHEMA,
+        sql: SUMS,
+        entityKey: "user_id",
+        source: { kind: "given", parts: [`[["u",1,"${eventTime(1)}"]]`], count: 1, longestText: 40 },
+        job: { jobId: crypto.randomUUID(), moreThan: 0, table: { tenant: TENANT, tableId: table.id } },
+      });
+      expect(kept.kind).toBe("kept");
+    }
+    const { detail } = expectProblem(await compute(name, rows), 409);
+    expect(detail).toContain(`at most ${MAX_UNFINISHED_JOBS}`);
+    expect((await compute(name, rows.slice(1))).status).toBe(200);
+    const [{ jobId } = { jobId: "" }] = await inside(table, 'SELECT job_id AS "jobId" FROM fs_jobs');
+    await objectOf(table).dropJob(String(jobId));
+    expect((await compute(name, rows)).status).toBe(202);
+  });
+
+  test("are forgotten some time after their end", async () => {
+    const { feature_id: featureId } = await newFeature(await newTable());
+    const now = nowMicros();
+    const longAgo = now - ENDED_JOB_TTL_SECONDS * MICROS_PER_SECOND - 1;
+    const jobs = [
+      ["done", longAgo, 404],
+      ["failed", longAgo, 404],
+      ["running", longAgo, 200],
+      ["done", now, 200],
+    ] as const;
+    const made = jobs.map(([status, updatedAt, after]) => ({
+      jobId: crypto.randomUUID(),
+      status,
+      updatedAt,
+      after,
+    }));
+    for (const { after: _, ...job } of made) {
+      const rest = { tenantId: TENANT, featureId, version: 1, total: 1, computed: 1, error: null };
+      const skipped = JSON.stringify({ skipped: [], skippedCount: 0 });
+      await insertJob(env.DB, { ...rest, ...job, skipped, createdAt: longAgo });
+    }
+    await worker.scheduled(createScheduledController(), env);
+    for (const { jobId, after } of made) expect((await get(`/jobs/${jobId}`)).status).toBe(after);
   });
 
   test("a job that there is not is 404", async () => {

@@ -1,8 +1,9 @@
-/** Raw tables, jobs and the state of computations in D1. Every query names the tenant. */
-import { and, asc, eq, inArray, notExists } from "drizzle-orm";
+/** Raw tables, jobs and the state of computations in D1. Every query names the tenant, but one of the cron. */
+import { and, asc, eq, inArray, lt, notExists, sql } from "drizzle-orm";
 import { primary } from "../db/primary.ts";
 import { computations, features, featureVersions, jobs, rawTables } from "../db/schema.ts";
-import type { Micros } from "../timestamps.ts";
+import { ENDED_JOB_TTL_SECONDS, JOBS_PER_CLEANING } from "../limits.ts";
+import { MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
 import type { RawSchema } from "./raw-columns.ts";
 
 export type RawTableRow = typeof rawTables.$inferSelect;
@@ -186,4 +187,15 @@ export async function advanceJob(
     )
     .returning({ jobId: jobs.jobId });
   return advanced.length > 0;
+}
+
+/** Of all tenants: ended jobs for which nobody asks any more, among those that have been there longest. */
+export async function removeEndedJobs(db: D1Database, now: Micros): Promise<void> {
+  const oldest = primary(db).select().from(jobs).orderBy(sql`rowid`).limit(JOBS_PER_CLEANING).as("oldest");
+  const limit = now - ENDED_JOB_TTL_SECONDS * MICROS_PER_SECOND;
+  const ended = primary(db)
+    .select({ jobId: oldest.jobId })
+    .from(oldest)
+    .where(and(inArray(oldest.status, ["done", "failed"]), lt(oldest.updatedAt, limit)));
+  await primary(db).delete(jobs).where(inArray(jobs.jobId, ended));
 }

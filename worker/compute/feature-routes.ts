@@ -152,7 +152,7 @@ export const compute = endpoint(
       },
       202: { description: "It goes on as a job.", schema: jobSchema },
     },
-    problems: [404],
+    problems: [404, 409],
   },
   async (c, { param, query, json }) => {
     const started = nowMicros();

@@ -7,7 +7,13 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { settings } from "../env.ts";
-import { MAX_RAW_ROWS, MAX_RAW_TABLE_BYTES, RECOMPUTE_ALARM_MAX_MS, RECOMPUTE_ALARM_MS } from "../limits.ts";
+import {
+  MAX_RAW_ROWS,
+  MAX_RAW_TABLE_BYTES,
+  MAX_UNFINISHED_JOBS,
+  RECOMPUTE_ALARM_MAX_MS,
+  RECOMPUTE_ALARM_MS,
+} from "../limits.ts";
 import { Log } from "../log.ts";
 import type { ComputeMessage } from "./compute-message.ts";
 import { findRawTable } from "./compute-store.ts";
@@ -39,6 +45,8 @@ export type ComputeReply =
   /** `seq`: the last ingest that the rows know of; null when they are of no ingested rows. */
   | ({ kind: "computed"; computed: ComputedRow[]; seq: number | null } & Skips)
   | ({ kind: "kept"; total: number } & Skips)
+  /** Nothing is kept: as many jobs of the table as may are not finished. */
+  | { kind: "too_many_jobs" }
   | { kind: "refused"; fault: SqlFault }
   | { kind: "no_entity_key" }
   | { kind: "entity_twice"; entity: string; rows: number[] };
@@ -83,6 +91,7 @@ export class RawTable extends DurableObject<Env> {
     const seq = request.source.kind === "ingested" ? this.#store.lastIngest() : null;
     if (!job || computed.length <= job.moreThan)
       return { kind: "computed", computed, seq, skipped, skippedCount };
+    if (this.#jobs.count() >= MAX_UNFINISHED_JOBS) return { kind: "too_many_jobs" };
     this.#jobs.keep(job.jobId, computed, seq);
     this.#store.noteTable(job.table);
     await this.#ensureAlarm();
