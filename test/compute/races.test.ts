@@ -1,7 +1,7 @@
 /** Whoever comes between two steps of a computation: each test stops one of the two where the other passes. */
-import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import type { Follower } from "../../worker/compute/raw-followers.ts";
+import { type Follower, FollowerStore } from "../../worker/compute/raw-followers.ts";
 import { FOLLOWER_LEASE_MS, MAX_ROUNDS_PER_MESSAGE } from "../../worker/limits.ts";
 import type { ChangeRequest } from "../../worker/writing/entity-write.ts";
 import { ask, expectProblem, get, remove } from "../setup/http.ts";
@@ -149,6 +149,29 @@ describe("the consumer", () => {
     );
     // They are not asked for again.
     expect(await objectOf(table).claim(followerOf(feature), "next", 10)).toEqual({ kind: "nothing" });
+  });
+
+  test("that fails on an entity leaves what came meanwhile to the alarm", async () => {
+    const table = await newTable();
+    const sql = "SELECT user_id, sum(json_extract(user_id, '$.a')) AS a FROM data GROUP BY user_id";
+    const follower = followerOf(await streaming(table, { computation_logic: sql }));
+    const { own, sent } = withoutQueue();
+    await ingestUnannounced(table, [follower], ["no json"]);
+    const { stop, open, reached } = gate();
+    const slow = withStubs("RAW_TABLE", { compute: (real) => stop().then(real) }, own);
+    const failing = consume([arrived(table)], slow);
+    await reached;
+    await ingestUnannounced(table, [follower], ['{"a":1}']);
+    // Another one is at it: the message is done.
+    expect((await consume([arrived(table)], own)).explicitAcks).toEqual(["m0"]);
+    open();
+    expect((await failing).retryMessages).toHaveLength(1);
+    const behind = () =>
+      runInDurableObject(objectOf(table), (_, { storage }) => new FollowerStore(storage.sql).countBehind());
+    expect(await behind()).toBe(1);
+    // Where nothing came it is not asked for again.
+    await objectOf(table).release(follower, "other", 2);
+    expect([await behind(), sent]).toEqual([0, []]);
   });
 });
 

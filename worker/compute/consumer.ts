@@ -118,12 +118,12 @@ async function recompute(context: ConsumerContext, tenant: string, tableId: numb
     const key = { tenant, featureId: version.featureId, version: version.version };
     if (outcome.kind === "computed") {
       isMore ||= outcome.isMore;
-      if (outcome.isMore) await object.release(followerOf(version), holder, "share over");
+      if (outcome.isMore) await object.release(followerOf(version), holder, null);
       await noteComputation(DB, key, outcome.note, nowMicros());
     }
     if (outcome.kind !== "own fault" && outcome.kind !== "store fault") continue;
     allDone = false;
-    await object.release(followerOf(version), holder, outcome.kind);
+    await object.release(followerOf(version), holder, outcome.kind === "own fault" ? outcome.upTo : null);
     const error = outcome.kind === "own fault" ? outcome.error : "a store did not answer; it is tried again";
     await noteComputation(DB, key, error, nowMicros());
   }
@@ -153,8 +153,8 @@ type Outcome =
   | { kind: "computed"; note: string | null; isMore: boolean }
   /** Nothing to do, or another consumer does it. */
   | { kind: "idle" }
-  /** Of the tenant's SQL or rows. */
-  | { kind: "own fault"; error: string }
+  /** Of the tenant's SQL or rows up to an ingest. */
+  | { kind: "own fault"; error: string; upTo: number }
   | { kind: "store fault" };
 
 async function recomputeVersion(
@@ -177,7 +177,7 @@ async function recomputeVersion(
       const source = { kind: "entities", entities: part } as const;
       return object.compute({ schema, sql, entityKey, source, job: null });
     }, entities);
-    if (parts.kind === "own fault") return parts;
+    if (parts.kind === "own fault") return { ...parts, upTo };
     const written = writeVectors({ ...context, tenant }, parts.computed, target);
     // Only now: a crash before this computes the same entities again. Of a write that fails half may be there.
     const isWritten = await written.then(

@@ -23,9 +23,6 @@ export type Claim =
   /** Another consumer is at it, and will find what has arrived meanwhile. */
   | { kind: "busy" };
 
-/** `share over`: it has computed as much as one message may ask for. */
-export type ReleaseReason = "own fault" | "store fault" | "share over";
-
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS fs_touched (
     entity_key TEXT NOT NULL, entity TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (entity_key, entity)) WITHOUT ROWID;
@@ -136,14 +133,21 @@ export class FollowerStore {
   /**
    * The holder gives up, and the queue brings its message again, or another one.
    *
-   * @param reason `own fault`: the tenant's SQL or rows will fail again, so after the queue's own tries the alarm does
-   * not ask for it any more until rows arrive.
+   * @param failsUpTo The tenant's SQL or rows up to this ingest will fail again: so after the queue's own tries the alarm
+   * does not ask for it any more, unless later rows have touched something. Null: it may be asked for.
    */
-  release(follower: Follower, holder: string, reason: ReleaseReason): void {
+  release(follower: Follower, holder: string, failsUpTo: number | null): void {
     if (this.isHeldBy(follower, holder)) this.#leases.delete(nameOf(follower));
-    if (reason !== "own fault") return;
-    const { featureId, version } = follower;
-    this.#exec("UPDATE fs_followers SET parked = 1 WHERE feature_id = ? AND version = ?", featureId, version);
+    if (failsUpTo === null) return;
+    const { featureId, version, entityKey } = follower;
+    this.#exec(
+      `UPDATE fs_followers SET parked = 1 WHERE feature_id = ? AND version = ?
+       AND NOT EXISTS (SELECT 1 FROM fs_touched WHERE entity_key = ? AND seq > ?)`,
+      featureId,
+      version,
+      entityKey,
+      failsUpTo,
+    );
   }
 
   /**

@@ -19,7 +19,7 @@ import type { ComputeMessage } from "./compute-message.ts";
 import { findRawTable } from "./compute-store.ts";
 import type { RawSchema } from "./raw-columns.ts";
 import { mayBeRounded, readDigits, withDigits } from "./raw-exact.ts";
-import type { Claim, Follower, ReleaseReason } from "./raw-followers.ts";
+import type { Claim, Follower } from "./raw-followers.ts";
 import { type JobPage, JobStore } from "./raw-jobs.ts";
 import {
   type ComputeSource,
@@ -147,8 +147,8 @@ export class RawTable extends DurableObject<Env> {
     followers.retouch(follower, entities, this.#store.countIngest());
   }
 
-  async release(follower: Follower, holder: string, reason: ReleaseReason): Promise<void> {
-    this.#store.followers.release(follower, holder, reason);
+  async release(follower: Follower, holder: string, failsUpTo: number | null): Promise<void> {
+    this.#store.followers.release(follower, holder, failsUpTo);
   }
 
   /**
