@@ -12,12 +12,14 @@ import {
   followerOf,
   gate,
   ingestUnannounced,
+  SCHEMA,
   withoutQueue,
   withStubs,
 } from "./racing.ts";
 import {
   addVersion,
   createFeature,
+  eventTime,
   type Feature,
   freshName,
   ingest,
@@ -29,6 +31,7 @@ import {
   row,
   SUMS,
   type Table,
+  TENANT,
   vectorOf,
 } from "./tables.ts";
 
@@ -239,6 +242,24 @@ describe("dropping a table", () => {
     open();
     expect((await late).status).toBe(404);
     expect(await inside(table, "SELECT name FROM sqlite_schema WHERE name = 'fs_rows'")).toEqual([]);
+  });
+});
+
+describe("a job", () => {
+  test("is kept only where an alarm stands that asks for it", async () => {
+    const table = await newTable();
+    const reply = runInDurableObject(objectOf(table), (instance, { storage }) => {
+      vi.spyOn(storage, "setAlarm").mockRejectedValue(new Error("the process died"));
+      return instance.compute({
+        schema: SCHEMA,
+        sql: SUMS,
+        entityKey: "user_id",
+        source: { kind: "given", parts: [`[["u",1,"${eventTime(1)}"]]`], count: 1, longestText: 40 },
+        job: { jobId: crypto.randomUUID(), moreThan: 0, table: { tenant: TENANT, tableId: table.id } },
+      });
+    });
+    await expect(reply).rejects.toThrow("the process died");
+    expect(await inside(table, "SELECT * FROM fs_jobs")).toEqual([]);
   });
 });
 

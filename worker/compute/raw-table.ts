@@ -91,10 +91,11 @@ export class RawTable extends DurableObject<Env> {
     const seq = request.source.kind === "ingested" ? this.#store.lastIngest() : null;
     if (!job || computed.length <= job.moreThan)
       return { kind: "computed", computed, seq, skipped, skippedCount };
+    // First, since a crash may come right after the rows, as with an ingest's.
+    await this.#ensureAlarm();
     if (this.#jobs.count() >= MAX_UNFINISHED_JOBS) return { kind: "too_many_jobs" };
     this.#jobs.keep(job.jobId, computed, seq);
     this.#store.noteTable(job.table);
-    await this.#ensureAlarm();
     return { kind: "kept", total: computed.length, skipped, skippedCount };
   }
 
