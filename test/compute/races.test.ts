@@ -18,6 +18,7 @@ import {
 } from "./racing.ts";
 import {
   addVersion,
+  compute,
   createFeature,
   eventTime,
   type Feature,
@@ -354,5 +355,30 @@ describe("a computation by hand", () => {
     expect(sent).toEqual([arrived(table)]);
     await consume(sent);
     expect(await vectorOf("h0000", feature.name)).toEqual({ total: 2, n: 2 });
+  });
+
+  test("that a later one of newer rows has overtaken is 409 and writes nothing", async () => {
+    const table = await newTable();
+    const { name } = await newFeature(table);
+    const entity = freshName("e");
+    await ingest(table, [row(entity, 1, 1)]);
+    const { stop, open, reached } = gate();
+    const slow = withStubs("RAW_TABLE", {
+      compute: async (real) => {
+        const reply = await real();
+        await stop();
+        return reply;
+      },
+    });
+    const older = askWith(slow, "POST", `/features/${name}/compute`);
+    await reached;
+    await ingest(table, [row(entity, 1, 1)]);
+    expect((await compute(name)).status).toBe(200);
+    open();
+    expect(await older).toMatchObject({ status: 409 });
+    expect(await vectorOf(entity, name)).toEqual({ total: 2, n: 2 });
+    // Of the same rows each is as good as the other.
+    const both = await Promise.all([compute(name), compute(name)]);
+    expect(both.map(({ status }) => status)).toEqual([200, 200]);
   });
 });

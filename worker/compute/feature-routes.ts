@@ -162,19 +162,24 @@ export const compute = endpoint(
     const { row: version, sql, tableId, entityKey } = computableVersion(feature, query.version);
     const schema = schemaOf(await existingTable(c, tableId));
     const jobId = crypto.randomUUID();
-    const reply = await rawTableObject(c.env, tenant, tableId).compute({
+    const object = rawTableObject(c.env, tenant, tableId);
+    const key = { tenant, featureId: feature.featureId, version: version.version };
+    const reply = await object.compute({
       schema,
       sql,
       entityKey,
       source: sourceOf(schema, json),
+      version: { featureId: key.featureId, version: key.version },
       job: { jobId, moreThan: MAX_INLINE_ENTITIES, table: { tenant, tableId } },
     });
-    const key = { tenant, featureId: feature.featureId, version: version.version };
     if (reply.kind !== "computed" && reply.kind !== "kept") {
       await noteComputation(c.env.DB, key, wordsFor(reply), nowMicros());
       throw problemOf(reply);
     }
     if (reply.kind === "kept") return jsonAnswer(await startJob(c, { ...key, jobId, tableId }, reply), 202);
+    if (reply.seq !== null && (await object.isOvertaken(key, reply.seq))) {
+      throw new Problem(409, "the version is being computed from later rows; nothing of this was written");
+    }
     const target = vectorTarget(feature, version, `compute-${jobId}`);
     // As of the question: what the stream computes from later rows is newer.
     const writing = writeVectors(context, reply.computed, target, started);

@@ -31,7 +31,8 @@ const SCHEMA = `
     feature_id INTEGER NOT NULL, version INTEGER NOT NULL, entity_key TEXT NOT NULL, seq INTEGER NOT NULL,
     parked INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (feature_id, version)) WITHOUT ROWID;`;
 
-const nameOf = ({ featureId, version }: Follower) => `${featureId}@${version}`;
+export const nameOf = ({ featureId, version }: Pick<Follower, "featureId" | "version">) =>
+  `${featureId}@${version}`;
 
 export class FollowerStore {
   readonly #sql: SqlStorage;

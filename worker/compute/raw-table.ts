@@ -19,7 +19,7 @@ import type { ComputeMessage } from "./compute-message.ts";
 import { findRawTable } from "./compute-store.ts";
 import type { RawSchema } from "./raw-columns.ts";
 import { mayBeRounded, readDigits, withDigits } from "./raw-exact.ts";
-import type { Claim, Follower } from "./raw-followers.ts";
+import { type Claim, type Follower, nameOf } from "./raw-followers.ts";
 import { type JobPage, JobStore } from "./raw-jobs.ts";
 import {
   type ComputeSource,
@@ -37,6 +37,8 @@ export interface ComputeRequest {
   sql: string;
   entityKey: string;
   source: ComputeSource;
+  /** Of a computation by hand over the ingested rows: which later ones overtake, see {@link RawTable.isOvertaken}. */
+  version?: { featureId: number; version: number };
   /** With more entities than this the result is kept as a job of this id. */
   job: { jobId: string; moreThan: number; table: { tenant: string; tableId: number } } | null;
 }
@@ -55,6 +57,8 @@ export class RawTable extends DurableObject<Env> {
   #store: RawTableStore;
   #jobs: JobStore;
   #isDropped: boolean;
+  /** Of each version the last ingest that a computation by hand has known of. In memory: a computation is one request. */
+  readonly #byHand = new Map<string, number>();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -89,6 +93,7 @@ export class RawTable extends DurableObject<Env> {
     if (!vectors.ok) return { kind: "entity_twice", entity: vectors.entity, rows: vectors.rows };
     const { computed, skipped, skippedCount } = vectors;
     const seq = request.source.kind === "ingested" ? this.#store.lastIngest() : null;
+    if (request.version && seq !== null) this.#byHand.set(nameOf(request.version), seq);
     if (!job || computed.length <= job.moreThan)
       return { kind: "computed", computed, seq, skipped, skippedCount };
     // First, since a crash may come right after the rows, as with an ingest's.
@@ -97,6 +102,11 @@ export class RawTable extends DurableObject<Env> {
     this.#jobs.keep(job.jobId, computed, seq);
     this.#store.noteTable(job.table);
     return { kind: "kept", total: computed.length, skipped, skippedCount };
+  }
+
+  /** A computation of the version by hand has begun over later rows than those up to ingest `seq`, and may be written. */
+  async isOvertaken(version: { featureId: number; version: number }, seq: number): Promise<boolean> {
+    return (this.#byHand.get(nameOf(version)) ?? 0) > seq;
   }
 
   #run({ schema, sql, entityKey, source }: ComputeRequest) {
