@@ -64,17 +64,9 @@ function settle({ message, events, faults }: Opened, failed: ReadonlySet<string>
 
 /** @returns the ids of the events that somebody could not take. */
 async function passOn(context: ConsumerContext, events: readonly FeatureAvailable[]): Promise<Set<string>> {
-  const [failed, isCounted] = await Promise.all([
-    handOver(context, events),
-    recordStats(context, events).then(
-      () => true,
-      (cause: unknown) => {
-        context.log.error("statistics could not be recorded", cause, { events: events.length });
-        return false;
-      },
-    ),
-  ]);
-  return isCounted ? failed : new Set(events.map(({ event_id: id }) => id));
+  const [failed, uncounted] = await Promise.all([handOver(context, events), recordStats(context, events)]);
+  for (const { tenant_id: tenant, event_id: id } of events) if (uncounted.has(tenant)) failed.add(id);
+  return failed;
 }
 
 function logEvent(log: Log, event: FeatureAvailable, attempts: number): void {
