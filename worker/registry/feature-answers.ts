@@ -125,7 +125,7 @@ export function featureAnswer(feature: RegisteredFeature, computations: readonly
     ttl_hours: hoursOf(active?.ttlSeconds ?? null),
     versions: feature.versions.map((row) => versionAnswer(feature.featureId, row, computations)),
     created_at: formatTimestamp(feature.createdAt),
-    updated_at: formatTimestamp(feature.versions.at(-1)?.updatedAt ?? feature.updatedAt),
+    updated_at: formatTimestamp(Math.max(feature.updatedAt, ...feature.versions.map((row) => row.updatedAt))),
   };
 }
 

@@ -13,7 +13,7 @@ import { assertSameDefinition, featureOf, registerBody, versionOf } from "./defi
 import { oneReference, referredFeature } from "./existing-feature.ts";
 import { featureAnswer, featureSchema } from "./feature-answers.ts";
 import { listFeatures } from "./list-features.ts";
-import { findFeature, insertVersion } from "./registry-store.ts";
+import { insertVersion } from "./registry-store.ts";
 
 const registeredSchema = lazily(() =>
   z
@@ -46,10 +46,7 @@ export const register = endpoint(
   async (c, { json }) => {
     const { tenant } = c.principal;
     const feature = featureOf(json);
-    const existing = await findFeature(c.env.DB, tenant, feature.name);
-    const isFirst = !existing || existing.versions.length === 0;
     const version = versionOf(json, null);
-    if (!isFirst && json.status === undefined) version.status = "draft";
     const { added, feature: registered } = await insertVersion(
       c.env.DB,
       tenant,

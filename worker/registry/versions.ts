@@ -28,7 +28,11 @@ export const versionField = z
     ctx.addIssue({ code: "custom", message: `must be ${VERSION_FORM}` });
     return z.NEVER;
   })
-  .meta({ override: { type: ["integer", "string"] }, example: 1 } as never);
+  .meta({
+    override: { type: ["integer", "string"] },
+    description: `From 1 to ${MAX_VERSION}, as \`1\`, \`"1"\` or \`"v1"\`.`,
+    example: 1,
+  } as never);
 
 /** Version 1 lives under the bare name, a later one under `name@N`: it can be filled before reads switch to it. */
 export function storedName(name: string, version: number): string {

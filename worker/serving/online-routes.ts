@@ -44,7 +44,8 @@ const body = z.object({
   }),
   feature_names: featureNames.max(MAX_ONLINE_FEATURES),
   entity_type: optional(entityType).meta({
-    description: "Needed only where the features named belong to several types.",
+    description:
+      "Without it that of the registered features named, `bright_uid` where none is; needed where they belong to several.",
     example: "user",
   }),
   max_age_seconds: optional(z.number().min(0).max(MAX_TTL_SECONDS)),
