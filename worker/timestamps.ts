@@ -106,7 +106,7 @@ export function formatTimestamp(time: Micros): string {
   return `${lastText}${String(time - ms * MICROS_PER_MS).padStart(3, "0")}+00:00`;
 }
 
-/** The wall clock as microseconds. The only place that reads it for the store. */
+/** The wall clock as microseconds. */
 export function nowMicros(): Micros {
   return Date.now() * MICROS_PER_MS;
 }

@@ -64,7 +64,7 @@ function assertKeyUnchanged({ columns }: RawSchema, sql: string, entityKey: stri
   const names = columns.map(([name]) => name);
   if (checked.ok && isColumnOfData(checked.shape, entityKey, names)) return;
   const msg =
-    `on_ingest recomputes the entities that new rows name in their column \`${entityKey}\`, so the result's ` +
+    `with on_ingest, which recomputes the entities that new rows name in their column \`${entityKey}\`, the result's ` +
     `\`${entityKey}\` must be that column, unchanged, and in every GROUP BY; select the column itself, or use manual`;
   throw unprocessable({ loc: ["body", "computation_logic"], msg, type: "not_streamable" });
 }

@@ -124,7 +124,7 @@ export const compute = endpoint(
     path: "/api/v1/features/{feature}/compute",
     tag: "computed features",
     summary: "Compute a feature",
-    description: `Over the rows of the body (up to ${MAX_INGEST_ROWS}), or the ingested ones when there are none. One vector an entity is written; more than ${MAX_INLINE_ENTITIES} entities become a job.`,
+    description: `Over the rows in the body (up to ${MAX_INGEST_ROWS}) or, without any, over the ingested rows. Writes one vector per entity; more than ${MAX_INLINE_ENTITIES} entities become a job.`,
     scope: "write",
     request: {
       param: z.object({ feature: textUpTo(MAX_NAME_CHARACTERS).meta({ example: "1" }) }),
@@ -132,7 +132,7 @@ export const compute = endpoint(
         version: z
           .string()
           .optional()
-          .meta({ description: "Default: the newest active one.", example: "v1" }),
+          .meta({ description: "Left out: the newest active version, else the newest.", example: "v1" }),
       }),
       json: z
         .array(z.unknown())

@@ -85,7 +85,7 @@ export function checkRows(
     for (const name of given.keys()) {
       if (known.has(name)) continue;
       const column = name.slice(0, MAX_COLUMN_NAME_CHARACTERS);
-      faults.push({ loc: [...at, column], msg: "expected no such column", type: "unknown_column" });
+      faults.push({ loc: [...at, column], msg: "is not a column of this table", type: "unknown_column" });
     }
     let characters = 0;
     const cells: unknown[] = [];
@@ -170,12 +170,14 @@ function checkInteger(value: unknown): Cell {
   const digits = rawDigits(value);
   if (digits === null) {
     if (typeof value !== "number") return mismatch(value);
-    return Number.isSafeInteger(value) ? { ok: true, value } : { ok: false, found: "no whole number" };
+    return Number.isSafeInteger(value)
+      ? { ok: true, value }
+      : { ok: false, found: "a number that is not whole, or not exact" };
   }
   const integer = BigInt(digits);
   return integer === BigInt.asIntN(64, integer)
     ? { ok: true, value }
-    : { ok: false, found: "one beyond 64 bits" };
+    : { ok: false, found: "an integer beyond 64 bits" };
 }
 
 function fitting(text: string): Cell {

@@ -62,7 +62,7 @@ export const registerRawTable = endpoint(
       timestampColumn,
     };
     const row = await insertRawTable(c.env.DB, c.principal.tenant, table, nowMicros());
-    if (!row) throw new Problem(409, "there is a raw table of this name");
+    if (!row) throw new Problem(409, "there is a raw table of this name already");
     return jsonAnswer(tableAnswer(row), 201);
   },
 );

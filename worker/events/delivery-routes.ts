@@ -82,7 +82,7 @@ const deliverySchema = lazily(() =>
       last_error: z.string().nullable().meta({ example: null }),
       created_at: answeredTimestamp,
       next_attempt_at: answeredTimestamp.nullable().meta({
-        description: "When the entity's next event is tried, which is this one when it is the first of them.",
+        description: "When the entity's next event will be tried; this one, if it is the first that waits.",
         example: null,
       }),
       delivered_at: answeredTimestamp.nullable(),

@@ -32,7 +32,7 @@ export async function authorise(c: AppContext, scope: Scope): Promise<void> {
   // Nothing is awaited for a key that this isolate has seen a moment ago.
   const principal = rememberedPrincipal(c) ?? (await authenticate(c));
   if (principal.keyId !== null && c.settings.rateLimit === "on") await limitRate(c, principal.keyId);
-  if (!principal.scopes.has(scope)) throw new Problem(403, `this key has no \`${scope}\` scope`);
+  if (!principal.scopes.has(scope)) throw new Problem(403, `this key lacks the scope \`${scope}\``);
   c.principal = principal;
 }
 
@@ -50,7 +50,7 @@ async function authenticate(c: AppContext): Promise<Principal> {
   const text = presentedKey(c);
   if (text === null) {
     if (c.settings.isDevelopment) return DEVELOPER;
-    throw unauthorised("an API key is needed: header X-API-Key");
+    throw unauthorised("an API key is required: in the header X-API-Key, or as Authorization: Bearer");
   }
   const verification = await verify(c, text);
   if ("record" in verification) return principalOf(verification.record);

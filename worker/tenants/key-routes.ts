@@ -150,10 +150,10 @@ export const deleteKey = endpoint(
   },
 );
 
-/** @throws Problem 422 when nothing of the name can stand in an id. */
+/** @throws Problem 422 for an expiry that is over already. */
 function assertToCome(expiresAt: Micros | null | undefined, now: Micros): void {
   if (expiresAt == null || expiresAt > now) return;
-  throw unprocessable({ loc: ["body", "expires_at"], msg: "must be a time to come", type: "in_the_past" });
+  throw unprocessable({ loc: ["body", "expires_at"], msg: "must be in the future", type: "in_the_past" });
 }
 
 /** @throws Problem 404 for another's tenant as for none: who may not administer it does not learn that it exists. */

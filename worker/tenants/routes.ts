@@ -87,6 +87,7 @@ export const getTenants = endpoint(
   },
 );
 
+/** @throws Problem 422 when nothing of the name can stand in an id. */
 function derivedId(name: string): string {
   const id = tenantIdFrom(name);
   if (id !== null) return id;

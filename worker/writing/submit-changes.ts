@@ -131,7 +131,7 @@ export async function claimIdempotencyKey(
 
 export function keyReused(): Problem {
   const msg = "was used before with another request";
-  return new Problem(422, "Idempotency-Key: it was used before with another request", {
+  return new Problem(422, "Idempotency-Key was used before for a different request", {
     errors: [{ loc: ["header", "Idempotency-Key"], msg, type: "idempotency_key_reused" }],
   });
 }
