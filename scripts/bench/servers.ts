@@ -11,7 +11,6 @@ export interface Server {
   url: string;
   /** Of its runtime; null where it cannot be found out. */
   pid: number | null;
-  end(): Promise<void>;
 }
 
 export type Kind = "service" | "constant" | "naive";
@@ -60,7 +59,7 @@ export async function startServer(
 ): Promise<Server> {
   const port = await freePort();
   const before = new Set(children());
-  const miniflare = await startRuntime({
+  await startRuntime({
     config: configOf(kind),
     bundle: bundleOf(kind),
     state: join(directory, name),
@@ -70,7 +69,7 @@ export async function startServer(
   const pid = children().find((each) => !before.has(each)) ?? null;
   const url = `http://127.0.0.1:${port}`;
   await waitForAnswer(`${url}/health`);
-  return { port, url, pid, end: () => miniflare.dispose() };
+  return { port, url, pid };
 }
 
 /** The control writes to tables of the same form. */
