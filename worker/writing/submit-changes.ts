@@ -38,7 +38,7 @@ export async function submitChanges(
   changes: readonly EntityChange[],
   idempotency: ChangeRequest["idempotency"],
 ): Promise<Submitted> {
-  const { tenant, settings } = context;
+  const { settings } = context;
   const positions = changes.map((_, position) => position);
   const byPartition = Map.groupBy(positions, (position) => {
     const change = changes[position];
@@ -51,7 +51,7 @@ export async function submitChanges(
   await Promise.all(
     [...byPartition].map(async ([partition, owned]) => {
       const own = owned.flatMap((position) => changes[position] ?? []);
-      const reply = await askWriter(context, partition, { tenant, changes: own, idempotency });
+      const reply = await askWriter(context, partition, { changes: own, idempotency });
       if (reply.kind === "key_reused") throw keyReused();
       if (reply.kind === "unavailable") throw notCommitted();
       owned.forEach((position, i) => {
