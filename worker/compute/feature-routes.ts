@@ -1,5 +1,6 @@
 /** Computed features: creating and computing. Routes of system C. */
 import * as z from "zod";
+import { jsonParts } from "../db/json-parts.ts";
 import { Problem } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { requestContext } from "../http/context.ts";
@@ -26,7 +27,7 @@ import { MICROS_PER_MS, nowMicros } from "../timestamps.ts";
 import { computationsOf, noteComputation, schemaOf } from "./compute-store.ts";
 import { assertComputable, computableVersion, computationLogic } from "./computed-feature.ts";
 import { answeredSkips, jobSchema, startJob } from "./job-routes.ts";
-import { checkRows, jsonParts, type RawSchema } from "./raw-columns.ts";
+import { checkRows, type RawSchema } from "./raw-columns.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import { existingTable } from "./raw-table-routes.ts";
 import type { ComputeSource } from "./raw-table-store.ts";

@@ -4,7 +4,6 @@ import { isJsonObject, kindOf, rawDigits } from "../json.ts";
 import {
   MAX_CELL_CHARACTERS,
   MAX_COLUMN_NAME_CHARACTERS,
-  MAX_D1_PARAMETER_CHARACTERS,
   MAX_INGEST_FAULTS,
   MAX_RAW_ROW_CHARACTERS,
 } from "../limits.ts";
@@ -118,24 +117,6 @@ const encoder = new TextEncoder();
 /** A character is at most three bytes: most texts need not be encoded to be found shorter. */
 function longerOf(longestBytes: number, text: string): number {
   return text.length * 3 <= longestBytes ? longestBytes : Math.max(longestBytes, encoder.encode(text).length);
-}
-
-/** Values as JSON arrays of a size that SQLite takes as one parameter. */
-export function jsonParts(values: readonly unknown[]): string[] {
-  const parts: string[] = [];
-  let texts: string[] = [];
-  let characters = 0;
-  for (const value of values) {
-    const text = JSON.stringify(value);
-    if (texts.length > 0 && characters + text.length > MAX_D1_PARAMETER_CHARACTERS) {
-      parts.push(`[${texts.join(",")}]`);
-      texts = [];
-      characters = 0;
-    }
-    texts.push(text);
-    characters += text.length + 1;
-  }
-  return texts.length > 0 ? [...parts, `[${texts.join(",")}]`] : parts;
 }
 
 type Cell = { ok: true; value: unknown } | { ok: false; found: string };

@@ -1,6 +1,7 @@
 /** The rows of a RawTable in its SQLite. All its SQL is here but the tenant's; every method is synchronous. */
+import { jsonParts } from "../db/json-parts.ts";
 import { IDEMPOTENCY_TTL_SECONDS } from "../limits.ts";
-import { jsonParts, quoted, type RawSchema, sqliteType } from "./raw-columns.ts";
+import { quoted, type RawSchema, sqliteType } from "./raw-columns.ts";
 import { type Follower, FollowerStore } from "./raw-followers.ts";
 import type { TableStatistics } from "./sql-cost.ts";
 import { entityText } from "./vectors.ts";

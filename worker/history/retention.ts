@@ -13,9 +13,9 @@
  * What a step costs depends on what stands in for its rows. One that does not end, by an error or with the run, is tried
  * with an eighth of its rows by the next, and in the end passed over: no place of one tenant holds up all others.
  */
+import { jsonParts } from "../db/json-parts.ts";
 import type { Log } from "../log.ts";
 import { formatTimestamp, type Micros, nowMicros } from "../timestamps.ts";
-import { chunkRows } from "../writing/pack-rows.ts";
 import { archivedAtOnce, archiveRows, type HistoryRow, type SizedRow } from "./archive.ts";
 
 /** Rows looked at in one statement, and statements in one run of the cron: far under D1's 30 s each. */
@@ -175,8 +175,8 @@ async function archiveStep(
   let [removed, taken] = [0, 0];
   while (mayGo.length > 0) {
     const part = archivedAtOnce(mayGo);
-    const keys = chunkRows(part.map((row) => ({ cells: keyOf(row), longData: null })));
-    const all = (sql: string) => db.batch<HistoryRow>(keys.map(({ json }) => db.prepare(sql).bind(json)));
+    const keys = jsonParts(part.map(keyOf));
+    const all = (sql: string) => db.batch<HistoryRow>(keys.map((json) => db.prepare(sql).bind(json)));
     const rows = (await all(SELECT_ROWS_SQL)).flatMap(({ results }) => results);
     await archiveRows(archive, rows, now);
     removed += (await all(REMOVE_ROWS_SQL)).reduce((sum, { meta }) => sum + meta.changes, 0);
