@@ -45,9 +45,14 @@ export function quoted(name: string): string {
 }
 
 /** The affinity of a column in SQLite. */
-export function sqliteType(type: ColumnType): "TEXT" | "REAL" | "INTEGER" {
+function sqliteType(type: ColumnType): "TEXT" | "REAL" | "INTEGER" {
   if (type === "float") return "REAL";
   return type === "integer" || type === "boolean" ? "INTEGER" : "TEXT";
+}
+
+/** Of a `CREATE TABLE`. */
+export function columnDefinitions(columns: RawSchema["columns"]): string {
+  return columns.map(([name, type]) => `${quoted(name)} ${sqliteType(type)}`).join(", ");
 }
 
 /** Rows as they are stored: cells in the order of the columns. `longestText` in bytes. */
