@@ -26,12 +26,13 @@ import { TOKEN_HEADER } from "../serving/read-context.ts";
 import { MICROS_PER_MS, nowMicros } from "../timestamps.ts";
 import { computationsOf, noteComputation, schemaOf } from "./compute-store.ts";
 import { assertComputable, computableVersion, computationLogic } from "./computed-feature.ts";
-import { answeredSkips, jobSchema, startJob } from "./job-routes.ts";
+import { existingTable } from "./existing-table.ts";
+import { answeredSkips, jobSchema } from "./job-answers.ts";
 import { checkRows, type RawSchema } from "./raw-columns.ts";
 import { rawTableObject } from "./raw-table-access.ts";
-import { existingTable } from "./raw-table-routes.ts";
 import type { ComputeSource } from "./raw-table-store.ts";
 import { problemOf, wordsFor } from "./refused-computation.ts";
+import { startJob } from "./start-job.ts";
 import { computeAgainWhereOvertaken, vectorTarget, writeVectors } from "./write-vectors.ts";
 
 export const createFeature = endpoint(

@@ -10,10 +10,10 @@ import { MAX_INGEST_ROWS } from "../limits.ts";
 import { claimIdempotencyKey, keyReused } from "../writing/submit-changes.ts";
 import { idempotencyOf, writeRequestHeaders } from "../writing/submit-request.ts";
 import { schemaOf, streamingVersions } from "./compute-store.ts";
+import { existingTable } from "./existing-table.ts";
 import { checkRows } from "./raw-columns.ts";
 import type { RawTable } from "./raw-table.ts";
 import { rawTableObject } from "./raw-table-access.ts";
-import { existingTable } from "./raw-table-routes.ts";
 
 export const ingest = endpoint(
   {

@@ -9,7 +9,7 @@ import { partitionOf } from "../keys.ts";
 import { HAND_OVER_RETRY_MAX_SECONDS } from "../limits.ts";
 import { Log } from "../log.ts";
 import { recordStats } from "../registry/record-stats.ts";
-import { writerOf } from "../writing/submit-changes.ts";
+import { writerOf } from "../writing/writer-access.ts";
 import type { FeatureAvailable } from "./feature-available.ts";
 import { handOver } from "./hand-over.ts";
 import { type MessageContents, readMessage } from "./read-message.ts";

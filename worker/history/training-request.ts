@@ -8,7 +8,7 @@ import { assertOneOf } from "../http/one-of.ts";
 import { MAX_FEATURES_PER_REQUEST } from "../limits.ts";
 import { catalogOf } from "../registry/catalog.ts";
 import { entityTypeFor, ofEntityType, resolveReferences } from "../registry/resolve-references.ts";
-import { featureNames } from "../serving/online-routes.ts";
+import { featureNames } from "../registry/versions.ts";
 import type { TrainingColumn, TrainingRow } from "./training-answers.ts";
 
 const LOOKED_FROM = "The time from which is looked back: nothing that became true later is in the row.";

@@ -59,3 +59,12 @@ export function parseReference(text: string): Reference | null {
   const version = written === undefined ? null : parseVersion(written);
   return written !== undefined && version === null ? null : { kind: "registered", name, version };
 }
+
+/** References as a body has them; how many of them, each route says for itself. */
+export const featureNames = z
+  .array(textUpTo(2 * MAX_NAME_CHARACTERS + 1))
+  .min(1)
+  .meta({
+    description: "Registered names, `name@version`, `category:feature` or `category:*`.",
+    example: ["user_age", "user_lifetime_value", "last_purchase_days"],
+  });

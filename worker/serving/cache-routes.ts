@@ -11,7 +11,7 @@ import { documentKey } from "../keys.ts";
 import { lazily } from "../lazily.ts";
 import { RETRY_AFTER_SECONDS } from "../limits.ts";
 import { catalogOf } from "../registry/catalog.ts";
-import { ownerOf } from "../writing/submit-changes.ts";
+import { ownerOf } from "../writing/writer-access.ts";
 import { isolateMemory } from "./memory.ts";
 
 const invalidatedSchema = lazily(() =>

@@ -4,38 +4,19 @@ import { ByteWriter } from "../byte-writer.ts";
 import { jsonTextAnswer, toResponse } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
-import {
-  answeredRevision,
-  answeredTimestamp,
-  entityType,
-  entityValue,
-  optional,
-  textUpTo,
-} from "../http/fields.ts";
+import { answeredRevision, answeredTimestamp, entityType, entityValue, optional } from "../http/fields.ts";
 import { assertOneOf } from "../http/one-of.ts";
 import type { EntityRef } from "../keys.ts";
 import { lazily } from "../lazily.ts";
-import {
-  MAX_ENTITIES_PER_REQUEST,
-  MAX_NAME_CHARACTERS,
-  MAX_ONLINE_FEATURES,
-  MAX_TTL_SECONDS,
-} from "../limits.ts";
+import { MAX_ENTITIES_PER_REQUEST, MAX_ONLINE_FEATURES, MAX_TTL_SECONDS } from "../limits.ts";
 import { madeOnce } from "../made-once.ts";
 import { type Catalog, catalogOf } from "../registry/catalog.ts";
 import { entityTypeFor, ofEntityType, resolveReferences } from "../registry/resolve-references.ts";
+import { featureNames } from "../registry/versions.ts";
 import { MICROS_PER_MS } from "../timestamps.ts";
 import { OnlineAnswers, type OnlineQuestion, questionOf } from "./online-answers.ts";
 import { consistency, readContext, TOKEN_HEADER } from "./read-context.ts";
 import { readEntities } from "./read-entities.ts";
-
-export const featureNames = z
-  .array(textUpTo(2 * MAX_NAME_CHARACTERS + 1))
-  .min(1)
-  .meta({
-    description: "Registered names, `name@version`, `category:feature` or `category:*`.",
-    example: ["user_age", "user_lifetime_value", "last_purchase_days"],
-  });
 
 const body = z.object({
   entity_id: optional(entityValue).meta({ example: "user_123" }),

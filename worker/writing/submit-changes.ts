@@ -2,14 +2,14 @@
 
 import type { Settings } from "../env.ts";
 import { Problem, unavailable } from "../errors.ts";
-import { type EntityRef, fnv1a, partitionOf, writerName } from "../keys.ts";
+import { fnv1a, partitionOf } from "../keys.ts";
 import { RETRY_AFTER_SECONDS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { RequestMetrics } from "../monitoring/request-metrics.ts";
 import { timed } from "../monitoring/timed.ts";
 import { type Micros, nowMicros } from "../timestamps.ts";
 import type { ChangeReply, ChangeRequest, ChangeResult, EntityChange, Settled } from "./entity-write.ts";
-import type { EntityWriter } from "./entity-writer.ts";
+import { writerOf } from "./writer-access.ts";
 
 export interface WriterContext {
   env: Env;
@@ -70,20 +70,6 @@ export async function submitChanges(
       .reduce((a, b) => (a !== null && (b === null || a > b) ? a : b), null),
     replayed,
   };
-}
-
-/** The writer of a partition, and what it must be told of itself. */
-export function writerOf(
-  { env, settings, tenant }: Pick<WriterContext, "env" | "settings" | "tenant">,
-  partition: number,
-): { writer: DurableObjectStub<EntityWriter>; identity: { tenant: string; partitions: number } } {
-  const partitions = settings.writerPartitions;
-  const writer = env.ENTITY_WRITER.getByName(writerName(tenant, partitions, partition));
-  return { writer, identity: { tenant, partitions } };
-}
-
-export function ownerOf(context: Pick<WriterContext, "env" | "settings" | "tenant">, ref: EntityRef) {
-  return writerOf(context, partitionOf(ref, context.settings.writerPartitions));
 }
 
 /** One writer of the tenant knows each key, wherever its requests go: two of them may change different entities. */
