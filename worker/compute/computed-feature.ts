@@ -3,7 +3,7 @@ import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
 import type { RegisteredFeature, VersionRow } from "../registry/registry-store.ts";
-import { parseVersion, VERSION_FORM } from "../registry/versions.ts";
+import { askedVersion, versionAt } from "../registry/versions.ts";
 import { schemaOf } from "./compute-store.ts";
 import { existingTable } from "./existing-table.ts";
 import type { RawSchema } from "./raw-columns.ts";
@@ -86,18 +86,8 @@ export function computableVersion(feature: RegisteredFeature, asked: string | un
   if (feature.kind !== "computed" || tableId === null || entityKey === null) {
     throw unprocessable({ loc: ["path", "feature"], msg: "is not a computed feature", type: "not_computed" });
   }
-  const number = asked === undefined ? null : parseVersion(asked);
-  if (asked !== undefined && number === null) {
-    throw unprocessable({
-      loc: ["query", "version"],
-      msg: `must be ${VERSION_FORM}`,
-      type: "invalid",
-    });
-  }
-  const row =
-    number === null
-      ? (feature.versions.findLast(({ status }) => status === "active") ?? feature.versions.at(-1))
-      : feature.versions.find(({ version }) => version === number);
+  const number = asked === undefined ? undefined : versionAt(["query", "version"], asked);
+  const row = askedVersion(feature.versions, number);
   if (!row || row.computationLogic === null) {
     throw new Problem(404, "the feature has no such version; POST …/versions adds one");
   }

@@ -11,7 +11,7 @@ import { MAX_NAME_CHARACTERS } from "../limits.ts";
 import { ttlOfAll } from "../registry/catalog.ts";
 import { referredFeature } from "../registry/existing-feature.ts";
 import { findFeatureOfVersion } from "../registry/registry-store.ts";
-import { storedName } from "../registry/versions.ts";
+import { newestActive, storedName } from "../registry/versions.ts";
 import { liveCategory } from "../serving/document.ts";
 import { consistency, readContext, TOKEN_HEADER } from "../serving/read-context.ts";
 import { readEntity } from "../serving/read-entities.ts";
@@ -99,7 +99,7 @@ async function versionOfId(c: AppContext, id: number) {
 /** The version that is named, else the newest active one. */
 async function versionOfName(c: AppContext, reference: string) {
   const { feature, version } = await referredFeature(c, reference);
-  return { feature, version: version ?? feature.versions.findLast(({ status }) => status === "active") };
+  return { feature, version: version ?? newestActive(feature.versions) };
 }
 
 export const vectorEndpoints = [getVector];

@@ -5,6 +5,7 @@ import { parseJson } from "../json.ts";
 import { lazily } from "../lazily.ts";
 import { formatTimestamp, type Micros } from "../timestamps.ts";
 import type { RegisteredFeature, VersionRow } from "./registry-store.ts";
+import { newestActive } from "./versions.ts";
 
 const HOUR_SECONDS = 3_600;
 
@@ -105,7 +106,7 @@ export function versionAnswer(featureId: number, row: VersionRow, computations: 
 }
 
 export function featureAnswer(feature: RegisteredFeature, computations: readonly Computation[] = []) {
-  const active = feature.versions.findLast(({ status }) => status === "active");
+  const active = newestActive(feature.versions);
   return {
     id: feature.featureId,
     feature_id: feature.featureId,
