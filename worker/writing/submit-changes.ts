@@ -7,6 +7,7 @@ import { RETRY_AFTER_SECONDS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { RequestMetrics } from "../monitoring/request-metrics.ts";
 import { timed } from "../monitoring/timed.ts";
+import { newestBookmark } from "../serving/consistency.ts";
 import { type Micros, nowMicros } from "../timestamps.ts";
 import type { ChangeReply, ChangeRequest, ChangeResult, EntityChange, Settled } from "./entity-write.ts";
 import { writerOf } from "./writer-access.ts";
@@ -64,10 +65,7 @@ export async function submitChanges(
   return {
     results: settled.map(({ result }) => result),
     committedAt: Math.max(...settled.map(({ committedAt }) => committedAt)),
-    // Bookmarks of one database are ordered as texts (D1 documentation, "Sessions").
-    bookmark: settled
-      .map(({ bookmark }) => bookmark)
-      .reduce((a, b) => (a !== null && (b === null || a > b) ? a : b), null),
+    bookmark: newestBookmark(settled.map(({ bookmark }) => bookmark)),
     replayed,
   };
 }
