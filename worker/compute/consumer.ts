@@ -21,7 +21,7 @@ import {
   schemaOf,
   streamingVersions,
 } from "./compute-store.ts";
-import type { Follower } from "./raw-followers.ts";
+import type { Follower } from "./follower-store.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import { wordsFor } from "./refused-computation.ts";
 import type { Skipped, Skips } from "./vectors.ts";

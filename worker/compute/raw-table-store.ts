@@ -1,8 +1,8 @@
 /** The rows of a RawTable in its SQLite. All its SQL is here but the tenant's; every method is synchronous. */
 import { jsonParts } from "../db/json-parts.ts";
 import { IDEMPOTENCY_TTL_SECONDS } from "../limits.ts";
+import { type Follower, FollowerStore } from "./follower-store.ts";
 import { columnDefinitions, quoted, type RawSchema } from "./raw-columns.ts";
-import { type Follower, FollowerStore } from "./raw-followers.ts";
 import type { TableStatistics } from "./sql-cost.ts";
 import { entityText } from "./vectors.ts";
 

@@ -10,10 +10,10 @@ import { settings } from "../env.ts";
 import { MAX_RAW_ROWS, MAX_RAW_TABLE_BYTES, RECOMPUTE_ALARM_MAX_MS, RECOMPUTE_ALARM_MS } from "../limits.ts";
 import { Log } from "../log.ts";
 import type { ComputeMessage } from "./compute-message.ts";
+import { mayBeRounded, readDigits, withDigits } from "./exact-integers.ts";
+import type { Claim, Follower } from "./follower-store.ts";
+import { type JobPage, JobStore } from "./job-store.ts";
 import type { RawSchema } from "./raw-columns.ts";
-import { mayBeRounded, readDigits, withDigits } from "./raw-exact.ts";
-import type { Claim, Follower } from "./raw-followers.ts";
-import { type JobPage, JobStore } from "./raw-jobs.ts";
 import {
   type ComputeSource,
   type IngestReply,

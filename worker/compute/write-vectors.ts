@@ -7,7 +7,7 @@ import { reasonOf } from "../writing/rejections.ts";
 import { rememberWrites } from "../writing/remember-writes.ts";
 import { submitChanges, type WriterContext } from "../writing/submit-changes.ts";
 import type { ComputeMessage } from "./compute-message.ts";
-import type { Follower } from "./raw-followers.ts";
+import type { Follower } from "./follower-store.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import { type ComputedRow, type Skipped, type VectorTarget, vectorWrite } from "./vectors.ts";
 
