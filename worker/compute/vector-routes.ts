@@ -8,6 +8,7 @@ import { answeredRevision, answeredTimestamp, entityValue, textUpTo, wholeNumber
 import { assertOneOf } from "../http/one-of.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
+import { TIERS } from "../monitoring/metric-record.ts";
 import { ttlOfAll } from "../registry/catalog.ts";
 import { referredFeature } from "../registry/existing-feature.ts";
 import { findFeatureOfVersion } from "../registry/registry-store.ts";
@@ -30,7 +31,7 @@ const vectorSchema = lazily(() =>
       created_at: answeredTimestamp,
       updated_at: answeredTimestamp,
       revision: answeredRevision,
-      source: z.enum(["memory", "kv", "d1"]),
+      source: z.enum(TIERS),
     })
     .meta({ id: "FeatureVector" }),
 );

@@ -10,6 +10,8 @@ import type { EntityRef } from "../keys.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_ENTITIES_PER_REQUEST, MAX_ONLINE_FEATURES, MAX_TTL_SECONDS } from "../limits.ts";
 import { madeOnce } from "../made-once.ts";
+import { TIERS } from "../monitoring/metric-record.ts";
+import { VALUE_STATUSES } from "../monitoring/value-tally.ts";
 import { type Catalog, catalogOf } from "../registry/catalog.ts";
 import { entityTypeFor, ofEntityType, resolveReferences } from "../registry/resolve-references.ts";
 import { featureNames } from "../registry/versions.ts";
@@ -36,7 +38,7 @@ const body = z.object({
 const value = lazily(() =>
   z.object({
     value: z.unknown().meta({ example: 34 }),
-    status: z.enum(["PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"]),
+    status: z.enum(VALUE_STATUSES),
     timestamp: answeredTimestamp.nullable().meta({ description: "Its event time." }),
     freshness_seconds: z.number().nullable().meta({ description: "Since its event time.", example: 12.5 }),
     version: z.int().nullable().meta({ description: "Null when it is not registered.", example: 1 }),
@@ -47,7 +49,7 @@ const online = lazily(() => ({
   entity_id: z.string().meta({ example: "user_123" }),
   features: z.record(z.string(), value()),
   revision: answeredRevision,
-  source: z.enum(["memory", "kv", "d1"]),
+  source: z.enum(TIERS),
   cache_hit: z.boolean(),
   timestamp: answeredTimestamp,
 }));

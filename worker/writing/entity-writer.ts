@@ -168,7 +168,7 @@ export class EntityWriter extends DurableObject<Env> {
     const loop = new CommitLoop({
       db: env.DB,
       tenant: identity.tenant,
-      groupWrites: settings(env).writerGroupWrites,
+      groupWrites: own.writerGroupWrites,
       store,
       states,
       effects,
