@@ -1,7 +1,7 @@
 /** What is measured: the service and its two controls, each in a runtime of its own with the same settings. */
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { copyAssets } from "../assets.ts";
+import { freePort } from "../free-port.ts";
 import { startRuntime } from "../runtime.ts";
 import { buildBundle, migrateLocally, root, runWranglerOrExit, waitForAnswer } from "../wrangler.ts";
 import { children } from "./processes.ts";
@@ -76,15 +76,4 @@ export async function startServer(
 function migrateNaive(state: string): Promise<string> {
   const args = ["d1", "migrations", "apply", "DB", "--local", "--config", configOf("naive")];
   return runWranglerOrExit([...args, "--persist-to", state], "Correct the migration.");
-}
-
-function freePort(): Promise<number> {
-  const server = createServer();
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
 }
