@@ -32,8 +32,13 @@ export default {
   fetch: answerKnownFirst(app),
   queue: (batch, env, ctx) => countBatch({ batch, env, ctx }, () => consume(batch, env)),
   async scheduled(_controller, env) {
-    const { logLevel, isDevelopment, historyRetentionDays } = settings(env);
-    const log = new Log("cron", { level: logLevel, readable: isDevelopment });
-    await removeOldHistory({ db: env.DB, retentionDays: historyRetentionDays, archive: env.ARCHIVE, log });
+    const own = settings(env);
+    const log = Log.of("cron", own);
+    await removeOldHistory({
+      db: env.DB,
+      retentionDays: own.historyRetentionDays,
+      archive: env.ARCHIVE,
+      log,
+    });
   },
 } satisfies ExportedHandler<Env>;

@@ -167,8 +167,7 @@ export class RawTable extends DurableObject<Env> {
       offset,
     }));
     if (behind > 0) messages.push({ kind: "ingest", ...about });
-    const { logLevel, isDevelopment } = settings(this.env);
-    const log = new Log("raw-table", { level: logLevel, readable: isDevelopment });
+    const log = Log.of("raw-table", settings(this.env));
     log.info("asking again for what is not computed", { ...about, followers: behind, jobs: stalled.length });
     // Before sending: when the queue fails, or this process does, the next alarm stands.
     await this.ctx.storage.setAlarm(

@@ -1,5 +1,6 @@
 /** From the rows of a computation to the vectors of entities. Pure. */
 import { hasAtMost, utf8Bytes } from "../characters.ts";
+import { CONTROL_CHARACTER } from "../http/fields.ts";
 import { MAX_CATEGORY_BYTES, MAX_NAME_CHARACTERS, MAX_NAMED_SKIPS } from "../limits.ts";
 import { parseTimestamp } from "../timestamps.ts";
 import type { CategoryWrite, EntityWrite } from "../writing/entity-write.ts";
@@ -30,9 +31,6 @@ export type Vectors =
   | ({ ok: true; computed: ComputedRow[] } & Skips)
   /** Two rows of the result are of one entity. */
   | { ok: false; entity: string; rows: number[] };
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/;
 
 /** @param timestamps Newest times by entity. */
 export function vectorsOf(

@@ -1,7 +1,7 @@
 /** Writes the vectors of a computation through the EntityWriters, a bounded number at a time. */
 import { storedName } from "../registry/versions.ts";
 import { newestBookmark } from "../serving/consistency.ts";
-import { formatTimestamp, type Micros } from "../timestamps.ts";
+import { type Micros, timestampOrNull } from "../timestamps.ts";
 import type { ChangeResult } from "../writing/entity-write.ts";
 import { reasonOf } from "../writing/rejections.ts";
 import { rememberWrites } from "../writing/remember-writes.ts";
@@ -46,7 +46,7 @@ export async function writeVectors(
   target: VectorTarget,
   fallbackTime: Micros | null = null,
 ): Promise<Written> {
-  const fallback = fallbackTime === null ? null : formatTimestamp(fallbackTime);
+  const fallback = timestampOrNull(fallbackTime);
   const all: Written = { written: 0, skipped: [], bookmark: null };
   for (let start = 0; start < rows.length; start += ENTITIES_PER_ROUND) {
     const round = rows.slice(start, start + ENTITIES_PER_ROUND);

@@ -27,7 +27,7 @@ interface Opened extends MessageContents {
 
 export async function consumeAvailability(batch: MessageBatch, env: Env): Promise<void> {
   const own = settings(env);
-  const log = new Log("events", { level: own.logLevel, readable: own.isDevelopment });
+  const log = Log.of("events", own);
   const context = { env, settings: own, log };
   const opened = batch.messages.map((message) => open(message, log));
   const events = opened.flatMap((one) => one.events);

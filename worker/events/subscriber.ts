@@ -49,8 +49,7 @@ export class Subscriber extends DurableObject<Env> {
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    const { logLevel, isDevelopment } = settings(env);
-    this.#log = new Log("subscriber", { level: logLevel, readable: isDevelopment });
+    this.#log = Log.of("subscriber", settings(env));
     this.#parts = this.#newParts();
   }
 

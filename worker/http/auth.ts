@@ -8,6 +8,7 @@ import { MIN_API_KEY_SECRET_CHARACTERS, RETRY_AFTER_SECONDS } from "../limits.ts
 import { type KeyRecord, SCOPES, type Scope } from "../tenants/api-key.ts";
 import { DEFAULT_TENANT } from "../tenants/tenant-id.ts";
 import { type Verification, verifyFromMemory, verifyKey } from "../tenants/verify-key.ts";
+import { bearerToken } from "./bearer.ts";
 import type { AppContext } from "./context.ts";
 import { limitRate } from "./rate-limit.ts";
 
@@ -65,7 +66,7 @@ function presentedKey(c: AppContext): string | null {
   const own = c.header("x-api-key");
   if (own !== undefined) return own;
   const authorization = c.header("authorization");
-  return authorization === undefined ? null : (/^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? "");
+  return authorization === undefined ? null : (bearerToken(authorization) ?? "");
 }
 
 async function verify(c: AppContext, text: string): Promise<Verification> {

@@ -4,11 +4,11 @@ import { Problem, unprocessable } from "../errors.ts";
 import { category, entityType, optional, optionalOr, textUpTo, ttlSeconds } from "../http/fields.ts";
 import { canonicalJson } from "../json.ts";
 import { MAX_DESCRIPTION_CHARACTERS, MAX_NAME_CHARACTERS, MAX_TAGS, MAX_TTL_SECONDS } from "../limits.ts";
+import { SECONDS_PER_HOUR } from "../timestamps.ts";
 import { conform, DTYPES, type Dtype } from "./dtypes.ts";
 import type { NewFeature, NewVersion, RegisteredFeature, VersionRow } from "./registry-store.ts";
 import { registeredName, versionField } from "./versions.ts";
 
-const HOUR_SECONDS = 3_600;
 const DEFAULT_CATEGORY = "default";
 /** They are keys of an answer of `GET /get/item`, which names the entity under its type. */
 const RESERVED_TYPES = ["category", "features", "revision", "source"];
@@ -28,7 +28,7 @@ const ttl = {
   ttl_hours: z
     .number()
     .positive()
-    .max(MAX_TTL_SECONDS / HOUR_SECONDS)
+    .max(MAX_TTL_SECONDS / SECONDS_PER_HOUR)
     .nullish()
     .meta({
       description: "How long a value may be read after its event time; may be a fraction.",
@@ -149,7 +149,7 @@ function sentTtlField({ ttl_hours, ttl_seconds }: SentTtl): keyof SentTtl {
 }
 
 function ttlOf({ ttl_hours, ttl_seconds }: SentTtl, like: VersionRow | null): number | null {
-  const ofHours = typeof ttl_hours === "number" ? ttl_hours * HOUR_SECONDS : ttl_hours;
+  const ofHours = typeof ttl_hours === "number" ? ttl_hours * SECONDS_PER_HOUR : ttl_hours;
   if (
     typeof ofHours === "number" &&
     typeof ttl_seconds === "number" &&

@@ -3,11 +3,9 @@ import * as z from "zod";
 import { answeredTimestamp } from "../http/fields.ts";
 import { parseJson } from "../json.ts";
 import { lazily } from "../lazily.ts";
-import { formatTimestamp, type Micros } from "../timestamps.ts";
+import { formatTimestamp, type Micros, SECONDS_PER_HOUR, timestampOrNull } from "../timestamps.ts";
 import type { RegisteredFeature, VersionRow } from "./registry-store.ts";
 import { newestActive } from "./versions.ts";
-
-const HOUR_SECONDS = 3_600;
 
 const definition = lazily(() => ({
   dtype: z.string().meta({ description: "`vector` of a computed feature.", example: "float64" }),
@@ -130,10 +128,6 @@ export function featureAnswer(feature: RegisteredFeature, computations: readonly
   };
 }
 
-function timestampOrNull(time: Micros | null): string | null {
-  return time === null ? null : formatTimestamp(time);
-}
-
 function hoursOf(seconds: number | null): number | null {
-  return seconds === null ? null : seconds / HOUR_SECONDS;
+  return seconds === null ? null : seconds / SECONDS_PER_HOUR;
 }

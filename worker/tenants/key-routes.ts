@@ -7,7 +7,7 @@ import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, nameField, timestamp } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { KEY_MEMORY_MS } from "../limits.ts";
-import { formatTimestamp, type Micros, nowMicros } from "../timestamps.ts";
+import { formatTimestamp, type Micros, nowMicros, timestampOrNull } from "../timestamps.ts";
 import { formatApiKey, hashSecret, type KeyRecord, newApiKey, SCOPES } from "./api-key.ts";
 import { formatCursor, parseCursor } from "./key-cursor.ts";
 import { keyMemory } from "./key-memory.ts";
@@ -183,8 +183,8 @@ function keyAnswer(record: KeyRecord) {
     name: record.name,
     scopes: SCOPES.filter((scope) => record.scopes.has(scope)),
     created_at: formatTimestamp(record.createdAt),
-    expires_at: expiresAt === null ? null : formatTimestamp(expiresAt),
-    revoked_at: revokedAt === null ? null : formatTimestamp(revokedAt),
+    expires_at: timestampOrNull(expiresAt),
+    revoked_at: timestampOrNull(revokedAt),
   };
 }
 
