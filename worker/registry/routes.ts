@@ -1,12 +1,13 @@
 /** Registering, listing and finding features: the routes of system B. */
 import * as z from "zod";
 import { computationsOf } from "../compute/compute-store.ts";
-import { Problem, unprocessable } from "../errors.ts";
+import { Problem } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { answeredTimestamp, entityType, textUpTo, wholeNumber } from "../http/fields.ts";
+import { answeredTimestamp, entityType, textUpTo } from "../http/fields.ts";
+import { notACursor, pageOf, pageQuery } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
-import { DEFAULT_PAGE_ROWS, MAX_NAME_CHARACTERS, MAX_PAGE_ROWS } from "../limits.ts";
+import { MAX_NAME_CHARACTERS } from "../limits.ts";
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
 import { forgetCatalog } from "./catalog.ts";
 import { assertSameDefinition, featureOf, registerBody, versionOf } from "./definitions.ts";
@@ -93,8 +94,7 @@ export const list = endpoint(
         entity_type: entityType.optional(),
         tag: textUpTo(MAX_NAME_CHARACTERS).optional(),
         q: textUpTo(MAX_NAME_CHARACTERS).optional().meta({ description: "Part of a name or a description." }),
-        limit: wholeNumber(1, MAX_PAGE_ROWS).default(DEFAULT_PAGE_ROWS),
-        cursor: z.string().optional().meta({ description: "`next_cursor` of the page before." }),
+        ...pageQuery.shape,
       }),
     },
     answers: { 200: { description: "A page of features, oldest first.", schema: listSchema } },
@@ -108,11 +108,10 @@ export const list = endpoint(
       after,
       limit: query.limit + 1,
     };
-    const rows = await listFeatures(c.env.DB, c.principal.tenant, filter);
-    const page = rows.slice(0, query.limit);
-    const last = page.at(-1);
-    const nextCursor = rows.length > page.length && last ? `f${last.featureId}` : null;
-    return jsonAnswer({ features: page.map((feature) => featureAnswer(feature)), next_cursor: nextCursor });
+    const found = await listFeatures(c.env.DB, c.principal.tenant, filter);
+    const { rows, last } = pageOf(found, query.limit);
+    const next_cursor = last ? `f${last.featureId}` : null;
+    return jsonAnswer({ features: rows.map((feature) => featureAnswer(feature)), next_cursor });
   },
 );
 
@@ -137,11 +136,7 @@ export const get = endpoint(
 function readCursor(cursor: string): number {
   const id = /^f(\d{1,15})$/.exec(cursor)?.[1];
   if (id !== undefined) return Number(id);
-  throw unprocessable({
-    loc: ["query", "cursor"],
-    msg: "must be the next_cursor of a page",
-    type: "invalid",
-  });
+  throw notACursor();
 }
 
 export const registryEndpoints = [register, list, get];

@@ -1,20 +1,22 @@
 /** API keys of tenants: creating, listing and revoking them. */
 import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
-import { jsonAnswer } from "../http/answer.ts";
+import { jsonAnswer, PRIVATE } from "../http/answer.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, nameField, timestamp } from "../http/fields.ts";
+import { formatPosition, nextCursor, pageOf, pageQuery, parsePosition } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
 import { KEY_MEMORY_MS } from "../limits.ts";
 import { formatTimestamp, type Micros, nowMicros, timestampOrNull } from "../timestamps.ts";
+import { ADMINISTRATION, answeredTenantId } from "./administration.ts";
 import { formatApiKey, hashSecret, type KeyRecord, newApiKey, SCOPES } from "./api-key.ts";
-import { formatCursor, parseCursor } from "./key-cursor.ts";
 import { keyMemory } from "./key-memory.ts";
 import { insertKey, listKeys, revokeKey } from "./key-store.ts";
-import { ADMINISTRATION, answeredTenantId, nextCursor, PRIVATE, pageOf, pageQuery } from "./pages.ts";
 import { administers } from "./tenant-id.ts";
 import { hasTenant } from "./tenant-store.ts";
+
+const KEY_ID = /^[0-9a-f]+$/;
 
 const tenantParam = z.object({ tenant_id: z.string().meta({ example: "acme" }) });
 const scopes = z
@@ -106,15 +108,12 @@ export const getKeys = endpoint(
     problems: [404],
   },
   async (c, { param, query }) => {
-    const after = query.cursor === undefined ? null : parseCursor(query.cursor);
+    const after = query.cursor === undefined ? null : parsePosition(query.cursor, KEY_ID);
     await assertAdministered(c, param.tenant_id);
     const found = await listKeys(c.env.DB, param.tenant_id, { after, limit: query.limit + 1 });
     const { rows, last } = pageOf(found, query.limit);
-    return jsonAnswer(
-      { keys: rows.map(keyAnswer), next_cursor: last ? formatCursor(last) : null },
-      200,
-      PRIVATE,
-    );
+    const next_cursor = last ? formatPosition({ createdAt: last.createdAt, id: last.keyId }) : null;
+    return jsonAnswer({ keys: rows.map(keyAnswer), next_cursor }, 200, PRIVATE);
   },
 );
 
