@@ -28,7 +28,7 @@ export default defineConfig({
           cloudflareTest(async () => ({
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: {
-              // Writers as in production. Metrics are sent a second after an answer; only their own tests wait for that.
+              // Writers as in production. Metrics are sent two seconds after an answer; only their own tests wait for that.
               bindings: {
                 LOG_LEVEL: "ERROR",
                 METRICS: "off",

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { unstable_readConfig as readConfig } from "wrangler";
+import { MIN_API_KEY_SECRET_CHARACTERS } from "../worker/limits.ts";
 import { copyAssets } from "./assets.ts";
 import { readOptions } from "./options.ts";
 import { buildBundle, root, runWrangler, runWranglerOrExit, startWrangler, waitForExit } from "./wrangler.ts";
@@ -94,9 +95,6 @@ async function migrate(): Promise<void> {
   );
 }
 
-/** The service refuses a shorter one. */
-const MIN_SECRET_CHARACTERS = 32;
-
 /**
  * Deploys; with the first version goes API_KEY_SECRET, so that no version ever runs without one. It is the operator's:
  * `npm run key:create -- --remote` needs it again, and nobody can read it back from the account.
@@ -107,7 +105,7 @@ async function deploy(): Promise<number> {
     return waitForExit(startWrangler(args));
   }
   const secret = process.env.API_KEY_SECRET ?? "";
-  if (secret.length < MIN_SECRET_CHARACTERS) {
+  if (secret.length < MIN_API_KEY_SECRET_CHARACTERS) {
     console.error(
       "The account has no API_KEY_SECRET yet, the pepper of all API keys. Make one, keep it where you keep secrets, and run this again:\n" +
         "  export API_KEY_SECRET=$(node -p 'crypto.randomBytes(32).toString(\"base64url\")')",

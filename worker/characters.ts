@@ -1,4 +1,7 @@
-/** Characters as people and JSON schemas count them: code points, of which an emoji is one and a JavaScript string two. */
+/**
+ * How long a text is: in characters as people and JSON schemas count them, code points, of which an emoji is one and a
+ * JavaScript string two; and in bytes.
+ */
 
 /** @returns whether a text has at most so many; of most texts its length says it already. */
 export function hasAtMost(text: string, most: number): boolean {
@@ -18,4 +21,11 @@ export function firstCharacters(text: string, most: number): string {
     : Array.from(text.slice(0, 2 * most))
         .slice(0, most)
         .join("");
+}
+
+const encoder = new TextEncoder();
+
+/** Bytes of a text in UTF-8, exact where that decides: a text that fits at three bytes a unit is not counted. */
+export function utf8Bytes(text: string, limit: number): number {
+  return text.length * 3 <= limit ? text.length : encoder.encode(text).length;
 }

@@ -2,7 +2,7 @@
  * Errors as the caller sees them: RFC 9457 `application/problem+json`.
  *
  * The caller's faults are thrown as {@link Problem} near the check. Anything else that is thrown is unknown: logged
- * with its cause by `onError`, and answered by a fixed text, because its message may hold SQL or values.
+ * with its cause by `http/failures.ts`, and answered by a fixed text, because its message may hold SQL or values.
  */
 
 /** One fault in a request, in the form FastAPI gives it: where it is, what is wrong, and a machine word for it. */

@@ -34,10 +34,10 @@ export default {
   fetch: answerKnownFirst(app),
   queue: (batch, env, ctx) => countBatch({ batch, env, ctx }, () => consume(batch, env)),
   async scheduled(_controller, env) {
-    const { logLevel, isDevelopment, historyRetentionDays } = settings(env);
-    const log = new Log("cron", { level: logLevel, readable: isDevelopment });
+    const own = settings(env);
+    const log = Log.of("cron", own);
     await Promise.all([
-      removeOldHistory({ db: env.DB, retentionDays: historyRetentionDays, archive: env.ARCHIVE, log }),
+      removeOldHistory({ db: env.DB, retentionDays: own.historyRetentionDays, archive: env.ARCHIVE, log }),
       removeEndedJobs(env.DB, nowMicros()),
     ]);
   },

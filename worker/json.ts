@@ -72,6 +72,18 @@ export function nestsDeeperThan(value: unknown, limit: number): boolean {
   return Object.values(value).some((inner) => nestsDeeperThan(inner, limit - 1));
 }
 
+/** One text for all that say the same: the order of an object's names says nothing. */
+export function canonicalJson(text: string): string {
+  return JSON.stringify(sorted(parseJson(text)));
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (!isJsonObject(value)) return value;
+  const entries = Object.entries(value).map(([name, inner]) => [name, sorted(inner)] as const);
+  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
 /** The text of a JSON object as pairs of name and the text of the value; of anything else no pairs. */
 export function splitObject(text: string): [name: string, json: string][] {
   const object = parseJson(text);

@@ -1,5 +1,5 @@
 /**
- * Names of things outside D1: KV keys, Durable Object names and files of the archive. The tenant comes first in each, and no two
+ * Names of things outside D1: KV keys, the names of writers and files of the archive. The tenant comes first in each, and no two
  * `(tenant, type, value)` share one, because every part is percent-encoded and `/` never is left bare.
  *
  * | key | where | example | lifetime |
@@ -10,7 +10,7 @@
  * | `<tenant>/training-sets/<id>/<file>` | the same | `default/training-sets/ts_5f0c…/00000.parquet` | until it is deleted |
  * | `<tenant>/<partitions>/<partition>` | object `EntityWriter` | `default/4/2` | for ever |
  *
- * The number of partitions stands in both, so that a document has exactly one writer for as long as it lives: when
+ * The number of partitions stands in the names of documents and writers, so that a document has exactly one writer for as long as it lives: when
  * `WRITER_PARTITIONS` changes, the documents of the old writers are simply no longer asked for, and expire.
  */
 import { KV_MAX_KEY_BYTES } from "./limits.ts";

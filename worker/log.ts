@@ -4,13 +4,14 @@
  * Field names follow the systems that this store replaces (`asctime`, `name`, `levelname`, `message`). A feature
  * value, an entity value and an API key never are a field.
  */
+import type { Settings } from "./env.ts";
 
 export const LOG_LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export type LogFields = Record<string, string | number | boolean | null | undefined>;
 
-export interface LogOptions {
+interface LogOptions {
   level: LogLevel;
   readable: boolean;
 }
@@ -23,6 +24,11 @@ export class Log {
   constructor(name: string, options: LogOptions) {
     this.#name = name;
     this.#options = options;
+  }
+
+  /** As the settings of the service want it. */
+  static of(name: string, { logLevel, isDevelopment }: Settings): Log {
+    return new Log(name, { level: logLevel, readable: isDevelopment });
   }
 
   enabled(level: LogLevel): boolean {

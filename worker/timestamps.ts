@@ -8,6 +8,7 @@ export type Micros = number;
 
 export const MICROS_PER_MS = 1_000;
 export const MICROS_PER_SECOND = 1_000_000;
+export const SECONDS_PER_HOUR = 3_600;
 
 /** The years between which a microsecond is exact in a double; also keeps the written form at one width. */
 export const FIRST_YEAR = 1700;
@@ -106,7 +107,12 @@ export function formatTimestamp(time: Micros): string {
   return `${lastText}${String(time - ms * MICROS_PER_MS).padStart(3, "0")}+00:00`;
 }
 
-/** The wall clock as microseconds. The only place that reads it for the store. */
+/** The same; null stays null. */
+export function timestampOrNull(time: Micros | null): string | null {
+  return time === null ? null : formatTimestamp(time);
+}
+
+/** The wall clock as microseconds. */
 export function nowMicros(): Micros {
   return Date.now() * MICROS_PER_MS;
 }

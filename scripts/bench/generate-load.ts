@@ -16,8 +16,4 @@ export class Generator {
       this.#thread.postMessage(job);
     });
   }
-
-  async end(): Promise<void> {
-    await this.#thread.terminate();
-  }
 }

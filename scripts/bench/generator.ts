@@ -25,8 +25,6 @@ export interface Job {
 export interface Measured {
   /** Of status 200. */
   answers: number;
-  /** Requests given out; the next job of the same list goes on from there. */
-  sent: number;
   /** To the last answer: those under way at the end are waited for, else a slow service would seem to do nothing. */
   seconds: number;
   /** Other answers, by status or by what went wrong. */
@@ -127,7 +125,6 @@ class Run {
     const endMs = this.#job.rate === null ? this.#lastAnswerMs : Math.max(this.#lastAnswerMs, this.#untilMs);
     return {
       answers: this.#answers,
-      sent: this.#sent,
       seconds: (endMs - this.#startMs) / 1_000,
       failures: this.#failures,
       p50: this.#latencies.percentile(50) / 1_000,

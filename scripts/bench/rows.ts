@@ -17,7 +17,6 @@ export interface RowResult {
   against: string;
   /** Features in one answer or one request; 0 where there are none. */
   features: number;
-  /** Entities of one request, where the control is counted by entity. */
   compared: Compared | null;
   /** What the goal is about. */
   value: number;

@@ -1,7 +1,7 @@
 /** What is measured: the service and its two controls, each in a runtime of its own with the same settings. */
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { copyAssets } from "../assets.ts";
+import { freePort } from "../free-port.ts";
 import { startRuntime } from "../runtime.ts";
 import { buildBundle, migrateLocally, root, runWranglerOrExit, waitForAnswer } from "../wrangler.ts";
 import { children } from "./processes.ts";
@@ -11,7 +11,6 @@ export interface Server {
   url: string;
   /** Of its runtime; null where it cannot be found out. */
   pid: number | null;
-  end(): Promise<void>;
 }
 
 export type Kind = "service" | "constant" | "naive";
@@ -60,7 +59,7 @@ export async function startServer(
 ): Promise<Server> {
   const port = await freePort();
   const before = new Set(children());
-  const miniflare = await startRuntime({
+  await startRuntime({
     config: configOf(kind),
     bundle: bundleOf(kind),
     state: join(directory, name),
@@ -70,22 +69,11 @@ export async function startServer(
   const pid = children().find((each) => !before.has(each)) ?? null;
   const url = `http://127.0.0.1:${port}`;
   await waitForAnswer(`${url}/health`);
-  return { port, url, pid, end: () => miniflare.dispose() };
+  return { port, url, pid };
 }
 
 /** The control writes to tables of the same form. */
 function migrateNaive(state: string): Promise<string> {
   const args = ["d1", "migrations", "apply", "DB", "--local", "--config", configOf("naive")];
   return runWranglerOrExit([...args, "--persist-to", state], "Correct the migration.");
-}
-
-function freePort(): Promise<number> {
-  const server = createServer();
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
 }

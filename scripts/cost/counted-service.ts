@@ -1,8 +1,8 @@
 /** The service with its counters, running, and the requests whose cost is counted. */
 import { mkdirSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePort } from "../free-port.ts";
 import { startRuntime } from "../runtime.ts";
 import { migrateLocally, root, runWranglerOrExit } from "../wrangler.ts";
 import { type Counts, scaled, sum } from "./counts.ts";
@@ -141,14 +141,3 @@ const perRequest = (counts: Counts, requests: number): Counts => ({
   ...scaled(counts, 1 / requests),
   d1Bytes: counts.d1Bytes,
 });
-
-function freePort(): Promise<number> {
-  const server = createServer();
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
-}

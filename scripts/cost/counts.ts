@@ -19,7 +19,7 @@ export interface Counts {
   objectRequests: number;
   objectRowsRead: number;
   objectRowsWritten: number;
-  /** The same of the object in which metrics add up: it is asked once a second at most, not once a request. */
+  /** The same of the object in which metrics add up: it is asked every two seconds at most, not once a request. */
   metricsRequests: number;
   metricsRowsRead: number;
   metricsRowsWritten: number;

@@ -20,7 +20,7 @@ export interface Measured {
   batchEntry: Counts;
   /** What a write costs more when the entity has a document. */
   documentPut: Counts;
-  /** What it costs to send metrics once; an isolate with traffic sends once a second. */
+  /** What it costs to send metrics once; an isolate with traffic sends every two seconds, and after each batch of messages. */
   metricsFlush: Counts;
   /** Bytes of an entity's current values in D1, and of the history that each write adds. */
   currentBytesPerEntity: number;

@@ -1,5 +1,5 @@
 /** From what one request costs, and how many there are, to a month's usage. Pure. */
-import { CATALOG_FRESH_MS, METRICS_PERSIST_MS } from "../../worker/limits.ts";
+import { CATALOG_FRESH_MS, METRICS_FLUSH_MS, METRICS_PERSIST_MS } from "../../worker/limits.ts";
 import { type Counts, scaled, sum } from "./counts.ts";
 import type { Measured } from "./measure.ts";
 import { D1_MAX_GB, type Usage } from "./prices.ts";
@@ -94,7 +94,9 @@ export function monthOf(measured: Measured, traffic: Traffic, assumed: Assumptio
     readsOf(measured, traffic, assumed, missShare),
     writesOf(measured, traffic, assumed, missShare),
   ]);
-  const flushes = Math.min(traffic.reads + traffic.writes, assumed.isolates * MONTH_SECONDS);
+  const ofIsolates = (assumed.isolates * MONTH_SECONDS * 1_000) / METRICS_FLUSH_MS;
+  // A batch of messages does not wait for that moment.
+  const flushes = Math.min(traffic.reads + traffic.writes, ofIsolates) + counts.consumerBatches;
   const metrics = scaled(measured.metricsFlush, flushes);
   // The object adds up in its memory, and writes that down now and then.
   const writtenDown = scaled(

@@ -1,7 +1,7 @@
 /** Whoever comes between two steps of a computation: each test stops one of the two where the other passes. */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { type Follower, FollowerStore } from "../../worker/compute/raw-followers.ts";
+import { type Follower, FollowerStore } from "../../worker/compute/follower-store.ts";
 import { FOLLOWER_LEASE_MS, MAX_ROUNDS_PER_MESSAGE } from "../../worker/limits.ts";
 import type { ChangeRequest } from "../../worker/writing/entity-write.ts";
 import { ask, expectProblem, get, remove } from "../setup/http.ts";

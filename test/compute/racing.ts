@@ -7,8 +7,8 @@ import {
 } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { consumeCompute } from "../../worker/compute/consumer.ts";
+import type { Follower } from "../../worker/compute/follower-store.ts";
 import type { RawSchema } from "../../worker/compute/raw-columns.ts";
-import type { Follower } from "../../worker/compute/raw-followers.ts";
 import worker from "../../worker/index.ts";
 import { ORIGIN } from "../setup/http.ts";
 import { eventTime, type Feature, objectOf, type Table, TENANT } from "./tables.ts";

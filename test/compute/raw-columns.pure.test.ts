@@ -1,6 +1,5 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { checkRows, columnType, jsonParts, type RawSchema } from "../../worker/compute/raw-columns.ts";
+import { checkRows, columnType, type RawSchema } from "../../worker/compute/raw-columns.ts";
 import { parseJson } from "../../worker/json.ts";
 
 const schemaOf = (type: string): RawSchema => ({
@@ -89,19 +88,4 @@ test("rows that are no objects are named", () => {
 test("the longest text is measured in bytes", () => {
   const rows = ["aaaa", "☃☃", "a"].map((c) => ({ c }));
   expect(checkRows(schemaOf("string"), rows, [])).toMatchObject({ longestText: 6 });
-});
-
-test("parts hold the same values in the same order, none longer than SQLite takes", () => {
-  const texts = fc.array(
-    fc.string({ maxLength: 20 }).map((text) => text.repeat(15_000)),
-    { maxLength: 8 },
-  );
-  fc.assert(
-    fc.property(texts, (values) => {
-      const parts = jsonParts(values);
-      expect(parts.flatMap((part) => JSON.parse(part))).toEqual(values);
-      for (const part of parts) expect(JSON.parse(part).length === 1 || part.length <= 600_002).toBe(true);
-    }),
-    { numRuns: 30 },
-  );
 });

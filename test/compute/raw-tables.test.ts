@@ -134,12 +134,12 @@ describe("ingesting", () => {
       { loc: ["body", "data", 1, "amount"], msg: "expected integer, found string", type: "column_type" },
       {
         loc: ["body", "data", 2, "amount"],
-        msg: "expected integer, found no whole number",
+        msg: "expected integer, found a number that is not whole, or not exact",
         type: "column_type",
       },
       { loc: ["body", "data", 2, "at"], msg: "expected timestamp, found nothing", type: "column_type" },
       { loc: ["body", "data", 3], msg: "expected an object of columns, found number", type: "row_type" },
-      { loc: ["body", "data", 4, "more"], msg: "expected no such column", type: "unknown_column" },
+      { loc: ["body", "data", 4, "more"], msg: "is not a column of this table", type: "unknown_column" },
     ]);
     expect(await countOf(table)).toBe(0);
   });

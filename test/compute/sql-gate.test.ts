@@ -189,18 +189,6 @@ describe("benign SQL that looks hostile works", () => {
       rows: [["same", ROWS, 1500.75]],
     });
   });
-
-  test("over a view of another table, as the ingested rows are", async () => {
-    const result = await run("select sum(a.x) as s from data a join data b using (x)", (it) =>
-      execute(
-        it,
-        "CREATE TABLE fs_rows (x)",
-        "INSERT INTO fs_rows VALUES (1), (2)",
-        "CREATE VIEW data AS SELECT x FROM fs_rows",
-      ),
-    );
-    expect(result).toMatchObject({ ok: true, rows: [[3]] });
-  });
 });
 
 describe("a name in double quotes", () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { mayBeRounded, readDigits, withDigits } from "../../worker/compute/raw-exact.ts";
+import { mayBeRounded, readDigits, withDigits } from "../../worker/compute/exact-integers.ts";
 import { faultOfColumns, vectorsOf, vectorWrite } from "../../worker/compute/vectors.ts";
 
 const columns = ["id", "n"];

@@ -96,18 +96,21 @@ export async function inSubscriber<R>(
 
 /** The real database: `asked` sees every statement before it is prepared, and may throw instead. */
 export function databaseWatchedBy(asked: (sql: string) => void): D1Database {
-  return new Proxy(env.DB, {
-    get: (database, property) => {
-      if (property === "prepare") {
-        return (sql: string) => {
-          asked(sql);
-          return database.prepare(sql);
-        };
-      }
-      const value: unknown = Reflect.get(database, property);
-      return typeof value === "function" ? value.bind(database) : value;
-    },
-  });
+  const watched = <T extends Pick<D1Database, "prepare">>(database: T): T =>
+    new Proxy(database, {
+      get: (target, property) => {
+        if (property === "prepare") {
+          return (sql: string) => {
+            asked(sql);
+            return target.prepare(sql);
+          };
+        }
+        if (property === "withSession") return (from: string) => watched(env.DB.withSession(from));
+        const value: unknown = Reflect.get(target, property);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+  return watched(env.DB);
 }
 
 /** Throws at what is asked of subscriptions. */

@@ -7,7 +7,7 @@ import {
   findSubscription,
   updateSubscription,
 } from "../../worker/events/subscription-store.ts";
-import { MAX_DELIVERY_ATTEMPTS, MAX_PENDING_DELIVERIES } from "../../worker/limits.ts";
+import { DELIVERY_RECOVERY_MS, MAX_DELIVERY_ATTEMPTS, MAX_PENDING_DELIVERIES } from "../../worker/limits.ts";
 import { formatTimestamp, nowMicros } from "../../worker/timestamps.ts";
 import { dieBefore } from "../setup/faults.ts";
 import { until } from "../setup/writer.ts";
@@ -267,6 +267,58 @@ describe("a subscription that is gone", () => {
       expect(await alarmAt()).toBeNull();
     });
     expect(sent).toHaveLength(1);
+  });
+
+  test("that nobody tells of is found out, whatever the object does meanwhile", async () => {
+    const subscription = await storedSubscription();
+    let answer: (response: Response) => void = () => {};
+    const sent = receiving(() => new Promise<Response>((resolve) => (answer = resolve)));
+    await inSubscriber(subscription, async ({ start, alarmAt }) => {
+      const subscriber = start();
+      await subscriber.accept(subscription, [event(subscription, "user-1")]);
+      const run = subscriber.alarm();
+      await until("it is under way", () => sent.length === 1);
+      await subscriber.expectDrop();
+      answer(ok());
+      await run;
+      await subscriber.configure({ ...subscription, updatedAt: subscription.updatedAt + 1 });
+      // The Worker dies before it says so.
+      await deleteSubscription(env.DB, subscription);
+      expect(await alarmAt()).toBeLessThanOrEqual(Date.now() + DELIVERY_RECOVERY_MS);
+      await subscriber.alarm();
+      expect(await subscriber.deliveries(everything)).toEqual([]);
+      expect(await alarmAt()).toBeNull();
+    });
+  });
+
+  test("before a change that is told late leaves nothing behind", async () => {
+    const subscription = await storedSubscription();
+    await deleteSubscription(env.DB, subscription);
+    await inSubscriber(subscription, async ({ start, alarmAt, state: { storage } }) => {
+      const subscriber = start();
+      await subscriber.drop();
+      await subscriber.configure(subscription);
+      expect(await alarmAt()).toBeLessThanOrEqual(Date.now() + DELIVERY_RECOVERY_MS);
+      await subscriber.alarm();
+      expect(storage.sql.exec("SELECT name FROM notes").toArray()).toEqual([]);
+      expect(await alarmAt()).toBeNull();
+    });
+  });
+
+  test("that did not happen after all is looked for once, and again as long as D1 does not answer", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const subscription = await storedSubscription();
+    await inSubscriber(subscription, async ({ start, alarmAt }) => {
+      const away = start({ DB: failingSubscriptions() });
+      await away.configure(subscription);
+      vi.spyOn(Date, "now").mockReturnValue(Date.now() + 2 * DELIVERY_RECOVERY_MS);
+      await away.alarm();
+      expect(await alarmAt()).toBe(Date.now() + DELIVERY_RECOVERY_MS);
+      const subscriber = start();
+      vi.spyOn(Date, "now").mockReturnValue(Date.now() + 2 * DELIVERY_RECOVERY_MS);
+      await subscriber.alarm();
+      expect(await alarmAt()).toBeNull();
+    });
   });
 
   test("is found out by the object that nobody told", async () => {

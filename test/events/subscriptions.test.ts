@@ -225,6 +225,18 @@ describe("the consumer", () => {
     expect((await objectOf(broken).facts()).pending).toBe(1);
   });
 
+  test("keeps back what could not be counted, of the tenant whose it is", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const definition = { name: "counted", dtype: "float64", entity_type: "bright_uid", category: "c" };
+    expect((await post("/features/register", definition)).status).toBe(201);
+    const other = await storedSubscription({ status: "paused" });
+    const own = event({ ...other, tenantId: "default" }, "user-1", 1, { features: ["counted"] });
+    const DB = databaseWatchedBy((sql) => {
+      if (sql.includes("AS cells")) throw new Error("the database does not answer");
+    });
+    expect(await consume([own, event(other, "user-1")], { DB })).toEqual({ acked: ["m1"], retried: ["m0"] });
+  });
+
   test("keeps everything back when it cannot know who is subscribed", async () => {
     vi.spyOn(console, "error").mockImplementation(() => {});
     const subscription = await storedSubscription({ status: "paused" });

@@ -49,6 +49,16 @@ beforeAll(async () => {
 const TYPED = ["p_int", "p_float", "p_single", "p_text", "p_flag", "p_time", "p_list"];
 
 describe("registered features", () => {
+  test("of float64 keep their type, whatever size their values have", async () => {
+    const values = ["1700000000123456789", "1152921504606847232", "1.5e20", "-9007199254740993", "1e300"];
+    for (const [i, value] of values.entries())
+      await write(`sized-${i}`, "default", `{"p_float":${value}}`, 0);
+    const rows = values.map((_, i) => ({ entity_id: `sized-${i}`, timestamp: at(1) }));
+    const file = await fileOf(rows, ["p_float"]);
+    expect((await typesIn(file)).p_float).toBe("DOUBLE");
+    expect((await rowsIn(file)).map((row) => row.p_float)).toEqual(values.map(Number));
+  });
+
   test("have the column of their type, exact to the last digit, with time and status beside it", async () => {
     const features = `{"p_int":9007199254740993,"p_float":0.1,"p_single":0.5,"p_text":"né\\n","p_flag":false,
       "p_time":"2026-01-01T00:00:00.123456Z","p_list":[1,9223372036854775807]}`;

@@ -2,8 +2,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
+import { freePort } from "../../scripts/free-port.ts";
 import { waitUntil } from "../setup/service.ts";
 
 const FLUSH_MS = 200;
@@ -103,15 +103,4 @@ function added(intervals: Record<string, number>[]): Record<string, number> {
     for (const [name, value] of Object.entries(interval)) totals[name] = (totals[name] ?? 0) + value;
   }
   return totals;
-}
-
-function freePort(): Promise<number> {
-  const server = createServer();
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }

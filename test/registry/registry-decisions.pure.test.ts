@@ -351,7 +351,7 @@ describe("a version's definition", () => {
       ...version(2),
       ttlSeconds: 60,
       defaultValue: "1.5",
-      status: "draft",
+      status: null,
     });
     expect(
       versionOf({ version: 2, dtype: "int64", ttl_hours: 0.5, default_value: "7", status: "active" }, like),

@@ -81,6 +81,35 @@ describe("POST /features/register", () => {
     expect(new Set(answers.map(({ body }) => body.feature_id)).size).toBe(1);
   });
 
+  test("of two versions at once as the first of a name makes one of them active", async () => {
+    for (let round = 0; round < 10; round += 1) {
+      const name = freshName("twofold");
+      await Promise.all([1, 2].map((version) => register(name, { version })));
+      const { body } = await get<Feature>(`/features/${name}`);
+      expect(body.versions.map(({ status }) => status).sort()).toEqual(["active", "draft"]);
+    }
+  });
+
+  test("with a default whose names stand in another order is the same", async () => {
+    const name = freshName("ordered");
+    const inOrder = { dtype: "json", default_value: { a: 1, b: [{ c: 1, d: 2 }] } };
+    await registered(name, inOrder);
+    const another = { ...inOrder, default_value: { b: [{ d: 2, c: 1 }], a: 1 } };
+    expect((await register(name, another)).status).toBe(200);
+    expectProblem(await register(name, { ...inOrder, default_value: { a: 1, b: [{ c: 1, d: 3 }] } }), 409);
+  });
+
+  test("has the time of the last change of any of its versions", async () => {
+    const name = freshName("changed");
+    await registered(name);
+    await registered(name, { version: 2 });
+    await setStatus(name, 1, "deprecated");
+    const { body } = await get<Feature & { updated_at: string; versions: { updated_at: string }[] }>(
+      `/features/${name}`,
+    );
+    expect(body.updated_at).toBe(body.versions[0]?.updated_at);
+  });
+
   test.each([
     ["name", { name: "1st" }],
     ["name", { name: "a:b" }],

@@ -7,6 +7,7 @@ import {
   type ConsistencyToken,
   decodeToken,
   encodeToken,
+  newestBookmark,
   PRIMARY,
   requirementOf,
 } from "../../worker/serving/consistency.ts";
@@ -129,4 +130,13 @@ describe("a read", () => {
     expect(requirementOf("edge", ofThis, KEY)).toBe(ANY_REVISION);
     expect(requirementOf("session", null, KEY)).toBe(ANY_REVISION);
   });
+});
+
+test.each<[string | null, (string | null)[]]>([
+  [null, []],
+  [null, [null, null]],
+  ["00000001-b", [null, "00000001-b", null]],
+  ["00000002-a", ["00000001-b", "00000002-a", null, "00000001-c"]],
+])("the newest bookmark is %j of %j", (newest, bookmarks) => {
+  expect(newestBookmark(bookmarks)).toBe(newest);
 });

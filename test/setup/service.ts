@@ -13,11 +13,11 @@ import {
   readFileSync,
   rmSync,
 } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { stripVTControlCharacters } from "node:util";
+import { freePort } from "../../scripts/free-port.ts";
 
 export const root = join(import.meta.dirname, "../..");
 
@@ -167,18 +167,6 @@ export async function waitUntil(
     if (Date.now() > untilMs || giveUp()) throw new Error(what());
     await sleep(50);
   }
-}
-
-function freePort(): Promise<number> {
-  const server = createServer();
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      const port = typeof address === "object" && address ? address.port : 0;
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 async function killGroup(group: number): Promise<void> {

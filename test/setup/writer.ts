@@ -123,7 +123,7 @@ function testWriter(tenant: string, instance: EntityWriter): TestWriter {
     tenant,
     instance,
     submit: (changes, idempotency = null) =>
-      instance.change(identity, { tenant, changes: [changes].flat(), idempotency }),
+      instance.change(identity, { changes: [changes].flat(), idempotency }),
     fill: (...refs) => instance.fill(identity, refs),
     alarm: () => instance.alarm(),
     invalidate: (entity) => instance.invalidate(identity, entity),

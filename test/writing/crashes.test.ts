@@ -234,7 +234,6 @@ test("the object itself, evicted right after a write: its alarm sends the event 
   );
   const identity = { tenant, partitions: 4 };
   const reply = await stub.change(identity, {
-    tenant,
     changes: [write("user-1", { a: { n: 1 } })],
     idempotency: null,
   });

@@ -197,6 +197,19 @@ describe.concurrent("the documents of a writer", () => {
       expect(await cached(tenant, user)).toEqual(await stored(tenant, user));
     }));
 
+  test("one that is larger than KV takes is not put", () =>
+    inWriterObject(async ({ start, tenant }) => {
+      const bindings = watched();
+      const writer = start(bindings.env);
+      // Each is 900 KB as JSON, and twice that as JSON within the document.
+      const text = '"'.repeat(450_000);
+      const categories = Array.from({ length: 14 }, (_, i) => [`c${i}`, { text }] as const);
+      await writer.submit(write("user-1", Object.fromEntries(categories)));
+      await writer.fill(user);
+      expect(bindings.cache.filter(({ kind }) => kind === "put")).toEqual([]);
+      expect(await cached(tenant, user)).toBeNull();
+    }));
+
   test("invalidating removes the document until somebody reads the entity again", () =>
     inWriterObject(async ({ start, tenant }) => {
       const bindings = watched();

@@ -4,8 +4,6 @@ import { MAX_D1_PARAMETER_CHARACTERS, MAX_PACKED_DATA_CHARACTERS } from "../../w
 import { type Cell, chunkRows, packData } from "../../worker/writing/pack-rows.ts";
 
 const rowsOf = (json: string): Cell[][] => JSON.parse(json);
-/** A row that takes so many characters as JSON. */
-const rowOf = (characters: number) => ({ cells: ["x".repeat(characters - 4)], longData: null });
 
 test("data travels in its row up to the limit, and one character over it by itself", () => {
   const most = "x".repeat(MAX_PACKED_DATA_CHARACTERS);
@@ -15,30 +13,6 @@ test("data travels in its row up to the limit, and one character over it by itse
 
 test("a tombstone's data stays null", () => {
   expect(packData(null)).toEqual({ data: null, longData: null });
-});
-
-test("no rows make no parameters", () => {
-  expect(chunkRows([])).toEqual([]);
-});
-
-test("a parameter takes as many rows as it may hold and leaves what is one character over", () => {
-  const first = rowOf(MAX_D1_PARAMETER_CHARACTERS / 2);
-  // The comma between them is a character too.
-  const second = MAX_D1_PARAMETER_CHARACTERS / 2 - 1;
-  expect(chunkRows([first, rowOf(second)])).toHaveLength(1);
-  expect(chunkRows([first, rowOf(second + 1)])).toHaveLength(2);
-  const pair = [first, rowOf(second)];
-  expect(chunkRows([...pair, ...pair, ...pair])).toHaveLength(3);
-});
-
-test("a row that is over the limit is not lost: it goes alone", () => {
-  const huge = rowOf(MAX_D1_PARAMETER_CHARACTERS + 1);
-  const chunks = chunkRows([rowOf(10), huge, rowOf(10)]);
-  expect(chunks.map(({ json }) => rowsOf(json))).toEqual([
-    [rowOf(10).cells],
-    [huge.cells],
-    [rowOf(10).cells],
-  ]);
 });
 
 test("rows arrive complete and in order, long data beside its own row alone, in as few parameters as hold them", () => {

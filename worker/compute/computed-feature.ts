@@ -3,11 +3,11 @@ import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
 import type { RegisteredFeature, VersionRow } from "../registry/registry-store.ts";
-import { parseVersion, VERSION_FORM } from "../registry/versions.ts";
+import { askedVersion, versionAt } from "../registry/versions.ts";
 import { schemaOf } from "./compute-store.ts";
+import { existingTable } from "./existing-table.ts";
 import type { RawSchema } from "./raw-columns.ts";
 import { rawTableObject } from "./raw-table-access.ts";
-import { existingTable } from "./raw-table-routes.ts";
 import { checkSql, describeSqlFault } from "./sql-gate.ts";
 import { isColumnOfData } from "./sql-origin.ts";
 import { faultOfColumns } from "./vectors.ts";
@@ -64,7 +64,7 @@ function assertKeyUnchanged({ columns }: RawSchema, sql: string, entityKey: stri
   const names = columns.map(([name]) => name);
   if (checked.ok && isColumnOfData(checked.shape, entityKey, names)) return;
   const msg =
-    `on_ingest recomputes the entities that new rows name in their column \`${entityKey}\`, so the result's ` +
+    `with on_ingest, which recomputes the entities that new rows name in their column \`${entityKey}\`, the result's ` +
     `\`${entityKey}\` must be that column, unchanged, and in every GROUP BY; select the column itself, or use manual`;
   throw unprocessable({ loc: ["body", "computation_logic"], msg, type: "not_streamable" });
 }
@@ -86,18 +86,8 @@ export function computableVersion(feature: RegisteredFeature, asked: string | un
   if (feature.kind !== "computed" || tableId === null || entityKey === null) {
     throw unprocessable({ loc: ["path", "feature"], msg: "is not a computed feature", type: "not_computed" });
   }
-  const number = asked === undefined ? null : parseVersion(asked);
-  if (asked !== undefined && number === null) {
-    throw unprocessable({
-      loc: ["query", "version"],
-      msg: `must be ${VERSION_FORM}`,
-      type: "invalid",
-    });
-  }
-  const row =
-    number === null
-      ? (feature.versions.findLast(({ status }) => status === "active") ?? feature.versions.at(-1))
-      : feature.versions.find(({ version }) => version === number);
+  const number = asked === undefined ? undefined : versionAt(["query", "version"], asked);
+  const row = askedVersion(feature.versions, number);
   if (!row || row.computationLogic === null) {
     throw new Problem(404, "the feature has no such version; POST …/versions adds one");
   }

@@ -27,7 +27,7 @@ import {
   schemaOf,
   streamingVersions,
 } from "./compute-store.ts";
-import type { Follower } from "./raw-followers.ts";
+import type { Follower } from "./follower-store.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import type { Skipped, Skips } from "./vectors.ts";
 import { computeAgainWhereOvertaken, vectorTarget, writeVectors } from "./write-vectors.ts";
@@ -40,11 +40,7 @@ interface ConsumerContext {
 
 export async function consumeCompute(batch: MessageBatch, env: Env): Promise<void> {
   const own = settings(env);
-  const context = {
-    env,
-    settings: own,
-    log: new Log("compute", { level: own.logLevel, readable: own.isDevelopment }),
-  };
+  const context = { env, settings: own, log: Log.of("compute", own) };
   // Several ingests into one table within a batch are one recomputation.
   const tables = new Map<string, { tenant: string; tableId: number; messages: Message[] }>();
   const sets: (() => Promise<void>)[] = [];

@@ -1,5 +1,6 @@
 /** Computed features: creating and computing. Routes of system C. */
 import * as z from "zod";
+import { jsonParts } from "../db/json-parts.ts";
 import { Problem } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { requestContext } from "../http/context.ts";
@@ -25,12 +26,13 @@ import { TOKEN_HEADER } from "../serving/read-context.ts";
 import { MICROS_PER_MS, nowMicros } from "../timestamps.ts";
 import { computationsOf, noteComputation, schemaOf } from "./compute-store.ts";
 import { assertComputable, computableVersion, computationLogic } from "./computed-feature.ts";
-import { answeredSkips, jobSchema, startJob } from "./job-routes.ts";
-import { checkRows, jsonParts, type RawSchema } from "./raw-columns.ts";
+import { existingTable } from "./existing-table.ts";
+import { answeredSkips, jobSchema } from "./job-answers.ts";
+import { checkRows, type RawSchema } from "./raw-columns.ts";
 import { rawTableObject } from "./raw-table-access.ts";
-import { existingTable } from "./raw-table-routes.ts";
 import type { ComputeSource } from "./raw-table-store.ts";
 import { problemOf, wordsFor } from "./refused-computation.ts";
+import { startJob } from "./start-job.ts";
 import { computeAgainWhereOvertaken, vectorTarget, writeVectors } from "./write-vectors.ts";
 
 export const createFeature = endpoint(
@@ -126,7 +128,7 @@ export const compute = endpoint(
     path: "/api/v1/features/{feature}/compute",
     tag: "computed features",
     summary: "Compute a feature",
-    description: `Over the rows of the body (up to ${MAX_INGEST_ROWS}), or the ingested ones when there are none. One vector an entity is written; more than ${MAX_INLINE_ENTITIES} entities become a job.`,
+    description: `Over the rows in the body (up to ${MAX_INGEST_ROWS}) or, without any, over the ingested rows. Writes one vector per entity; more than ${MAX_INLINE_ENTITIES} entities become a job.`,
     scope: "write",
     request: {
       param: z.object({ feature: textUpTo(MAX_NAME_CHARACTERS).meta({ example: "1" }) }),
@@ -134,7 +136,7 @@ export const compute = endpoint(
         version: z
           .string()
           .optional()
-          .meta({ description: "Default: the newest active one.", example: "v1" }),
+          .meta({ description: "Left out: the newest active version, else the newest.", example: "v1" }),
       }),
       json: z
         .array(z.unknown())

@@ -4,7 +4,6 @@ import { isJsonObject, kindOf, rawDigits } from "../json.ts";
 import {
   MAX_CELL_CHARACTERS,
   MAX_COLUMN_NAME_CHARACTERS,
-  MAX_D1_PARAMETER_CHARACTERS,
   MAX_INGEST_FAULTS,
   MAX_RAW_ROW_CHARACTERS,
 } from "../limits.ts";
@@ -46,9 +45,14 @@ export function quoted(name: string): string {
 }
 
 /** The affinity of a column in SQLite. */
-export function sqliteType(type: ColumnType): "TEXT" | "REAL" | "INTEGER" {
+function sqliteType(type: ColumnType): "TEXT" | "REAL" | "INTEGER" {
   if (type === "float") return "REAL";
   return type === "integer" || type === "boolean" ? "INTEGER" : "TEXT";
+}
+
+/** Of a `CREATE TABLE`. */
+export function columnDefinitions(columns: RawSchema["columns"]): string {
+  return columns.map(([name, type]) => `${quoted(name)} ${sqliteType(type)}`).join(", ");
 }
 
 /** Rows as they are stored: cells in the order of the columns. `longestText` in bytes. */
@@ -85,7 +89,7 @@ export function checkRows(
     for (const name of given.keys()) {
       if (known.has(name)) continue;
       const column = name.slice(0, MAX_COLUMN_NAME_CHARACTERS);
-      faults.push({ loc: [...at, column], msg: "expected no such column", type: "unknown_column" });
+      faults.push({ loc: [...at, column], msg: "is not a column of this table", type: "unknown_column" });
     }
     let characters = 0;
     const cells: unknown[] = [];
@@ -120,24 +124,6 @@ function longerOf(longestBytes: number, text: string): number {
   return text.length * 3 <= longestBytes ? longestBytes : Math.max(longestBytes, encoder.encode(text).length);
 }
 
-/** Values as JSON arrays of a size that SQLite takes as one parameter. */
-export function jsonParts(values: readonly unknown[]): string[] {
-  const parts: string[] = [];
-  let texts: string[] = [];
-  let characters = 0;
-  for (const value of values) {
-    const text = JSON.stringify(value);
-    if (texts.length > 0 && characters + text.length > MAX_D1_PARAMETER_CHARACTERS) {
-      parts.push(`[${texts.join(",")}]`);
-      texts = [];
-      characters = 0;
-    }
-    texts.push(text);
-    characters += text.length + 1;
-  }
-  return texts.length > 0 ? [...parts, `[${texts.join(",")}]`] : parts;
-}
-
 type Cell = { ok: true; value: unknown } | { ok: false; found: string };
 
 function checkCell(type: ColumnType, value: unknown): Cell {
@@ -170,12 +156,14 @@ function checkInteger(value: unknown): Cell {
   const digits = rawDigits(value);
   if (digits === null) {
     if (typeof value !== "number") return mismatch(value);
-    return Number.isSafeInteger(value) ? { ok: true, value } : { ok: false, found: "no whole number" };
+    return Number.isSafeInteger(value)
+      ? { ok: true, value }
+      : { ok: false, found: "a number that is not whole, or not exact" };
   }
   const integer = BigInt(digits);
   return integer === BigInt.asIntN(64, integer)
     ? { ok: true, value }
-    : { ok: false, found: "one beyond 64 bits" };
+    : { ok: false, found: "an integer beyond 64 bits" };
 }
 
 function fitting(text: string): Cell {

@@ -1,5 +1,6 @@
 /** Ingesting rows into a raw table: a route of system C. */
 import * as z from "zod";
+import { jsonParts } from "../db/json-parts.ts";
 import { Problem } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { type AppContext, requestContext } from "../http/context.ts";
@@ -9,10 +10,10 @@ import { MAX_INGEST_ROWS } from "../limits.ts";
 import { claimIdempotencyKey, keyReused } from "../writing/submit-changes.ts";
 import { idempotencyOf, writeRequestHeaders } from "../writing/submit-request.ts";
 import { schemaOf, streamingVersions } from "./compute-store.ts";
-import { checkRows, jsonParts } from "./raw-columns.ts";
+import { existingTable } from "./existing-table.ts";
+import { checkRows } from "./raw-columns.ts";
 import type { RawTable } from "./raw-table.ts";
 import { rawTableObject } from "./raw-table-access.ts";
-import { existingTable } from "./raw-table-routes.ts";
 
 export const ingest = endpoint(
   {

@@ -2,21 +2,14 @@
 import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
-import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { textUpTo, wholeNumber } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_DESCRIPTION_CHARACTERS, MAX_RAW_ROWS, MAX_RAW_TABLE_BYTES } from "../limits.ts";
 import { registeredName } from "../registry/versions.ts";
 import { nowMicros } from "../timestamps.ts";
-import {
-  deleteRawTable,
-  featuresOfTable,
-  findRawTable,
-  insertRawTable,
-  listRawTables,
-  type RawTableRow,
-} from "./compute-store.ts";
+import { deleteRawTable, featuresOfTable, insertRawTable, listRawTables } from "./compute-store.ts";
+import { existingTable, noSuchTable } from "./existing-table.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import { countedSchema, rawTableSchema, schemaDefinition, tableAnswer } from "./raw-table-schemas.ts";
 
@@ -62,7 +55,7 @@ export const registerRawTable = endpoint(
       timestampColumn,
     };
     const row = await insertRawTable(c.env.DB, c.principal.tenant, table, nowMicros());
-    if (!row) throw new Problem(409, "there is a raw table of this name");
+    if (!row) throw new Problem(409, "there is a raw table of this name already");
     return jsonAnswer(tableAnswer(row), 201);
   },
 );
@@ -155,14 +148,5 @@ export const dropTable = endpoint(
     return jsonAnswer({ id: tableId, row_count: rows });
   },
 );
-
-/** @throws Problem 404 when the tenant has no such table. */
-export async function existingTable(c: AppContext, tableId: number): Promise<RawTableRow> {
-  const row = await findRawTable(c.env.DB, c.principal.tenant, tableId);
-  if (!row) throw noSuchTable();
-  return row;
-}
-
-const noSuchTable = () => new Problem(404, "there is no such raw table");
 
 export const rawTableEndpoints = [registerRawTable, listTables, getTable, dropTable];

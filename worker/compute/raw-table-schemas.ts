@@ -39,7 +39,7 @@ export const schemaDefinition = z
         );
       }
       // SQLite takes names that differ in case for the same.
-      if (seen.has(name.toLowerCase())) return fail("is there twice, but for its case", [name]);
+      if (seen.has(name.toLowerCase())) return fail("differs from another column only in case", [name]);
       seen.add(name.toLowerCase());
       return type ? [name, type] : fail(`must be one of ${COLUMN_TYPES.join(", ")}`, [name]);
     });

@@ -1,7 +1,8 @@
 /** The rows of a RawTable in its SQLite. All its SQL is here but the tenant's; every method is synchronous. */
+import { jsonParts } from "../db/json-parts.ts";
 import { IDEMPOTENCY_TTL_SECONDS } from "../limits.ts";
-import { jsonParts, quoted, type RawSchema, sqliteType } from "./raw-columns.ts";
-import { type Follower, FollowerStore } from "./raw-followers.ts";
+import { type Follower, FollowerStore } from "./follower-store.ts";
+import { columnDefinitions, quoted, type RawSchema } from "./raw-columns.ts";
 import type { TableStatistics } from "./sql-cost.ts";
 import { entityText } from "./vectors.ts";
 
@@ -152,7 +153,7 @@ export class RawTableStore {
       this.followers.dropIndexes("data");
       return;
     }
-    this.#exec(`CREATE TABLE data (${columnDefinitions(schema)})`);
+    this.#exec(`CREATE TABLE data (${columnDefinitions(schema.columns)})`);
     if (source.kind === "given") {
       for (const part of source.parts) this.#insert("data", schema, part);
       return;
@@ -234,7 +235,7 @@ export class RawTableStore {
   }
 
   #createRows(schema: RawSchema): void {
-    this.#exec(`CREATE TABLE IF NOT EXISTS fs_rows (${columnDefinitions(schema)})`);
+    this.#exec(`CREATE TABLE IF NOT EXISTS fs_rows (${columnDefinitions(schema.columns)})`);
   }
 
   /** @param part JSON array of rows; integers keep their digits, since SQLite reads them itself. */
@@ -246,8 +247,4 @@ export class RawTableStore {
   #exec(statement: string, ...parameters: (string | number | null)[]): void {
     this.#sql.exec(statement, ...parameters).toArray();
   }
-}
-
-function columnDefinitions(schema: RawSchema): string {
-  return schema.columns.map(([name, type]) => `${quoted(name)} ${sqliteType(type)}`).join(", ");
 }

@@ -17,10 +17,10 @@ import {
 import { Log } from "../log.ts";
 import type { ComputeMessage } from "./compute-message.ts";
 import { findRawTable } from "./compute-store.ts";
+import { mayBeRounded, readDigits, withDigits } from "./exact-integers.ts";
+import { type Claim, type Follower, nameOf } from "./follower-store.ts";
+import { type JobPage, JobStore } from "./job-store.ts";
 import type { RawSchema } from "./raw-columns.ts";
-import { mayBeRounded, readDigits, withDigits } from "./raw-exact.ts";
-import { type Claim, type Follower, nameOf } from "./raw-followers.ts";
-import { type JobPage, JobStore } from "./raw-jobs.ts";
 import {
   type ComputeSource,
   type IngestReply,
@@ -213,8 +213,7 @@ export class RawTable extends DurableObject<Env> {
     if (!table) return;
     const { tenant, tableId } = table;
     const about = { tenant_id: tenant, table_id: tableId };
-    const { logLevel, isDevelopment } = settings(this.env);
-    const log = new Log("raw-table", { level: logLevel, readable: isDevelopment });
+    const log = Log.of("raw-table", settings(this.env));
     try {
       if (!(await findRawTable(this.env.DB, tenant, tableId))) return await this.drop();
     } catch (cause) {

@@ -6,7 +6,7 @@
  * what they might have missed, and removes `data`.
  */
 import { MAX_SQL_RESULT_BYTES, MAX_SQL_RESULT_COLUMNS, MAX_SQL_RESULT_ROWS } from "../limits.ts";
-import { type RawSchema, sqliteType } from "./raw-columns.ts";
+import { columnDefinitions, type RawSchema } from "./raw-columns.ts";
 import { estimateCost, type TableStatistics } from "./sql-cost.ts";
 import { faultOfQuotedNames, proveReadsDataOnly, queryPlan, tellEngineError } from "./sql-engine.ts";
 import { checkSql, type SqlFault } from "./sql-gate.ts";
@@ -83,9 +83,8 @@ export function checkAgainstSchema(
   sql: string,
   columns: RawSchema["columns"],
 ): CheckResult {
-  const definitions = columns.map(([name, type]) => `"${name.replaceAll('"', '""')}" ${sqliteType(type)}`);
   // Of no rows: what is refused here is refused for any data.
-  const create = `CREATE TABLE data (${definitions.join(", ")})`;
+  const create = `CREATE TABLE data (${columnDefinitions(columns)})`;
   const nothing = { rows: 0, longestText: 0 };
   const result = runSql(storage, sql, nothing, { prepare: () => void storage.sql.exec(create).toArray() });
   return result.ok ? { ok: true, columns: result.columns } : result;

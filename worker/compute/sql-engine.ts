@@ -35,8 +35,8 @@ const OTHER_THAN_READING =
   /^(?:OpenWrite|VOpen|VUpdate|VCreate|VDestroy|CreateBtree|Destroy|Clear|ParseSchema|DropTable|DropIndex|DropTrigger|SetCookie|AutoCommit|Savepoint|JournalMode|Vacuum|Checkpoint|LoadAnalysis|Program)$/;
 
 /**
- * Whether the prepared program opens no table but `data` (or what the view `data` reads) and begins no write
- * transaction. Judged by the program that will run, not by the text that it was made from.
+ * Whether the prepared program opens no table but `data` and begins no write transaction. Judged by the program that
+ * will run, not by the text that it was made from.
  */
 export function proveReadsDataOnly(sql: SqlStorage, statement: string): boolean {
   const allowed = new Set(tablesOpened(sql, "SELECT * FROM data"));

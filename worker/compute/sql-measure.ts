@@ -1,11 +1,10 @@
 /** Statistics of `data` that are measured before a query. Cheap: lengths stand in each row's head, text is not read. */
 import { MAX_SQL_MEASURED_ROWS } from "../limits.ts";
+import { quoted } from "./raw-columns.ts";
 import type { TableStatistics } from "./sql-cost.ts";
 import { expressionsOf, isColumn } from "./sql-parts.ts";
 import type { Expression, Shape } from "./sql-shape.ts";
 import { type PlanNode, type PlanRow, readPlan } from "./sql-steps.ts";
-
-const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`;
 
 /** The true number of rows; of a table that is not large also the lengths of what the query reads. */
 export function measureTexts(sql: SqlStorage, shape: Shape, given: TableStatistics): TableStatistics {

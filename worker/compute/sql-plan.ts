@@ -152,10 +152,8 @@ export class Plan {
 
   /** Rows of a name at most; null when the statement does not have it. */
   #rowsOf(name: string): number | null {
-    const { bounds, statistics } = this.#facts;
+    const { bounds } = this.#facts;
     if (name.startsWith("(")) return Math.min(bounds.unnamed, this.#keptRows([name]));
-    // `data` may be a view of the object's own table, of which no statement can write the name.
-    if (name.startsWith("fs_")) return statistics.rows;
     const meanings = bounds.named.get(name);
     if (!meanings) return null;
     const rows = [...meanings].map((meaning) => {
@@ -192,7 +190,7 @@ export class Plan {
   /** How many rows one look-up may find. */
   #fanOut(name: string, columns: string): number {
     const { bounds, statistics, distrustsColumns } = this.#facts;
-    const meanings = name.startsWith("fs_") ? new Set(["data"] as const) : bounds.named.get(name);
+    const meanings = bounds.named.get(name);
     if (distrustsColumns || !meanings) return Number.POSITIVE_INFINITY;
     const equal = new Set(
       columns

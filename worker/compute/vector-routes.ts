@@ -8,10 +8,11 @@ import { answeredRevision, answeredTimestamp, entityValue, textUpTo, wholeNumber
 import { assertOneOf } from "../http/one-of.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
+import { TIERS } from "../monitoring/metric-record.ts";
 import { ttlOfAll } from "../registry/catalog.ts";
 import { referredFeature } from "../registry/existing-feature.ts";
 import { findFeatureOfVersion } from "../registry/registry-store.ts";
-import { storedName } from "../registry/versions.ts";
+import { newestActive, storedName } from "../registry/versions.ts";
 import { liveCategory } from "../serving/document.ts";
 import { consistency, readContext, TOKEN_HEADER } from "../serving/read-context.ts";
 import { readEntity } from "../serving/read-entities.ts";
@@ -30,7 +31,7 @@ const vectorSchema = lazily(() =>
       created_at: answeredTimestamp,
       updated_at: answeredTimestamp,
       revision: answeredRevision,
-      source: z.enum(["memory", "kv", "d1"]),
+      source: z.enum(TIERS),
     })
     .meta({ id: "FeatureVector" }),
 );
@@ -99,7 +100,7 @@ async function versionOfId(c: AppContext, id: number) {
 /** The version that is named, else the newest active one. */
 async function versionOfName(c: AppContext, reference: string) {
   const { feature, version } = await referredFeature(c, reference);
-  return { feature, version: version ?? feature.versions.findLast(({ status }) => status === "active") };
+  return { feature, version: version ?? newestActive(feature.versions) };
 }
 
 export const vectorEndpoints = [getVector];

@@ -1,5 +1,6 @@
 /** From the rows of a computation to the vectors of entities. Pure. */
-import { hasAtMost } from "../characters.ts";
+import { hasAtMost, utf8Bytes } from "../characters.ts";
+import { CONTROL_CHARACTER } from "../http/fields.ts";
 import { MAX_CATEGORY_BYTES, MAX_NAME_CHARACTERS, MAX_NAMED_SKIPS } from "../limits.ts";
 import { parseTimestamp } from "../timestamps.ts";
 import type { CategoryWrite, EntityWrite } from "../writing/entity-write.ts";
@@ -30,9 +31,6 @@ export type Vectors =
   | ({ ok: true; computed: ComputedRow[] } & Skips)
   /** Two rows of the result are of one entity. */
   | { ok: false; entity: string; rows: number[] };
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/;
 
 /** @param timestamps Newest times by entity. */
 export function vectorsOf(
@@ -93,12 +91,9 @@ function vectorText(columns: readonly string[], cells: readonly unknown[], at: n
   return `{${texts.join(",")}}`;
 }
 
-const encoder = new TextEncoder();
-
 function faultOfVector(vector: string | null): string | null {
   if (vector === null) return "a column is a BLOB";
-  if (vector.length * 3 <= MAX_CATEGORY_BYTES) return null;
-  return encoder.encode(vector).length > MAX_CATEGORY_BYTES
+  return utf8Bytes(vector, MAX_CATEGORY_BYTES) > MAX_CATEGORY_BYTES
     ? `the vector has more than ${MAX_CATEGORY_BYTES} bytes as JSON`
     : null;
 }

@@ -1,13 +1,13 @@
 /** Writes the vectors of a computation through the EntityWriters, a bounded number at a time. */
-import { documentKey } from "../keys.ts";
 import { storedName } from "../registry/versions.ts";
-import { isolateMemory } from "../serving/memory.ts";
-import { formatTimestamp, type Micros } from "../timestamps.ts";
-import type { ChangeResult, EntityWrite } from "../writing/entity-write.ts";
+import { newestBookmark } from "../serving/consistency.ts";
+import { type Micros, timestampOrNull } from "../timestamps.ts";
+import type { ChangeResult } from "../writing/entity-write.ts";
 import { reasonOf } from "../writing/rejections.ts";
+import { rememberWrites } from "../writing/remember-writes.ts";
 import { submitChanges, type WriterContext } from "../writing/submit-changes.ts";
 import type { ComputeMessage } from "./compute-message.ts";
-import type { Follower } from "./raw-followers.ts";
+import type { Follower } from "./follower-store.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import { type ComputedRow, type Skipped, type VectorTarget, vectorWrite } from "./vectors.ts";
 
@@ -46,15 +46,15 @@ export async function writeVectors(
   target: VectorTarget,
   fallbackTime: Micros | null = null,
 ): Promise<Written> {
-  const fallback = fallbackTime === null ? null : formatTimestamp(fallbackTime);
+  const fallback = timestampOrNull(fallbackTime);
   const all: Written = { written: 0, skipped: [], bookmark: null };
   for (let start = 0; start < rows.length; start += ENTITIES_PER_ROUND) {
     const round = rows.slice(start, start + ENTITIES_PER_ROUND);
     const writes = round.map((row) => vectorWrite({ ...row, timestamp: row.timestamp ?? fallback }, target));
-    const { results, bookmark } = await submitChanges(context, writes, null);
-    await rememberWrites(context, writes, results, bookmark);
-    if (bookmark !== null && (all.bookmark === null || bookmark > all.bookmark)) all.bookmark = bookmark;
-    for (const [i, result] of results.entries()) {
+    const submitted = await submitChanges(context, writes, null);
+    await rememberWrites(context, writes, submitted);
+    all.bookmark = newestBookmark([all.bookmark, submitted.bookmark]);
+    for (const [i, result] of submitted.results.entries()) {
       const reason = reasonNotWritten(result);
       if (reason === null) all.written += 1;
       else all.skipped.push({ row: round[i]?.row ?? 0, reason });
@@ -78,20 +78,6 @@ export async function computeAgainWhereOvertaken(
   const isOvertaken = await rawTableObject(env, tenant, tableId).written(follower, entities, seq);
   const message: ComputeMessage = { kind: "ingest", tenant_id: tenant, table_id: tableId };
   if (isOvertaken) await env.FEATURE_COMPUTE.send(message);
-}
-
-/** A read through this isolate is then never older than the computation. */
-async function rememberWrites(
-  { tenant, settings }: WriterContext,
-  writes: readonly EntityWrite[],
-  results: readonly ChangeResult[],
-  bookmark: string | null,
-): Promise<void> {
-  const nowMs = Date.now();
-  for (const [i, write] of writes.entries()) {
-    const key = await documentKey(tenant, settings.writerPartitions, write);
-    isolateMemory.noteWrite(key, results[i]?.revision ?? 0, bookmark, nowMs);
-  }
 }
 
 function reasonNotWritten(result: ChangeResult): string | null {

@@ -9,7 +9,7 @@ import { partitionOf } from "../keys.ts";
 import { HAND_OVER_RETRY_MAX_SECONDS } from "../limits.ts";
 import { Log } from "../log.ts";
 import { recordStats } from "../registry/record-stats.ts";
-import { writerOf } from "../writing/submit-changes.ts";
+import { writerOf } from "../writing/writer-access.ts";
 import type { FeatureAvailable } from "./feature-available.ts";
 import { handOver } from "./hand-over.ts";
 import { type MessageContents, readMessage } from "./read-message.ts";
@@ -27,7 +27,7 @@ interface Opened extends MessageContents {
 
 export async function consumeAvailability(batch: MessageBatch, env: Env): Promise<void> {
   const own = settings(env);
-  const log = new Log("events", { level: own.logLevel, readable: own.isDevelopment });
+  const log = Log.of("events", own);
   const context = { env, settings: own, log };
   const opened = batch.messages.map((message) => open(message, log));
   const events = opened.flatMap((one) => one.events);
@@ -64,17 +64,9 @@ function settle({ message, events, faults }: Opened, failed: ReadonlySet<string>
 
 /** @returns the ids of the events that somebody could not take. */
 async function passOn(context: ConsumerContext, events: readonly FeatureAvailable[]): Promise<Set<string>> {
-  const [failed, isCounted] = await Promise.all([
-    handOver(context, events),
-    recordStats(context, events).then(
-      () => true,
-      (cause: unknown) => {
-        context.log.error("statistics could not be recorded", cause, { events: events.length });
-        return false;
-      },
-    ),
-  ]);
-  return isCounted ? failed : new Set(events.map(({ event_id: id }) => id));
+  const [failed, uncounted] = await Promise.all([handOver(context, events), recordStats(context, events)]);
+  for (const { tenant_id: tenant, event_id: id } of events) if (uncounted.has(tenant)) failed.add(id);
+  return failed;
 }
 
 function logEvent(log: Log, event: FeatureAvailable, attempts: number): void {

@@ -1,13 +1,13 @@
 /** What became of a subscription's events: trying its receiver, looking at deliveries, sending events again. */
 import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
-import { jsonAnswer } from "../http/answer.ts";
+import { jsonAnswer, PRIVATE } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, category, entityType, entityValue, optional, timestamp } from "../http/fields.ts";
 import { assertOneOf } from "../http/one-of.ts";
+import { nextCursor, notACursor, pageOf, pageQuery } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_DEAD_KEPT, MAX_DELIVERED_KEPT, MAX_DELIVERY_ATTEMPTS, MAX_PAGE_ROWS } from "../limits.ts";
-import { nextCursor, PRIVATE, pageOf, pageQuery } from "../tenants/pages.ts";
 import { formatTimestamp, MICROS_PER_MS, nowMicros } from "../timestamps.ts";
 import { deliver } from "./deliver.ts";
 import type { DeliveryRecord } from "./delivery-list.ts";
@@ -15,7 +15,6 @@ import { eventOf, type FeatureAvailable } from "./feature-available.ts";
 import type { ReplayRequest } from "./subscriber.ts";
 import { subscriberObject } from "./subscriber-access.ts";
 import { ownSubscription, reached } from "./subscription-checks.ts";
-import { parseDeliveryCursor } from "./subscription-cursor.ts";
 import { SUBSCRIPTIONS, subscriptionParam } from "./subscription-schemas.ts";
 
 /** The entity and the category of the event that tries a receiver. */
@@ -82,7 +81,7 @@ const deliverySchema = lazily(() =>
       last_error: z.string().nullable().meta({ example: null }),
       created_at: answeredTimestamp,
       next_attempt_at: answeredTimestamp.nullable().meta({
-        description: "When the entity's next event is tried, which is this one when it is the first of them.",
+        description: "When the entity's next event will be tried; this one, if it is the first that waits.",
         example: null,
       }),
       delivered_at: answeredTimestamp.nullable(),
@@ -112,7 +111,7 @@ export const getDeliveries = endpoint(
     problems: [404],
   },
   async (c, { param, query }) => {
-    const before = query.cursor === undefined ? Number.MAX_SAFE_INTEGER : parseDeliveryCursor(query.cursor);
+    const before = query.cursor === undefined ? Number.MAX_SAFE_INTEGER : readCursor(query.cursor);
     const object = subscriberObject(c.env, await ownSubscription(c, param.subscription_id));
     const page = { status: query.status ?? null, before, limit: query.limit + 1 };
     const { rows, last } = pageOf(await reached(c, () => object.deliveries(page)), query.limit);
@@ -120,6 +119,12 @@ export const getDeliveries = endpoint(
     return jsonAnswer({ deliveries: rows.map(deliveryAnswer), next_cursor }, 200, PRIVATE);
   },
 );
+
+/** The number of the last delivery of a page. @throws Problem 422 for a text that no page has answered. */
+function readCursor(cursor: string): number {
+  if (/^\d{1,15}$/.test(cursor)) return Number(cursor);
+  throw notACursor();
+}
 
 const replayBody = z.lazy(() =>
   z.object({

@@ -4,9 +4,9 @@
  * The table is walked along its primary key, so many rows a step, and the place is the caller's to keep. Entities come
  * whole, so that each one's events are in revision order; one with more rows than a step takes is read by revision.
  */
+import { jsonParts } from "../db/json-parts.ts";
 import { REPLAY_BYTES_PER_QUERY, REPLAY_ROWS_PER_STEP } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
-import { chunkRows } from "../writing/pack-rows.ts";
 import { eventOf, type FeatureAvailable } from "./feature-available.ts";
 
 export interface HistoryRange {
@@ -134,12 +134,16 @@ export async function* eventsOf(
   keys: readonly HistoryKey[],
 ): AsyncGenerator<FeatureAvailable[]> {
   for (const part of partsOf(keys)) {
-    const rows = part.map((key) => ({
-      cells: [key.entity_type, key.entity_value, key.category, key.event_time, key.revision, key.ingested_at],
-      longData: null,
-    }));
+    const rows = part.map((key) => [
+      key.entity_type,
+      key.entity_value,
+      key.category,
+      key.event_time,
+      key.revision,
+      key.ingested_at,
+    ]);
     let start = 0;
-    for (const { json } of chunkRows(rows)) {
+    for (const json of jsonParts(rows)) {
       const { results } = await db
         .prepare(NAMES_SQL)
         .bind(tenant, json)

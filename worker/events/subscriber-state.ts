@@ -84,6 +84,16 @@ export class SubscriberState {
     else this.#store.removeNote("replay");
   }
 
+  /** By when D1 must have been asked whether the subscription is still there; null: with the next run. */
+  get lookByMs(): number | null {
+    return this.#store.readNote<number>("look_by");
+  }
+
+  lookBy(atMs: number | null): void {
+    if (atMs === null) this.#store.removeNote("look_by");
+    else this.#store.writeNote("look_by", atMs);
+  }
+
   #overflow(): Micros | null {
     return this.#store.readNote<Micros>("overflow");
   }

@@ -49,8 +49,7 @@ export class Subscriber extends DurableObject<Env> {
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    const { logLevel, isDevelopment } = settings(env);
-    this.#log = new Log("subscriber", { level: logLevel, readable: isDevelopment });
+    this.#log = Log.of("subscriber", settings(env));
     this.#parts = this.#newParts();
   }
 
@@ -69,7 +68,10 @@ export class Subscriber extends DurableObject<Env> {
 
   /** The subscription has been changed. */
   async configure(subscription: Subscription): Promise<void> {
-    this.#parts.state.remember(subscription);
+    const { state } = this.#parts;
+    // It may have been deleted, and this object been told, before this reached it.
+    if (!state.subscription) state.lookBy(Date.now() + DELIVERY_RECOVERY_MS);
+    state.remember(subscription);
     await this.#look();
   }
 
@@ -116,7 +118,8 @@ export class Subscriber extends DurableObject<Env> {
 
   /** The subscription may be gone in a moment: looks soon, even if nobody says so. */
   async expectDrop(): Promise<void> {
-    await this.ctx.storage.setAlarm(Date.now() + DELIVERY_RECOVERY_MS);
+    this.#parts.state.lookBy(Date.now() + DELIVERY_RECOVERY_MS);
+    if (!this.#isDelivering) await this.#armNext();
   }
 
   /** Forgets everything. What is under way to the receiver may still arrive there. */
@@ -151,15 +154,19 @@ export class Subscriber extends DurableObject<Env> {
     const { state } = this.#parts;
     const known = state.subscription;
     if (!known) return false;
+    const askedMs = Date.now();
     try {
       const current = await findSubscription(this.env.DB, known);
       if (!current) {
         await this.drop();
         return false;
       }
+      const { lookByMs } = state;
+      if (lookByMs !== null && lookByMs <= askedMs) state.lookBy(null);
       state.remember(current);
       await this.#pauseInD1(current);
     } catch (cause) {
+      if (state.lookByMs !== null) state.lookBy(Date.now() + DELIVERY_RECOVERY_MS);
       this.#log.error("the subscription could not be read", cause, { subscription_id: known.subscriptionId });
     }
     return true;
@@ -190,6 +197,12 @@ export class Subscriber extends DurableObject<Env> {
   }
 
   #nextAlarmMs(notBeforeMs: number): number | null {
+    const { lookByMs } = this.#parts.state;
+    const dueMs = this.#nextDeliveryMs(notBeforeMs);
+    return lookByMs === null ? dueMs : Math.min(Math.max(lookByMs, notBeforeMs), dueMs ?? Infinity);
+  }
+
+  #nextDeliveryMs(notBeforeMs: number): number | null {
     const { store, state } = this.#parts;
     const nowMs = Math.max(Date.now(), notBeforeMs);
     if (state.versionToPause !== null) return nowMs + DELIVERY_RECOVERY_MS;

@@ -2,12 +2,12 @@
 import { randomBytes } from "node:crypto";
 import * as z from "zod";
 import { Problem } from "../errors.ts";
-import { jsonAnswer } from "../http/answer.ts";
+import { jsonAnswer, PRIVATE } from "../http/answer.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
+import { formatPosition, nextCursor, pageOf, pageQuery, parsePosition } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_SUBSCRIPTIONS_PER_TENANT } from "../limits.ts";
-import { nextCursor, PRIVATE, pageOf, pageQuery } from "../tenants/pages.ts";
 import { nowMicros } from "../timestamps.ts";
 import { subscriberObject } from "./subscriber-access.ts";
 import {
@@ -18,7 +18,6 @@ import {
   receiverUrl,
   secretOf,
 } from "./subscription-checks.ts";
-import { formatCursor, parseCursor } from "./subscription-cursor.ts";
 import {
   createdSchema,
   detailAnswer,
@@ -41,6 +40,7 @@ import {
 
 const ID_BYTES = 8;
 const NONCE_BYTES = 16;
+const SUBSCRIPTION_ID = /^sub_[0-9a-f]+$/;
 
 export const createSubscription = endpoint(
   {
@@ -103,11 +103,11 @@ export const getSubscriptions = endpoint(
     },
   },
   async (c, { query }) => {
-    const after = query.cursor === undefined ? null : parseCursor(query.cursor);
+    const after = query.cursor === undefined ? null : parsePosition(query.cursor, SUBSCRIPTION_ID);
     const { tenant } = c.principal;
     const found = await listSubscriptions(c.env.DB, tenant, { after, limit: query.limit + 1 });
     const { rows, last } = pageOf(found, query.limit);
-    const next_cursor = last ? formatCursor(last) : null;
+    const next_cursor = last ? formatPosition({ createdAt: last.createdAt, id: last.subscriptionId }) : null;
     return jsonAnswer({ subscriptions: rows.map(subscriptionAnswer), next_cursor }, 200, PRIVATE);
   },
 );

@@ -4,6 +4,7 @@ import { drizzle } from "drizzle-orm/d1";
 import * as z from "zod";
 import { insertUpTo } from "../db/insert-up-to.ts";
 import { subscriptions } from "../db/schema.ts";
+import type { Position } from "../http/pages.ts";
 import { MAX_SUBSCRIPTIONS_PER_TENANT } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
 import type { Filters } from "./match-subscriptions.ts";
@@ -73,18 +74,14 @@ export async function subscriptionsOf(db: D1Database, tenants: readonly string[]
   return rows.map(toSubscription);
 }
 
-/** The last subscription of a page, from which the next one goes on. */
-export type SubscriptionPosition = Pick<Subscription, "createdAt" | "subscriptionId">;
-
 /** In the order of their creation. */
 export async function listSubscriptions(
   db: D1Database,
   tenantId: string,
-  { after, limit }: { after: SubscriptionPosition | null; limit: number },
+  { after, limit }: { after: Position | null; limit: number },
 ): Promise<Subscription[]> {
   const { createdAt, subscriptionId } = subscriptions;
-  const isLater =
-    after && sql`(${createdAt}, ${subscriptionId}) > (${after.createdAt}, ${after.subscriptionId})`;
+  const isLater = after && sql`(${createdAt}, ${subscriptionId}) > (${after.createdAt}, ${after.id})`;
   const rows = await drizzle(db)
     .select()
     .from(subscriptions)

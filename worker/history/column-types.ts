@@ -31,8 +31,9 @@ export function columnType(
   const present = texts.filter((text) => text !== "null");
   const own = dtype === null ? typeOf(present) : (OF_DTYPE[dtype] ?? "JSON");
   if (own === null) return known;
+  const fitsType = (type: ColumnType) => present.every((text) => fits(type, text, dtype));
   const tried = known === null ? [own] : known === "DOUBLE" && own === "INT64" ? [known, own] : [known];
-  return tried.find((type) => present.every((text) => fits(type, text))) ?? "JSON";
+  return tried.find(fitsType) ?? "JSON";
 }
 
 export function valueColumn(name: string, texts: readonly string[], type: ColumnType): Column {
@@ -46,16 +47,18 @@ function typeOf(present: readonly string[]): ColumnType | null {
   if (isString(first)) return "STRING";
   if (isBoolean(first)) return "BOOLEAN";
   if (!isNumber(first)) return "JSON";
-  return present.every((text) => fits("DOUBLE", text)) ? "DOUBLE" : "INT64";
+  return present.every((text) => fits("DOUBLE", text, null)) ? "DOUBLE" : "INT64";
 }
 
-function fits(type: ColumnType, text: string): boolean {
+function fits(type: ColumnType, text: string, dtype: CatalogVersion["dtype"] | null): boolean {
   switch (type) {
     case "INT64":
       return isWhole(text) && text.length <= MAX_INT64_CHARACTERS && isInt64(BigInt(text));
     case "DOUBLE":
-      // A fraction is written as the shortest text of its float64, which is exact; a whole number as it came.
-      return isWhole(text) ? isExact(text) : isNumber(text);
+      // A fraction is written as the shortest text of its float64, which is exact; a whole number as it came, and so
+      // as that text too where it came for a float64.
+      if (isWhole(text)) return isExact(text) || (dtype === "float64" && String(Number(text)) === text);
+      return isNumber(text);
     case "FLOAT":
       return isNumber(text) && Number.isFinite(Math.fround(Number(text)));
     case "BOOLEAN":

@@ -7,10 +7,10 @@
  * grows with the logarithm of the history.
  */
 
+import { jsonParts } from "../db/json-parts.ts";
 import { splitObject } from "../json.ts";
 import { WHOLE_CATEGORY } from "../registry/resolve-references.ts";
 import type { Micros } from "../timestamps.ts";
-import { chunkRows } from "../writing/pack-rows.ts";
 
 /** The features of one category of one entity, at one time. */
 export interface Question {
@@ -93,12 +93,16 @@ export async function readPast(
   knownAt: Micros | null,
 ): Promise<Map<string, PastValue>[]> {
   const answers = questions.map(() => new Map<string, PastValue>());
-  const rows = questions.map(({ entityType, entityValue, category, at, features }, question) => ({
-    cells: [question, entityType, entityValue, category, at, [...features]],
-    longData: null,
-  }));
+  const rows = questions.map(({ entityType, entityValue, category, at, features }, question) => [
+    question,
+    entityType,
+    entityValue,
+    category,
+    at,
+    [...features],
+  ]);
   const sql = pointInTimeSql(knownAt !== null);
-  const statements = chunkRows(rows).map(({ json }) =>
+  const statements = jsonParts(rows).map((json) =>
     knownAt === null ? db.prepare(sql).bind(tenant, json) : db.prepare(sql).bind(tenant, json, knownAt),
   );
   if (statements.length === 0) return answers;

@@ -9,17 +9,21 @@
  *
  * The table is walked in the order of its key, so many rows a run, and the place is kept for the next one. With an
  * archive a row is removed once it is there, and no row else.
+ *
+ * What a step costs depends on what stands in for its rows. One that does not end, by an error or with the run, is tried
+ * with an eighth of its rows by the next, and in the end passed over: no place of one tenant holds up all others.
  */
+import { jsonParts } from "../db/json-parts.ts";
 import type { Log } from "../log.ts";
 import { formatTimestamp, type Micros, nowMicros } from "../timestamps.ts";
-import { chunkRows } from "../writing/pack-rows.ts";
 import { archivedAtOnce, archiveRows, type HistoryRow, type SizedRow } from "./archive.ts";
 
 /** Rows looked at in one statement, and statements in one run of the cron: far under D1's 30 s each. */
 const ROWS_PER_STEP = 2_000;
 const STEPS_PER_RUN = 50;
+const SMALLER = 8;
 
-const TASK = "history-retention";
+const TASK = "history-retention-steps";
 
 /** The key of the last row that was looked at. */
 type Place = [
@@ -41,15 +45,15 @@ const LATER = (r: string) => `${r}.tenant_id = h.tenant_id AND ${r}.entity_type 
 
 const AFTER_PLACE = `(${KEY}) > (?1, ?2, ?3, ?4, ?5, ?6, ?7)`;
 
-const STEP = `SELECT * FROM feature_history WHERE ${AFTER_PLACE} ORDER BY ${KEY} LIMIT ${ROWS_PER_STEP}`;
+const STEP = `SELECT * FROM feature_history WHERE ${AFTER_PLACE} ORDER BY ${KEY} LIMIT ?9`;
 
-/** Of a row `h` of the step. */
+/** Of a row `h` of the step. The merges come first: of a category that is only ever merged the next few rows tell. */
 const MAY_GO = `h.event_time < ?8 AND h.ingested_at < ?8 AND (
-      EXISTS (SELECT 1 FROM feature_history AS r WHERE ${LATER("r")} AND r.mode = 'replace')
-      OR h.mode = 'merge' AND NOT EXISTS (
+      h.mode = 'merge' AND NOT EXISTS (
         SELECT 1 FROM json_each(h.data) AS f WHERE NOT EXISTS (
           SELECT 1 FROM feature_history AS r WHERE ${LATER("r")}
-            AND EXISTS (SELECT 1 FROM json_each(r.data) AS e WHERE e.key = f.key))))`;
+            AND EXISTS (SELECT 1 FROM json_each(r.data) AS e WHERE e.key = f.key)))
+      OR EXISTS (SELECT 1 FROM feature_history AS r WHERE ${LATER("r")} AND r.mode = 'replace'))`;
 
 /** Exported, as those below, for the test that looks at the plans. */
 export const REMOVE_STEP_SQL = `
@@ -67,7 +71,7 @@ export const SELECT_ROWS_SQL = `SELECT * FROM feature_history WHERE ${HAS_KEY} O
 export const REMOVE_ROWS_SQL = `DELETE FROM feature_history WHERE ${HAS_KEY}`;
 
 const STEP_END_SQL = `
-  SELECT ${KEY} FROM feature_history WHERE ${AFTER_PLACE} ORDER BY ${KEY} LIMIT 1 OFFSET ${ROWS_PER_STEP - 1}`;
+  SELECT ${KEY} FROM feature_history WHERE ${AFTER_PLACE} ORDER BY ${KEY} LIMIT 1 OFFSET ?8`;
 
 export interface RetentionRun {
   removed: number;
@@ -91,6 +95,14 @@ interface Step {
   next: Place | null;
 }
 
+/** Where the next step begins, and what it looks at. */
+interface Progress {
+  place: Place;
+  rows: number;
+  /** Nobody has noted the step's end: it is under way, or did not come to one. */
+  isBegun: boolean;
+}
+
 /** One bounded run. Two at once do no harm: each removes only what may go. */
 export async function removeOldHistory({
   db,
@@ -100,27 +112,46 @@ export async function removeOldHistory({
 }: Retention): Promise<RetentionRun> {
   const now = nowMicros();
   const limit = now - retentionDays * 86_400 * 1_000_000;
-  let place: Place | null = await readPlace(db);
+  let { place, rows } = await resume(db, log);
   let removed = 0;
-  for (let left = STEPS_PER_RUN; left > 0 && place; ) {
+  let finished = false;
+  for (let left = STEPS_PER_RUN; left > 0 && !finished; ) {
+    await writeProgress(db, { place, rows, isBegun: true });
     const done: Step = archive
-      ? await archiveStep(db, place, { archive, limit, now, left })
-      : await removeStep(db, place, limit);
+      ? await archiveStep(db, { place, rows }, { archive, limit, now, left })
+      : await removeStep(db, { place, rows }, limit);
     removed += done.removed;
     left -= done.taken;
-    place = done.next;
-    await writePlace(db, place ?? START);
+    finished = done.next === null;
+    place = done.next ?? START;
+    rows = Math.min(SMALLER * rows, ROWS_PER_STEP);
+    await writeProgress(db, { place, rows, isBegun: false });
   }
-  const finished = place === null;
   log.info("history retention", { removed, finished, limit: formatTimestamp(limit) });
   return { removed, finished };
 }
 
-async function removeStep(db: D1Database, place: Place, limit: Micros): Promise<Step> {
+/** Where to go on: behind what even a step of one row did not come to an end with. */
+async function resume(db: D1Database, log: Log): Promise<Omit<Progress, "isBegun">> {
+  const { place, rows, isBegun } = await readProgress(db);
+  if (!isBegun) return { place, rows };
+  const fewer = Math.floor(rows / SMALLER);
+  if (fewer > 0) return { place, rows: fewer };
+  log.warning("history retention passes over a row that it could not judge");
+  const last = await db
+    .prepare(STEP_END_SQL)
+    .bind(...place, 0)
+    .first<Record<string, string | number>>();
+  return { place: last ? (Object.values(last) as Place) : START, rows: 1 };
+}
+
+type StepFrom = Pick<Progress, "place" | "rows">;
+
+async function removeStep(db: D1Database, { place, rows }: StepFrom, limit: Micros): Promise<Step> {
   // Where the step ends is asked before it removes rows, so that none is passed over.
   const [end, deleted] = await db.batch<Record<string, string | number>>([
-    db.prepare(STEP_END_SQL).bind(...place),
-    db.prepare(REMOVE_STEP_SQL).bind(...place, limit),
+    db.prepare(STEP_END_SQL).bind(...place, rows - 1),
+    db.prepare(REMOVE_STEP_SQL).bind(...place, limit, rows),
   ]);
   const [last] = end?.results ?? [];
   return {
@@ -133,19 +164,19 @@ async function removeStep(db: D1Database, place: Place, limit: Micros): Promise<
 /** The rows are looked for once, and archived in parts that memory can hold. @param left Parts, at most. */
 async function archiveStep(
   db: D1Database,
-  place: Place,
+  { place, rows: looked }: StepFrom,
   { archive, limit, now, left }: { archive: R2Bucket; limit: Micros; now: Micros; left: number },
 ): Promise<Step> {
   const [end, found] = await db.batch<Record<string, string | number>>([
-    db.prepare(STEP_END_SQL).bind(...place),
-    db.prepare(SELECT_STEP_SQL).bind(...place, limit),
+    db.prepare(STEP_END_SQL).bind(...place, looked - 1),
+    db.prepare(SELECT_STEP_SQL).bind(...place, limit, looked),
   ]);
   let mayGo = (found?.results ?? []) as unknown as SizedKey[];
   let [removed, taken] = [0, 0];
   while (mayGo.length > 0) {
     const part = archivedAtOnce(mayGo);
-    const keys = chunkRows(part.map((row) => ({ cells: keyOf(row), longData: null })));
-    const all = (sql: string) => db.batch<HistoryRow>(keys.map(({ json }) => db.prepare(sql).bind(json)));
+    const keys = jsonParts(part.map(keyOf));
+    const all = (sql: string) => db.batch<HistoryRow>(keys.map((json) => db.prepare(sql).bind(json)));
     const rows = (await all(SELECT_ROWS_SQL)).flatMap(({ results }) => results);
     await archiveRows(archive, rows, now);
     removed += (await all(REMOVE_ROWS_SQL)).reduce((sum, { meta }) => sum + meta.changes, 0);
@@ -170,17 +201,17 @@ const keyOf = (row: SizedKey): Place => [
   row.ingested_at,
 ];
 
-async function readPlace(db: D1Database): Promise<Place> {
+async function readProgress(db: D1Database): Promise<Progress> {
   const row = await db
     .prepare("SELECT cursor FROM maintenance WHERE task = ?")
     .bind(TASK)
     .first<{ cursor: string }>();
-  return row ? (JSON.parse(row.cursor) as Place) : START;
+  return row ? (JSON.parse(row.cursor) as Progress) : { place: START, rows: ROWS_PER_STEP, isBegun: false };
 }
 
-async function writePlace(db: D1Database, place: Place): Promise<void> {
+async function writeProgress(db: D1Database, progress: Progress): Promise<void> {
   await db
     .prepare("INSERT OR REPLACE INTO maintenance (task, cursor, updated_at) VALUES (?, ?, ?)")
-    .bind(TASK, JSON.stringify(place), nowMicros())
+    .bind(TASK, JSON.stringify(progress), nowMicros())
     .run();
 }

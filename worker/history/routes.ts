@@ -10,6 +10,7 @@ import { answeredTimestamp } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_ENTITIES_PER_REQUEST, RETRY_AFTER_SECONDS } from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
+import { VALUE_STATUSES } from "../monitoring/value-tally.ts";
 import { formatTimestamp } from "../timestamps.ts";
 import { PARQUET_TYPE } from "./parquet-file.ts";
 import { readPast } from "./point-in-time.ts";
@@ -26,7 +27,7 @@ const features = lazily(() =>
     z.object({
       value: z.unknown().meta({ example: 34 }),
       timestamp: answeredTimestamp.nullable().meta({ description: "Its event time, never after the row's." }),
-      status: z.enum(["PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"]),
+      status: z.enum(VALUE_STATUSES),
     }),
   ),
 );

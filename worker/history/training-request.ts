@@ -8,8 +8,11 @@ import { assertOneOf } from "../http/one-of.ts";
 import { MAX_FEATURES_PER_REQUEST } from "../limits.ts";
 import { catalogOf } from "../registry/catalog.ts";
 import { entityTypeFor, ofEntityType, resolveReferences } from "../registry/resolve-references.ts";
-import { featureNames } from "../serving/online-routes.ts";
+import { featureNames } from "../registry/versions.ts";
 import type { TrainingColumn, TrainingRow } from "./training-answers.ts";
+
+const LOOKED_FROM = "The time from which is looked back: nothing that became true later is in the row.";
+const rowTime = timestamp.meta({ description: LOOKED_FROM });
 
 /** @param mostRows Of one request. */
 export function trainingRequest(mostRows: number) {
@@ -17,18 +20,22 @@ export function trainingRequest(mostRows: number) {
     entity_ids: optional(z.array(entityValue).min(1).max(mostRows)).meta({
       example: ["user_123", "user_456", "user_789"],
     }),
-    timestamp: optional(timestamp),
+    timestamp: optional(rowTime).meta({ description: `${LOOKED_FROM} Of all \`entity_ids\`.` }),
     rows: optional(
       z
-        .array(z.object({ entity_id: entityValue, timestamp }))
+        .array(z.object({ entity_id: entityValue, timestamp: rowTime }))
         .min(1)
         .max(mostRows),
     ).meta({ description: "Instead of `entity_ids`: a time for each row." }),
-    feature_names: featureNames
-      .max(MAX_FEATURES_PER_REQUEST)
-      .meta({ example: ["user_age", "user_lifetime_value"] }),
-    entity_type: optional(entityType).meta({ example: "user" }),
-    known_at: optional(timestamp).meta({
+    feature_names: featureNames.max(MAX_FEATURES_PER_REQUEST).meta({
+      description: "Registered names, `name@version` or `category:feature`.",
+      example: ["user_age", "user_lifetime_value"],
+    }),
+    entity_type: optional(entityType).meta({
+      description: `Without it that of the registered features named, \`${DEFAULT_ENTITY_TYPE}\` where none is.`,
+      example: "user",
+    }),
+    known_at: optional(timestamp.meta({ description: undefined })).meta({
       description: "Only what had been ingested by then, so that a training set can be produced again.",
       example: "2025-10-13T09:15:51.358632+00:00",
     }),

@@ -34,6 +34,9 @@ export function problemAnswer(problem: Problem, requestId: string): Answer {
 
 const NONE: Record<string, string> = {};
 
+/** Of an answer that holds a secret, or who has which: not for any cache on the way. */
+export const PRIVATE = { "cache-control": "no-store" };
+
 /** Of every answer: what it says it is, it is. */
 export const NO_SNIFFING = { "x-content-type-options": "nosniff" };
 

@@ -8,6 +8,7 @@ import { MIN_API_KEY_SECRET_CHARACTERS, RETRY_AFTER_SECONDS } from "../limits.ts
 import { type KeyRecord, SCOPES, type Scope } from "../tenants/api-key.ts";
 import { DEFAULT_TENANT } from "../tenants/tenant-id.ts";
 import { type Verification, verifyFromMemory, verifyKey } from "../tenants/verify-key.ts";
+import { bearerToken } from "./bearer.ts";
 import type { AppContext } from "./context.ts";
 import { limitRate } from "./rate-limit.ts";
 
@@ -32,7 +33,7 @@ export async function authorise(c: AppContext, scope: Scope): Promise<void> {
   // Nothing is awaited for a key that this isolate has seen a moment ago.
   const principal = rememberedPrincipal(c) ?? (await authenticate(c));
   if (principal.keyId !== null && c.settings.rateLimit === "on") await limitRate(c, principal.keyId);
-  if (!principal.scopes.has(scope)) throw new Problem(403, `this key has no \`${scope}\` scope`);
+  if (!principal.scopes.has(scope)) throw new Problem(403, `this key lacks the scope \`${scope}\``);
   c.principal = principal;
 }
 
@@ -50,7 +51,7 @@ async function authenticate(c: AppContext): Promise<Principal> {
   const text = presentedKey(c);
   if (text === null) {
     if (c.settings.isDevelopment) return DEVELOPER;
-    throw unauthorised("an API key is needed: header X-API-Key");
+    throw unauthorised("an API key is required: in the header X-API-Key, or as Authorization: Bearer");
   }
   const verification = await verify(c, text);
   if ("record" in verification) return principalOf(verification.record);
@@ -65,7 +66,7 @@ function presentedKey(c: AppContext): string | null {
   const own = c.header("x-api-key");
   if (own !== undefined) return own;
   const authorization = c.header("authorization");
-  return authorization === undefined ? null : (/^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? "");
+  return authorization === undefined ? null : (bearerToken(authorization) ?? "");
 }
 
 async function verify(c: AppContext, text: string): Promise<Verification> {

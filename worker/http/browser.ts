@@ -10,7 +10,7 @@ const allowOrigins = cors({
     if (allowed === "*") return "*";
     return allowed.includes(origin) ? origin : null;
   },
-  allowMethods: ["GET", "POST", "PUT", "PATCH", "DELETE"],
+  allowMethods: ["GET", "POST", "PATCH", "DELETE"],
   exposeHeaders: ["x-request-id", "x-consistency-token", "idempotency-replayed", "retry-after"],
   maxAge: 86_400,
 });

@@ -73,7 +73,7 @@ let logs: { of: Settings; log: Log } | undefined;
 /** One for all requests: it holds nothing of any. */
 function logOf(own: Settings): Log {
   if (logs?.of !== own) {
-    logs = { of: own, log: new Log("http", { level: own.logLevel, readable: own.isDevelopment }) };
+    logs = { of: own, log: Log.of("http", own) };
   }
   return logs.log;
 }

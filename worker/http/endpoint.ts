@@ -44,7 +44,7 @@ export interface AnswerSpec {
 }
 
 export interface EndpointSpec<R extends RequestSchemas = RequestSchemas> {
-  method: "get" | "post" | "put" | "patch" | "delete";
+  method: "get" | "post" | "patch" | "delete";
   /** Full path, parameters as `{name}`. */
   path: string;
   /** Other paths that answer the same. */

@@ -18,7 +18,7 @@ function problemOf(error: unknown, c: AppContext): Problem {
   return new Problem(500, "an unexpected error; the request id finds it in the logs");
 }
 
-const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+const METHODS = ["GET", "POST", "PATCH", "DELETE"];
 
 /** 405 with `Allow` where the path exists for other methods, else 404. */
 export function problemOfNoRoute(app: Hono<{ Bindings: Env }>, path: string): Problem {

@@ -1,6 +1,6 @@
 /** Schemas of the fields that many endpoints share, each with the limits and the words of its errors. */
 import * as z from "zod";
-import { charactersIn, firstCharacters, hasAtMost } from "../characters.ts";
+import { charactersIn, firstCharacters, hasAtMost, utf8Bytes } from "../characters.ts";
 import { isJsonObject, nestsDeeperThan } from "../json.ts";
 import { MAX_CATEGORY_BYTES, MAX_NAME_CHARACTERS, MAX_TTL_SECONDS, MAX_VALUE_DEPTH } from "../limits.ts";
 import { parseTimestamp, TIMESTAMP_FORM } from "../timestamps.ts";
@@ -72,8 +72,6 @@ export interface FeatureValues {
   names: string[];
 }
 
-const encoder = new TextEncoder();
-
 /** An object of feature values; any name is data, `__proto__` too, so it is not checked as a record. */
 export const featureValues = z
   .unknown()
@@ -93,7 +91,7 @@ export const featureValues = z
       }
     }
     const data = JSON.stringify(value);
-    const bytes = data.length * 3 > MAX_CATEGORY_BYTES ? encoder.encode(data).length : data.length;
+    const bytes = utf8Bytes(data, MAX_CATEGORY_BYTES);
     if (bytes > MAX_CATEGORY_BYTES)
       return fail(`must have at most ${MAX_CATEGORY_BYTES} bytes as JSON, has ${bytes}`);
     return { values: value, data, names };

@@ -55,11 +55,9 @@ function assertPlain(contentEncoding: string | undefined): void {
   if (other === undefined) return;
   // Only what everybody knows is repeated.
   const named = ENCODINGS.includes(other) ? `\`${other}\`` : "this one";
-  throw new Problem(
-    415,
-    `Content-Encoding must be identity, ${named} is not taken: send the body uncompressed`,
-    { headers: { "accept-encoding": "identity" } },
-  );
+  throw new Problem(415, `Content-Encoding ${named} is not supported: send the body uncompressed`, {
+    headers: { "accept-encoding": "identity" },
+  });
 }
 
 /** Bytes that are no UTF-8 would become other characters: they are refused, not changed. */
@@ -89,7 +87,7 @@ export function parseBody(text: string): unknown {
     }
     throw new Problem(
       400,
-      text === "" ? "a JSON body is needed, it is empty" : "the body is not valid JSON",
+      text === "" ? "a JSON body is required; this one is empty" : "the body is not valid JSON",
       {
         errors: [{ loc: ["body"], msg: "is not valid JSON", type: "json_invalid" }],
       },

@@ -13,6 +13,6 @@ export function assertOneOf(loc: (string | number)[], fields: Record<string, unk
   if (given.length === 0) {
     throw unprocessable({ loc, msg: `either ${names.join(" or ")} is needed`, type: "missing" });
   }
-  const msg = `only one of ${names.join(" and ")} may be given`;
+  const msg = `give one of ${names.join(", ")}, not several`;
   throw unprocessable({ loc, msg, type: "conflicting_fields" });
 }

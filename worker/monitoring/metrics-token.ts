@@ -1,10 +1,11 @@
 /** Whether a request brings the token of the monitoring. Takes as long whatever is wrong with it. */
 import { createHash, timingSafeEqual } from "node:crypto";
+import { bearerToken } from "../http/bearer.ts";
 
 /** @param token Null when there is none: then no request brings it. */
 export function isMetricsToken(token: string | null, authorization: string | undefined): boolean {
-  const presented = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
-  if (token === null || presented === undefined) return false;
+  const presented = bearerToken(authorization ?? "");
+  if (token === null || presented === null) return false;
   // Digests have one length; comparing the texts would tell that of the token.
   return timingSafeEqual(digestOf(presented), digestOf(token));
 }

@@ -73,11 +73,10 @@ export class StatsdExporter implements MetricExporter {
     }
   }
 
-  #complain({ logLevel, isDevelopment }: Settings, cause?: unknown): void {
+  #complain(own: Settings, cause?: unknown): void {
     if (this.#now() - this.#loggedMs < STATSD_LOG_MS) return;
     this.#loggedMs = this.#now();
-    const log = new Log("statsd", { level: logLevel, readable: isDevelopment });
-    log.warning(
+    Log.of("statsd", own).warning(
       "records were not sent to StatsD",
       { failed_flushes: this.#failed, records: this.#lost },
       cause,

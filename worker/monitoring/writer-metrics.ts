@@ -1,6 +1,6 @@
 /**
  * What one EntityWriter does. Its groups, puts and events belong to no single call of it, so their points are
- * gathered for a second and written together: far fewer than a call of an object may write.
+ * gathered for two seconds and written together: far fewer than a call of an object may write.
  */
 import { METRICS_FLUSH_MS } from "../limits.ts";
 import type { Waiting } from "../writing/outbox.ts";

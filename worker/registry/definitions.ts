@@ -2,12 +2,13 @@
 import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
 import { category, entityType, optional, optionalOr, textUpTo, ttlSeconds } from "../http/fields.ts";
+import { canonicalJson } from "../json.ts";
 import { MAX_DESCRIPTION_CHARACTERS, MAX_NAME_CHARACTERS, MAX_TAGS, MAX_TTL_SECONDS } from "../limits.ts";
+import { SECONDS_PER_HOUR } from "../timestamps.ts";
 import { conform, DTYPES, type Dtype } from "./dtypes.ts";
 import type { NewFeature, NewVersion, RegisteredFeature, VersionRow } from "./registry-store.ts";
 import { registeredName, versionField } from "./versions.ts";
 
-const HOUR_SECONDS = 3_600;
 const DEFAULT_CATEGORY = "default";
 /** They are keys of an answer of `GET /get/item`, which names the entity under its type. */
 const RESERVED_TYPES = ["category", "features", "revision", "source"];
@@ -16,9 +17,10 @@ const declaredType = entityType
   .regex(/^[A-Za-z_][A-Za-z0-9_.-]*$/, "must be letters, digits, `_`, `.` and `-`")
   .refine((type) => !RESERVED_TYPES.includes(type), `must not be one of ${RESERVED_TYPES.join(", ")}`);
 
-export const statusField = z
-  .enum(["draft", "active", "deprecated"])
-  .meta({ description: "The bare name means the newest active version." });
+export const statusField = z.enum(["draft", "active", "deprecated"]).meta({
+  description:
+    "`draft`: filled, not yet what the bare name means. `active`: the newest active one is what the bare name means. `deprecated`: read only as `name@version`. Left out: a first version is active, a further one a draft.",
+});
 
 const shortText = textUpTo(MAX_NAME_CHARACTERS).min(1);
 
@@ -26,7 +28,7 @@ const ttl = {
   ttl_hours: z
     .number()
     .positive()
-    .max(MAX_TTL_SECONDS / HOUR_SECONDS)
+    .max(MAX_TTL_SECONDS / SECONDS_PER_HOUR)
     .nullish()
     .meta({
       description: "How long a value may be read after its event time; may be a fraction.",
@@ -36,9 +38,10 @@ const ttl = {
 };
 
 const dtype = z.enum(DTYPES as [Dtype, ...Dtype[]]).meta({ example: "float64" });
-const defaultValue = z
-  .unknown()
-  .meta({ description: "Stands in for a missing value; of the feature's type." });
+const defaultValue = z.unknown().meta({
+  description:
+    "Answered where nothing is found (`NOT_FOUND`), not for a value that is null or too old; of the feature's type.",
+});
 
 export const registerBody = z.object({
   name: registeredName,
@@ -107,8 +110,7 @@ export function versionOf(
     computationLogic: null,
     ttlSeconds: ttlOf(body, like),
     defaultValue: isDefaultGiven ? defaultOf(type, body.default_value) : (like?.defaultValue ?? null),
-    // The first is there to be used; a later one is filled before reads switch to it.
-    status: body.status ?? (like ? "draft" : "active"),
+    status: body.status ?? null,
   };
 }
 
@@ -133,7 +135,7 @@ export function computedVersionOf(
     computationLogic: body.computation_logic ?? like?.computationLogic ?? feature.computationLogic,
     ttlSeconds: ttlOf(body, like),
     defaultValue: null,
-    status: body.status ?? (like ? "draft" : "active"),
+    status: body.status ?? null,
   };
 }
 
@@ -147,7 +149,7 @@ function sentTtlField({ ttl_hours, ttl_seconds }: SentTtl): keyof SentTtl {
 }
 
 function ttlOf({ ttl_hours, ttl_seconds }: SentTtl, like: VersionRow | null): number | null {
-  const ofHours = typeof ttl_hours === "number" ? ttl_hours * HOUR_SECONDS : ttl_hours;
+  const ofHours = typeof ttl_hours === "number" ? ttl_hours * SECONDS_PER_HOUR : ttl_hours;
   if (
     typeof ofHours === "number" &&
     typeof ttl_seconds === "number" &&
@@ -188,7 +190,7 @@ export function assertSameDefinition(
       ["dtype", own.dtype, version.dtype],
       ["computation_logic", own.computationLogic, version.computationLogic],
       [sentTtlField(body), own.ttlSeconds, version.ttlSeconds],
-      ["default_value", own.defaultValue, version.defaultValue],
+      ["default_value", sameText(own.defaultValue), sameText(version.defaultValue)],
     );
   }
   // They are the feature's, as its first registration gave them: those of a later one are not kept.
@@ -220,6 +222,8 @@ function pairsOfFeature(registered: RegisteredFeature, feature: NewFeature): Pai
     ["category", registered.category, feature.category],
   ];
 }
+
+const sameText = (json: string | null) => json && canonicalJson(json);
 
 /** Words about a feature that are left out are as they were. */
 function pairsOfWords(registered: RegisteredFeature, { description, owner, tags }: NewFeature): Pair[] {

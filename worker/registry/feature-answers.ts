@@ -3,10 +3,9 @@ import * as z from "zod";
 import { answeredTimestamp } from "../http/fields.ts";
 import { parseJson } from "../json.ts";
 import { lazily } from "../lazily.ts";
-import { formatTimestamp, type Micros } from "../timestamps.ts";
+import { formatTimestamp, type Micros, SECONDS_PER_HOUR, timestampOrNull } from "../timestamps.ts";
 import type { RegisteredFeature, VersionRow } from "./registry-store.ts";
-
-const HOUR_SECONDS = 3_600;
+import { newestActive } from "./versions.ts";
 
 const definition = lazily(() => ({
   dtype: z.string().meta({ description: "`vector` of a computed feature.", example: "float64" }),
@@ -105,7 +104,7 @@ export function versionAnswer(featureId: number, row: VersionRow, computations: 
 }
 
 export function featureAnswer(feature: RegisteredFeature, computations: readonly Computation[] = []) {
-  const active = feature.versions.findLast(({ status }) => status === "active");
+  const active = newestActive(feature.versions);
   return {
     id: feature.featureId,
     feature_id: feature.featureId,
@@ -125,14 +124,10 @@ export function featureAnswer(feature: RegisteredFeature, computations: readonly
     ttl_hours: hoursOf(active?.ttlSeconds ?? null),
     versions: feature.versions.map((row) => versionAnswer(feature.featureId, row, computations)),
     created_at: formatTimestamp(feature.createdAt),
-    updated_at: formatTimestamp(feature.versions.at(-1)?.updatedAt ?? feature.updatedAt),
+    updated_at: formatTimestamp(Math.max(feature.updatedAt, ...feature.versions.map((row) => row.updatedAt))),
   };
 }
 
-function timestampOrNull(time: Micros | null): string | null {
-  return time === null ? null : formatTimestamp(time);
-}
-
 function hoursOf(seconds: number | null): number | null {
-  return seconds === null ? null : seconds / HOUR_SECONDS;
+  return seconds === null ? null : seconds / SECONDS_PER_HOUR;
 }

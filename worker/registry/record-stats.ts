@@ -22,16 +22,22 @@ export interface StatsContext {
 /**
  * Counts the values that the events announce, each event once however often it is handed over.
  *
- * @throws when some could not be recorded: hand all of them over again.
+ * @returns the tenants of which some could not be recorded: hand their events over again. The others' are counted.
  */
-export async function recordStats(context: StatsContext, events: readonly FeatureAvailable[]): Promise<void> {
+export async function recordStats(
+  context: StatsContext,
+  events: readonly FeatureAvailable[],
+): Promise<Set<string>> {
+  const failed = new Set<string>();
   const byTenant = Map.groupBy(events, ({ tenant_id: tenant }) => tenant);
-  // One tenant's fault does not keep the others' values from being counted.
-  const all = await Promise.allSettled(
-    [...byTenant].map(([tenant, own]) => recordTenant(context, tenant, own)),
-  );
-  const failed = all.find((one) => one.status === "rejected");
-  if (failed) throw failed.reason;
+  const record = async (tenant: string, own: readonly FeatureAvailable[]) => {
+    await recordTenant(context, tenant, own).catch((cause: unknown) => {
+      context.log.error("statistics could not be recorded", cause, { tenant_id: tenant, events: own.length });
+      failed.add(tenant);
+    });
+  };
+  await Promise.all([...byTenant].map(([tenant, own]) => record(tenant, own)));
+  return failed;
 }
 
 async function recordTenant(

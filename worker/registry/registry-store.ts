@@ -35,7 +35,8 @@ export interface NewVersion {
   computationLogic: string | null;
   ttlSeconds: number | null;
   defaultValue: string | null;
-  status: VersionStatus;
+  /** Null: active if it is the feature's first, which is there to be used; else a draft, to be filled before reads switch to it. */
+  status: VersionStatus | null;
 }
 
 export async function selectCatalog(db: D1Database, tenant: string): Promise<CatalogEntry[]> {
@@ -56,6 +57,9 @@ export async function selectCatalog(db: D1Database, tenant: string): Promise<Cat
     })),
   }));
 }
+
+const usualStatus = sql`CASE WHEN EXISTS (
+  SELECT 1 FROM ${featureVersions} AS other WHERE other.feature_id = features.feature_id) THEN 'draft' ELSE 'active' END`;
 
 /**
  * Adds a feature, where there is none of its name, and a version of it, where there is none of its number, in one
@@ -96,7 +100,8 @@ export async function insertVersion(
             computationLogic: sql<string | null>`${version.computationLogic}`.as("computation_logic"),
             ttlSeconds: sql<number | null>`${version.ttlSeconds}`.as("ttl_seconds"),
             defaultValue: sql<string | null>`${version.defaultValue}`.as("default_value"),
-            status: sql<VersionStatus>`${version.status}`.as("status"),
+            // Within the statement: of two that are the first at once, one is.
+            status: sql<VersionStatus>`coalesce(${version.status}, ${usualStatus})`.as("status"),
             createdAt: sql<number>`${now}`.as("created_at"),
             updatedAt: sql<number>`${now}`.as("updated_at"),
           })

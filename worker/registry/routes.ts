@@ -1,19 +1,20 @@
 /** Registering, listing and finding features: the routes of system B. */
 import * as z from "zod";
 import { computationsOf } from "../compute/compute-store.ts";
-import { Problem, unprocessable } from "../errors.ts";
+import { Problem } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { answeredTimestamp, entityType, textUpTo, wholeNumber } from "../http/fields.ts";
+import { answeredTimestamp, entityType, textUpTo } from "../http/fields.ts";
+import { notACursor, pageOf, pageQuery } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
-import { DEFAULT_PAGE_ROWS, MAX_NAME_CHARACTERS, MAX_PAGE_ROWS } from "../limits.ts";
+import { MAX_NAME_CHARACTERS } from "../limits.ts";
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
 import { forgetCatalog } from "./catalog.ts";
 import { assertSameDefinition, featureOf, registerBody, versionOf } from "./definitions.ts";
 import { oneReference, referredFeature } from "./existing-feature.ts";
 import { featureAnswer, featureSchema } from "./feature-answers.ts";
 import { listFeatures } from "./list-features.ts";
-import { findFeature, insertVersion } from "./registry-store.ts";
+import { insertVersion } from "./registry-store.ts";
 
 const registeredSchema = lazily(() =>
   z
@@ -46,10 +47,7 @@ export const register = endpoint(
   async (c, { json }) => {
     const { tenant } = c.principal;
     const feature = featureOf(json);
-    const existing = await findFeature(c.env.DB, tenant, feature.name);
-    const isFirst = !existing || existing.versions.length === 0;
     const version = versionOf(json, null);
-    if (!isFirst && json.status === undefined) version.status = "draft";
     const { added, feature: registered } = await insertVersion(
       c.env.DB,
       tenant,
@@ -96,8 +94,7 @@ export const list = endpoint(
         entity_type: entityType.optional(),
         tag: textUpTo(MAX_NAME_CHARACTERS).optional(),
         q: textUpTo(MAX_NAME_CHARACTERS).optional().meta({ description: "Part of a name or a description." }),
-        limit: wholeNumber(1, MAX_PAGE_ROWS).default(DEFAULT_PAGE_ROWS),
-        cursor: z.string().optional().meta({ description: "`next_cursor` of the page before." }),
+        ...pageQuery.shape,
       }),
     },
     answers: { 200: { description: "A page of features, oldest first.", schema: listSchema } },
@@ -111,11 +108,10 @@ export const list = endpoint(
       after,
       limit: query.limit + 1,
     };
-    const rows = await listFeatures(c.env.DB, c.principal.tenant, filter);
-    const page = rows.slice(0, query.limit);
-    const last = page.at(-1);
-    const nextCursor = rows.length > page.length && last ? `f${last.featureId}` : null;
-    return jsonAnswer({ features: page.map((feature) => featureAnswer(feature)), next_cursor: nextCursor });
+    const found = await listFeatures(c.env.DB, c.principal.tenant, filter);
+    const { rows, last } = pageOf(found, query.limit);
+    const next_cursor = last ? `f${last.featureId}` : null;
+    return jsonAnswer({ features: rows.map((feature) => featureAnswer(feature)), next_cursor });
   },
 );
 
@@ -140,11 +136,7 @@ export const get = endpoint(
 function readCursor(cursor: string): number {
   const id = /^f(\d{1,15})$/.exec(cursor)?.[1];
   if (id !== undefined) return Number(id);
-  throw unprocessable({
-    loc: ["query", "cursor"],
-    msg: "must be the next_cursor of a page",
-    type: "invalid",
-  });
+  throw notACursor();
 }
 
 export const registryEndpoints = [register, list, get];

@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { answeredTimestamp } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
-import { formatTimestamp, MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
+import { formatTimestamp, MICROS_PER_SECOND, type Micros, timestampOrNull } from "../timestamps.ts";
 import type { FeatureNumbers } from "./feature-stats.ts";
 import type { RegisteredFeature } from "./registry-store.ts";
 import { addRollUps, EMPTY, summaryOf } from "./stats-roll-up.ts";
@@ -70,8 +70,4 @@ export function statsAnswer(
     hours: hours.map(({ hour, rollUp }) => ({ hour: formatTimestamp(startOf(hour)), ...summaryOf(rollUp) })),
     timestamp: formatTimestamp(now),
   };
-}
-
-function timestampOrNull(time: Micros | null): string | null {
-  return time === null ? null : formatTimestamp(time);
 }

@@ -1,5 +1,6 @@
 /** Reads from the history what events announced: of each value its type and, of a number, what it is; never a text. */
-import { MAX_D1_PARAMETER_CHARACTERS, MAX_STATS_COLUMNS } from "../limits.ts";
+import { jsonParts } from "../db/json-parts.ts";
+import { MAX_STATS_COLUMNS } from "../limits.ts";
 import type { Cell, Lookup } from "./stats-contribution.ts";
 
 const cellsOf = (values: string) =>
@@ -44,24 +45,12 @@ export async function readAnnounced(
   return found;
 }
 
-/** JSON arrays of references, each of a size that D1 takes. Exported for its test. */
+/** Exported for its test. */
 export function parametersOf(lookups: readonly Lookup[]): string[] {
-  const parts: string[][] = [];
-  let characters = 0;
-  for (const [position, lookup] of lookups.entries()) {
-    const text = JSON.stringify(referenceOf(position, lookup));
-    characters += text.length + 1;
-    const last = parts.at(-1);
-    if (last && characters < MAX_D1_PARAMETER_CHARACTERS) last.push(text);
-    else {
-      parts.push([text]);
-      characters = text.length + 1;
-    }
-  }
-  return parts.map((texts) => `[${texts.join(",")}]`);
+  return jsonParts(lookups.map(referenceOf));
 }
 
-function referenceOf(position: number, lookup: Lookup): unknown[] {
+function referenceOf(lookup: Lookup, position: number): unknown[] {
   const { entity_type, entity_id, resource_name, revision, event_id } = lookup.event;
   const names = lookup.kind === "scalars" ? [...lookup.stored.keys()] : null;
   return [position, entity_type, entity_id, resource_name, lookup.eventTime, revision, event_id, names];

@@ -17,7 +17,7 @@ import type { RegisteredFeature } from "./registry-store.ts";
 import { statsObject } from "./stats-access.ts";
 import { statsAnswer, statsSchema } from "./stats-answers.ts";
 import { askedHours } from "./stats-window.ts";
-import { versionField } from "./versions.ts";
+import { askedVersion, versionField } from "./versions.ts";
 
 const query = z.object({
   version: versionField.optional().meta({
@@ -73,10 +73,7 @@ export const stats = endpoint(
 
 /** @throws Problem 404 when there is none. */
 function versionOf({ versions }: RegisteredFeature, asked: number | undefined): number {
-  const row =
-    asked === undefined
-      ? (versions.findLast(({ status }) => status === "active") ?? versions.at(-1))
-      : versions.find(({ version }) => version === asked);
+  const row = askedVersion(versions, asked);
   if (!row) throw noSuchFeature();
   return row.version;
 }

@@ -1,9 +1,9 @@
 /** From what events contribute to the series that are kept: hourly roll-ups of each feature and column. Pure. */
-import { MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
+import { MICROS_PER_SECOND, type Micros, SECONDS_PER_HOUR } from "../timestamps.ts";
 import type { Contribution } from "./stats-contribution.ts";
 import { addRollUps, EMPTY, type Observation, type RollUp, rollUpOf } from "./stats-roll-up.ts";
 
-const MICROS_PER_HOUR = 3_600 * MICROS_PER_SECOND;
+const MICROS_PER_HOUR = SECONDS_PER_HOUR * MICROS_PER_SECOND;
 
 /** Hours since 1970. */
 export type Hour = number;

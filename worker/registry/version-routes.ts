@@ -23,7 +23,7 @@ import {
   setVersionStatus,
   type VersionRow,
 } from "./registry-store.ts";
-import { parseVersion, VERSION_FORM } from "./versions.ts";
+import { versionAt } from "./versions.ts";
 
 export const addVersion = endpoint(
   {
@@ -76,14 +76,7 @@ export const setStatus = endpoint(
   async (c, { param, json }) => {
     const { tenant } = c.principal;
     const feature = await existingFeature(c, param.feature);
-    const version = parseVersion(param.version);
-    if (version === null) {
-      throw unprocessable({
-        loc: ["path", "version"],
-        msg: `must be ${VERSION_FORM}`,
-        type: "invalid",
-      });
-    }
+    const version = versionAt(["path", "version"], param.version);
     const now = nowMicros();
     const found = await setVersionStatus(
       c.env.DB,

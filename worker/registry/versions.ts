@@ -1,5 +1,6 @@
 /** Feature names and versions: how they are written, and under which name a version's values are stored. Pure. */
 import * as z from "zod";
+import { unprocessable } from "../errors.ts";
 import { textUpTo } from "../http/fields.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
 
@@ -17,18 +18,43 @@ export function parseVersion(text: string | number): number | null {
   return version >= 1 && version <= MAX_VERSION ? version : null;
 }
 
-/** What a version must look like, for error messages. */
-export const VERSION_FORM = `a version: a whole number from 1 to ${MAX_VERSION}, as 1, "1" or "v1"`;
+const MUST_BE_VERSION = `must be a version: a whole number from 1 to ${MAX_VERSION}, as 1, "1" or "v1"`;
+
+/** @throws Problem 422 naming the place, for what is no version. */
+export function versionAt(loc: string[], written: string): number {
+  const version = parseVersion(written);
+  if (version === null) throw unprocessable({ loc, msg: MUST_BE_VERSION, type: "invalid" });
+  return version;
+}
 
 export const versionField = z
-  .union([z.int(`must be ${VERSION_FORM}`), z.string()], `must be ${VERSION_FORM}`)
+  .union([z.int(MUST_BE_VERSION), z.string()], MUST_BE_VERSION)
   .transform((written, ctx) => {
     const version = parseVersion(written);
     if (version !== null) return version;
-    ctx.addIssue({ code: "custom", message: `must be ${VERSION_FORM}` });
+    ctx.addIssue({ code: "custom", message: MUST_BE_VERSION });
     return z.NEVER;
   })
-  .meta({ override: { type: ["integer", "string"] }, example: 1 } as never);
+  .meta({
+    override: { type: ["integer", "string"] },
+    description: `From 1 to ${MAX_VERSION}, as \`1\`, \`"1"\` or \`"v1"\`.`,
+    example: 1,
+  } as never);
+
+/** The one that the bare name means. @param versions Of one feature, from the oldest to the newest. */
+export function newestActive<V extends { status: string }>(versions: readonly V[]): V | undefined {
+  return versions.findLast(({ status }) => status === "active");
+}
+
+/** The one that is asked for; else the newest active one, else the newest. @param versions As in {@link newestActive}. */
+export function askedVersion<V extends { version: number; status: string }>(
+  versions: readonly V[],
+  asked: number | undefined,
+): V | undefined {
+  return asked === undefined
+    ? (newestActive(versions) ?? versions.at(-1))
+    : versions.find(({ version }) => version === asked);
+}
 
 /** Version 1 lives under the bare name, a later one under `name@N`: it can be filled before reads switch to it. */
 export function storedName(name: string, version: number): string {
@@ -55,3 +81,12 @@ export function parseReference(text: string): Reference | null {
   const version = written === undefined ? null : parseVersion(written);
   return written !== undefined && version === null ? null : { kind: "registered", name, version };
 }
+
+/** References as a body has them; how many of them, each route says for itself. */
+export const featureNames = z
+  .array(textUpTo(2 * MAX_NAME_CHARACTERS + 1))
+  .min(1)
+  .meta({
+    description: "Registered names, `name@version`, `category:feature` or `category:*`.",
+    example: ["user_age", "user_lifetime_value", "last_purchase_days"],
+  });

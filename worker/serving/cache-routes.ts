@@ -11,7 +11,7 @@ import { documentKey } from "../keys.ts";
 import { lazily } from "../lazily.ts";
 import { RETRY_AFTER_SECONDS } from "../limits.ts";
 import { catalogOf } from "../registry/catalog.ts";
-import { ownerOf } from "../writing/submit-changes.ts";
+import { ownerOf } from "../writing/writer-access.ts";
 import { isolateMemory } from "./memory.ts";
 
 const invalidatedSchema = lazily(() =>
@@ -31,7 +31,7 @@ export const invalidate = endpoint(
     tag: "features",
     summary: "Remove an entity's cached document",
     description:
-      "Needed only by who distrusts the cache: every write keeps it current. Other places may show what they have cached for up to a minute. Without `entity_type` the entity of every type.",
+      "Seldom needed: every write keeps the cache current. Other locations may answer from their copies for up to a minute. Without `entity_type`: this value in every entity type.",
     scope: "write",
     request: {
       param: z.object({ entity_id: entityValue.meta({ example: "user_123" }) }),

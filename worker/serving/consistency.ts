@@ -37,6 +37,11 @@ export function requirementOf(
     : { kind: "database", bookmark };
 }
 
+/** Those of one database are ordered as texts (D1 documentation, "Sessions"). Null when there is none. */
+export function newestBookmark(bookmarks: readonly (string | null)[]): string | null {
+  return bookmarks.reduce((a, b) => (a !== null && (b === null || a > b) ? a : b), null);
+}
+
 /** D1 writes bookmarks as hexadecimal groups; anything else must not reach it. */
 const BOOKMARK = /^[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{32}$/;
 

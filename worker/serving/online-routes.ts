@@ -4,38 +4,21 @@ import { ByteWriter } from "../byte-writer.ts";
 import { jsonTextAnswer, toResponse } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
-import {
-  answeredRevision,
-  answeredTimestamp,
-  entityType,
-  entityValue,
-  optional,
-  textUpTo,
-} from "../http/fields.ts";
+import { answeredRevision, answeredTimestamp, entityType, entityValue, optional } from "../http/fields.ts";
 import { assertOneOf } from "../http/one-of.ts";
 import type { EntityRef } from "../keys.ts";
 import { lazily } from "../lazily.ts";
-import {
-  MAX_ENTITIES_PER_REQUEST,
-  MAX_NAME_CHARACTERS,
-  MAX_ONLINE_FEATURES,
-  MAX_TTL_SECONDS,
-} from "../limits.ts";
+import { MAX_ENTITIES_PER_REQUEST, MAX_ONLINE_FEATURES, MAX_TTL_SECONDS } from "../limits.ts";
 import { madeOnce } from "../made-once.ts";
+import { TIERS } from "../monitoring/metric-record.ts";
+import { VALUE_STATUSES } from "../monitoring/value-tally.ts";
 import { type Catalog, catalogOf } from "../registry/catalog.ts";
 import { entityTypeFor, ofEntityType, resolveReferences } from "../registry/resolve-references.ts";
+import { featureNames } from "../registry/versions.ts";
 import { MICROS_PER_MS } from "../timestamps.ts";
 import { OnlineAnswers, type OnlineQuestion, questionOf } from "./online-answers.ts";
 import { consistency, readContext, TOKEN_HEADER } from "./read-context.ts";
 import { readEntities } from "./read-entities.ts";
-
-export const featureNames = z
-  .array(textUpTo(2 * MAX_NAME_CHARACTERS + 1))
-  .min(1)
-  .meta({
-    description: "Registered names, `name@version`, `category:feature` or `category:*`.",
-    example: ["user_age", "user_lifetime_value", "last_purchase_days"],
-  });
 
 const body = z.object({
   entity_id: optional(entityValue).meta({ example: "user_123" }),
@@ -44,7 +27,8 @@ const body = z.object({
   }),
   feature_names: featureNames.max(MAX_ONLINE_FEATURES),
   entity_type: optional(entityType).meta({
-    description: "Needed only where the features named belong to several types.",
+    description:
+      "Without it that of the registered features named, `bright_uid` where none is; needed where they belong to several.",
     example: "user",
   }),
   max_age_seconds: optional(z.number().min(0).max(MAX_TTL_SECONDS)),
@@ -54,7 +38,7 @@ const body = z.object({
 const value = lazily(() =>
   z.object({
     value: z.unknown().meta({ example: 34 }),
-    status: z.enum(["PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"]),
+    status: z.enum(VALUE_STATUSES),
     timestamp: answeredTimestamp.nullable().meta({ description: "Its event time." }),
     freshness_seconds: z.number().nullable().meta({ description: "Since its event time.", example: 12.5 }),
     version: z.int().nullable().meta({ description: "Null when it is not registered.", example: 1 }),
@@ -65,7 +49,7 @@ const online = lazily(() => ({
   entity_id: z.string().meta({ example: "user_123" }),
   features: z.record(z.string(), value()),
   revision: answeredRevision,
-  source: z.enum(["memory", "kv", "d1"]),
+  source: z.enum(TIERS),
   cache_hit: z.boolean(),
   timestamp: answeredTimestamp,
 }));

@@ -37,7 +37,7 @@ function readToken(text: string): ConsistencyToken {
   if (token) return token;
   throw unprocessable({
     loc: ["header", TOKEN_HEADER],
-    msg: "is not a token that a write has answered",
+    msg: "is not a token that a write has returned",
     type: "invalid_token",
   });
 }

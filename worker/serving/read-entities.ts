@@ -15,6 +15,7 @@ import {
   ANY_REVISION,
   type Consistency,
   type ConsistencyToken,
+  newestBookmark,
   type Requirement,
   requirementOf,
 } from "./consistency.ts";
@@ -232,12 +233,6 @@ async function readFromD1(
 
 /** Where D1 may be asked so that every requirement holds: any replica, one past a bookmark, or the primary. */
 function sessionStart(requirements: readonly Requirement[]): string {
-  let newest = "first-unconstrained";
-  for (const requirement of requirements) {
-    if (requirement === ANY_REVISION) continue;
-    if (requirement.bookmark === null) return "first-primary";
-    // Bookmarks are ordered as texts, and "first-…" stands behind none of them only by this test.
-    if (newest === "first-unconstrained" || requirement.bookmark > newest) newest = requirement.bookmark;
-  }
-  return newest;
+  const bookmarks = requirements.filter((one) => one !== ANY_REVISION).map(({ bookmark }) => bookmark);
+  return bookmarks.includes(null) ? "first-primary" : (newestBookmark(bookmarks) ?? "first-unconstrained");
 }

@@ -28,6 +28,7 @@ import type { EntityRef } from "../keys.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
 import { madeOnce } from "../made-once.ts";
+import { TIERS } from "../monitoring/metric-record.ts";
 import { catalogIfAny } from "../registry/catalog.ts";
 import { WHOLE_CATEGORY } from "../registry/resolve-references.ts";
 import { parseReference } from "../registry/versions.ts";
@@ -51,7 +52,7 @@ const data = lazily(() =>
 );
 const origin = lazily(() => ({
   revision: answeredRevision,
-  source: z.enum(["memory", "kv", "d1"]).meta({ description: "Where the answer came from." }),
+  source: z.enum(TIERS).meta({ description: "Where the answer came from." }),
 }));
 
 const itemSchema = lazily(() =>

@@ -1,20 +1,22 @@
 /** API keys of tenants: creating, listing and revoking them. */
 import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
-import { jsonAnswer } from "../http/answer.ts";
+import { jsonAnswer, PRIVATE } from "../http/answer.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, nameField, timestamp } from "../http/fields.ts";
+import { formatPosition, nextCursor, pageOf, pageQuery, parsePosition } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
 import { KEY_MEMORY_MS } from "../limits.ts";
-import { formatTimestamp, type Micros, nowMicros } from "../timestamps.ts";
+import { formatTimestamp, type Micros, nowMicros, timestampOrNull } from "../timestamps.ts";
+import { ADMINISTRATION, answeredTenantId } from "./administration.ts";
 import { formatApiKey, hashSecret, type KeyRecord, newApiKey, SCOPES } from "./api-key.ts";
-import { formatCursor, parseCursor } from "./key-cursor.ts";
 import { keyMemory } from "./key-memory.ts";
 import { insertKey, listKeys, revokeKey } from "./key-store.ts";
-import { ADMINISTRATION, answeredTenantId, nextCursor, PRIVATE, pageOf, pageQuery } from "./pages.ts";
 import { administers } from "./tenant-id.ts";
 import { hasTenant } from "./tenant-store.ts";
+
+const KEY_ID = /^[0-9a-f]+$/;
 
 const tenantParam = z.object({ tenant_id: z.string().meta({ example: "acme" }) });
 const scopes = z
@@ -106,15 +108,12 @@ export const getKeys = endpoint(
     problems: [404],
   },
   async (c, { param, query }) => {
-    const after = query.cursor === undefined ? null : parseCursor(query.cursor);
+    const after = query.cursor === undefined ? null : parsePosition(query.cursor, KEY_ID);
     await assertAdministered(c, param.tenant_id);
     const found = await listKeys(c.env.DB, param.tenant_id, { after, limit: query.limit + 1 });
     const { rows, last } = pageOf(found, query.limit);
-    return jsonAnswer(
-      { keys: rows.map(keyAnswer), next_cursor: last ? formatCursor(last) : null },
-      200,
-      PRIVATE,
-    );
+    const next_cursor = last ? formatPosition({ createdAt: last.createdAt, id: last.keyId }) : null;
+    return jsonAnswer({ keys: rows.map(keyAnswer), next_cursor }, 200, PRIVATE);
   },
 );
 
@@ -150,10 +149,10 @@ export const deleteKey = endpoint(
   },
 );
 
-/** @throws Problem 422 when nothing of the name can stand in an id. */
+/** @throws Problem 422 for an expiry that is over already. */
 function assertToCome(expiresAt: Micros | null | undefined, now: Micros): void {
   if (expiresAt == null || expiresAt > now) return;
-  throw unprocessable({ loc: ["body", "expires_at"], msg: "must be a time to come", type: "in_the_past" });
+  throw unprocessable({ loc: ["body", "expires_at"], msg: "must be in the future", type: "in_the_past" });
 }
 
 /** @throws Problem 404 for another's tenant as for none: who may not administer it does not learn that it exists. */
@@ -183,8 +182,8 @@ function keyAnswer(record: KeyRecord) {
     name: record.name,
     scopes: SCOPES.filter((scope) => record.scopes.has(scope)),
     created_at: formatTimestamp(record.createdAt),
-    expires_at: expiresAt === null ? null : formatTimestamp(expiresAt),
-    revoked_at: revokedAt === null ? null : formatTimestamp(revokedAt),
+    expires_at: timestampOrNull(expiresAt),
+    revoked_at: timestampOrNull(revokedAt),
   };
 }
 

@@ -3,6 +3,7 @@ import { and, asc, eq, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import * as z from "zod";
 import { apiKeys } from "../db/schema.ts";
+import type { Position } from "../http/pages.ts";
 import type { Micros } from "../timestamps.ts";
 import { type KeyRecord, SCOPES } from "./api-key.ts";
 
@@ -24,18 +25,14 @@ export async function insertKey(db: D1Database, record: KeyRecord): Promise<void
     .values({ ...record, scopes: JSON.stringify([...record.scopes]) });
 }
 
-/** The last key of a page, from which the next one goes on. */
-export type KeyPosition = Pick<KeyRecord, "createdAt" | "keyId">;
-
 /** In the order of their creation. */
 export async function listKeys(
   db: D1Database,
   tenantId: string,
-  page: { after: KeyPosition | null; limit: number },
+  page: { after: Position | null; limit: number },
 ): Promise<KeyRecord[]> {
   const { after, limit } = page;
-  const isLater =
-    after && sql`(${apiKeys.createdAt}, ${apiKeys.keyId}) > (${after.createdAt}, ${after.keyId})`;
+  const isLater = after && sql`(${apiKeys.createdAt}, ${apiKeys.keyId}) > (${after.createdAt}, ${after.id})`;
   const rows = await drizzle(db)
     .select()
     .from(apiKeys)

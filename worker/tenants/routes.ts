@@ -1,12 +1,13 @@
 /** Tenants: creating and listing them. */
 import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
-import { jsonAnswer } from "../http/answer.ts";
+import { jsonAnswer, PRIVATE } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, nameField, optional } from "../http/fields.ts";
+import { nextCursor, pageOf, pageQuery } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
-import { ADMINISTRATION, answeredTenantId, nextCursor, PRIVATE, pageOf, pageQuery } from "./pages.ts";
+import { ADMINISTRATION, answeredTenantId } from "./administration.ts";
 import { DEFAULT_TENANT, TENANT_ID, tenantIdFrom } from "./tenant-id.ts";
 import { insertTenant, listTenants, type Tenant } from "./tenant-store.ts";
 
@@ -87,6 +88,7 @@ export const getTenants = endpoint(
   },
 );
 
+/** @throws Problem 422 when nothing of the name can stand in an id. */
 function derivedId(name: string): string {
   const id = tenantIdFrom(name);
   if (id !== null) return id;

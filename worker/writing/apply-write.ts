@@ -6,6 +6,7 @@
  * any order and any repetition of writes with distinct event times ends in the same values.
  */
 
+import { utf8Bytes } from "../characters.ts";
 import type { CategoryRow } from "../db/current-rows.ts";
 import { WHOLE_ENTITY } from "../db/current-rows.ts";
 import { type FeatureTimes, readFeatureTimes, writeFeatureTimes } from "../db/feature-times.ts";
@@ -220,15 +221,8 @@ function overLimit(rows: ReadonlyMap<string, CategoryRow>, changed: readonly str
   const characters = live.reduce((sum, data) => sum + data.length, 0);
   // Counted in bytes only where three to a character would pass the limit.
   if (characters * 3 <= MAX_ENTITY_BYTES) return null;
-  const foundBytes = live.reduce((sum, data) => sum + encoder.encode(data).length, 0);
+  const foundBytes = live.reduce((sum, data) => sum + utf8Bytes(data, 0), 0);
   return foundBytes > MAX_ENTITY_BYTES
     ? { reason: "entity_too_large", limitBytes: MAX_ENTITY_BYTES, foundBytes }
     : null;
-}
-
-const encoder = new TextEncoder();
-
-/** Bytes of a text in UTF-8, exact where that decides: a text that fits at three bytes a unit is not counted. */
-function utf8Bytes(text: string, limit: number): number {
-  return text.length * 3 <= limit ? text.length : encoder.encode(text).length;
 }

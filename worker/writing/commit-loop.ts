@@ -24,7 +24,7 @@ import { Gathering } from "./gathering.ts";
 import { committedEntity, rememberedResults } from "./group-results.ts";
 import { intentsOf } from "./intent.ts";
 import { emptyPlan, type GroupPlan, planGroup } from "./plan-group.ts";
-import { groupStatements } from "./statements.ts";
+import { groupStatements, historyRemoved } from "./statements.ts";
 import { isGroupFull, takeGroup } from "./take-group.ts";
 import { UnresolvedIntents } from "./unresolved-intents.ts";
 import type { StoredIntent, WriterStore } from "./writer-store.ts";
@@ -275,7 +275,7 @@ export class CommitLoop {
   #withCounts(result: ChangeResult, plan: GroupPlan, results: readonly D1Result[]): ChangeResult {
     const [only] = plan.entities.values();
     if (result.outcome !== "deleted" || !only?.deletion) return result;
-    return { ...result, history: results[1]?.meta.changes ?? 0, cached: this.#d.effects.isCached(only.ref) };
+    return { ...result, history: historyRemoved(results), cached: this.#d.effects.isCached(only.ref) };
   }
 
   /** Strictly increasing, though the clock may stand still or step back. */

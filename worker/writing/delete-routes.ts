@@ -49,7 +49,6 @@ const deleteSpec = {
 export const deleteEntity = endpoint(
   {
     ...deleteSpec,
-    problems: [404],
     path: "/api/v1/entities/{entity_type}/{entity_value}",
     summary: "Delete an entity",
     request: {
@@ -64,7 +63,6 @@ export const deleteEntity = endpoint(
 export const deleteCategory = endpoint(
   {
     ...deleteSpec,
-    problems: [404],
     path: "/api/v1/entities/{entity_type}/{entity_value}/{category}",
     summary: "Delete one category of an entity",
     request: { param: entityParam.extend({ category }) },

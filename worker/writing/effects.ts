@@ -6,6 +6,7 @@
  * the consumer says that it has handled it, and a moment later still, since what it printed may be on its way.
  */
 
+import { utf8Bytes } from "../characters.ts";
 import type { Settings } from "../env.ts";
 import type { FeatureAvailable } from "../events/feature-available.ts";
 import { documentKey, type EntityRef, entityKey, entityRef } from "../keys.ts";
@@ -155,7 +156,7 @@ export class Effects {
     const filling: Promise<void>[] = [];
     for (const [entity, state] of found) {
       const document = documentOf(state.revision, state.rows.values());
-      if (!document || document.size * 3 > KV_MAX_VALUE_BYTES) continue;
+      if (!document || document.size > KV_MAX_VALUE_BYTES) continue;
       // The record comes before the put: a commit that looks from now on owes the next put. An old debt stays one.
       const [known] = store.documents([entity]);
       store.putDocument({ entity, expiresAtMs: this.#newExpiryMs(), dirty: known?.dirty ?? false });
@@ -231,7 +232,7 @@ export class Effects {
     const text = document && encodeDocument(document);
     const [record] = store.documents([entity]);
     const isInvalidated = this.#invalidated.delete(entity);
-    if (!record || isInvalidated || !text || text.length * 3 > KV_MAX_VALUE_BYTES) {
+    if (!record || isInvalidated || !text || utf8Bytes(text, KV_MAX_VALUE_BYTES) > KV_MAX_VALUE_BYTES) {
       await timed(metrics, { operation: "kv.delete", items: 1 }, () => env.HOT.delete(key));
       store.removeDocument(entity);
       return;

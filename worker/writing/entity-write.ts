@@ -66,7 +66,6 @@ export interface Settled {
 }
 
 export interface ChangeRequest {
-  tenant: string;
   changes: EntityChange[];
   /** The caller's `Idempotency-Key` and a digest of its request. */
   idempotency: { key: string; fingerprint: string } | null;

@@ -47,8 +47,7 @@ export class EntityWriter extends DurableObject<Env> {
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    const { logLevel, isDevelopment } = settings(env);
-    this.#log = new Log("entity-writer", { level: logLevel, readable: isDevelopment });
+    this.#log = Log.of("entity-writer", settings(env));
     this.#store = new WriterStore(ctx.storage.sql);
     const identity = this.#store.identity();
     if (!identity) return;
@@ -168,7 +167,7 @@ export class EntityWriter extends DurableObject<Env> {
     const loop = new CommitLoop({
       db: env.DB,
       tenant: identity.tenant,
-      groupWrites: settings(env).writerGroupWrites,
+      groupWrites: own.writerGroupWrites,
       store,
       states,
       effects,

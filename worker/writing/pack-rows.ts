@@ -1,5 +1,6 @@
 /** Packs the rows of a statement into JSON parameters that D1 takes. Pure. */
-import { MAX_D1_PARAMETER_CHARACTERS, MAX_PACKED_DATA_CHARACTERS } from "../limits.ts";
+import { jsonParts } from "../db/json-parts.ts";
+import { MAX_PACKED_DATA_CHARACTERS } from "../limits.ts";
 
 export type Cell = string | number | null | string[];
 
@@ -20,26 +21,14 @@ export function packData(data: string | null): { data: string | null; longData: 
   return isLong ? { data: null, longData: data } : { data, longData: null };
 }
 
-/** Fills parameters, in order, up to what one may hold. */
+/** In as few parameters as hold the rows; of those with long data each has one of its own. */
 export function chunkRows(rows: readonly PackedRow[]): RowChunk[] {
   const chunks: RowChunk[] = [];
-  let texts: string[] = [];
-  let characters = 0;
-  const flush = () => {
-    if (texts.length > 0) chunks.push({ json: `[${texts.join(",")}]`, longData: null });
-    texts = [];
-    characters = 0;
-  };
+  const together: Cell[][] = [];
   for (const { cells, longData } of rows) {
-    const text = JSON.stringify(cells);
-    if (longData !== null) {
-      chunks.push({ json: `[${text}]`, longData });
-      continue;
-    }
-    if (characters + text.length > MAX_D1_PARAMETER_CHARACTERS) flush();
-    texts.push(text);
-    characters += text.length + 1;
+    if (longData === null) together.push(cells);
+    else chunks.push({ json: JSON.stringify([cells]), longData });
   }
-  flush();
+  for (const json of jsonParts(together)) chunks.push({ json, longData: null });
   return chunks;
 }

@@ -1,8 +1,8 @@
 /** Finds out from D1 which intents were committed, and what has to be announced of them. */
 import { currentTable } from "../db/current-rows.ts";
+import { jsonParts } from "../db/json-parts.ts";
 import type { AnnouncedRow } from "../events/feature-available.ts";
 import type { IntendedEntity } from "./intent.ts";
-import { chunkRows } from "./pack-rows.ts";
 
 export interface EntityOutcome {
   intended: IntendedEntity;
@@ -63,22 +63,19 @@ function historyStatements(db: D1DatabaseSession, tenant: string, intended: read
   const rows = intended.flatMap(({ ref, proof }, entity) =>
     proof.kind !== "history"
       ? []
-      : proof.rows.map(({ category, eventTime, revision, ingestedAt, eventId }, position) => ({
-          cells: [
-            entity,
-            position,
-            ref.entityType,
-            ref.entityValue,
-            category,
-            eventTime,
-            revision,
-            ingestedAt,
-            eventId,
-          ],
-          longData: null,
-        })),
+      : proof.rows.map(({ category, eventTime, revision, ingestedAt, eventId }, position) => [
+          entity,
+          position,
+          ref.entityType,
+          ref.entityValue,
+          category,
+          eventTime,
+          revision,
+          ingestedAt,
+          eventId,
+        ]),
   );
-  return chunkRows(rows).map(({ json }) => db.prepare(HISTORY_SQL).bind(tenant, json));
+  return jsonParts(rows).map((json) => db.prepare(HISTORY_SQL).bind(tenant, json));
 }
 
 function tombstoneStatements(db: D1DatabaseSession, tenant: string, intended: readonly IntendedEntity[]) {

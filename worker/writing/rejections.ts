@@ -29,12 +29,12 @@ function detailOf(rejection: Rejection): string {
     case "revision_mismatch":
       return `if_revision: the entity has revision ${rejection.actual}, expected ${rejection.expected}`;
     case "too_many_categories":
-      return `an entity may have ${rejection.limit} categories, with this write it would have ${rejection.found}`;
+      return `an entity may have at most ${rejection.limit} categories; with this write it would have ${rejection.found}`;
     case "category_too_large":
-      return `a category may have ${rejection.limitBytes} bytes as JSON, with this write one would have ${rejection.foundBytes}`;
+      return `a category may have at most ${rejection.limitBytes} bytes as JSON; with this write one would have ${rejection.foundBytes}`;
     case "event_times_too_large":
-      return `a category may have ${rejection.limitBytes} bytes of event times that differ from its newest, with this write one would have ${rejection.foundBytes}`;
+      return `a category may have at most ${rejection.limitBytes} bytes of event times that differ from its newest; with this write one would have ${rejection.foundBytes}`;
     case "entity_too_large":
-      return `an entity may have ${rejection.limitBytes} bytes as JSON, with this write it would have ${rejection.foundBytes}`;
+      return `an entity may have at most ${rejection.limitBytes} bytes as JSON; with this write it would have ${rejection.foundBytes}`;
   }
 }

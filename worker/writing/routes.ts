@@ -85,7 +85,7 @@ export const putItems = endpoint(
 );
 
 const optionsOfLongForm = optionsOfBody(
-  "is an option of `POST /api/v1/items`: this form replaces, as of now",
+  "is taken by `POST /api/v1/items` only: this form always replaces, as of now",
 );
 
 export const putItemsOf = endpoint(
@@ -95,7 +95,7 @@ export const putItemsOf = endpoint(
     tag: "items",
     summary: "Write categories of an entity, the short form",
     description:
-      "The body is categories with their features; each category is replaced. The key's scope decides who may. An entity called `batch` is written by the long form.",
+      "The body maps categories to their features; each category is replaced. The scope `write` is enough, no `source` is needed. An entity whose value is `batch` is written by `POST /api/v1/items`.",
     scope: "write",
     request: {
       param: z.object({ identifier: entityValue }),

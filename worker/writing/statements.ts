@@ -167,6 +167,11 @@ function deleteStatements(
   return statements;
 }
 
+/** Rows of history that a deletion removed. @param results Of the statements of its transaction, in their order. */
+export function historyRemoved([, history]: readonly D1Result[]): number {
+  return history?.meta.changes ?? 0;
+}
+
 /** No two of a plan are the same. */
 function isBefore(a: EntityRef, b: EntityRef): boolean {
   return a.entityType === b.entityType ? a.entityValue < b.entityValue : a.entityType < b.entityType;

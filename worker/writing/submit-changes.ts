@@ -2,14 +2,15 @@
 
 import type { Settings } from "../env.ts";
 import { Problem, unavailable } from "../errors.ts";
-import { type EntityRef, fnv1a, partitionOf, writerName } from "../keys.ts";
+import { fnv1a, partitionOf } from "../keys.ts";
 import { RETRY_AFTER_SECONDS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { RequestMetrics } from "../monitoring/request-metrics.ts";
 import { timed } from "../monitoring/timed.ts";
+import { newestBookmark } from "../serving/consistency.ts";
 import { type Micros, nowMicros } from "../timestamps.ts";
 import type { ChangeReply, ChangeRequest, ChangeResult, EntityChange, Settled } from "./entity-write.ts";
-import type { EntityWriter } from "./entity-writer.ts";
+import { writerOf } from "./writer-access.ts";
 
 export interface WriterContext {
   env: Env;
@@ -38,7 +39,7 @@ export async function submitChanges(
   changes: readonly EntityChange[],
   idempotency: ChangeRequest["idempotency"],
 ): Promise<Submitted> {
-  const { tenant, settings } = context;
+  const { settings } = context;
   const positions = changes.map((_, position) => position);
   const byPartition = Map.groupBy(positions, (position) => {
     const change = changes[position];
@@ -51,7 +52,7 @@ export async function submitChanges(
   await Promise.all(
     [...byPartition].map(async ([partition, owned]) => {
       const own = owned.flatMap((position) => changes[position] ?? []);
-      const reply = await askWriter(context, partition, { tenant, changes: own, idempotency });
+      const reply = await askWriter(context, partition, { changes: own, idempotency });
       if (reply.kind === "key_reused") throw keyReused();
       if (reply.kind === "unavailable") throw notCommitted();
       owned.forEach((position, i) => {
@@ -64,26 +65,9 @@ export async function submitChanges(
   return {
     results: settled.map(({ result }) => result),
     committedAt: Math.max(...settled.map(({ committedAt }) => committedAt)),
-    // Bookmarks of one database are ordered as texts (D1 documentation, "Sessions").
-    bookmark: settled
-      .map(({ bookmark }) => bookmark)
-      .reduce((a, b) => (a !== null && (b === null || a > b) ? a : b), null),
+    bookmark: newestBookmark(settled.map(({ bookmark }) => bookmark)),
     replayed,
   };
-}
-
-/** The writer of a partition, and what it must be told of itself. */
-export function writerOf(
-  { env, settings, tenant }: Pick<WriterContext, "env" | "settings" | "tenant">,
-  partition: number,
-): { writer: DurableObjectStub<EntityWriter>; identity: { tenant: string; partitions: number } } {
-  const partitions = settings.writerPartitions;
-  const writer = env.ENTITY_WRITER.getByName(writerName(tenant, partitions, partition));
-  return { writer, identity: { tenant, partitions } };
-}
-
-export function ownerOf(context: Pick<WriterContext, "env" | "settings" | "tenant">, ref: EntityRef) {
-  return writerOf(context, partitionOf(ref, context.settings.writerPartitions));
 }
 
 /** One writer of the tenant knows each key, wherever its requests go: two of them may change different entities. */
@@ -131,7 +115,7 @@ export async function claimIdempotencyKey(
 
 export function keyReused(): Problem {
   const msg = "was used before with another request";
-  return new Problem(422, "Idempotency-Key: it was used before with another request", {
+  return new Problem(422, "Idempotency-Key was used before for a different request", {
     errors: [{ loc: ["header", "Idempotency-Key"], msg, type: "idempotency_key_reused" }],
   });
 }

@@ -1,13 +1,13 @@
 /** From a request to the writers and back: idempotency, what this isolate remembers, and the consistency token. */
 import { Problem } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
-import { documentKey, entityKey } from "../keys.ts";
+import { entityKey } from "../keys.ts";
 import { MAX_IDEMPOTENCY_KEY_CHARACTERS } from "../limits.ts";
 import { encodeToken } from "../serving/consistency.ts";
-import { isolateMemory } from "../serving/memory.ts";
 import { TOKEN_HEADER } from "../serving/read-context.ts";
 import { formatTimestamp } from "../timestamps.ts";
 import type { ChangeRequest, ChangeResult, EntityChange } from "./entity-write.ts";
+import { rememberWrites } from "./remember-writes.ts";
 import { submitChanges } from "./submit-changes.ts";
 
 export const IDEMPOTENCY_HEADER = "Idempotency-Key";
@@ -35,14 +35,7 @@ export async function submitRequest(c: AppContext, changes: readonly EntityChang
   metrics?.writing(changes);
   const submitted = await submitChanges(context, changes, await idempotencyOf(c));
   const { results, bookmark } = submitted;
-  const nowMs = Date.now();
-  await Promise.all(
-    changes.map(async (change, i) => {
-      const revision = results[i]?.revision ?? 0;
-      const key = await documentKey(principal.tenant, settings.writerPartitions, change);
-      isolateMemory.noteWrite(key, revision, bookmark, nowMs);
-    }),
-  );
+  await rememberWrites(context, changes, submitted);
   const [only] = changes;
   const entity =
     only && changes.length === 1 ? { key: entityKey(only), revision: results[0]?.revision ?? 0 } : null;

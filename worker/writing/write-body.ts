@@ -76,7 +76,7 @@ export const featureList = z
       else
         ctx.addIssue({
           code: "custom",
-          message: `is written twice, at ${earlier} before`,
+          message: `repeats the category at position ${earlier}`,
           path: [position, "category"],
         });
     });
@@ -127,7 +127,7 @@ export function writingMetadata({
     throw unprocessable({ loc: ["body", "meta", name], msg, type: "conflicting_parameters" });
   }
   if (given.source !== WRITING_SOURCE) {
-    throw new Problem(403, `only the source \`${WRITING_SOURCE}\` may write: metadata.source must be it`);
+    throw new Problem(403, `metadata.source must be \`${WRITING_SOURCE}\`: no other source may write`);
   }
   return given;
 }

@@ -5,8 +5,9 @@
  * An ingest has a number, `seq`. A touched entity carries the number of the last ingest that touched it; a follower
  * carries the number up to which it has computed. What lies between is its debt, and survives every crash.
  */
+import { jsonParts } from "../db/json-parts.ts";
 import { FOLLOWER_LEASE_MS, MAX_NAME_CHARACTERS } from "../limits.ts";
-import { jsonParts, quoted, type RawSchema } from "./raw-columns.ts";
+import { quoted, type RawSchema } from "./raw-columns.ts";
 
 /** A streaming feature's version, as far as its table must know it. */
 export interface Follower {
