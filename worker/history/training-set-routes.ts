@@ -5,21 +5,26 @@ import { Problem, unavailable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { type AppContext, requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { answeredTimestamp, textUpTo, wholeNumber } from "../http/fields.ts";
+import { wholeNumber } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import {
-  MAX_NAME_CHARACTERS,
   MAX_TRAINING_SET_ROWS,
   MAX_TRAINING_SETS_PER_TENANT,
   RETRY_AFTER_SECONDS,
   TRAINING_SET_FILE_ROWS,
   TRAINING_SET_STALLED_MS,
 } from "../limits.ts";
-import { formatTimestamp, MICROS_PER_MS, nowMicros } from "../timestamps.ts";
+import { MICROS_PER_MS, nowMicros } from "../timestamps.ts";
 import { PARQUET_TYPE } from "./parquet-file.ts";
 import { assertColumnNames } from "./training-parquet.ts";
 import { askedRows, trainingRequest } from "./training-request.ts";
 import type { TrainingSet } from "./training-set.ts";
+import {
+  TRAINING_SETS,
+  trainingSetAnswer,
+  trainingSetParam,
+  trainingSetSchema,
+} from "./training-set-schemas.ts";
 import {
   changeTrainingSet,
   deleteFiles,
@@ -34,38 +39,13 @@ import {
 } from "./training-set-store.ts";
 import { announceTrainingSet } from "./write-training-set.ts";
 
-const TAG = "training sets";
 const ID_BYTES = 8;
-
-const trainingSetParam = z.object({
-  training_set_id: textUpTo(MAX_NAME_CHARACTERS).meta({ example: "ts_5f0c3f0e7e3c4d6b" }),
-});
-
-const trainingSetSchema = lazily(() =>
-  z
-    .object({
-      training_set_id: z.string().meta({ example: "ts_5f0c3f0e7e3c4d6b" }),
-      status: z.enum(["queued", "running", "done", "failed"]),
-      entity_type: z.string().meta({ example: "user" }),
-      feature_names: z.array(z.string()).meta({ example: ["user_age"] }),
-      known_at: answeredTimestamp.meta({ description: "Only what had been ingested by then is in it." }),
-      total: z.int().meta({ description: "Rows asked for.", example: 25000 }),
-      written: z.int().meta({ description: "Rows that are in the files.", example: 25000 }),
-      files: z
-        .array(z.object({ url: z.string(), rows: z.int(), bytes: z.int() }))
-        .meta({ description: "In the order of the rows; empty until the set is done." }),
-      error: z.string().nullable().meta({ example: null }),
-      created_at: answeredTimestamp,
-      updated_at: answeredTimestamp,
-    })
-    .meta({ id: "TrainingSet" }),
-);
 
 const createTrainingSet = endpoint(
   {
     method: "post",
     path: "/api/v1/training-sets",
-    tag: TAG,
+    tag: TRAINING_SETS,
     summary: "Have a training set of many rows written into Parquet files",
     description: `As \`POST /api/v1/features/batch\`, for up to ${MAX_TRAINING_SET_ROWS} rows. They are written behind the answer, in files of ${TRAINING_SET_FILE_ROWS} rows or fewer with the same columns, in the order of the request. Without \`known_at\` it is the time of the request, so that all files know the same. The files stay until the set is deleted.`,
     scope: "read",
@@ -116,7 +96,7 @@ const getTrainingSets = endpoint(
   {
     method: "get",
     path: "/api/v1/training-sets",
-    tag: TAG,
+    tag: TRAINING_SETS,
     summary: "List training sets",
     scope: "read",
     request: {},
@@ -139,7 +119,7 @@ const getTrainingSet = endpoint(
   {
     method: "get",
     path: "/api/v1/training-sets/{training_set_id}",
-    tag: TAG,
+    tag: TRAINING_SETS,
     summary: "How far a training set is, and its files",
     scope: "read",
     request: { param: trainingSetParam },
@@ -157,7 +137,7 @@ const getTrainingSetFile = endpoint(
   {
     method: "get",
     path: "/api/v1/training-sets/{training_set_id}/files/{file}",
-    tag: TAG,
+    tag: TRAINING_SETS,
     summary: "A file of a training set that is done",
     scope: "read",
     request: { param: trainingSetParam.extend({ file: wholeNumber(0).meta({ example: 0 }) }) },
@@ -186,7 +166,7 @@ const deleteTrainingSet = endpoint(
   {
     method: "delete",
     path: "/api/v1/training-sets/{training_set_id}",
-    tag: TAG,
+    tag: TRAINING_SETS,
     summary: "Delete a training set and its files",
     scope: "read",
     request: { param: trainingSetParam },
@@ -238,25 +218,6 @@ async function wake(c: AppContext, set: TrainingSet): Promise<void> {
   } catch (cause) {
     c.log.warning("a training set could not be woken", { request_id: c.requestId }, cause);
   }
-}
-
-function trainingSetAnswer(set: TrainingSet) {
-  const { trainingSetId, status, files } = set;
-  const url = (position: number) => `/api/v1/training-sets/${trainingSetId}/files/${position}`;
-  const isDone = status === "done";
-  return {
-    training_set_id: trainingSetId,
-    status,
-    entity_type: set.entityType,
-    feature_names: set.featureNames,
-    known_at: formatTimestamp(set.knownAt),
-    total: set.total,
-    written: set.written,
-    files: isDone ? files.map(({ rows, bytes }, position) => ({ url: url(position), rows, bytes })) : [],
-    error: set.error,
-    created_at: formatTimestamp(set.createdAt),
-    updated_at: formatTimestamp(set.updatedAt),
-  };
 }
 
 export const trainingSetEndpoints = [
