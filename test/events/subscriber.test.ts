@@ -291,6 +291,30 @@ describe("a subscription that is gone", () => {
     });
   });
 
+  test("that two ask for at once leaves an object at rest", async () => {
+    const subscription = await storedSubscription();
+    await inSubscriber(subscription, async ({ start, alarmAt }) => {
+      const subscriber = start();
+      await subscriber.configure(subscription);
+      await subscriber.expectDrop();
+      await deleteSubscription(env.DB, subscription);
+      await subscriber.drop();
+      await subscriber.expectDrop();
+      await subscriber.alarm();
+      expect(await alarmAt()).toBeNull();
+    });
+  });
+
+  test("of what it has not heard of is not looked for again and again", async () => {
+    const subscription = await storedSubscription();
+    await inSubscriber(subscription, async ({ start, alarmAt, state: { storage } }) => {
+      storage.sql.exec("INSERT INTO notes (name, body) VALUES ('look_by', '1')");
+      const subscriber = start();
+      await subscriber.alarm();
+      expect(await alarmAt()).toBeNull();
+    });
+  });
+
   test("before a change that is told late leaves nothing behind", async () => {
     const subscription = await storedSubscription();
     await deleteSubscription(env.DB, subscription);

@@ -118,7 +118,10 @@ export class Subscriber extends DurableObject<Env> {
 
   /** The subscription may be gone in a moment: looks soon, even if nobody says so. */
   async expectDrop(): Promise<void> {
-    this.#parts.state.lookBy(Date.now() + DELIVERY_RECOVERY_MS);
+    const { state } = this.#parts;
+    // It holds nothing, as after a deletion that came before this one.
+    if (!state.subscription) return;
+    state.lookBy(Date.now() + DELIVERY_RECOVERY_MS);
     if (!this.#isDelivering) await this.#armNext();
   }
 
@@ -153,7 +156,10 @@ export class Subscriber extends DurableObject<Env> {
   async #refresh(): Promise<boolean> {
     const { state } = this.#parts;
     const known = state.subscription;
-    if (!known) return false;
+    if (!known) {
+      state.lookBy(null);
+      return false;
+    }
     const askedMs = Date.now();
     try {
       const current = await findSubscription(this.env.DB, known);
