@@ -125,6 +125,7 @@ describe("POST /features/register", () => {
     ["ttl_hours", { ttl_hours: 0 }],
     ["ttl_seconds", { ttl_hours: 1, ttl_seconds: 60 }],
     ["default_value", { default_value: "text" }],
+    ["default_value", { dtype: "json", default_value: JSON.parse("[".repeat(40) + "]".repeat(40)) }],
     ["status", { status: "retired" }],
     ["tags", { tags: "revenue" }],
   ])("with a faulty %s is 422, naming it: %j", async (field, over) => {

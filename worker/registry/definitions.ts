@@ -2,8 +2,14 @@
 import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
 import { category, entityType, optional, optionalOr, textUpTo, ttlSeconds } from "../http/fields.ts";
-import { canonicalJson } from "../json.ts";
-import { MAX_DESCRIPTION_CHARACTERS, MAX_NAME_CHARACTERS, MAX_TAGS, MAX_TTL_SECONDS } from "../limits.ts";
+import { canonicalJson, nestsDeeperThan } from "../json.ts";
+import {
+  MAX_DESCRIPTION_CHARACTERS,
+  MAX_NAME_CHARACTERS,
+  MAX_TAGS,
+  MAX_TTL_SECONDS,
+  MAX_VALUE_DEPTH,
+} from "../limits.ts";
 import { SECONDS_PER_HOUR } from "../timestamps.ts";
 import { conform, DTYPES, type Dtype } from "./dtypes.ts";
 import type { NewFeature, NewVersion, RegisteredFeature, VersionRow } from "./registry-store.ts";
@@ -165,10 +171,15 @@ function ttlOf({ ttl_hours, ttl_seconds }: SentTtl, like: VersionRow | null): nu
 
 function defaultOf(type: Dtype, value: unknown): string | null {
   if (value === null) return null;
+  const loc = ["body", "default_value"];
+  if (nestsDeeperThan(value, MAX_VALUE_DEPTH)) {
+    const msg = `must not nest arrays and objects deeper than ${MAX_VALUE_DEPTH}`;
+    throw unprocessable({ loc, msg, type: "too_deep" });
+  }
   const checked = conform(type, value);
   if (checked.ok) return JSON.stringify(checked.value);
   const msg = `must be of type ${type}, found ${checked.found}`;
-  throw unprocessable({ loc: ["body", "default_value"], msg, type: "type_mismatch" });
+  throw unprocessable({ loc, msg, type: "type_mismatch" });
 }
 
 /** A field, what is registered, and what is asked for. */
