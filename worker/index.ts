@@ -36,9 +36,11 @@ export default {
   async scheduled(_controller, env) {
     const own = settings(env);
     const log = Log.of("cron", own);
-    await Promise.all([
+    // To the end, both: a step of the retention that is cut off counts as one that could not be done.
+    const both = await Promise.allSettled([
       removeOldHistory({ db: env.DB, retentionDays: own.historyRetentionDays, archive: env.ARCHIVE, log }),
       removeEndedJobs(env.DB, nowMicros()),
     ]);
+    for (const one of both) if (one.status === "rejected") throw one.reason;
   },
 } satisfies ExportedHandler<Env>;

@@ -135,8 +135,7 @@ export async function removeOldHistory({
 async function resume(db: D1Database, log: Log): Promise<Omit<Progress, "isBegun">> {
   const { place, rows, isBegun } = await readProgress(db);
   if (!isBegun) return { place, rows };
-  const fewer = Math.floor(rows / SMALLER);
-  if (fewer > 0) return { place, rows: fewer };
+  if (rows > 1) return { place, rows: Math.max(1, Math.floor(rows / SMALLER)) };
   log.warning("history retention passes over a row that it could not judge");
   const last = await db
     .prepare(STEP_END_SQL)
