@@ -24,7 +24,7 @@ export const MAX_CATEGORY_BYTES = 1 * MIB;
 /** The event times beside a category's JSON: with it they are one row of D1, which takes 2 MB. */
 export const MAX_EVENT_TIMES_BYTES = 900_000;
 
-/** All categories of an entity together: they are one KV value, which may have 25 MiB. */
+/** All categories of an entity together: a read holds all of them in memory, and KV one value of up to 25 MiB. */
 export const MAX_ENTITY_BYTES = 20 * MIB;
 
 /** A category, feature, entity value or any other name, in code points: at most 2 KB of UTF-8. */
@@ -88,7 +88,7 @@ export const KV_MAX_BULK_KEYS = 100;
 /** KV: bytes of one key. */
 export const KV_MAX_KEY_BYTES = 512;
 
-/** KV: a value may have 25 MiB; an entity's document is its data, escaped once more. Larger ones are not cached. */
+/** KV: a value may have 25 MiB; an entity's document is its data, escaped once more. One whose data alone are half of this, or that is larger, is not cached. */
 export const KV_MAX_VALUE_BYTES = 24 * MIB;
 
 /**

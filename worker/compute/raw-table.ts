@@ -93,12 +93,18 @@ export class RawTable extends DurableObject<Env> {
     if (!vectors.ok) return { kind: "entity_twice", entity: vectors.entity, rows: vectors.rows };
     const { computed, skipped, skippedCount } = vectors;
     const seq = request.source.kind === "ingested" ? this.#store.lastIngest() : null;
-    if (request.version && seq !== null) this.#byHand.set(nameOf(request.version), seq);
-    if (!job || computed.length <= job.moreThan)
+    // Not of one that is refused below: it writes nothing.
+    const begun = () => {
+      if (request.version && seq !== null) this.#byHand.set(nameOf(request.version), seq);
+    };
+    if (!job || computed.length <= job.moreThan) {
+      begun();
       return { kind: "computed", computed, seq, skipped, skippedCount };
+    }
     // First, since a crash may come right after the rows, as with an ingest's.
     await this.#ensureAlarm();
     if (this.#jobs.count() >= MAX_UNFINISHED_JOBS) return { kind: "too_many_jobs" };
+    begun();
     this.#jobs.keep(job.jobId, computed, seq);
     this.#store.noteTable(job.table);
     return { kind: "kept", total: computed.length, skipped, skippedCount };

@@ -156,7 +156,7 @@ export class Effects {
     const filling: Promise<void>[] = [];
     for (const [entity, state] of found) {
       const document = documentOf(state.revision, state.rows.values());
-      if (!document || document.size > KV_MAX_VALUE_BYTES) continue;
+      if (!document || document.size * 2 > KV_MAX_VALUE_BYTES) continue;
       // The record comes before the put: a commit that looks from now on owes the next put. An old debt stays one.
       const [known] = store.documents([entity]);
       store.putDocument({ entity, expiresAtMs: this.#newExpiryMs(), dirty: known?.dirty ?? false });
