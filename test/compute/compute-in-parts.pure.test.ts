@@ -52,3 +52,16 @@ test("of as many entities as there may be it finds a few wherever they stand, an
   expect(await computeInParts(many.compute, entities)).toMatchObject({ kind: "own fault" });
   expect(many.seen.queries).toBe(MAX_FAILED_QUERIES);
 });
+
+test("after many it keeps what it has computed, and names all others", async () => {
+  const entities = names(2_000);
+  const bad = new Set(entities.filter((_, i) => i % 40 === 0));
+  const { compute, seen } = failingOn(bad);
+  const parts = await computeInParts(compute, entities);
+  if (parts.kind !== "computed") throw new Error(parts.error);
+  const computed = parts.computed.map(({ entity }) => entity);
+  expect(computed.length).toBeGreaterThan(0);
+  expect([...computed, ...parts.failed].sort()).toEqual(entities.toSorted());
+  expect(computed.filter((entity) => bad.has(entity))).toEqual([]);
+  expect(seen.queries).toBeLessThan(2 * MAX_FAILED_QUERIES);
+});

@@ -8,9 +8,9 @@ import { wordsFor } from "./refused-computation.ts";
 import type { ComputedRow } from "./vectors.ts";
 
 export type ComputedParts =
-  /** `failed`: entities on which the SQL fails, `error`: how it does on the first of them. */
+  /** `failed`: entities on which the SQL fails, or that were not tried after too many of those, `error`: how it does on the first of them. */
   | { kind: "computed"; computed: ComputedRow[]; failed: string[]; error: string | null }
-  /** It fails on all of them, or on too many to look for the others. */
+  /** Nothing could be computed. */
   | { kind: "own fault"; error: string };
 
 /** @param compute Runs the SQL over the rows of these entities; nothing of it is kept. */
@@ -32,13 +32,15 @@ export async function computeInParts(
     }
     const fault = reply.kind === "kept" ? "the result is too large" : wordsFor(reply);
     failures += 1;
-    if (failures === MAX_FAILED_QUERIES) return { kind: "own fault", error: fault };
-    if (part.length > 1) {
+    if (failures < MAX_FAILED_QUERIES && part.length > 1) {
       parts.push(part.slice(part.length / 2), part.slice(0, part.length / 2));
       continue;
     }
-    failed.push(...part);
+    for (const entity of part) failed.push(entity);
     error ??= fault;
+    if (failures < MAX_FAILED_QUERIES) continue;
+    // Too many to look further for the others: those that are left wait for their next rows.
+    for (const untried of parts.splice(0).reverse()) for (const entity of untried) failed.push(entity);
   }
   if (error !== null && failed.length === entities.length) return { kind: "own fault", error };
   return { kind: "computed", computed, failed, error };
