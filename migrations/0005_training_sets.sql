@@ -7,6 +7,8 @@ CREATE TABLE `training_sets` (
 	`total` integer NOT NULL,
 	`written` integer NOT NULL,
 	`known_at` integer NOT NULL,
+	`step` integer NOT NULL,
+	`tries` integer NOT NULL,
 	`files` text NOT NULL,
 	`types` text NOT NULL,
 	`error` text,

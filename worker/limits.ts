@@ -294,11 +294,18 @@ export const ARCHIVE_MAX_FILES_AT_ONCE = 10;
 export const MAX_TRAINING_SET_ROWS = 100_000;
 /** Training sets of a tenant that are kept; each is in the bucket until it is deleted. */
 export const MAX_TRAINING_SETS_PER_TENANT = 100;
-/** Rows of one file of a training set, and the characters of values after which it ends early: it stands in memory twice, as values and as a file. */
+/** Rows, values and their characters of one file of a training set: it stands in memory twice, as values and as a file. */
 export const TRAINING_SET_FILE_ROWS = 10_000;
+export const TRAINING_SET_FILE_VALUES = 100_000;
 export const TRAINING_SET_FILE_CHARACTERS = 8 * MIB;
-/** A training set whose last file is this old and that is not done has lost its message: who asks for it wakes it. */
-export const TRAINING_SET_STALLED_MS = 60_000;
+/** What is read for it with one query: rows, look-ups in the history (one for each category of a row), and about so many characters. */
+export const TRAINING_SET_QUERY_ROWS = 1_000;
+export const TRAINING_SET_QUERY_LOOKUPS = 5_000;
+export const TRAINING_SET_QUERY_CHARACTERS = 2 * MIB;
+/** How often a file is begun before its set has failed: the queue's own tries, and those of who asks for it. */
+export const MAX_TRAINING_SET_TRIES = 8;
+/** A training set of which no file was begun or noted for so long has lost its message: who asks for it wakes it. */
+export const TRAINING_SET_STALLED_MS = 5 * 60_000;
 
 /** Rows of the history that one step of a replay looks at, and dead deliveries that it revives. */
 export const REPLAY_ROWS_PER_STEP = 2_000;

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { ColumnType } from "../../worker/history/parquet-file.ts";
-import { afterFile, nextFile, type SetFile } from "../../worker/history/training-set.ts";
+import { afterFile, nextFile, rowsOfQuery, type SetFile } from "../../worker/history/training-set.ts";
 
 const WIDER: (ColumnType | null)[] = [null, "DOUBLE", "INT64", "JSON"];
 
@@ -27,7 +27,12 @@ function written(needs: readonly number[], sizes: readonly number[]) {
     const width = Math.max(known, ...needs.slice(next.from, next.from + rows));
     const type = WIDER[width] ?? null;
     typeOfFile[next.position] = type;
-    const { status: nowIs, ...change } = afterFile(set, next, { rows, bytes: 1, types: [type] });
+    const { status: nowIs, ...change } = afterFile(set, next, {
+      name: `${steps}`,
+      rows,
+      bytes: 1,
+      types: [type],
+    });
     set = { ...set, ...change };
     status = nowIs;
   }
@@ -53,5 +58,22 @@ describe("the files of a training set", () => {
     const { set, typeOfFile } = written([1, 1, 1, 1], [2]);
     expect(set.files).toHaveLength(2);
     expect(typeOfFile).toEqual(["DOUBLE", "DOUBLE"]);
+  });
+});
+
+describe("the rows of a query", () => {
+  const limits = { rows: 1_000, lookups: 5_000, characters: 2_000_000 };
+
+  test.each([
+    ["are few at first, however large their values may be", 1, { rows: 0, characters: 0 }, 10],
+    ["become more, four times as many as are known", 1, { rows: 10, characters: 100 }, 40],
+    ["are as many as a query takes", 1, { rows: 2_000, characters: 20_000 }, 1_000],
+    ["are fewer where each has many categories", 50, { rows: 2_000, characters: 20_000 }, 100],
+    ["are fewer where their values are large", 1, { rows: 10, characters: 5_000_000 }, 4],
+    ["are one where one is too large by itself", 1, { rows: 10, characters: 100_000_000 }, 1],
+    ["are one where one has more categories than a query takes", 6_000, { rows: 0, characters: 0 }, 1],
+    ["are as many where none has a value", 0, { rows: 1_000, characters: 0 }, 1_000],
+  ])("%s", (_, categories, before, expected) => {
+    expect(rowsOfQuery({ categories, limits }, before)).toBe(expected);
   });
 });

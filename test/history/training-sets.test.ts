@@ -6,6 +6,7 @@ import { announceTrainingSet, writeTrainingSet } from "../../worker/history/writ
 import { trainingSetPrefix } from "../../worker/keys.ts";
 import {
   MAX_TRAINING_SET_ROWS,
+  MAX_TRAINING_SET_TRIES,
   MAX_TRAINING_SETS_PER_TENANT,
   TRAINING_SET_FILE_ROWS,
 } from "../../worker/limits.ts";
@@ -84,15 +85,15 @@ const keysOf = async ({ training_set_id: id }: Set) =>
 /** What announces goes where nobody consumes: every step is the test's own. */
 const byHand: Env = { ...env, FEATURE_COMPUTE: env.QUEUE_WITHOUT_CONSUMER };
 
+const askByHand = (line: string, over: Partial<Env> = {}, body?: unknown) =>
+  askProduction(line, { body, env: { ...byHand, ENVIRONMENT: "development", ...over } });
+
 /** A set that the queue does not see. */
 async function unseen(
   asked: readonly Row[],
 ): Promise<Set & { step: (over?: Partial<Env>) => Promise<void> }> {
   const body = { rows: asked, feature_names: NAMES, entity_type: "user" };
-  const { json, status } = await askProduction("POST /api/v1/training-sets", {
-    body,
-    env: { ...byHand, ENVIRONMENT: "development" },
-  });
+  const { json, status } = await askByHand("POST /api/v1/training-sets", {}, body);
   expect(status).toBe(202);
   const set = json as unknown as Set;
   const message = {
@@ -227,6 +228,77 @@ describe("whatever happens on the way", () => {
     expect(await read(set)).toMatchObject({ status: "running", written: 2 * TRAINING_SET_FILE_ROWS });
   });
 
+  test("one that is slow is not in vain, though somebody asks and wakes the set meanwhile", async () => {
+    const set = await unseen(many.slice(0, 1));
+    const ARCHIVE = broken(archive(), "put", async (...args: Parameters<R2Bucket["put"]>) => {
+      await env.DB.prepare(
+        "UPDATE training_sets SET updated_at = updated_at - 301000000 WHERE training_set_id = ?",
+      )
+        .bind(set.training_set_id)
+        .run();
+      await askByHand(`GET /api/v1/training-sets/${set.training_set_id}`);
+      return archive().put(...args);
+    });
+    await set.step({ ARCHIVE });
+    expect((await read(set)).status).toBe("done");
+  });
+
+  test("one that comes after its file was written anew overwrites nothing", async () => {
+    const mixed = { "late-number": 1, "late-text": "x" };
+    for (const [entity, value] of Object.entries(mixed)) {
+      const feature_list = [{ category: "alpha", features: { plain: value }, event_timestamp: at(0) }];
+      const data = { entity_type: "user", entity_value: entity, feature_list };
+      expect((await post("/items", { metadata: WRITER, data })).status).toBe(200);
+    }
+    const first = Array.from({ length: TRAINING_SET_FILE_ROWS }, () => "late-number");
+    const set = await unseen([...first, "late-text"].map((entity_id) => ({ entity_id, timestamp: at(1) })));
+    const ARCHIVE = broken(archive(), "put", async (...args: Parameters<R2Bucket["put"]>) => {
+      for (let steps = 0; steps < 3; steps += 1) await set.step();
+      return archive().put(...args);
+    });
+    await set.step({ ARCHIVE });
+    const done = await read(set);
+    expect(done.status).toBe("done");
+    const [one, two] = await typesIn(done);
+    expect(one).toEqual(two);
+    // What it asks for, and its two files.
+    expect(await keysOf(done)).toHaveLength(3);
+  });
+
+  test("one that always fails makes the set fail, and is not begun again", async () => {
+    const set = await unseen(many.slice(0, 1));
+    let puts = 0;
+    const ARCHIVE = broken(archive(), "put", () => {
+      puts += 1;
+      return Promise.reject(new Error("away"));
+    });
+    for (let tries = 0; tries < MAX_TRAINING_SET_TRIES; tries += 1)
+      await expect(set.step({ ARCHIVE })).rejects.toThrow("away");
+    for (let more = 0; more < 2; more += 1) await set.step({ ARCHIVE });
+    expect(puts).toBe(MAX_TRAINING_SET_TRIES);
+    expect(await read(set)).toMatchObject({ status: "failed", error: expect.stringContaining("8 tries") });
+  });
+
+  test("a deletion that the bucket refuses is 503, and ended by who reads its message", async () => {
+    const set = await unseen(many.slice(0, 1));
+    const ARCHIVE = broken(archive(), "list", () => Promise.reject(new Error("away")));
+    const path = `/api/v1/training-sets/${set.training_set_id}`;
+    expect((await askByHand(`DELETE ${path}`, { ARCHIVE })).status).toBe(503);
+    expect((await askByHand(`GET ${path}`)).status).toBe(404);
+    await set.step();
+    expect(await keysOf(set)).toEqual([]);
+    const left = env.DB.prepare("SELECT count(*) AS n FROM training_sets WHERE training_set_id = ?");
+    expect(await left.bind(set.training_set_id).first("n")).toBe(0);
+  });
+
+  test("a set that cannot be announced leaves nothing behind", async () => {
+    const before = (await archive().list()).objects.length;
+    const FEATURE_COMPUTE = broken(env.FEATURE_COMPUTE, "send", () => Promise.reject(new Error("away")));
+    const body = { rows: many.slice(0, 1), feature_names: NAMES, entity_type: "user" };
+    expect((await askByHand("POST /api/v1/training-sets", { FEATURE_COMPUTE }, body)).status).toBe(503);
+    expect((await archive().list()).objects).toHaveLength(before);
+  });
+
   test("a bucket that fails leaves the file to the next try", async () => {
     const set = await unseen(many.slice(0, 1));
     const ARCHIVE = broken(archive(), "put", () => Promise.reject(new Error("away")));
@@ -241,7 +313,7 @@ describe("whatever happens on the way", () => {
     await set.step();
     expect((await read(set)).status).toBe("running");
     await env.DB.prepare(
-      "UPDATE training_sets SET updated_at = updated_at - 61000000 WHERE training_set_id = ?",
+      "UPDATE training_sets SET updated_at = updated_at - 301000000 WHERE training_set_id = ?",
     )
       .bind(set.training_set_id)
       .run();

@@ -232,7 +232,11 @@ export const trainingSets = sqliteTable(
     written: integer("written").notNull(),
     /** Only what had been ingested by then is in it. */
     knownAt: integer("known_at").notNull(),
-    /** JSON array: of each file its rows and bytes. */
+    /** One higher with every change of what stands above and below: of two that take the same step one is noted. */
+    step: integer("step").notNull(),
+    /** How often the next file has been begun. */
+    tries: integer("tries").notNull(),
+    /** JSON array: of each file its name in the bucket, rows and bytes. */
     files: text("files").notNull(),
     /** JSON array: the type of each feature's column in all files; null while it has no values. */
     types: text("types").notNull(),

@@ -14,7 +14,7 @@ import { VALUE_STATUSES } from "../monitoring/value-tally.ts";
 import { formatTimestamp } from "../timestamps.ts";
 import { PARQUET_TYPE } from "./parquet-file.ts";
 import { readPast } from "./point-in-time.ts";
-import { featuresText, type TrainingRow } from "./training-answers.ts";
+import { featuresText, type TrainingColumn, type TrainingRow } from "./training-answers.ts";
 import { assertColumnNames, trainingParquet } from "./training-parquet.ts";
 import { trainingQuestions, type ValueIn } from "./training-questions.ts";
 import { askedRows, trainingRequest } from "./training-request.ts";
@@ -98,7 +98,10 @@ export const readTrainingData = endpoint(
       if (!isStreamed) assertAnswerSize(characters);
       return value;
     };
-    if (form === PARQUET_TYPE) return parquetAnswer(trainingParquet(columns, rows, boundedValueIn).file);
+    if (form === PARQUET_TYPE) {
+      const valuesOf = (column: TrainingColumn) => rows.map((row) => boundedValueIn(row, column));
+      return parquetAnswer(trainingParquet(columns, rows, valuesOf).file);
+    }
     const textOf = (row: TrainingRow) => featuresText(columns, (column) => boundedValueIn(row, column));
     if (isStreamed) return streamRows(rows, textOf);
     const text = json.rows

@@ -7,21 +7,23 @@ import { CONTROL_CHARACTER } from "../http/fields.ts";
 import { columnType, valueColumn } from "./column-types.ts";
 import { type Column, type ColumnType, parquetFile, timeValue } from "./parquet-file.ts";
 import type { TrainingColumn, TrainingRow, TrainingValue } from "./training-answers.ts";
-import type { ValueIn } from "./training-questions.ts";
 
 /** The types of the columns of values, in the order of the features; null while one has no values. */
 export type ValueTypes = (ColumnType | null)[];
 
-/** @param known Types in other files of the same set, which the columns have too as long as their values fit. */
+/**
+ * @param valuesOf One value for each row, in their order.
+ * @param known Types in other files of the same set, which the columns have too as long as their values fit.
+ */
 export function trainingParquet(
   columns: readonly TrainingColumn[],
   rows: readonly TrainingRow[],
-  valueIn: ValueIn,
+  valuesOf: (column: TrainingColumn) => readonly TrainingValue[],
   known: ValueTypes = [],
 ): { file: Uint8Array<ArrayBuffer>; types: ValueTypes } {
   const types: ValueTypes = [];
   const features = columns.flatMap((column, position) => {
-    const values = rows.map((row) => valueIn(row, column));
+    const values = valuesOf(column);
     const type = columnType(
       values.map(({ json }) => json),
       column.version?.dtype ?? null,

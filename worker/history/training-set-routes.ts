@@ -26,18 +26,15 @@ import {
   trainingSetSchema,
 } from "./training-set-schemas.ts";
 import {
-  changeTrainingSet,
-  deleteFiles,
-  fileName,
   findTrainingSet,
-  forgetTrainingSet,
   getFile,
   hideTrainingSet,
   insertTrainingSet,
   listTrainingSets,
   putRequest,
+  touchTrainingSet,
 } from "./training-set-store.ts";
-import { announceTrainingSet } from "./write-training-set.ts";
+import { announceTrainingSet, endDeletion } from "./write-training-set.ts";
 
 const ID_BYTES = 8;
 
@@ -68,6 +65,8 @@ const createTrainingSet = endpoint(
       status: "queued",
       total: asked.rows.length,
       written: 0,
+      step: 0,
+      tries: 0,
       // What is ingested while it is written would be in some of its rows only.
       knownAt: Math.min(json.known_at ?? now, now),
       files: [],
@@ -85,7 +84,9 @@ const createTrainingSet = endpoint(
       await announceTrainingSet(c.env, set);
     } catch (cause) {
       c.log.error("a training set could not be begun", cause, { request_id: c.requestId });
-      await forgetTrainingSet(c.env.DB, set);
+      await endDeletion(c.env.DB, bucket, set).catch((again: unknown) => {
+        c.log.warning("what was begun of a training set is left", { request_id: c.requestId }, again);
+      });
       throw unavailable("the training set could not be begun; try again", RETRY_AFTER_SECONDS);
     }
     return jsonAnswer(trainingSetAnswer(set), 202);
@@ -149,9 +150,10 @@ const getTrainingSetFile = endpoint(
     const set = await ownTrainingSet(c, param.training_set_id);
     if (set.status !== "done")
       throw new Problem(409, `the training set is ${set.status}: its files are there when it is done`);
-    const stored = set.files[param.file] && (await getFile(bucket, set, param.file));
+    const file = set.files[param.file];
+    const stored = file && (await getFile(bucket, set, file.name));
     if (!stored) throw new Problem(404, "the training set has no such file");
-    const name = `${set.trainingSetId}-${fileName(param.file)}`;
+    const name = `${set.trainingSetId}-${param.file}.parquet`;
     return new Response(stored.body, {
       headers: {
         "content-type": PARQUET_TYPE,
@@ -186,8 +188,14 @@ const deleteTrainingSet = endpoint(
     const bucket = bucketOf(c);
     const key = { tenantId: c.principal.tenant, trainingSetId: param.training_set_id };
     if (!(await hideTrainingSet(c.env.DB, key))) throw notFound();
-    await deleteFiles(bucket, key);
-    await forgetTrainingSet(c.env.DB, key);
+    try {
+      // Should this end before its files are gone, who reads the message goes on.
+      await announceTrainingSet(c.env, key);
+      await endDeletion(c.env.DB, bucket, key);
+    } catch (cause) {
+      c.log.error("a training set was not deleted whole", cause, { request_id: c.requestId });
+      throw unavailable("not all of its files could be deleted; try again", RETRY_AFTER_SECONDS);
+    }
     return jsonAnswer({ training_set_id: key.trainingSetId, status: "deleted" });
   },
 );
@@ -214,7 +222,7 @@ function isStalled({ status, updatedAt }: TrainingSet): boolean {
 /** Of many that ask at once, one sends the message. */
 async function wake(c: AppContext, set: TrainingSet): Promise<void> {
   try {
-    if (await changeTrainingSet(c.env.DB, set, {})) await announceTrainingSet(c.env, set);
+    if (await touchTrainingSet(c.env.DB, set)) await announceTrainingSet(c.env, set);
   } catch (cause) {
     c.log.warning("a training set could not be woken", { request_id: c.requestId }, cause);
   }

@@ -19,7 +19,9 @@ type Row = typeof trainingSets.$inferSelect;
 export type TrainingSetKey = Pick<TrainingSet, "tenantId" | "trainingSetId">;
 
 const storedNames = z.array(z.string());
-const storedFiles = z.array(z.object({ rows: z.int(), bytes: z.int(), isStale: z.boolean() }));
+const storedFiles = z.array(
+  z.object({ name: z.string(), rows: z.int(), bytes: z.int(), isStale: z.boolean() }),
+);
 const storedTypes = z.array(z.enum(COLUMN_TYPES).nullable());
 
 function toTrainingSet(row: Row): TrainingSet {
@@ -65,6 +67,29 @@ export async function listTrainingSets(db: D1Database, tenantId: string): Promis
   return rows.map(toTrainingSet);
 }
 
+const isUnderWay = inArray(trainingSets.status, ["queued", "running"]);
+const later = () => sql`max(${nowMicros()}, ${trainingSets.updatedAt} + 1)`;
+
+/** Another try begins, before anything that may fail. @returns the how manieth; null when there is nothing to do. */
+export async function beginTry(db: D1Database, key: TrainingSetKey): Promise<number | null> {
+  const [begun] = await primary(db)
+    .update(trainingSets)
+    .set({ tries: sql`${trainingSets.tries} + 1`, updatedAt: later() })
+    .where(and(isThis(key), isUnderWay))
+    .returning({ tries: trainingSets.tries });
+  return begun?.tries ?? null;
+}
+
+/** @returns whether nobody else has touched it since: of many that want to wake it one does. */
+export async function touchTrainingSet(db: D1Database, found: TrainingSet): Promise<boolean> {
+  const touched = await primary(db)
+    .update(trainingSets)
+    .set({ updatedAt: later() })
+    .where(and(isThis(found), isUnderWay, eq(trainingSets.updatedAt, found.updatedAt)))
+    .returning({ id: trainingSets.trainingSetId });
+  return touched.length > 0;
+}
+
 /**
  * Notes what became of a step, if the set is as the step has found it: of two that write the same file one goes on.
  *
@@ -81,15 +106,11 @@ export async function changeTrainingSet(
       ...plain,
       ...(files && { files: JSON.stringify(files) }),
       ...(types && { types: JSON.stringify(types) }),
-      updatedAt: sql`max(${nowMicros()}, ${trainingSets.updatedAt} + 1)`,
+      step: found.step + 1,
+      tries: 0,
+      updatedAt: later(),
     })
-    .where(
-      and(
-        isThis(found),
-        inArray(trainingSets.status, ["queued", "running"]),
-        eq(trainingSets.updatedAt, found.updatedAt),
-      ),
-    )
+    .where(and(isThis(found), isUnderWay, eq(trainingSets.step, found.step)))
     .returning({ id: trainingSets.trainingSetId });
   return changed.length > 0;
 }
@@ -112,8 +133,9 @@ const REQUEST = "request.json";
 const fileKey = ({ tenantId, trainingSetId }: TrainingSetKey, name: string) =>
   trainingSetPrefix(tenantId, trainingSetId) + name;
 
-/** `00000.parquet`: in the order of their names the files are in the order of the rows. */
-export const fileName = (position: number) => `${String(position).padStart(5, "0")}.parquet`;
+/** `00000-5f0c….parquet`: in the order of their names the files are in the order of the rows. */
+export const newFileName = (position: number) =>
+  `${String(position).padStart(5, "0")}-${crypto.randomUUID()}.parquet`;
 
 export async function putRequest(bucket: R2Bucket, key: TrainingSetKey, asked: AskedRows): Promise<void> {
   const { entityType, columns, rows } = asked;
@@ -136,18 +158,17 @@ export async function getRequest(bucket: R2Bucket, key: TrainingSetKey): Promise
 export async function putFile(
   bucket: R2Bucket,
   key: TrainingSetKey,
-  { position, file }: { position: number; file: Uint8Array },
+  { name, file }: { name: string; file: Uint8Array },
 ): Promise<void> {
-  const httpMetadata = { contentType: PARQUET_TYPE };
-  await bucket.put(fileKey(key, fileName(position)), file, { httpMetadata });
+  await bucket.put(fileKey(key, name), file, { httpMetadata: { contentType: PARQUET_TYPE } });
 }
 
-export function getFile(
-  bucket: R2Bucket,
-  key: TrainingSetKey,
-  position: number,
-): Promise<R2ObjectBody | null> {
-  return bucket.get(fileKey(key, fileName(position)));
+export function getFile(bucket: R2Bucket, key: TrainingSetKey, name: string): Promise<R2ObjectBody | null> {
+  return bucket.get(fileKey(key, name));
+}
+
+export async function deleteFile(bucket: R2Bucket, key: TrainingSetKey, name: string): Promise<void> {
+  await bucket.delete(fileKey(key, name));
 }
 
 export async function deleteFiles(

@@ -9,6 +9,8 @@ import type { trainingSets } from "../db/schema.ts";
 import type { ValueTypes } from "./training-parquet.ts";
 
 export interface SetFile {
+  /** In the bucket: no two that are ever written have the same, so that a late one overwrites nothing. */
+  name: string;
   rows: number;
   bytes: number;
   /** The set's types have grown since: it must be written anew. */
@@ -34,6 +36,28 @@ export interface NextFile {
 
 type Progress = Pick<TrainingSet, "written" | "total" | "files" | "types">;
 
+/** Rows that are read with the next query: as many as their look-ups and, by what came before, their characters allow. */
+export function rowsOfQuery(
+  { categories, limits }: { categories: number; limits: QueryLimits },
+  before: { rows: number; characters: number },
+): number {
+  const { rows, lookups, characters } = limits;
+  const byLookups = Math.min(rows, Math.max(1, Math.floor(lookups / Math.max(1, categories))));
+  // Nothing is known yet: with few, however large their values may be. And never many more than are known.
+  const most = before.rows === 0 ? FIRST_ROWS : GROWTH * before.rows;
+  const byCharacters = Math.floor((characters * before.rows) / Math.max(1, before.characters));
+  return Math.max(1, Math.min(byLookups, most, before.rows === 0 ? most : byCharacters));
+}
+
+export interface QueryLimits {
+  rows: number;
+  lookups: number;
+  characters: number;
+}
+
+const FIRST_ROWS = 10;
+const GROWTH = 4;
+
 /** @returns null when all is written. */
 export function nextFile({ written, total, files }: Omit<Progress, "types">): NextFile | null {
   if (written < total) return { position: files.length, from: written, rows: null };
@@ -46,12 +70,12 @@ export function nextFile({ written, total, files }: Omit<Progress, "types">): Ne
 export function afterFile(
   set: Progress,
   next: NextFile,
-  { rows, bytes, types }: Omit<SetFile, "isStale"> & { types: ValueTypes },
+  { types, ...file }: Omit<SetFile, "isStale"> & { types: ValueTypes },
 ): SetChange {
   const isWider = types.some((type, position) => type !== set.types[position]);
-  const others = isWider ? set.files.map((file) => ({ ...file, isStale: true })) : [...set.files];
-  const files = others.toSpliced(next.position, 1, { rows, bytes, isStale: false });
-  const written = next.rows === null ? set.written + rows : set.written;
+  const others = isWider ? set.files.map((other) => ({ ...other, isStale: true })) : [...set.files];
+  const files = others.toSpliced(next.position, 1, { ...file, isStale: false });
+  const written = next.rows === null ? set.written + file.rows : set.written;
   const isDone = nextFile({ written, total: set.total, files }) === null;
   return { status: isDone ? "done" : "running", written, files, types, error: null };
 }

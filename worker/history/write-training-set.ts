@@ -4,25 +4,46 @@
  * a lost one is sent again when somebody asks how far the set is.
  */
 import type { ComputeMessage } from "../compute/compute-message.ts";
-import { assert } from "../errors.ts";
-import { TRAINING_SET_FILE_CHARACTERS, TRAINING_SET_FILE_ROWS } from "../limits.ts";
-import { readPast } from "./point-in-time.ts";
-import type { TrainingRow } from "./training-answers.ts";
-import { trainingParquet } from "./training-parquet.ts";
-import { trainingQuestions, type ValueIn } from "./training-questions.ts";
-import type { AskedRows } from "./training-request.ts";
-import { afterFile, type NextFile, nextFile, type TrainingSet } from "./training-set.ts";
 import {
+  MAX_TRAINING_SET_TRIES,
+  TRAINING_SET_FILE_CHARACTERS,
+  TRAINING_SET_FILE_ROWS,
+  TRAINING_SET_FILE_VALUES,
+  TRAINING_SET_QUERY_CHARACTERS,
+  TRAINING_SET_QUERY_LOOKUPS,
+  TRAINING_SET_QUERY_ROWS,
+} from "../limits.ts";
+import { readPast } from "./point-in-time.ts";
+import type { TrainingColumn, TrainingRow, TrainingValue } from "./training-answers.ts";
+import { trainingParquet } from "./training-parquet.ts";
+import { trainingQuestions } from "./training-questions.ts";
+import type { AskedRows } from "./training-request.ts";
+import {
+  afterFile,
+  type NextFile,
+  nextFile,
+  type QueryLimits,
+  rowsOfQuery,
+  type TrainingSet,
+} from "./training-set.ts";
+import {
+  beginTry,
   changeTrainingSet,
+  deleteFile,
   deleteFiles,
   findTrainingSet,
+  forgetTrainingSet,
   getRequest,
+  newFileName,
   putFile,
   type TrainingSetKey,
 } from "./training-set-store.ts";
 
-/** Rows that are read with one query. */
-const ROWS_PER_QUERY = 1_000;
+const QUERY: QueryLimits = {
+  rows: TRAINING_SET_QUERY_ROWS,
+  lookups: TRAINING_SET_QUERY_LOOKUPS,
+  characters: TRAINING_SET_QUERY_CHARACTERS,
+};
 
 type TrainingSetMessage = Extract<ComputeMessage, { kind: "training_set" }>;
 
@@ -43,49 +64,67 @@ export async function writeTrainingSet(env: Env, message: TrainingSetMessage): P
   const key = { tenantId: message.tenant_id, trainingSetId: message.training_set_id };
   const { DB: db, ARCHIVE: bucket } = env;
   if (!bucket) throw new Error("the binding ARCHIVE is gone");
+  const tries = await beginTry(db, key);
   const set = await findTrainingSet(db, key);
-  // Deleted: what an earlier step has put since is nobody's.
-  if (!set) return deleteFiles(bucket, key);
+  if (!set) return endDeletion(db, bucket, key);
   const next = nextFile(set);
-  if (set.status === "done" || set.status === "failed" || !next) return;
+  if (tries === null || !next) return;
+  if (tries > MAX_TRAINING_SET_TRIES) {
+    const error = `it could not be written in ${MAX_TRAINING_SET_TRIES} tries; ask for fewer rows or features`;
+    await changeTrainingSet(db, set, { status: "failed", error });
+    return;
+  }
   const asked = await getRequest(bucket, key);
   if (!asked) {
     const error = "what it asks for did not arrive; create it again";
     await changeTrainingSet(db, set, { status: "failed", error });
     return;
   }
-  const { rows, valueIn } = await readRows(db.withSession("first-primary"), asked, { set, next });
-  const { file, types } = trainingParquet(asked.columns, rows, valueIn, set.types);
-  await putFile(bucket, key, { position: next.position, file });
-  const change = afterFile(set, next, { rows: rows.length, bytes: file.length, types });
+  const { rows, values } = await readRows(db.withSession("first-primary"), asked, { set, next });
+  const valuesOf = (column: TrainingColumn) => values.get(column) ?? [];
+  const { file, types } = trainingParquet(asked.columns, rows, valuesOf, set.types);
+  const name = newFileName(next.position);
+  await putFile(bucket, key, { name, file });
+  const change = afterFile(set, next, { name, rows: rows.length, bytes: file.length, types });
   const isOurs = await changeTrainingSet(db, set, change);
+  // The one that was written anew, or ours that came too late.
+  const unneeded = isOurs ? set.files[next.position]?.name : name;
+  if (unneeded !== undefined) await deleteFile(bucket, key, unneeded);
   if (isOurs && change.status === "running") await announceTrainingSet(env, key);
-  if (!isOurs && !(await findTrainingSet(db, key))) await deleteFiles(bucket, key);
 }
 
-/** The rows of a file, which ends early where its values are many. */
+/** Deleted, or never there: what an earlier step has put since is nobody's. */
+export async function endDeletion(db: D1Database, bucket: R2Bucket, key: TrainingSetKey): Promise<void> {
+  await deleteFiles(bucket, key);
+  await forgetTrainingSet(db, key);
+}
+
+/** The rows of a file, which ends early where its values are many or large. */
 async function readRows(
   db: D1DatabaseSession,
   asked: AskedRows,
   { set, next }: { set: Pick<TrainingSet, "tenantId" | "knownAt">; next: NextFile },
-): Promise<{ rows: TrainingRow[]; valueIn: ValueIn }> {
-  const end = Math.min(next.from + (next.rows ?? TRAINING_SET_FILE_ROWS), asked.rows.length);
-  const read = new Map<TrainingRow, ValueIn>();
-  let characters = 0;
+): Promise<{ rows: TrainingRow[]; values: Map<TrainingColumn, TrainingValue[]> }> {
+  const values = new Map(asked.columns.map((column) => [column, [] as TrainingValue[]]));
+  const categories = new Set(asked.columns.flatMap(({ category }) => category ?? [])).size;
+  const byValues = Math.floor(TRAINING_SET_FILE_VALUES / asked.columns.length);
+  const most = next.rows ?? Math.min(TRAINING_SET_FILE_ROWS, byValues);
+  const end = Math.min(next.from + most, asked.rows.length);
+  let [at, characters] = [next.from, 0];
   const isFull = () => next.rows === null && characters >= TRAINING_SET_FILE_CHARACTERS;
-  for (let start = next.from; start < end && !isFull(); start += ROWS_PER_QUERY) {
-    const rows = asked.rows.slice(start, Math.min(start + ROWS_PER_QUERY, end));
+  while (at < end && !isFull()) {
+    const before = { rows: at - next.from, characters };
+    const rows = asked.rows.slice(at, Math.min(at + rowsOfQuery({ categories, limits: QUERY }, before), end));
     const { questions, valuesIn } = trainingQuestions({ ...asked, rows });
     const valueIn = valuesIn(await readPast(db, set.tenantId, questions, set.knownAt));
-    for (const row of rows) {
-      read.set(row, valueIn);
-      for (const column of asked.columns) characters += valueIn(row, column).json.length;
+    for (const [column, all] of values) {
+      for (const row of rows) {
+        const value = valueIn(row, column);
+        characters += value.json.length;
+        all.push(value);
+      }
     }
+    at += rows.length;
   }
-  const valueIn: ValueIn = (row, column) => {
-    const own = read.get(row);
-    assert(own, "a file has the rows that were read for it");
-    return own(row, column);
-  };
-  return { rows: [...read.keys()], valueIn };
+  return { rows: asked.rows.slice(next.from, at), values };
 }
