@@ -13,6 +13,7 @@ import {
   gate,
   ingestUnannounced,
   SCHEMA,
+  slowToAnswer,
   withoutQueue,
   withStubs,
 } from "./racing.ts";
@@ -31,15 +32,13 @@ import {
   objectOf,
   row,
   SUMS,
+  streaming,
   type Table,
   TENANT,
   vectorOf,
 } from "./tables.ts";
 
 afterEach(() => vi.restoreAllMocks());
-
-const streaming = (table: Table, body: Record<string, unknown> = {}) =>
-  newFeature(table, { materialize: "on_ingest", ...body });
 
 /** A new instance over the same storage: its leases are gone. */
 const evict = (table: Table) => evictDurableObject(objectOf(table));
@@ -80,14 +79,7 @@ describe("the consumer", () => {
     const feature = await streaming(table);
     const entity = freshName("e");
     await ingestUnannounced(table, [followerOf(feature)], [entity]);
-    const { stop, open, reached } = gate();
-    const slow = withStubs("RAW_TABLE", {
-      compute: async (real) => {
-        const reply = await real();
-        await stop();
-        return reply;
-      },
-    });
+    const { slow, open, reached } = slowToAnswer();
     const late = consume([arrived(table)], slow);
     await reached;
     await ingestUnannounced(table, [followerOf(feature)], [entity]);
@@ -324,14 +316,7 @@ describe("a computation by hand", () => {
     const feature = await streaming(table);
     const users = Array.from({ length: 1_001 }, (_, i) => `h${String(i).padStart(4, "0")}`);
     await ingestUnannounced(table, [followerOf(feature)], users);
-    const { stop, open, reached } = gate();
-    const slow = withStubs("RAW_TABLE", {
-      compute: async (real) => {
-        const reply = await real();
-        await stop();
-        return reply;
-      },
-    });
+    const { slow, open, reached } = slowToAnswer();
     // The second round holds the last of them.
     const failing = withStubs(
       "ENTITY_WRITER",
@@ -362,14 +347,7 @@ describe("a computation by hand", () => {
     const { name } = await newFeature(table);
     const entity = freshName("e");
     await ingest(table, [row(entity, 1, 1)]);
-    const { stop, open, reached } = gate();
-    const slow = withStubs("RAW_TABLE", {
-      compute: async (real) => {
-        const reply = await real();
-        await stop();
-        return reply;
-      },
-    });
+    const { slow, open, reached } = slowToAnswer();
     const older = askWith(slow, "POST", `/features/${name}/compute`);
     await reached;
     await ingest(table, [row(entity, 1, 1)]);

@@ -102,6 +102,17 @@ export function gate() {
   return { stop, open: () => opened.resolve(), reached: reached.promise };
 }
 
+/** The bindings, with tables whose computations are computed, and do not come back until `open`. */
+export function slowToAnswer(own: Env = env) {
+  const { stop, ...doors } = gate();
+  const compute = async (real: () => Promise<unknown>) => {
+    const reply = await real();
+    await stop();
+    return reply;
+  };
+  return { ...doors, slow: withStubs("RAW_TABLE", { compute }, own) };
+}
+
 /** A request to the service with these bindings. */
 export async function askWith<T>(own: Env, method: string, path: string, body?: unknown) {
   const context = createExecutionContext();

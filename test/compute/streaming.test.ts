@@ -28,6 +28,7 @@ import {
   objectOf,
   row,
   SUMS,
+  streaming,
   type Table,
   TENANT,
   vector,
@@ -35,9 +36,6 @@ import {
 } from "./tables.ts";
 
 afterEach(() => vi.restoreAllMocks());
-
-const streaming = (table: Table, body: Record<string, unknown> = {}) =>
-  newFeature(table, { materialize: "on_ingest", ...body });
 
 const computationOf = async (feature: string) =>
   (await get<Feature>(`/features/${feature}`)).body.versions[0]?.computation ?? null;

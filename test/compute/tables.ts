@@ -115,6 +115,10 @@ export async function newFeature(
   return { ...feature.body, versionId: version.body.feature_version_id };
 }
 
+/** One that is recomputed as rows arrive. */
+export const streaming = (table: Pick<Table, "id">, body: Record<string, unknown> = {}) =>
+  newFeature(table, { materialize: "on_ingest", ...body });
+
 export const compute = <T = Computed>(feature: string | number, rows?: unknown, query = "") =>
   ask<T>("POST", `/features/${feature}/compute${query}`, rows === undefined ? {} : { body: rows });
 

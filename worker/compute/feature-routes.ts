@@ -16,10 +16,10 @@ import {
   MAX_TAGS,
 } from "../limits.ts";
 import { forgetCatalog } from "../registry/catalog.ts";
-import { assertSameFeature } from "../registry/definitions.ts";
 import { existingFeature } from "../registry/existing-feature.ts";
 import { featureAnswer, featureSchema } from "../registry/feature-answers.ts";
 import { insertComputedFeature } from "../registry/registry-store.ts";
+import { assertSameFeature } from "../registry/same-definition.ts";
 import { registeredName } from "../registry/versions.ts";
 import { encodeToken } from "../serving/consistency.ts";
 import { TOKEN_HEADER } from "../serving/read-context.ts";

@@ -10,11 +10,12 @@ import { lazily } from "../lazily.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
 import { forgetCatalog } from "./catalog.ts";
-import { assertSameDefinition, featureOf, registerBody, versionOf } from "./definitions.ts";
+import { featureOf, registerBody, versionOf } from "./definitions.ts";
 import { oneReference, referredFeature } from "./existing-feature.ts";
 import { featureAnswer, featureSchema } from "./feature-answers.ts";
 import { listFeatures } from "./list-features.ts";
 import { insertVersion } from "./registry-store.ts";
+import { assertSameDefinition } from "./same-definition.ts";
 
 const registeredSchema = lazily(() =>
   z

@@ -7,13 +7,7 @@ import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { nowMicros } from "../timestamps.ts";
 import { forgetCatalog } from "./catalog.ts";
-import {
-  assertSameDefinition,
-  computedVersionOf,
-  statusField,
-  versionBody,
-  versionOf,
-} from "./definitions.ts";
+import { computedVersionOf, statusField, versionBody, versionOf } from "./definitions.ts";
 import { existingFeature, noSuchFeature, oneFeature } from "./existing-feature.ts";
 import { versionAnswer, versionSchema } from "./feature-answers.ts";
 import {
@@ -23,6 +17,7 @@ import {
   setVersionStatus,
   type VersionRow,
 } from "./registry-store.ts";
+import { assertSameDefinition } from "./same-definition.ts";
 import { versionAt } from "./versions.ts";
 
 export const addVersion = endpoint(
