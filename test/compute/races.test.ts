@@ -295,6 +295,30 @@ describe("the pages of a job", () => {
     expect(await job()).toMatchObject({ status: "done", computed: COUNT, skipped_count: COUNT });
   });
 
+  test("are not written over what was computed from later rows since, in whatever order they come", async () => {
+    const table = await newTable();
+    const { name } = await newFeature(table);
+    const users = Array.from({ length: COUNT }, (_, i) => `o${i}`);
+    const { own, sent } = withoutQueue();
+    const start = async () => {
+      await ingestUnannounced(table, [], users);
+      const started = await askWith<Job>(own, "POST", `/features/${name}/compute`);
+      expect(started.status).toBe(202);
+      return { jobId: started.body.job_id, messages: sent.splice(0) };
+    };
+    const [older, newer] = [await start(), await start()];
+    for (let next = newer.messages; next.length > 0; next = sent.splice(0)) await consume(next, own);
+    await evict(table);
+    for (let next = older.messages; next.length > 0; next = sent.splice(0)) await consume(next, own);
+    expect(await vectorOf("o0", name)).toEqual({ total: 2, n: 2 });
+    expect((await get<Job>(`/jobs/${older.jobId}`)).body).toMatchObject({
+      status: "failed",
+      error: expect.stringContaining("later rows"),
+    });
+    expect((await get<Job>(`/jobs/${newer.jobId}`)).body.status).toBe("done");
+    expect(await inside(table, "SELECT * FROM fs_jobs")).toEqual([]);
+  });
+
   test("note no failure when they come after the end", async () => {
     const { own, sent, page, job, feature } = await staleJob();
     const { stop, open, reached } = gate();

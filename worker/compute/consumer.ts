@@ -5,22 +5,13 @@
  */
 import { type Settings, settings } from "../env.ts";
 import { writeTrainingSet } from "../history/write-training-set.ts";
-import {
-  JOB_PAGE_ENTITIES,
-  MAX_NAMED_SKIPS,
-  MAX_ROUNDS_PER_MESSAGE,
-  MAX_TOUCHED_ENTITIES,
-} from "../limits.ts";
+import { MAX_ROUNDS_PER_MESSAGE, MAX_TOUCHED_ENTITIES } from "../limits.ts";
 import { Log } from "../log.ts";
-import { findFeature } from "../registry/registry-store.ts";
 import { nowMicros } from "../timestamps.ts";
 import { type ComputedParts, computeInParts } from "./compute-in-parts.ts";
 import { type ComputeMessage, computeMessage } from "./compute-message.ts";
 import {
-  advanceJob,
-  findJob,
   findRawTable,
-  type JobRow,
   noteComputation,
   type RawTableRow,
   type StreamingVersion,
@@ -29,8 +20,9 @@ import {
 } from "./compute-store.ts";
 import type { Follower } from "./follower-store.ts";
 import { rawTableObject } from "./raw-table-access.ts";
-import type { Skipped, Skips } from "./vectors.ts";
-import { computeAgainWhereOvertaken, vectorTarget, writeVectors } from "./write-vectors.ts";
+import type { Skipped } from "./vectors.ts";
+import { writeJobPage } from "./write-job.ts";
+import { vectorTarget, writeVectors } from "./write-vectors.ts";
 
 interface ConsumerContext {
   env: Env;
@@ -53,7 +45,7 @@ export async function consumeCompute(batch: MessageBatch, env: Env): Promise<voi
       if (known) known.messages.push(message);
       else tables.set(key, { tenant, tableId, messages: [message] });
     } else if (read?.kind === "job") {
-      await settle(context, [message], () => writeJobPage(context, read));
+      await settle(context, [message], () => writeJobPage(context, read).then(() => true));
     } else if (read) {
       sets.push(() => settle(context, [message], () => writeTrainingSet(env, read).then(() => true)));
     }
@@ -73,8 +65,6 @@ function readMessage({ log }: ConsumerContext, message: Message): ComputeMessage
   message.retry();
   return null;
 }
-
-type JobMessage = Extract<ComputeMessage, { kind: "job" }>;
 
 /** @param work Answers false when it must be done again. */
 async function settle(
@@ -196,54 +186,4 @@ function whatIsMissing(
     return `${failed.length} entities were not computed, such as \`${failed[0]}\`: ${error}`;
   const [first] = skipped;
   return first ? `${skipped.length} entities were not written: ${first.reason}` : null;
-}
-
-async function writeJobPage(context: ConsumerContext, message: JobMessage): Promise<boolean> {
-  const { env } = context;
-  const { tenant_id: tenant, job_id: jobId, table_id: tableId } = message;
-  const object = rawTableObject(env, tenant, tableId);
-  const job = await findJob(env.DB, tenant, jobId);
-  const feature = job && (await findFeature(env.DB, tenant, String(job.featureId)));
-  const version = feature?.versions.find((each) => each.version === job?.version);
-  if (!job || !feature || !version || job.status === "done" || job.status === "failed") {
-    await object.dropJob(jobId);
-    return true;
-  }
-  const { rows, seq } = await object.jobPage(jobId, job.computed, JOB_PAGE_ENTITIES);
-  // Times and compute id are the job's own: a page that is written again is a duplicate, not a new write.
-  const target = vectorTarget(feature, version, `compute-${jobId}`);
-  const writing = writeVectors({ ...context, tenant }, rows, target, job.createdAt);
-  const follower = { featureId: job.featureId, version: job.version, entityKey: target.entityType };
-  const { skipped } = await writing.finally(() =>
-    computeAgainWhereOvertaken({ ...context, tenant }, tableId, { follower, computed: rows, seq }),
-  );
-  const advanced = afterPage(job, { rows: rows.length, skipped });
-  // Another one has written the page, and goes on.
-  if (!(await advanceJob(env.DB, job, advanced))) return true;
-  if (advanced.status === "running") {
-    await env.FEATURE_COMPUTE.send(message);
-    return true;
-  }
-  const key = { tenant, featureId: job.featureId, version: job.version };
-  await noteComputation(env.DB, key, advanced.error, nowMicros());
-  await object.dropJob(jobId);
-  return true;
-}
-
-function afterPage(job: JobRow, page: { rows: number; skipped: Skipped[] }) {
-  const position = job.computed + page.rows;
-  const before = JSON.parse(job.skipped) as Skips;
-  const skips: Skips = {
-    skipped: [...before.skipped, ...page.skipped].slice(0, MAX_NAMED_SKIPS),
-    skippedCount: before.skippedCount + page.skipped.length,
-  };
-  const isComplete = position >= (job.total ?? 0);
-  const isLost = page.rows === 0 && !isComplete;
-  return {
-    status: isComplete ? "done" : isLost ? "failed" : "running",
-    computed: position,
-    skipped: JSON.stringify(skips),
-    error: isLost ? "it was not finished in time; compute it again" : null,
-    updatedAt: nowMicros(),
-  } as const;
 }

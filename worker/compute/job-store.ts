@@ -1,5 +1,6 @@
 /** Results of computations that a request could not hold, until their jobs have written them. Synchronous. */
 import { JOB_TTL_MS, RECOMPUTE_ALARM_MS } from "../limits.ts";
+import { type Follower, nameOf } from "./follower-store.ts";
 import type { ComputedRow } from "./vectors.ts";
 
 // How far a job is stands in its row of D1; `next_position` is of objects that were made when it stood here too.
@@ -9,12 +10,23 @@ const SCHEMA = `
     WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS fs_job_rows (
     job_id TEXT NOT NULL, position INTEGER NOT NULL, result_row INTEGER NOT NULL, entity TEXT NOT NULL,
-    data TEXT NOT NULL, timestamp TEXT, PRIMARY KEY (job_id, position)) WITHOUT ROWID;`;
+    data TEXT NOT NULL, timestamp TEXT, PRIMARY KEY (job_id, position)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS fs_begun (version TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;`;
 
 export interface JobPage {
   rows: ComputedRow[];
   /** See {@link JobStore.keep}. */
   seq: number | null;
+  /** See {@link JobStore.isOvertaken}. */
+  isOvertaken: boolean;
+}
+
+type Version = Pick<Follower, "featureId" | "version">;
+
+export interface PageRequest {
+  version: Version;
+  offset: number;
+  limit: number;
 }
 
 export class JobStore {
@@ -46,7 +58,24 @@ export class JobStore {
     });
   }
 
-  page(jobId: string, offset: number, limit: number): JobPage {
+  /** A computation of the version by hand begins, over the rows up to ingest `seq`. */
+  begin(version: Version, seq: number): void {
+    this.#exec(
+      "INSERT INTO fs_begun VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)",
+      nameOf(version),
+      seq,
+    );
+  }
+
+  /** One by hand over later rows than those up to ingest `seq` has begun, and may have been written. */
+  isOvertaken(version: Version, seq: number): boolean {
+    return (
+      this.#sql.exec("SELECT 1 FROM fs_begun WHERE version = ? AND seq > ?", nameOf(version), seq).toArray()
+        .length > 0
+    );
+  }
+
+  page(jobId: string, { version, offset, limit }: PageRequest): JobPage {
     this.#exec("UPDATE fs_jobs SET read_at = ? WHERE job_id = ?", Date.now(), jobId);
     const [job] = this.#sql
       .exec<{ seq: number | null }>("SELECT seq FROM fs_jobs WHERE job_id = ?", jobId)
@@ -60,7 +89,8 @@ export class JobStore {
         limit,
       )
       .toArray();
-    return { rows, seq: job?.seq ?? null };
+    const seq = job?.seq ?? null;
+    return { rows, seq, isOvertaken: seq !== null && this.isOvertaken(version, seq) };
   }
 
   drop(jobId: string): void {

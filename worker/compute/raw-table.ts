@@ -18,8 +18,8 @@ import { Log } from "../log.ts";
 import type { ComputeMessage } from "./compute-message.ts";
 import { findRawTable } from "./compute-store.ts";
 import { mayBeRounded, readDigits, withDigits } from "./exact-integers.ts";
-import { type Claim, type Follower, nameOf } from "./follower-store.ts";
-import { type JobPage, JobStore } from "./job-store.ts";
+import type { Claim, Follower } from "./follower-store.ts";
+import { type JobPage, JobStore, type PageRequest } from "./job-store.ts";
 import type { RawSchema } from "./raw-columns.ts";
 import {
   type ComputeSource,
@@ -57,8 +57,6 @@ export class RawTable extends DurableObject<Env> {
   #store: RawTableStore;
   #jobs: JobStore;
   #isDropped: boolean;
-  /** Of each version the last ingest that a computation by hand has known of. In memory: a computation is one request. */
-  readonly #byHand = new Map<string, number>();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -94,25 +92,25 @@ export class RawTable extends DurableObject<Env> {
     const { computed, skipped, skippedCount } = vectors;
     const seq = request.source.kind === "ingested" ? this.#store.lastIngest() : null;
     // Not of one that is refused below: it writes nothing.
-    const begun = () => {
-      if (request.version && seq !== null) this.#byHand.set(nameOf(request.version), seq);
+    const begin = () => {
+      if (request.version && seq !== null) this.#jobs.begin(request.version, seq);
     };
     if (!job || computed.length <= job.moreThan) {
-      begun();
+      begin();
       return { kind: "computed", computed, seq, skipped, skippedCount };
     }
     // First, since a crash may come right after the rows, as with an ingest's.
     await this.#ensureAlarm();
     if (this.#jobs.count() >= MAX_UNFINISHED_JOBS) return { kind: "too_many_jobs" };
-    begun();
+    begin();
     this.#jobs.keep(job.jobId, computed, seq);
     this.#store.noteTable(job.table);
     return { kind: "kept", total: computed.length, skipped, skippedCount };
   }
 
-  /** A computation of the version by hand has begun over later rows than those up to ingest `seq`, and may be written. */
+  /** See {@link JobStore.isOvertaken}. */
   async isOvertaken(version: { featureId: number; version: number }, seq: number): Promise<boolean> {
-    return (this.#byHand.get(nameOf(version)) ?? 0) > seq;
+    return this.#jobs.isOvertaken(version, seq);
   }
 
   #run({ schema, sql, entityKey, source }: ComputeRequest) {
@@ -132,8 +130,8 @@ export class RawTable extends DurableObject<Env> {
       : { ...exact, timestamps };
   }
 
-  async jobPage(jobId: string, offset: number, limit: number): Promise<JobPage> {
-    return this.#jobs.page(jobId, offset, limit);
+  async jobPage(jobId: string, request: PageRequest): Promise<JobPage> {
+    return this.#jobs.page(jobId, request);
   }
 
   async dropJob(jobId: string): Promise<void> {

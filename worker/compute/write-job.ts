@@ -1,0 +1,75 @@
+/** Writes the entities of a job, a page with each message of the queue. How far it is stands in its row. */
+import { JOB_PAGE_ENTITIES, MAX_NAMED_SKIPS } from "../limits.ts";
+import { findFeature } from "../registry/registry-store.ts";
+import { nowMicros } from "../timestamps.ts";
+import type { WriterContext } from "../writing/submit-changes.ts";
+import type { ComputeMessage } from "./compute-message.ts";
+import { advanceJob, findJob, type JobRow, noteComputation } from "./compute-store.ts";
+import { rawTableObject } from "./raw-table-access.ts";
+import type { Skipped, Skips } from "./vectors.ts";
+import { computeAgainWhereOvertaken, vectorTarget, writeVectors } from "./write-vectors.ts";
+
+type JobMessage = Extract<ComputeMessage, { kind: "job" }>;
+
+/** Writes the next page of a job, and has the one behind it written. */
+export async function writeJobPage(
+  context: Omit<WriterContext, "tenant">,
+  message: JobMessage,
+): Promise<void> {
+  const { env } = context;
+  const { tenant_id: tenant, job_id: jobId, table_id: tableId } = message;
+  const object = rawTableObject(env, tenant, tableId);
+  const job = await findJob(env.DB, tenant, jobId);
+  const feature = job && (await findFeature(env.DB, tenant, String(job.featureId)));
+  const version = feature?.versions.find((each) => each.version === job?.version);
+  if (!job || !feature || !version || job.status === "done" || job.status === "failed") {
+    await object.dropJob(jobId);
+    return;
+  }
+  const page = { version: job, offset: job.computed, limit: JOB_PAGE_ENTITIES };
+  const { rows, seq, isOvertaken } = await object.jobPage(jobId, page);
+  if (isOvertaken) {
+    if (await advanceJob(env.DB, job, overtaken(job))) await object.dropJob(jobId);
+    return;
+  }
+  // Times and compute id are the job's own: a page that is written again is a duplicate, not a new write.
+  const target = vectorTarget(feature, version, `compute-${jobId}`);
+  const writing = writeVectors({ ...context, tenant }, rows, target, job.createdAt);
+  const follower = { featureId: job.featureId, version: job.version, entityKey: target.entityType };
+  const { skipped } = await writing.finally(() =>
+    computeAgainWhereOvertaken({ ...context, tenant }, tableId, { follower, computed: rows, seq }),
+  );
+  const advanced = afterPage(job, { rows: rows.length, skipped });
+  // Another one has written the page, and goes on.
+  if (!(await advanceJob(env.DB, job, advanced))) return;
+  if (advanced.status === "running") {
+    await env.FEATURE_COMPUTE.send(message);
+    return;
+  }
+  const key = { tenant, featureId: job.featureId, version: job.version };
+  await noteComputation(env.DB, key, advanced.error, nowMicros());
+  await object.dropJob(jobId);
+}
+
+function overtaken({ computed, skipped }: JobRow) {
+  const error = "it was computed again from later rows; nothing more of this is written";
+  return { status: "failed", computed, skipped, error, updatedAt: nowMicros() } as const;
+}
+
+function afterPage(job: JobRow, page: { rows: number; skipped: Skipped[] }) {
+  const position = job.computed + page.rows;
+  const before = JSON.parse(job.skipped) as Skips;
+  const skips: Skips = {
+    skipped: [...before.skipped, ...page.skipped].slice(0, MAX_NAMED_SKIPS),
+    skippedCount: before.skippedCount + page.skipped.length,
+  };
+  const isComplete = position >= (job.total ?? 0);
+  const isLost = page.rows === 0 && !isComplete;
+  return {
+    status: isComplete ? "done" : isLost ? "failed" : "running",
+    computed: position,
+    skipped: JSON.stringify(skips),
+    error: isLost ? "it was not finished in time; compute it again" : null,
+    updatedAt: nowMicros(),
+  } as const;
+}
