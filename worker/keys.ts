@@ -1,17 +1,18 @@
 /**
- * Names of things outside D1: KV keys, the names of writers and files of the archive. The tenant comes first in each, and no two
- * `(tenant, type, value)` share one, because every part is percent-encoded and `/` never is left bare.
+ * Names of things outside D1: KV keys, the names of writers and files of the archive. The tenant comes first in each, and
+ * no two `(tenant, type, value)` share one, because every part is percent-encoded and `/` never is left bare.
  *
  * | key | where | example | lifetime |
  * |---|---|---|---|
  * | `<tenant>/doc/<partitions>/<type>/<value>` | KV `HOT` | `default/doc/4/bright_uid/user-123` | `DOCUMENT_TTL_SECONDS` |
  * | `<tenant>/doc/<partitions>/<type>#<sha256>` | the same, for values too long for a KV key | | |
  * | `<tenant>/history/<day>/<sha256>.parquet` | R2 `ARCHIVE` | `default/history/2026-01-31/5f0c….parquet` | for ever |
- * | `<tenant>/training-sets/<id>/<file>` | the same | `default/training-sets/ts_5f0c…/00000.parquet` | until it is deleted |
+ * | `<tenant>/training-sets/<id>/<file>` | the same | `default/training-sets/ts_5f0c…/00000-9b2e….parquet` | until it is deleted |
  * | `<tenant>/<partitions>/<partition>` | object `EntityWriter` | `default/4/2` | for ever |
  *
- * The number of partitions stands in the names of documents and writers, so that a document has exactly one writer for as long as it lives: when
- * `WRITER_PARTITIONS` changes, the documents of the old writers are simply no longer asked for, and expire.
+ * The number of partitions stands in the names of documents and writers, so that a document has exactly one writer for
+ * as long as it lives: when `WRITER_PARTITIONS` changes, the documents of the old writers are simply no longer asked
+ * for, and expire.
  */
 import { KV_MAX_KEY_BYTES } from "./limits.ts";
 

@@ -62,8 +62,6 @@ describe("the files of a training set", () => {
 });
 
 describe("the rows of a query", () => {
-  const limits = { rows: 1_000, lookups: 5_000, characters: 2_000_000 };
-
   test.each([
     ["are few at first, however large their values may be", 1, { rows: 0, characters: 0 }, 10],
     ["become more, four times as many as are known", 1, { rows: 10, characters: 100 }, 40],
@@ -74,6 +72,6 @@ describe("the rows of a query", () => {
     ["are one where one has more categories than a query takes", 6_000, { rows: 0, characters: 0 }, 1],
     ["are as many where none has a value", 0, { rows: 1_000, characters: 0 }, 1_000],
   ])("%s", (_, categories, before, expected) => {
-    expect(rowsOfQuery({ categories, limits }, before)).toBe(expected);
+    expect(rowsOfQuery(categories, before)).toBe(expected);
   });
 });

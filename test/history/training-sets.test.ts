@@ -9,6 +9,7 @@ import {
   MAX_TRAINING_SET_TRIES,
   MAX_TRAINING_SETS_PER_TENANT,
   TRAINING_SET_FILE_ROWS,
+  TRAINING_SET_FILE_VALUES,
 } from "../../worker/limits.ts";
 import { SCOPES } from "../../worker/tenants/api-key.ts";
 import { ask, expectProblem, faultPlaces, get, post, remove, WRITER } from "../setup/http.ts";
@@ -185,6 +186,28 @@ describe("a training set", () => {
 });
 
 describe("a file", () => {
+  const rowsOf = async (entity: string, count: number, feature_names: string[]) => {
+    const asked = Array.from({ length: count }, () => ({ entity_id: entity, timestamp: at(1) }));
+    return (await done(await created(asked, { feature_names }))).files.map((file) => file.rows);
+  };
+
+  test("has fewer rows where they have many features", async () => {
+    const names = Array.from({ length: 50 }, (_, i) => `c${i}:a`);
+    expect(await rowsOf("nobody", TRAINING_SET_FILE_VALUES / 50 + 1, names)).toEqual([
+      TRAINING_SET_FILE_VALUES / 50,
+      1,
+    ]);
+  });
+
+  test("has fewer rows where their values are large", async () => {
+    const feature_list = [
+      { category: "large", features: { a: "x".repeat(900_000) }, event_timestamp: at(0) },
+    ];
+    const data = { entity_type: "user", entity_value: "large", feature_list };
+    expect((await post("/items", { metadata: WRITER, data })).status).toBe(200);
+    expect(await rowsOf("large", 12, ["large:a"])).toEqual([10, 2]);
+  });
+
   test("is there when the set is done, and only those that it has", async () => {
     const set = await unseen(rows.slice(0, 2));
     const path = `/training-sets/${set.training_set_id}/files/0`;

@@ -6,6 +6,11 @@
  * and the others are written anew once all rows are. A type can only grow, twice at most, so that comes to an end.
  */
 import type { trainingSets } from "../db/schema.ts";
+import {
+  TRAINING_SET_QUERY_CHARACTERS,
+  TRAINING_SET_QUERY_LOOKUPS,
+  TRAINING_SET_QUERY_ROWS,
+} from "../limits.ts";
 import type { ValueTypes } from "./training-parquet.ts";
 
 export interface SetFile {
@@ -36,27 +41,21 @@ export interface NextFile {
 
 type Progress = Pick<TrainingSet, "written" | "total" | "files" | "types">;
 
-/** Rows that are read with the next query: as many as their look-ups and, by what came before, their characters allow. */
-export function rowsOfQuery(
-  { categories, limits }: { categories: number; limits: QueryLimits },
-  before: { rows: number; characters: number },
-): number {
-  const { rows, lookups, characters } = limits;
-  const byLookups = Math.min(rows, Math.max(1, Math.floor(lookups / Math.max(1, categories))));
-  // Nothing is known yet: with few, however large their values may be. And never many more than are known.
-  const most = before.rows === 0 ? FIRST_ROWS : GROWTH * before.rows;
-  const byCharacters = Math.floor((characters * before.rows) / Math.max(1, before.characters));
-  return Math.max(1, Math.min(byLookups, most, before.rows === 0 ? most : byCharacters));
-}
-
-export interface QueryLimits {
-  rows: number;
-  lookups: number;
-  characters: number;
-}
-
 const FIRST_ROWS = 10;
 const GROWTH = 4;
+
+/**
+ * Rows that are read with the next query, as many as their look-ups allow. Of the first ones nothing is known, so they
+ * are few, however large their values may be; of those behind them it is supposed that they are like those before.
+ *
+ * @param before What has been read for the same file.
+ */
+export function rowsOfQuery(categories: number, before: { rows: number; characters: number }): number {
+  const byLookups = Math.floor(TRAINING_SET_QUERY_LOOKUPS / Math.max(1, categories));
+  const alike = Math.floor((TRAINING_SET_QUERY_CHARACTERS * before.rows) / Math.max(1, before.characters));
+  const bySize = before.rows === 0 ? FIRST_ROWS : Math.min(GROWTH * before.rows, alike);
+  return Math.max(1, Math.min(TRAINING_SET_QUERY_ROWS, byLookups, bySize));
+}
 
 /** @returns null when all is written. */
 export function nextFile({ written, total, files }: Omit<Progress, "types">): NextFile | null {

@@ -9,23 +9,13 @@ import {
   TRAINING_SET_FILE_CHARACTERS,
   TRAINING_SET_FILE_ROWS,
   TRAINING_SET_FILE_VALUES,
-  TRAINING_SET_QUERY_CHARACTERS,
-  TRAINING_SET_QUERY_LOOKUPS,
-  TRAINING_SET_QUERY_ROWS,
 } from "../limits.ts";
 import { readPast } from "./point-in-time.ts";
 import type { TrainingColumn, TrainingRow, TrainingValue } from "./training-answers.ts";
 import { trainingParquet } from "./training-parquet.ts";
 import { trainingQuestions } from "./training-questions.ts";
 import type { AskedRows } from "./training-request.ts";
-import {
-  afterFile,
-  type NextFile,
-  nextFile,
-  type QueryLimits,
-  rowsOfQuery,
-  type TrainingSet,
-} from "./training-set.ts";
+import { afterFile, type NextFile, nextFile, rowsOfQuery, type TrainingSet } from "./training-set.ts";
 import {
   beginTry,
   changeTrainingSet,
@@ -38,12 +28,6 @@ import {
   putFile,
   type TrainingSetKey,
 } from "./training-set-store.ts";
-
-const QUERY: QueryLimits = {
-  rows: TRAINING_SET_QUERY_ROWS,
-  lookups: TRAINING_SET_QUERY_LOOKUPS,
-  characters: TRAINING_SET_QUERY_CHARACTERS,
-};
 
 type TrainingSetMessage = Extract<ComputeMessage, { kind: "training_set" }>;
 
@@ -64,20 +48,20 @@ export async function writeTrainingSet(env: Env, message: TrainingSetMessage): P
   const key = { tenantId: message.tenant_id, trainingSetId: message.training_set_id };
   const { DB: db, ARCHIVE: bucket } = env;
   if (!bucket) throw new Error("the binding ARCHIVE is gone");
+  // First: a try that the platform ends counts too.
   const tries = await beginTry(db, key);
   const set = await findTrainingSet(db, key);
   if (!set) return endDeletion(db, bucket, key);
   const next = nextFile(set);
   if (tries === null || !next) return;
+  const fail = (error: string) => changeTrainingSet(db, set, { status: "failed", error });
   if (tries > MAX_TRAINING_SET_TRIES) {
-    const error = `it could not be written in ${MAX_TRAINING_SET_TRIES} tries; ask for fewer rows or features`;
-    await changeTrainingSet(db, set, { status: "failed", error });
+    await fail(`it could not be written in ${MAX_TRAINING_SET_TRIES} tries; ask for fewer rows or features`);
     return;
   }
   const asked = await getRequest(bucket, key);
   if (!asked) {
-    const error = "what it asks for did not arrive; create it again";
-    await changeTrainingSet(db, set, { status: "failed", error });
+    await fail("what it asks for did not arrive; create it again");
     return;
   }
   const { rows, values } = await readRows(db.withSession("first-primary"), asked, { set, next });
@@ -114,7 +98,7 @@ async function readRows(
   const isFull = () => next.rows === null && characters >= TRAINING_SET_FILE_CHARACTERS;
   while (at < end && !isFull()) {
     const before = { rows: at - next.from, characters };
-    const rows = asked.rows.slice(at, Math.min(at + rowsOfQuery({ categories, limits: QUERY }, before), end));
+    const rows = asked.rows.slice(at, Math.min(at + rowsOfQuery(categories, before), end));
     const { questions, valuesIn } = trainingQuestions({ ...asked, rows });
     const valueIn = valuesIn(await readPast(db, set.tenantId, questions, set.knownAt));
     for (const [column, all] of values) {
