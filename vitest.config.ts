@@ -1,5 +1,6 @@
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
+import { LongestFirst } from "./test/setup/longest-first.ts";
 
 /** Milliseconds. How long a machine may take is not what these tests are about. */
 const FOR_HANGS_ALONE = { testTimeout: 120_000, hookTimeout: 120_000 };
@@ -13,6 +14,7 @@ export default defineConfig({
     // Of vitest's own taking down of a file that an alarm or a queue batch has just entered; no test is part of it.
     onUnhandledError: (error) => !error.message?.includes('Closing rpc while "resolve" was pending'),
     reporters: ["default", "./test/setup/closing-line.ts"],
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {
@@ -64,24 +66,26 @@ export default defineConfig({
           name: "runtime",
           ...FOR_HANGS_ALONE,
           maxWorkers: 2,
+          // To start a runtime takes four seconds: one a worker, emptied after each file.
+          isolate: false,
           sequence: { groupOrder: 0 },
           include: ["test/**/*.test.ts"],
           exclude: ["test/**/*.pure.test.ts", "test/process/**"],
           setupFiles: [
             "./test/setup/code-generation.ts",
             "./test/setup/apply-migrations.ts",
-            "./test/setup/quiet-end.ts",
+            "./test/setup/empty-at-end.ts",
           ],
         },
       },
       {
         test: {
           name: "process",
-          // By itself: it looks at the time that a real service takes.
+          // After all others: real services that get no processor would be late.
           sequence: { groupOrder: 1 },
+          maxWorkers: 2,
           include: ["test/process/**/*.test.ts"],
           ...FOR_HANGS_ALONE,
-          fileParallelism: false,
           globalSetup: ["./test/setup/build-once.ts"],
         },
       },
