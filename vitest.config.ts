@@ -71,11 +71,7 @@ export default defineConfig({
           sequence: { groupOrder: 0 },
           include: ["test/**/*.test.ts"],
           exclude: ["test/**/*.pure.test.ts", "test/process/**"],
-          setupFiles: [
-            "./test/setup/code-generation.ts",
-            "./test/setup/apply-migrations.ts",
-            "./test/setup/empty-at-end.ts",
-          ],
+          setupFiles: ["./test/setup/code-generation.ts", "./test/setup/empty-database.ts"],
         },
       },
       {

@@ -27,6 +27,9 @@ export const MAX_EVENT_TIMES_BYTES = 900_000;
 /** All categories of an entity together: a read holds all of them in memory, and KV one value of up to 25 MiB. */
 export const MAX_ENTITY_BYTES = 20 * MIB;
 
+/** Several entities that are read together from D1, which everybody shares: it holds them in memory, as does who asks. */
+export const MAX_ENTITIES_BYTES = 24 * MIB;
+
 /** A category, feature, entity value or any other name, in code points: at most 2 KB of UTF-8. */
 export const MAX_NAME_CHARACTERS = 512;
 

@@ -278,6 +278,20 @@ describe("the read of many entities", () => {
     expect(errors?.map(({ type }) => type)).toEqual(["answer_too_large"]);
   });
 
+  test("of entities that are too large together is refused, whatever is asked of them and wherever they are", async () => {
+    const large = { text: "x".repeat(500_000), a: 1 };
+    const ids = Array.from({ length: 60 }, (_, i) => `large-${i}`);
+    await Promise.all(ids.map((id) => upsert(id, [entry("c", large)])));
+    const asked = (entity_ids: string[], consistency: string) =>
+      post<ProblemBody>("/features/online", { entity_ids, feature_names: ["c:a"], consistency });
+    for (const consistency of ["strong", "edge", "edge"]) {
+      expect((await asked(ids.slice(0, 40), consistency)).status).toBe(200);
+      expect((await asked(ids.slice(20), consistency)).status).toBe(200);
+      const { errors } = expectProblem(await asked(ids, consistency), 422);
+      expect(errors?.map(({ type }) => type)).toEqual(["answer_too_large"]);
+    }
+  });
+
   test("without a registered name is about bright_uid", async () => {
     await upsert("plain", [entry("c", { a: 1 })]);
     expect((await online({ entity_id: "plain", feature_names: ["c:a"] })).body.features["c:a"]).toMatchObject(

@@ -139,7 +139,7 @@ export function resultsOf(reply: ChangeReply): ChangeResult[] {
 
 /** What D1 holds of an entity. */
 export async function stored(tenant: string, entity: EntityRef): Promise<EntityDocument | null> {
-  const [found] = await selectEntities(env.DB.withSession("first-primary"), tenant, [entity]);
+  const [found] = (await selectEntities(env.DB.withSession("first-primary"), tenant, [entity])) ?? [];
   return found ? documentOf(found.revision, found.rows) : null;
 }
 

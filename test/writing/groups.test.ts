@@ -49,6 +49,26 @@ describe.concurrent("writes are committed in groups", () => {
       expect(bindings.database.map(({ writes, sql }) => [writes, sql.length])).toEqual([[true, 2]]);
     }));
 
+  test("entities that are too large to be read together are read and written in several groups", () =>
+    inWriterObject(async ({ start, tenant }) => {
+      const large = { text: text(500_000) };
+      const users = Array.from({ length: 60 }, (_, i) => `user-${i}`);
+      const first = start(watched().env);
+      for (let i = 0; i < users.length; i += 6)
+        await first.submit(users.slice(i, i + 6).map((one) => write(one, { a: large })));
+      const bindings = watched();
+      const writer = start(bindings.env);
+      const replies = await Promise.all(users.map((one) => writer.submit(write(one, { b: { n: 1 } }))));
+      for (const reply of replies)
+        expect(resultsOf(reply)).toMatchObject([{ outcome: "applied", revision: 2 }]);
+      expect(bindings.database.filter(isCommit).length).toBeGreaterThan(1);
+      expect(bindings.database.filter(isCommit).length).toBeLessThan(10);
+      expect(await history(tenant)).toHaveLength(120);
+      // A new instance has none of them in memory.
+      await start(bindings.env).fill(...users.map((one) => ref(one)));
+      for (const one of users) expect((await cached(tenant, ref(one)))?.revision).toBe(2);
+    }));
+
   test("a thousand entities at once are a few statements, not thousands", () =>
     inWriterObject(async ({ start, tenant }) => {
       const bindings = watched();

@@ -3,6 +3,7 @@
  * that reads all rows of any number of entities. The reader and the writer share it.
  */
 import type { EntityRef } from "../keys.ts";
+import { MAX_ENTITIES_BYTES } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
 import type { brightUid } from "./schema.ts";
 
@@ -86,17 +87,19 @@ interface RawRow {
  * Reads every row of `refs` in one round trip: one indexed query per table that they live in (one, as a rule).
  *
  * @param db A session of D1, so that the caller decides how fresh the answer must be.
- * @returns in the order of `refs`.
+ * @returns in the order of `refs`; null when the rows of a table are together more than is read at once, of which then
+ * nothing left the database. One entity alone is always read.
  */
 export async function selectEntities(
   db: D1DatabaseSession,
   tenant: string,
   refs: readonly EntityRef[],
-): Promise<EntityRows[]> {
+): Promise<EntityRows[] | null> {
   const found: EntityRows[] = refs.map(() => ({ revision: 0, rows: [] }));
   const results = await runTogether(db, selectStatements(db, tenant, refs));
   for (const { results: rows } of results) {
     for (const row of rows) {
+      if (row.position === TOO_LARGE) return null;
       const entity = found[row.position];
       if (!entity) continue;
       entity.rows.push(toCategoryRow(row));
@@ -118,16 +121,31 @@ function selectStatements(
     if (wanted) wanted.push([entityType, entityValue, position]);
     else byTable.set(table, [[entityType, entityValue, position]]);
   });
-  return [...byTable].map(([table, wanted]) =>
-    db.prepare(selectSql(table)).bind(tenant, JSON.stringify(wanted)),
-  );
+  return [...byTable].map(([table, wanted]) => {
+    const list = JSON.stringify(wanted);
+    if (wanted.length === 1) return db.prepare(selectSql(table)).bind(tenant, list);
+    return db.prepare(boundedSql(table)).bind(tenant, list, MAX_ENTITIES_BYTES);
+  });
 }
 
+/** In place of a position, where nothing is read because it would be too much. */
+const TOO_LARGE = -1;
+
 // CROSS JOIN: SQLite keeps the order, the short list outside and the table found by its key inside.
-const selectSql = (table: CurrentTable) => `
-  SELECT ref.value ->> 2 AS position, ${ROW_COLUMNS.map((column) => `t.${column}`).join(", ")}
+const fromWanted = (table: CurrentTable) => `
   FROM json_each(?2) AS ref CROSS JOIN ${table.name} AS t
   WHERE t.tenant_id = ?1 AND ${table.matches("t", "ref.value ->> 0", "ref.value ->> 1")}`;
+const selectSql = (table: CurrentTable) =>
+  `SELECT ref.value ->> 2 AS position, ${ROW_COLUMNS.map((column) => `t.${column}`).join(", ")} ${fromWanted(table)}`;
+
+/** A size is read from the head of a row, without its values. */
+const boundedSql = (table: CurrentTable) => `
+  WITH size AS MATERIALIZED (
+    SELECT sum(octet_length(t.data) + ifnull(octet_length(t.event_times), 0)) AS bytes ${fromWanted(table)}
+  )
+  ${selectSql(table)} AND (SELECT ifnull(bytes, 0) FROM size) <= ?3
+  UNION ALL
+  SELECT ${TOO_LARGE}, ${ROW_COLUMNS.map(() => "NULL").join(", ")} FROM size WHERE bytes > ?3`;
 
 async function runTogether(
   db: D1DatabaseSession,

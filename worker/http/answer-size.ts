@@ -1,10 +1,22 @@
-/** Bounds an answer: a small request may ask for the same large value a thousand times. */
+/** Bounds what is read and answered at once: a small request may ask for a large value a thousand times. */
 import { Problem } from "../errors.ts";
-import { MAX_ANSWER_CHARACTERS } from "../limits.ts";
+import { MAX_ANSWER_CHARACTERS, MAX_ENTITIES_BYTES } from "../limits.ts";
 
 /** @throws Problem 422 for more than an answer may have. */
 export function assertAnswerSize(characters: number): void {
   if (characters <= MAX_ANSWER_CHARACTERS) return;
-  const msg = `the answer would have more than ${MAX_ANSWER_CHARACTERS} characters of values: ask for fewer entities, rows or features at a time`;
-  throw new Problem(422, msg, { errors: [{ loc: ["body"], msg, type: "answer_too_large" }] });
+  throw tooLarge(
+    `the answer would have more than ${MAX_ANSWER_CHARACTERS} characters of values: ask for fewer entities, rows or features at a time`,
+  );
+}
+
+/** Of entities that are together more than is read at once, whatever of them was asked for. */
+export function entitiesTooLarge(): Problem {
+  return tooLarge(
+    `the entities asked for have more than ${MAX_ENTITIES_BYTES} bytes together: ask for fewer at a time`,
+  );
+}
+
+function tooLarge(msg: string): Problem {
+  return new Problem(422, msg, { errors: [{ loc: ["body"], msg, type: "answer_too_large" }] });
 }

@@ -7,9 +7,10 @@
  */
 import { selectEntities } from "../db/current-rows.ts";
 import { unavailable } from "../errors.ts";
+import { entitiesTooLarge } from "../http/answer-size.ts";
 import type { RequestContext } from "../http/context.ts";
 import { type EntityRef, entityKey } from "../keys.ts";
-import { FETCH_LOOK_MS, FETCH_WAIT_MS, RETRY_AFTER_SECONDS } from "../limits.ts";
+import { FETCH_LOOK_MS, FETCH_WAIT_MS, MAX_ENTITIES_BYTES, RETRY_AFTER_SECONDS } from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
 import {
   ANY_REVISION,
@@ -65,7 +66,7 @@ export async function readEntity(context: ReadContext, ref: EntityRef): Promise<
  * Reads any number of entities; the same one may be asked for several times.
  *
  * @returns in the order of `refs`.
- * @throws Problem 503 when D1 is needed and does not answer.
+ * @throws Problem 422 when they are too large to be read together, 503 when D1 is needed and does not answer.
  */
 export async function readEntities(context: ReadContext, refs: readonly EntityRef[]): Promise<EntityRead[]> {
   const keyed = documentKeys(context, refs);
@@ -87,6 +88,9 @@ export async function readEntities(context: ReadContext, refs: readonly EntityRe
     const read = found[position];
     if (read) reads.set(key, read);
   });
+  // Whichever of them were cached: what is answered today is answered tomorrow.
+  const size = [...reads.values()].reduce((sum, { document }) => sum + (document?.size ?? 0), 0);
+  if (reads.size > 1 && size > MAX_ENTITIES_BYTES) throw entitiesTooLarge();
   context.metrics?.about(refs[0]?.entityType ?? "", refs.length);
   for (const { source } of reads.values()) context.metrics?.read(source);
   return keys.map((key) => reads.get(key) ?? NOTHING);
@@ -214,21 +218,22 @@ async function readFromD1(
   { env, tenant, log, metrics }: ReadContext,
   wanted: readonly Wanted[],
 ): Promise<EntityRead[]> {
-  try {
+  const refs = wanted.map(({ ref }) => ref);
+  const read = async () => {
     const db = env.DB.withSession(sessionStart(wanted.map(({ requirement }) => requirement)));
-    const refs = wanted.map(({ ref }) => ref);
-    const found = await timed(metrics, { operation: "d1.get_item", items: refs.length }, () =>
-      selectEntities(db, tenant, refs),
-    );
-    return found.map(({ revision, rows }) => ({
-      document: documentOf(revision, rows),
-      revision,
-      source: "d1",
-    }));
-  } catch (cause) {
+    return selectEntities(db, tenant, refs);
+  };
+  const measured = { operation: "d1.get_item", items: refs.length } as const;
+  const found = await timed(metrics, measured, read).catch((cause) => {
     log.error("D1 did not answer a read", cause, { entities: wanted.length });
     throw unavailable("the database does not answer; try again", RETRY_AFTER_SECONDS);
-  }
+  });
+  if (!found) throw entitiesTooLarge();
+  return found.map(({ revision, rows }) => ({
+    document: documentOf(revision, rows),
+    revision,
+    source: "d1",
+  }));
 }
 
 /** Where D1 may be asked so that every requirement holds: any replica, one past a bookmark, or the primary. */

@@ -136,6 +136,11 @@ export class CommitLoop {
       tenant,
       taken.map(({ change }) => change),
     );
+    if (!known) {
+      // The rest goes with the next group. One entity is always read, so this comes to an end.
+      this.#queue.unshift(...taken.splice(Math.ceil(taken.length / 2)));
+      return this.#commit(taken);
+    }
     await this.#unresolved.settle(db);
     const group = this.#withoutRemembered(taken);
     if (group.length === 0) return;

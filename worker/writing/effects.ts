@@ -153,6 +153,11 @@ export class Effects {
     const wanted = refs.filter((ref) => !this.#isFilled(entityKey(ref)));
     const db = env.DB.withSession("first-primary");
     const found = await states.load(db, identity.tenant, wanted);
+    if (!found) {
+      const half = Math.ceil(wanted.length / 2);
+      await this.fill(wanted.slice(0, half));
+      return this.fill(wanted.slice(half));
+    }
     const filling: Promise<void>[] = [];
     for (const [entity, state] of found) {
       const document = documentOf(state.revision, state.rows.values());
@@ -227,7 +232,7 @@ export class Effects {
     const ref = entityRef(entity);
     const key = await documentKey(identity.tenant, identity.partitions, ref);
     const loaded = await states.load(env.DB.withSession("first-primary"), identity.tenant, [ref]);
-    const state = loaded.get(entity);
+    const state = loaded?.get(entity);
     const document = state && documentOf(state.revision, state.rows.values());
     const text = document && encodeDocument(document);
     const [record] = store.documents([entity]);

@@ -13,12 +13,12 @@ export class EntityStates {
   /** Of each load under way the entities that were forgotten since it began: what it reads of them may be older. */
   readonly #loads = new Set<Set<string>>();
 
-  /** States by `entityKey`; those not at hand in one round trip to D1. */
+  /** States by `entityKey`; those not at hand in one round trip to D1. Null: too large to be read together. */
   async load(
     db: D1DatabaseSession,
     tenant: string,
     refs: readonly EntityRef[],
-  ): Promise<Map<string, EntityState>> {
+  ): Promise<Map<string, EntityState> | null> {
     const states = new Map<string, EntityState>();
     const missing = new Map<string, EntityRef>();
     for (const ref of refs) {
@@ -32,6 +32,7 @@ export class EntityStates {
     const loaded = await selectEntities(db, tenant, [...missing.values()]).finally(() =>
       this.#loads.delete(overtaken),
     );
+    if (!loaded) return null;
     [...missing.keys()].forEach((key, position) => {
       const { revision = 0, rows = [] } = loaded[position] ?? {};
       const state = { revision, rows: new Map(rows.map((row) => [row.category, row])) };
