@@ -293,6 +293,9 @@ export const PAUSED_CHECK_MS = 10 * 60 * 1_000;
 export const ARCHIVE_MAX_BYTES_AT_ONCE = 4_000_000;
 export const ARCHIVE_MAX_FILES_AT_ONCE = 10;
 
+/** Values of the history that are read with one query: D1, which everybody shares, holds them in memory, as does who asks. */
+export const MAX_PAST_BYTES = 24 * MIB;
+
 /** Rows of a training set: as many as a request's body holds. */
 export const MAX_TRAINING_SET_ROWS = 100_000;
 /** Training sets of a tenant that are kept; each is in the bucket until it is deleted. */

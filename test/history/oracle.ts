@@ -5,7 +5,7 @@
  */
 import fc from "fast-check";
 
-export type Value = number | null;
+export type Value = number | string | null;
 
 /** A write of one category of one entity. Times are milliseconds since 1970. */
 export interface Event {

@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
-import { pointInTimeSql } from "../../worker/history/point-in-time.ts";
+import { pointInTimeSql, readPast } from "../../worker/history/point-in-time.ts";
 import { expectProblem, faultPlaces, pause, post, remove, WRITER } from "../setup/http.ts";
 import {
   type Asked,
@@ -307,6 +307,27 @@ describe("POST /features/batch", () => {
     expect([lines.status, lines.text.length > 40_000_000]).toEqual([200, true]);
   });
 
+  test("is read in parts where it is too large for one query, and is the same", async () => {
+    const wanted = Array.from({ length: 60 }, (_, i) => ({ entity_id: `part-${i % 50}`, timestamp: at }));
+    const textOf = (entity: string) => entity.padEnd(500_000, "x");
+    for (let i = 0; i < 50; i += 10)
+      await writeAll(
+        Array.from({ length: 10 }, (_, k) =>
+          event(`part-${i + k}`, { large: textOf(`part-${i + k}`), n: i + k }, { atMs }),
+        ),
+      );
+    const names = ["alpha:large", "alpha:n"];
+    const json = await askRows(wanted, names);
+    expect([json.status, json.body.count]).toEqual([200, 60]);
+    for (const [i, { entity_id, features }] of json.body.rows.entries()) {
+      expect(entity_id).toBe(wanted[i]?.entity_id);
+      expect(features["alpha:n"]?.value).toBe(i % 50);
+      expect(features["alpha:large"]?.value === textOf(entity_id)).toBe(true);
+    }
+    const lines = await askRows(wanted, names, {}, { accept: "application/x-ndjson" });
+    expect(`{"rows":[${lines.text.trimEnd().split("\n").join(",")}],"count":60}` === json.text).toBe(true);
+  });
+
   test("takes 1,000 rows of 50 features, and no row and no feature more", async () => {
     const rows = (count: number) =>
       Array.from({ length: count }, (_, i) => ({ entity_id: `many-${i}`, timestamp: at }));
@@ -389,13 +410,14 @@ describe("POST /features/batch", () => {
 describe("the query", () => {
   test.each([false, true])("finds every row of history by its key (known_at: %s)", async (knownAt) => {
     const { results } = await env.DB.prepare(`EXPLAIN QUERY PLAN ${pointInTimeSql(knownAt)}`)
-      .bind("default", "[]", ...(knownAt ? [0] : []))
+      .bind("default", "[]", 1e9, ...(knownAt ? [0] : []))
       .all<{ detail: string }>();
     const ofHistory = results
       .map(({ detail }) => detail)
       .filter((detail) => /\b(h|n|feature_history)\b/.test(detail));
-    // Four times: of both parts the row itself and the look-up that finds its key.
-    expect(ofHistory).toHaveLength(4);
+    // Of both parts the look-up that finds a key, the row itself for its size, and once more for its values; and of what
+    // was merged the names.
+    expect(ofHistory).toHaveLength(7);
     for (const detail of ofHistory) {
       expect(detail).toMatch(
         /^SEARCH [hn] USING PRIMARY KEY \(tenant_id=\? AND entity_type=\? AND entity_value=\? AND category=\?/,
@@ -405,6 +427,44 @@ describe("the query", () => {
     // A sort of a category's whole history would be a scan by another name; SQLite would call it a temp b-tree.
     expect(results.filter(({ detail }) => /TEMP B-TREE/.test(detail))).toEqual([]);
   });
+
+  test.each(["merge", "replace"] as const)(
+    "sends nothing that is more than was said, to the byte (%s)",
+    async (mode) => {
+      const atMs = Date.now() - 3_600_000;
+      const entity = `sized-${mode}`;
+      // Short and long, whole and cut, of the newest row and of older ones.
+      await writeAll([
+        event(entity, { p: "ä".repeat(2_500), q: "x".repeat(3_000), r: 1 }, { atMs, mode }),
+        event(entity, { r: "x".repeat(2_000) }, { atMs: atMs + 1_000, mode }),
+        event(entity, { s: 1 }, { atMs: atMs + 2_000, mode }),
+      ]);
+      const features = ["p", "r", "s", "t"];
+      const questions = [2_500, 1_500, 500].map((afterMs) => {
+        const at = (atMs + afterMs) * 1_000;
+        return { entityType: "user", entityValue: entity, category: "alpha", at, features };
+      });
+      const db = env.DB.withSession("first-primary");
+      const sql = db.prepare(pointInTimeSql(false));
+      const asked = JSON.stringify(
+        questions.map((q, i) => [i, q.entityType, q.entityValue, q.category, q.at, features]),
+      );
+      const { results } = await sql.bind("default", asked, 1e9).all<{ data: string }>();
+      const bytes = results.reduce((sum, { data }) => sum + new TextEncoder().encode(data).length, 0);
+      expect(bytes).toBeGreaterThan(7_000);
+      const read = (mostBytes: number) => readPast(db, "default", questions, { knownAt: null, mostBytes });
+      expect(await read(bytes - 1)).toBeNull();
+      expect((await read(bytes))?.map((found) => [...found.keys()].sort())).toEqual(
+        mode === "merge"
+          ? [
+              ["p", "r", "s"],
+              ["p", "r"],
+              ["p", "r"],
+            ]
+          : [["s"], ["r"], ["p", "r"]],
+      );
+    },
+  );
 
   test("reads as many rows of a long history as of a short one", async () => {
     const atMs = Date.now() - 3_600_000;
@@ -416,7 +476,7 @@ describe("the query", () => {
     await writeAll(history("short", 5));
     const rowsRead = async (entity: string) => {
       const question = [0, "user", entity, "alpha", (atMs + 250_000) * 1_000, ["a", "b"]];
-      const asked = env.DB.prepare(pointInTimeSql(false)).bind("default", JSON.stringify([question]));
+      const asked = env.DB.prepare(pointInTimeSql(false)).bind("default", JSON.stringify([question]), 1e9);
       const { results, meta } = await asked.all();
       expect(results).toHaveLength(1);
       return meta.rows_read;

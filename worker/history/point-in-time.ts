@@ -40,58 +40,92 @@ interface FoundRow {
 }
 
 /** Longer data are not sent whole: only the features asked for are cut out of them. */
-const WHOLE_DATA_CHARACTERS = 4_000;
+const WHOLE_DATA_BYTES = 4_000;
+
+/** Data that are carried along from where a row was found; longer ones are looked up once more, when all is known to fit. */
+const CARRIED_DATA_BYTES = 1_000;
+
+/** In place of a question, where nothing is read because it would be too much. */
+const TOO_LARGE = -1;
 
 const SAME_CATEGORY = (h: string) => `${h}.tenant_id = ?1 AND ${h}.entity_type = w.entity_type
     AND ${h}.entity_value = w.entity_value AND ${h}.category = w.category`;
 const NEWEST_FIRST = (h: string) => `${h}.event_time DESC, ${h}.revision DESC, ${h}.ingested_at DESC`;
+/** The row of the history that was found for a row `w`. */
+const FOUND = (h: string) => `${SAME_CATEGORY(h)}
+    AND (${h}.event_time, ${h}.revision, ${h}.ingested_at) = (w.event_time, w.revision, w.ingested_at)`;
 const data = (
   h: string,
   features: string,
-) => `CASE WHEN length(${h}.data) <= ${WHOLE_DATA_CHARACTERS} OR instr(${features}, '"${WHOLE_CATEGORY}"') THEN ${h}.data
+) => `CASE WHEN octet_length(${h}.data) <= ${WHOLE_DATA_BYTES} OR instr(${features}, '"${WHOLE_CATEGORY}"') THEN ${h}.data
     ELSE (SELECT json_group_object(e.key, json(${h}.data -> e.fullkey)) FROM json_each(${h}.data) AS e
           WHERE e.key IN (SELECT value FROM json_each(${features}))) END`;
+const ONE_FEATURE = "json_array(w.feature)";
+const SIZED = (h: string, features: string) => `octet_length(${data(h, features)}) AS bytes,
+      CASE WHEN octet_length(${h}.data) <= ${CARRIED_DATA_BYTES} THEN ${h}.data END AS carried`;
+const CARRIED_OR = (features: string) => `ifnull(w.carried,
+      (SELECT ${data("h", features)} FROM feature_history AS h WHERE ${FOUND("h")}))`;
 
-/** @param knownAt Restricts to rows ingested by then; a parameter only where it is used, so that the plan stays simple. */
+/**
+ * Parameters: the tenant, the questions, and how many bytes of data the answer may have; where it would have more, one
+ * row says so and nothing is sent. Until that is known only keys, sizes and short data are held.
+ *
+ * @param knownAt Restricts to rows ingested by then; a parameter only where it is used, so that the plan stays simple.
+ */
 export function pointInTimeSql(knownAt: boolean): string {
-  const known = (h: string) => (knownAt ? `AND ${h}.ingested_at <= ?3` : "");
+  const known = (h: string) => (knownAt ? `AND ${h}.ingested_at <= ?4` : "");
   return `
-  WITH w AS MATERIALIZED (
+  WITH asked AS MATERIALIZED (
     SELECT ref.value ->> 0 AS question, ref.value ->> 1 AS entity_type, ref.value ->> 2 AS entity_value,
       ref.value ->> 3 AS category, ref.value ->> 4 AS at, ref.value -> 5 AS features
     FROM json_each(?2) AS ref
   ), head AS MATERIALIZED (
-    SELECT w.*, h.mode AS mode, h.data AS data, h.event_time AS event_time, h.expires_at AS expires_at
-    FROM w CROSS JOIN feature_history AS h
+    SELECT w.*, h.mode AS mode, h.event_time AS event_time, h.revision AS revision, h.ingested_at AS ingested_at,
+      h.expires_at AS expires_at, ${SIZED("h", "w.features")}
+    FROM asked AS w CROSS JOIN feature_history AS h
     WHERE ${SAME_CATEGORY("h")} AND (h.event_time, h.revision, h.ingested_at) = (
       SELECT n.event_time, n.revision, n.ingested_at FROM feature_history AS n
       WHERE ${SAME_CATEGORY("n")} AND n.event_time <= w.at ${known("n")}
       ORDER BY ${NEWEST_FIRST("n")} LIMIT 1)
-  )
-  SELECT w.question AS question, NULL AS feature, w.event_time AS event_time, w.expires_at AS expires_at,
-    ${data("w", "w.features")} AS data
-  FROM head AS w
-  UNION ALL
-  SELECT w.question, f.value, h.event_time, h.expires_at, ${data("h", "json_array(f.value)")}
-  FROM head AS w CROSS JOIN json_each(w.features) AS f CROSS JOIN feature_history AS h
-  WHERE w.mode = 'merge' AND NOT EXISTS (SELECT 1 FROM json_each(w.data) AS e WHERE e.key = f.value)
-    AND ${SAME_CATEGORY("h")} AND (h.event_time, h.revision, h.ingested_at) = (
+  ), unnamed AS MATERIALIZED (
+    SELECT w.question, w.entity_type, w.entity_value, w.category, w.at, f.value AS feature
+    FROM head AS w CROSS JOIN json_each(w.features) AS f
+    WHERE w.mode = 'merge' AND NOT EXISTS (
+      SELECT 1 FROM json_each(${CARRIED_OR("w.features")}) AS e WHERE e.key = f.value)
+  ), older AS MATERIALIZED (
+    SELECT w.*, h.event_time AS event_time, h.revision AS revision, h.ingested_at AS ingested_at,
+      h.expires_at AS expires_at, ${SIZED("h", ONE_FEATURE)}
+    FROM unnamed AS w CROSS JOIN feature_history AS h
+    WHERE ${SAME_CATEGORY("h")} AND (h.event_time, h.revision, h.ingested_at) = (
       SELECT n.event_time, n.revision, n.ingested_at FROM feature_history AS n
       WHERE ${SAME_CATEGORY("n")} AND n.event_time <= w.at ${known("n")}
-        AND (n.mode = 'replace' OR EXISTS (SELECT 1 FROM json_each(n.data) AS e WHERE e.key = f.value))
-      ORDER BY ${NEWEST_FIRST("n")} LIMIT 1)`;
+        AND (n.mode = 'replace' OR EXISTS (SELECT 1 FROM json_each(n.data) AS e WHERE e.key = w.feature))
+      ORDER BY ${NEWEST_FIRST("n")} LIMIT 1)
+  ), size AS MATERIALIZED (
+    SELECT (SELECT total(bytes) FROM head) + (SELECT total(bytes) FROM older) AS bytes
+  )
+  SELECT w.question AS question, NULL AS feature, w.event_time AS event_time, w.expires_at AS expires_at,
+    ${CARRIED_OR("w.features")} AS data
+  FROM head AS w WHERE (SELECT bytes FROM size) <= ?3
+  UNION ALL
+  SELECT w.question, w.feature, w.event_time, w.expires_at, ${CARRIED_OR(ONE_FEATURE)}
+  FROM older AS w WHERE (SELECT bytes FROM size) <= ?3
+  UNION ALL
+  SELECT ${TOO_LARGE}, NULL, 0, NULL, '' FROM size WHERE bytes > ?3`;
 }
 
 /**
  * @param knownAt Only what had been ingested by then; null: all.
- * @returns for each question the values found, by stored name.
+ * @param mostBytes Of the values found.
+ * @returns for each question the values found, by stored name; null when they are more than `mostBytes`, of which then
+ * nothing left the database.
  */
 export async function readPast(
   db: D1DatabaseSession,
   tenant: string,
   questions: readonly Question[],
-  knownAt: Micros | null,
-): Promise<Map<string, PastValue>[]> {
+  { knownAt, mostBytes }: { knownAt: Micros | null; mostBytes: number },
+): Promise<Map<string, PastValue>[] | null> {
   const answers = questions.map(() => new Map<string, PastValue>());
   const rows = questions.map(({ entityType, entityValue, category, at, features }, question) => [
     question,
@@ -103,11 +137,14 @@ export async function readPast(
   ]);
   const sql = pointInTimeSql(knownAt !== null);
   const statements = jsonParts(rows).map((json) =>
-    knownAt === null ? db.prepare(sql).bind(tenant, json) : db.prepare(sql).bind(tenant, json, knownAt),
+    db.prepare(sql).bind(tenant, json, mostBytes, ...(knownAt === null ? [] : [knownAt])),
   );
   if (statements.length === 0) return answers;
   for (const { results } of await db.batch<FoundRow>(statements)) {
-    for (const row of results) note(answers[row.question], questions[row.question], row);
+    for (const row of results) {
+      if (row.question === TOO_LARGE) return null;
+      note(answers[row.question], questions[row.question], row);
+    }
   }
   return answers;
 }

@@ -13,10 +13,10 @@ import { timed } from "../monitoring/timed.ts";
 import { VALUE_STATUSES } from "../monitoring/value-tally.ts";
 import { formatTimestamp } from "../timestamps.ts";
 import { PARQUET_TYPE } from "./parquet-file.ts";
-import { readPast } from "./point-in-time.ts";
-import { featuresText, type TrainingColumn, type TrainingRow } from "./training-answers.ts";
+import { fromHistory, type ReadRows, readTrainingRows } from "./read-training-rows.ts";
+import { featuresText, type TrainingRow, type TrainingValue } from "./training-answers.ts";
 import { assertColumnNames, trainingParquet } from "./training-parquet.ts";
-import { trainingQuestions, type ValueIn } from "./training-questions.ts";
+import type { ValueIn } from "./training-questions.ts";
 import { askedRows, trainingRequest } from "./training-request.ts";
 
 const body = trainingRequest(MAX_ENTITIES_PER_REQUEST);
@@ -79,35 +79,52 @@ export const readTrainingData = endpoint(
     const { columns, rows } = asked;
     const form = preferredType(c.header("accept"), FORMS);
     if (form === PARQUET_TYPE) assertColumnNames(columns);
-    const { questions, valuesIn } = trainingQuestions(asked);
-    const db = c.env.DB.withSession("first-unconstrained");
-    const read = () => readPast(db, context.tenant, questions, json.known_at ?? null);
+    const read = fromHistory(
+      c.env.DB.withSession("first-unconstrained"),
+      context.tenant,
+      json.known_at ?? null,
+    );
     context.metrics?.about(asked.entityType, rows.length);
-    const measured = { operation: "d1.history", items: questions.length } as const;
-    const found = await timed(context.metrics, measured, read).catch((cause) => {
-      context.log.error("D1 did not answer for training data", cause, { rows: rows.length });
-      throw unavailable("the database does not answer; try again", RETRY_AFTER_SECONDS);
-    });
+    const parts = readTrainingRows(asked, (questions, mostBytes) =>
+      timed(context.metrics, { operation: "d1.history", items: questions.length }, () =>
+        read(questions, mostBytes),
+      ).catch((cause) => {
+        context.log.error("D1 did not answer for training data", cause, { rows: rows.length });
+        throw unavailable("the database does not answer; try again", RETRY_AFTER_SECONDS);
+      }),
+    );
+    const textIn = (valueIn: ValueIn) => (row: TrainingRow) =>
+      featuresText(columns, (column) => valueIn(row, column));
     // Lines leave as they are made; anything else is put together first.
-    const isStreamed = form === NDJSON_TYPE;
-    const valueIn = valuesIn(found);
+    if (form === NDJSON_TYPE) return streamRows(parts, textIn);
     let characters = 0;
-    const boundedValueIn: ValueIn = (row, column) => {
-      const value = valueIn(row, column);
-      characters += value.json.length;
-      if (!isStreamed) assertAnswerSize(characters);
-      return value;
-    };
+    const bounded =
+      (valueIn: ValueIn): ValueIn =>
+      (row, column) => {
+        const value = valueIn(row, column);
+        characters += value.json.length;
+        assertAnswerSize(characters);
+        return value;
+      };
     if (form === PARQUET_TYPE) {
-      const valuesOf = (column: TrainingColumn) => rows.map((row) => boundedValueIn(row, column));
-      return parquetAnswer(trainingParquet(columns, rows, valuesOf).file);
+      const values = new Map(columns.map((column) => [column, [] as TrainingValue[]]));
+      for await (const part of parts) {
+        const valueIn = bounded(part.valueIn);
+        for (const [column, all] of values) for (const row of part.rows) all.push(valueIn(row, column));
+      }
+      return parquetAnswer(trainingParquet(columns, rows, (column) => values.get(column) ?? []).file);
     }
-    const textOf = (row: TrainingRow) => featuresText(columns, (column) => boundedValueIn(row, column));
-    if (isStreamed) return streamRows(rows, textOf);
-    const text = json.rows
-      ? `{"rows":[${rows.map((row) => rowText(row, textOf(row))).join(",")}],"count":${rows.length}}`
-      : byEntity(rows, textOf);
-    return jsonTextAnswer(text);
+    const texts: string[] = [];
+    const written = json.rows ? rowText : entityText;
+    for await (const part of parts) {
+      const textOf = textIn(bounded(part.valueIn));
+      for (const row of part.rows) texts.push(written(row, textOf(row)));
+    }
+    return jsonTextAnswer(
+      json.rows
+        ? `{"rows":[${texts.join(",")}],"count":${rows.length}}`
+        : `{"features":{${texts.join(",")}},"timestamp":"${formatTimestamp(rows[0]?.at ?? 0)}","count":${rows.length}}`,
+    );
   },
 );
 
@@ -115,21 +132,32 @@ function rowText({ entityId, at }: TrainingRow, text: string): string {
   return `{"entity_id":${JSON.stringify(entityId)},"timestamp":"${formatTimestamp(at)}","features":${text}}`;
 }
 
-function byEntity(rows: readonly TrainingRow[], textOf: (row: TrainingRow) => string): string {
-  const entities = rows.map((row) => `${JSON.stringify(row.entityId)}:${textOf(row)}`);
-  const [first] = rows;
-  return `{"features":{${entities.join(",")}},"timestamp":"${formatTimestamp(first?.at ?? 0)}","count":${rows.length}}`;
+function entityText({ entityId }: TrainingRow, text: string): string {
+  return `${JSON.stringify(entityId)}:${text}`;
 }
 
-/** Lines leave as they are made: a large answer never stands in memory as a whole. */
-function streamRows(rows: readonly TrainingRow[], textOf: (row: TrainingRow) => string): Response {
+/** Lines leave as they are made: a large answer never stands in memory as a whole. The first part is there before it begins. */
+async function streamRows(
+  parts: AsyncGenerator<ReadRows>,
+  textIn: (valueIn: ValueIn) => (row: TrainingRow) => string,
+): Promise<Response> {
   const encoder = new TextEncoder();
-  const remaining = rows.values();
+  const linesOf = ({ rows, valueIn }: ReadRows) => {
+    const textOf = textIn(valueIn);
+    return rows.values().map((row) => encoder.encode(`${rowText(row, textOf(row))}\n`));
+  };
+  const first = await parts.next();
+  let lines = first.done ? [].values() : linesOf(first.value);
   const stream = new ReadableStream<Uint8Array>({
-    pull(controller) {
-      const { value: row, done } = remaining.next();
-      if (done) controller.close();
-      else controller.enqueue(encoder.encode(`${rowText(row, textOf(row))}\n`));
+    async pull(controller) {
+      let line = lines.next();
+      if (line.done) {
+        const part = await parts.next();
+        if (part.done) return controller.close();
+        lines = linesOf(part.value);
+        line = lines.next();
+      }
+      if (!line.done) controller.enqueue(line.value);
     },
   });
   return new Response(stream, { headers: { "content-type": NDJSON_TYPE } });

@@ -10,10 +10,9 @@ import {
   TRAINING_SET_FILE_ROWS,
   TRAINING_SET_FILE_VALUES,
 } from "../limits.ts";
-import { readPast } from "./point-in-time.ts";
+import { fromHistory, readTrainingRows } from "./read-training-rows.ts";
 import type { TrainingColumn, TrainingRow, TrainingValue } from "./training-answers.ts";
 import { trainingParquet } from "./training-parquet.ts";
-import { trainingQuestions } from "./training-questions.ts";
 import type { AskedRows } from "./training-request.ts";
 import { afterFile, type NextFile, nextFile, rowsOfQuery, type TrainingSet } from "./training-set.ts";
 import {
@@ -94,21 +93,23 @@ async function readRows(
   const byValues = Math.floor(TRAINING_SET_FILE_VALUES / asked.columns.length);
   const most = next.rows ?? Math.min(TRAINING_SET_FILE_ROWS, byValues);
   const end = Math.min(next.from + most, asked.rows.length);
+  const read = fromHistory(db, set.tenantId, set.knownAt);
   let [at, characters] = [next.from, 0];
   const isFull = () => next.rows === null && characters >= TRAINING_SET_FILE_CHARACTERS;
   while (at < end && !isFull()) {
     const before = { rows: at - next.from, characters };
     const rows = asked.rows.slice(at, Math.min(at + rowsOfQuery(categories, before), end));
-    const { questions, valuesIn } = trainingQuestions({ ...asked, rows });
-    const valueIn = valuesIn(await readPast(db, set.tenantId, questions, set.knownAt));
-    for (const [column, all] of values) {
-      for (const row of rows) {
-        const value = valueIn(row, column);
-        characters += value.json.length;
-        all.push(value);
+    for await (const part of readTrainingRows({ ...asked, rows }, read)) {
+      for (const [column, all] of values) {
+        for (const row of part.rows) {
+          const value = part.valueIn(row, column);
+          characters += value.json.length;
+          all.push(value);
+        }
       }
+      at += part.rows.length;
+      if (isFull()) break;
     }
-    at += rows.length;
   }
   return { rows: asked.rows.slice(next.from, at), values };
 }

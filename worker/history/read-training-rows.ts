@@ -1,0 +1,37 @@
+/** Training rows with their values, read with one query; in several where D1 or an isolate could not hold the answer. */
+import { MAX_PAST_BYTES } from "../limits.ts";
+import type { Micros } from "../timestamps.ts";
+import { type PastValue, type Question, readPast } from "./point-in-time.ts";
+import type { TrainingRow } from "./training-answers.ts";
+import { trainingQuestions, type ValueIn } from "./training-questions.ts";
+import type { AskedRows } from "./training-request.ts";
+
+/** Rows that follow each other in what was asked for. */
+export interface ReadRows {
+  rows: readonly TrainingRow[];
+  valueIn: ValueIn;
+}
+
+export type ReadQuestions = (
+  questions: readonly Question[],
+  mostBytes: number,
+) => Promise<Map<string, PastValue>[] | null>;
+
+/** @param knownAt Only what had been ingested by then; null: all. */
+export function fromHistory(db: D1DatabaseSession, tenant: string, knownAt: Micros | null): ReadQuestions {
+  return (questions, mostBytes) => readPast(db, tenant, questions, { knownAt, mostBytes });
+}
+
+/** All rows in their order. What is too large is asked for by halves; one row alone is always read. */
+export async function* readTrainingRows(asked: AskedRows, read: ReadQuestions): AsyncGenerator<ReadRows> {
+  const { rows } = asked;
+  const { questions, valuesIn } = trainingQuestions(asked);
+  const found = await read(questions, rows.length > 1 ? MAX_PAST_BYTES : Number.MAX_SAFE_INTEGER);
+  if (found) {
+    yield { rows, valueIn: valuesIn(found) };
+    return;
+  }
+  const half = Math.ceil(rows.length / 2);
+  yield* readTrainingRows({ ...asked, rows: rows.slice(0, half) }, read);
+  yield* readTrainingRows({ ...asked, rows: rows.slice(half) }, read);
+}
