@@ -148,6 +148,12 @@ export const CATALOG_RETRY_MS = 1_000;
 export const MAX_FEATURES_PER_REQUEST = 50;
 /** Features an online request may name. */
 export const MAX_ONLINE_FEATURES = 1_000;
+/** Features of a tenant, and their versions, all together: an isolate that serves the tenant holds them in memory. */
+export const MAX_FEATURES_PER_TENANT = 5_000;
+export const MAX_VERSIONS_PER_TENANT = 10_000;
+/** The default value of a version, as JSON: it is held with them. */
+export const MAX_DEFAULT_VALUE_BYTES = 2 * KIB;
+
 /** Tags of a feature. */
 export const MAX_TAGS = 50;
 /** A description, in characters. */

@@ -7,7 +7,7 @@ import { availabilityMessage, type FeatureAvailable } from "../../worker/events/
 import worker from "../../worker/index.ts";
 import { ENDED_JOB_TTL_SECONDS, MAX_INLINE_ENTITIES, MAX_UNFINISHED_JOBS } from "../../worker/limits.ts";
 import { MICROS_PER_SECOND, nowMicros } from "../../worker/timestamps.ts";
-import { expectProblem, get, type Item, itemPath, post, TIMESTAMP } from "../setup/http.ts";
+import { expectProblem, faultPlaces, get, type Item, itemPath, post, TIMESTAMP } from "../setup/http.ts";
 import { until } from "../setup/writer.ts";
 import { SCHEMA } from "./racing.ts";
 import {
@@ -27,6 +27,7 @@ import {
   row,
   SUMS,
   TENANT,
+  type Vector,
   vector,
   vectorOf,
 } from "./tables.ts";
@@ -126,6 +127,25 @@ describe("creating", () => {
     const third = await createFeature(table, body);
     expect([third.status, third.body.version]).toEqual([200, 1]);
     expect(third.text).toBe((await get(`/features/${name}`)).text);
+  });
+
+  test("a category is a vector, or holds registered features: whatever comes second is 409", async () => {
+    const table = await newTable();
+    const scalar = (category: string, entity_type = "user_id") =>
+      post("/features/register", { name: freshName("scalar"), dtype: "float64", entity_type, category });
+    for (const suffix of ["", "@2"]) {
+      const name = freshName("taken");
+      expect((await scalar(`${name}${suffix}`)).status).toBe(201);
+      expect(faultPlaces(expectProblem(await createFeature(table, { name }), 409))).toEqual(["body.name"]);
+    }
+    const { name } = await newFeature(table);
+    for (const category of [name, `${name}@3`])
+      expect(faultPlaces(expectProblem(await scalar(category), 409))).toEqual(["body.category"]);
+    expect((await scalar(name, "another_id")).status).toBe(201);
+    expect((await scalar(`${name}@x`)).status).toBe(201);
+    const both = freshName("both");
+    const answers = await Promise.all([createFeature(table, { name: both }), scalar(both)]);
+    expect(answers.map(({ status }) => status).toSorted()).toEqual([201, 409]);
   });
 
   test("two of one name at once are one feature", async () => {
@@ -481,7 +501,20 @@ describe("reading", () => {
         name,
         Number(version.at(-1)),
       ]);
+      const beside = await get<Vector>(
+        `/feature-vectors?entity_id=u&feature_name=${name}&version=${version}`,
+      );
+      expect(beside.body.vector).toEqual(expected);
     }
+    const both = (asked: string, version: string) =>
+      get(`/feature-vectors?entity_id=u&feature_name=${name}${asked}&version=${version}`);
+    expect((await both("@2", "v2")).status).toBe(200);
+    for (const [asked, version] of [
+      ["@1", "2"],
+      ["", "x"],
+    ] as const)
+      expect(faultPlaces(expectProblem(await both(asked, version), 422))).toEqual(["query.version"]);
+    expectProblem(await both("", "3"), 404);
     expect((await vector("u", name)).body.version).toBe(1);
     for (const version of ["3", "v0", "x", ""]) expectProblem(await vector("u", `${name}@${version}`), 404);
   });

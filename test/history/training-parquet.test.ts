@@ -220,14 +220,20 @@ function isJsonColumn(types: Record<string, string>, name: string, values: reado
   return types[name] === "UTF8" && values.some((value) => value !== null && typeof value !== "string");
 }
 
-test("one time for all entities makes the rows of these entities", async () => {
+test("one time for all entities makes a row of each that was asked for, as often; by entity one", async () => {
   await write("one", "default", '{"p_float":1.5}', 0);
   const body = { entity_ids: ["one", "two", "one"], timestamp: at(1), feature_names: ["p_float"] };
   const { bytes: file } = await post("/features/batch", body, { accept: PARQUET });
   expect((await rowsIn(file)).map(({ entity_id, p_float }) => [entity_id, p_float])).toEqual([
     ["one", 1.5],
     ["two", null],
+    ["one", 1.5],
   ]);
+  const { text } = await post("/features/batch", body, { accept: "application/x-ndjson" });
+  const lines = text.trimEnd().split("\n");
+  expect(lines.map((line) => JSON.parse(line).entity_id)).toEqual(body.entity_ids);
+  const byEntity = await post<{ features: object; count: number }>("/features/batch", body);
+  expect([Object.keys(byEntity.body.features), byEntity.body.count]).toEqual([["one", "two"], 2]);
 });
 
 test("names that would make one column twice are refused by name", async () => {

@@ -17,6 +17,9 @@ export interface Version {
   ttl_hours: number | null;
   ttl_seconds: number | null;
   default_value: unknown;
+  description: string | null;
+  owner: string | null;
+  tags: string[];
   status: string;
 }
 
@@ -24,6 +27,8 @@ export interface Feature {
   feature_id: number;
   name: string;
   description: string | null;
+  owner: string | null;
+  tags: string[];
   version: number | null;
   dtype: string | null;
   versions: Version[];

@@ -342,6 +342,9 @@ describe("a version's definition", () => {
     ttlSeconds: 60,
     defaultValue: "1.5",
     status: "active",
+    description: "before",
+    owner: null,
+    tags: '["t"]',
     createdAt: 0,
     updatedAt: 0,
   };
@@ -352,7 +355,10 @@ describe("a version's definition", () => {
       ttlSeconds: 60,
       defaultValue: "1.5",
       status: null,
+      words: { description: "before", owner: null, tags: ["t"] },
     });
+    const words = { description: "now", owner: "me", tags: ["u", "v"] };
+    expect(versionOf({ version: 2, ...words }, like).words).toEqual(words);
     expect(
       versionOf({ version: 2, dtype: "int64", ttl_hours: 0.5, default_value: "7", status: "active" }, like),
     ).toMatchObject({ version: 2, dtype: "int64", ttlSeconds: 1_800, defaultValue: "7", status: "active" });

@@ -1,7 +1,15 @@
 /** Registering features and finding them. */
 import { describe, expect, test } from "vitest";
 import { type Answer, expectProblem, faultPlaces, get, TIMESTAMP } from "../setup/http.ts";
-import { type Feature, freshName, type Page, register, registered, setStatus } from "./features.ts";
+import {
+  addVersion,
+  type Feature,
+  freshName,
+  type Page,
+  register,
+  registered,
+  setStatus,
+} from "./features.ts";
 
 const aTimestamp = expect.stringMatching(TIMESTAMP);
 
@@ -33,6 +41,41 @@ describe("POST /features/register", () => {
     await setStatus(name, 1, "deprecated");
     expect((await register(name, over)).status).toBe(200);
     expect((await get<Feature>(`/features/${name}`)).body.versions).toMatchObject([{ status: "deprecated" }]);
+  });
+
+  test("keeps what is said about each version, and finds it by that", async () => {
+    const name = freshName("words");
+    const tag = freshName("tag");
+    await registered(name, { description: "one", tags: ["w1", "w2"] });
+    const second = { version: 2, description: `second ${tag}`, tags: [tag], owner: "me" };
+    await registered(name, second);
+    await addVersion(name, { version: 3 });
+    await addVersion(name, { version: 4, description: "fourth" });
+    const { body } = await get<Feature>(`/features/${name}`);
+    expect(body.versions.map(({ description, tags, owner }) => [description, tags, owner])).toEqual([
+      ["one", ["w1", "w2"], null],
+      [second.description, [tag], "me"],
+      [second.description, [tag], "me"],
+      ["fourth", [tag], "me"],
+    ]);
+    for (const query of [`tag=${tag}`, `q=${tag}`]) {
+      const { body: found } = await get<Page>(`/features?${query}`);
+      expect(found.features.map((feature) => feature.name)).toEqual([name]);
+    }
+    // The same again, whatever the order of the tags; and another for either of them.
+    expect((await register(name, { description: "one", tags: ["w2", "w1"] })).status).toBe(200);
+    expect((await register(name, second)).status).toBe(200);
+    for (const over of [{ description: "else" }, { tags: ["else"] }, { owner: "you" }]) {
+      const places = faultPlaces(expectProblem(await register(name, { ...second, ...over }), 409));
+      expect(places).toEqual([`body.${Object.keys(over)[0]}`]);
+    }
+  });
+
+  test("refuses a default that is larger than it may be", async () => {
+    const of = (length: number) =>
+      register(freshName("default"), { dtype: "string", default_value: "ä".repeat(length) });
+    expect((await of(1_023)).status).toBe(201);
+    expect(faultPlaces(expectProblem(await of(1_024), 422))).toEqual(["body.default_value"]);
   });
 
   test.each([
@@ -234,12 +277,16 @@ describe("GET /features/{name or id}", () => {
 
   test("answers a feature by a reference to one of its versions, however it is written", async () => {
     const name = freshName("referred");
-    await registered(name);
-    await registered(name, { version: 2 });
-    const { text } = await get(`/features/${name}`);
+    await registered(name, { ttl_hours: 1, description: "one", tags: ["b", "a"] });
+    await registered(name, { version: 2, dtype: "int64", ttl_hours: 48, description: "two", owner: "me" });
+    const { body } = await get<Feature>(`/features/${name}`);
+    const one = { version: 1, dtype: "float64", ttl_hours: 1, description: "one", owner: null };
+    const two = { version: 2, dtype: "int64", ttl_hours: 48, description: "two", owner: "me" };
+    expect(body).toMatchObject({ ...one, tags: ["b", "a"] });
     for (const version of ["1", "v1", "2", "v2", "02"]) {
-      const answer = await get(`/features/${name}@${version}`);
-      expect([answer.status, answer.text], version).toEqual([200, text]);
+      const answer = await get<Feature>(`/features/${name}@${version}`);
+      const own = version.endsWith("1") ? one : two;
+      expect([answer.status, answer.body], version).toEqual([200, { ...body, ...own }]);
     }
     for (const version of ["3", "v3", "0", "x", ""]) {
       expectProblem(await get(`/features/${name}@${version}`), 404, version);

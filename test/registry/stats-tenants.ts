@@ -3,8 +3,8 @@ import { env } from "cloudflare:workers";
 import { settings } from "../../worker/env.ts";
 import { eventOf, type FeatureAvailable } from "../../worker/events/feature-available.ts";
 import { Log } from "../../worker/log.ts";
+import { insertVersion } from "../../worker/registry/insert-feature.ts";
 import { recordStats } from "../../worker/registry/record-stats.ts";
-import { insertVersion } from "../../worker/registry/registry-store.ts";
 import { statsObject } from "../../worker/registry/stats-access.ts";
 import { type Summary, summaryOf } from "../../worker/registry/stats-roll-up.ts";
 import { hourOf } from "../../worker/registry/stats-series.ts";
@@ -34,7 +34,12 @@ export async function registerIn(tenant: string, name: string): Promise<void> {
     env.DB,
     tenant,
     { ...feature, ...absent, computationLogic: null },
-    { ...version, computationLogic: null, status: "active" },
+    {
+      ...version,
+      computationLogic: null,
+      status: "active",
+      words: { description: null, owner: null, tags: null },
+    },
     nowMicros(),
   );
 }

@@ -18,8 +18,9 @@ import {
 import { forgetCatalog } from "../registry/catalog.ts";
 import { existingFeature } from "../registry/existing-feature.ts";
 import { featureAnswer, featureSchema } from "../registry/feature-answers.ts";
-import { insertComputedFeature } from "../registry/registry-store.ts";
-import { assertSameFeature } from "../registry/same-definition.ts";
+import { insertComputedFeature, whyNotAdded } from "../registry/insert-feature.ts";
+import { findFeature } from "../registry/registry-store.ts";
+import { assertSameFeature, notAdded } from "../registry/same-definition.ts";
 import { registeredName } from "../registry/versions.ts";
 import { encodeToken } from "../serving/consistency.ts";
 import { TOKEN_HEADER } from "../serving/read-context.ts";
@@ -103,7 +104,8 @@ export const createFeature = endpoint(
     if (row) return jsonAnswer(featureAnswer({ ...row, versions: [] }), 201);
     // Its table may have been dropped since it was looked at.
     await existingTable(c, feature.rawTableId);
-    const existing = await existingFeature(c, feature.name);
+    const existing = await findFeature(c.env.DB, tenant, feature.name);
+    if (!existing) throw notAdded(feature, await whyNotAdded(c.env.DB, tenant, feature));
     assertSameFeature(existing, feature);
     const computations = await computationsOf(c.env.DB, tenant, existing.featureId);
     return jsonAnswer(featureAnswer(existing, computations), 200);

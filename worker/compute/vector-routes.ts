@@ -1,6 +1,6 @@
 /** Reading the vector of a computed feature: a route of system C. */
 import * as z from "zod";
-import { Problem } from "../errors.ts";
+import { Problem, unprocessable } from "../errors.ts";
 import { jsonTextAnswer } from "../http/answer.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
@@ -12,7 +12,7 @@ import { TIERS } from "../monitoring/metric-record.ts";
 import { ttlOfAll } from "../registry/catalog.ts";
 import { referredFeature } from "../registry/existing-feature.ts";
 import { findFeatureOfVersion } from "../registry/registry-store.ts";
-import { newestActive, storedName } from "../registry/versions.ts";
+import { newestActive, storedName, versionAt } from "../registry/versions.ts";
 import { liveCategory } from "../serving/document.ts";
 import { consistency, readContext, TOKEN_HEADER } from "../serving/read-context.ts";
 import { readEntity } from "../serving/read-entities.ts";
@@ -48,6 +48,10 @@ export const getVector = endpoint(
       query: z.object({
         entity_id: entityValue.meta({ example: "user_001" }),
         feature_name: textUpTo(MAX_NAME_CHARACTERS).optional().meta({ example: "avg_transaction_amount" }),
+        version: z
+          .string()
+          .optional()
+          .meta({ description: "Of `feature_name`, as `feature_name@version`.", example: "v1" }),
         feature_version_id: wholeNumber(1).optional().meta({ example: 1 }),
         consistency: consistency.optional(),
       }),
@@ -62,7 +66,7 @@ export const getVector = endpoint(
     const { feature, version } =
       query.feature_name === undefined
         ? await versionOfId(c, query.feature_version_id ?? 0)
-        : await versionOfName(c, query.feature_name);
+        : await versionOfName(c, query.feature_name, query.version);
     if (!feature || !version || feature.kind !== "computed") {
       throw new Problem(404, "there is no such computed feature, or none of its versions is active");
     }
@@ -97,10 +101,18 @@ async function versionOfId(c: AppContext, id: number) {
   return { feature, version: feature?.versions.find(({ versionId }) => versionId === id) };
 }
 
-/** The version that is named, else the newest active one. */
-async function versionOfName(c: AppContext, reference: string) {
+/** The version that is named, in either way, else the newest active one. */
+async function versionOfName(c: AppContext, reference: string, asked: string | undefined) {
   const { feature, version } = await referredFeature(c, reference);
-  return { feature, version: version ?? newestActive(feature.versions) };
+  if (asked === undefined) return { feature, version: version ?? newestActive(feature.versions) };
+  const number = versionAt(["query", "version"], asked);
+  if (version && version.version !== number)
+    throw unprocessable({
+      loc: ["query", "version"],
+      msg: "must be that of feature_name, when both say one",
+      type: "conflicting_fields",
+    });
+  return { feature, version: feature.versions.find((row) => row.version === number) };
 }
 
 export const vectorEndpoints = [getVector];

@@ -161,6 +161,10 @@ export const featureVersions = sqliteTable(
     /** JSON text of the value that stands in for a missing one; null when there is none. */
     defaultValue: text("default_value"),
     status: text("status", { enum: ["draft", "active", "deprecated"] }).notNull(),
+    /** Words about this version; null where they are the feature's. */
+    description: text("description"),
+    owner: text("owner"),
+    tags: text("tags"),
     createdAt: integer("created_at").notNull(),
     updatedAt: integer("updated_at").notNull(),
   },

@@ -114,16 +114,18 @@ export const readTrainingData = endpoint(
       }
       return parquetAnswer(trainingParquet(columns, rows, (column) => values.get(column) ?? []).file);
     }
-    const texts: string[] = [];
+    // By entity one that was asked for twice stands once.
+    const texts = new Map<unknown, string>();
     const written = json.rows ? rowText : entityText;
     for await (const part of parts) {
       const textOf = textIn(bounded(part.valueIn));
-      for (const row of part.rows) texts.push(written(row, textOf(row)));
+      for (const row of part.rows) texts.set(json.rows ? row : row.entityId, written(row, textOf(row)));
     }
+    const all = [...texts.values()].join(",");
     return jsonTextAnswer(
       json.rows
-        ? `{"rows":[${texts.join(",")}],"count":${rows.length}}`
-        : `{"features":{${texts.join(",")}},"timestamp":"${formatTimestamp(rows[0]?.at ?? 0)}","count":${rows.length}}`,
+        ? `{"rows":[${all}],"count":${texts.size}}`
+        : `{"features":{${all}},"timestamp":"${formatTimestamp(rows[0]?.at ?? 0)}","count":${texts.size}}`,
     );
   },
 );

@@ -78,5 +78,5 @@ function rowsOf({
   if (rows) return rows.map((row) => ({ entityId: row.entity_id, at: row.timestamp }));
   if (at === undefined)
     throw unprocessable({ loc: ["body", "timestamp"], msg: "is needed with entity_ids", type: "missing" });
-  return [...new Set(entity_ids)].map((entityId) => ({ entityId, at }));
+  return (entity_ids ?? []).map((entityId) => ({ entityId, at }));
 }

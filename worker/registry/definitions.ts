@@ -1,9 +1,11 @@
 /** What a registration asks for. Pure. */
 import * as z from "zod";
+import { utf8Bytes } from "../characters.ts";
 import { unprocessable } from "../errors.ts";
 import { category, entityType, optional, optionalOr, textUpTo, ttlSeconds } from "../http/fields.ts";
 import { nestsDeeperThan } from "../json.ts";
 import {
+  MAX_DEFAULT_VALUE_BYTES,
   MAX_DESCRIPTION_CHARACTERS,
   MAX_NAME_CHARACTERS,
   MAX_TAGS,
@@ -12,7 +14,7 @@ import {
 } from "../limits.ts";
 import { SECONDS_PER_HOUR } from "../timestamps.ts";
 import { conform, DTYPES, type Dtype } from "./dtypes.ts";
-import type { NewFeature, NewVersion, RegisteredFeature, VersionRow } from "./registry-store.ts";
+import type { NewFeature, NewVersion, RegisteredFeature, VersionRow, Words } from "./registry-store.ts";
 import { registeredName, versionField } from "./versions.ts";
 
 const DEFAULT_CATEGORY = "default";
@@ -49,6 +51,14 @@ const defaultValue = z.unknown().meta({
     "Answered where nothing is found (`NOT_FOUND`), not for a value that is null or too old; of the feature's type.",
 });
 
+const words = {
+  description: textUpTo(MAX_DESCRIPTION_CHARACTERS)
+    .nullish()
+    .meta({ example: "Predicted customer lifetime value" }),
+  owner: shortText.nullish(),
+  tags: optional(z.array(shortText).max(MAX_TAGS)).meta({ example: ["revenue", "prediction"] }),
+};
+
 export const registerBody = z.object({
   name: registeredName,
   version: versionField.default(1),
@@ -59,11 +69,7 @@ export const registerBody = z.object({
     example: DEFAULT_CATEGORY,
   }),
   ...ttl,
-  description: textUpTo(MAX_DESCRIPTION_CHARACTERS)
-    .nullish()
-    .meta({ example: "Predicted customer lifetime value" }),
-  owner: shortText.nullish(),
-  tags: optionalOr(z.array(shortText).max(MAX_TAGS), []).meta({ example: ["revenue", "prediction"] }),
+  ...words,
   default_value: defaultValue.optional(),
   status: optional(statusField),
 });
@@ -74,6 +80,7 @@ export const versionBody = z.object({
   dtype: optional(dtype),
   computation_logic: optional(z.string().min(1)).meta({ description: "New SQL of a computed feature." }),
   ...ttl,
+  ...words,
   default_value: defaultValue.optional(),
   status: optional(statusField),
 });
@@ -90,7 +97,7 @@ export function featureOf(body: z.output<typeof registerBody>): NewFeature {
     computationLogic: null,
     description: body.description ?? null,
     owner: body.owner ?? null,
-    tags: body.tags,
+    tags: body.tags ?? [],
   };
 }
 
@@ -117,6 +124,7 @@ export function versionOf(
     ttlSeconds: ttlOf(body, like),
     defaultValue: isDefaultGiven ? defaultOf(type, body.default_value) : (like?.defaultValue ?? null),
     status: body.status ?? null,
+    words: wordsOf(body, like),
   };
 }
 
@@ -142,6 +150,19 @@ export function computedVersionOf(
     ttlSeconds: ttlOf(body, like),
     defaultValue: null,
     status: body.status ?? null,
+    words: wordsOf(body, like),
+  };
+}
+
+type SentWords = Pick<z.output<typeof versionBody>, "description" | "owner" | "tags">;
+
+/** What is left out, or empty, is as in the version before, where there is one; else the feature's. */
+function wordsOf({ description, owner, tags }: SentWords, like: VersionRow | null): Words {
+  const tagsBefore: string[] | null = like?.tags ? JSON.parse(like.tags) : null;
+  return {
+    description: description ?? like?.description ?? null,
+    owner: owner ?? like?.owner ?? null,
+    tags: tags && tags.length > 0 ? tags : tagsBefore,
   };
 }
 
@@ -173,7 +194,12 @@ function defaultOf(type: Dtype, value: unknown): string | null {
     throw unprocessable({ loc, msg, type: "too_deep" });
   }
   const checked = conform(type, value);
-  if (checked.ok) return JSON.stringify(checked.value);
+  if (checked.ok) {
+    const json = JSON.stringify(checked.value);
+    if (utf8Bytes(json, MAX_DEFAULT_VALUE_BYTES) <= MAX_DEFAULT_VALUE_BYTES) return json;
+    const msg = `must have at most ${MAX_DEFAULT_VALUE_BYTES} bytes as JSON`;
+    throw unprocessable({ loc, msg, type: "too_large" });
+  }
   const msg = `must be of type ${type}, found ${checked.found}`;
   throw unprocessable({ loc, msg, type: "type_mismatch" });
 }

@@ -4,8 +4,19 @@ import { answeredTimestamp } from "../http/fields.ts";
 import { parseJson } from "../json.ts";
 import { lazily } from "../lazily.ts";
 import { formatTimestamp, type Micros, SECONDS_PER_HOUR, timestampOrNull } from "../timestamps.ts";
-import type { RegisteredFeature, VersionRow } from "./registry-store.ts";
+import {
+  type FeatureRow,
+  type RegisteredFeature,
+  type VersionRow,
+  wordsOfVersion,
+} from "./registry-store.ts";
 import { newestActive } from "./versions.ts";
+
+const words = lazily(() => ({
+  description: z.string().nullable(),
+  owner: z.string().nullable(),
+  tags: z.array(z.string()).meta({ example: ["revenue", "prediction"] }),
+}));
 
 const definition = lazily(() => ({
   dtype: z.string().meta({ description: "`vector` of a computed feature.", example: "float64" }),
@@ -27,6 +38,7 @@ export const versionSchema = lazily(() =>
       feature_id: z.int().meta({ example: 1 }),
       version: z.int().meta({ example: 1 }),
       ...definition(),
+      ...words(),
       computation: z
         .object({
           computed_at: answeredTimestamp.nullable(),
@@ -54,13 +66,12 @@ export const featureSchema = lazily(() =>
       entity_key: z.string().nullable().meta({ example: null }),
       materialize: z.enum(["manual", "on_ingest"]).nullable(),
       computation_logic: z.string().nullable().meta({ example: null }),
-      description: z.string().nullable(),
-      owner: z.string().nullable(),
-      tags: z.array(z.string()).meta({ example: ["revenue", "prediction"] }),
-      version: z
-        .int()
-        .nullable()
-        .meta({ description: "The one that the bare name means; null when none is active.", example: 1 }),
+      ...words(),
+      version: z.int().nullable().meta({
+        description:
+          "The one that was asked for, else the one that the bare name means; null when none is active. What is said here is said of it.",
+        example: 1,
+      }),
       dtype: z.string().nullable().meta({ example: "float64" }),
       ttl_hours: z.number().nullable().meta({ example: 24 }),
       versions: z.array(versionSchema()),
@@ -78,12 +89,16 @@ export interface Computation {
   lastError: string | null;
 }
 
-export function versionAnswer(featureId: number, row: VersionRow, computations: readonly Computation[] = []) {
+export function versionAnswer(
+  feature: FeatureRow,
+  row: VersionRow,
+  computations: readonly Computation[] = [],
+) {
   const computation = computations.find(({ version }) => version === row.version);
   return {
     id: row.versionId,
     feature_version_id: row.versionId,
-    feature_id: featureId,
+    feature_id: feature.featureId,
     version: row.version,
     dtype: row.dtype,
     computation_logic: row.computationLogic,
@@ -91,6 +106,7 @@ export function versionAnswer(featureId: number, row: VersionRow, computations: 
     ttl_seconds: row.ttlSeconds,
     default_value: row.defaultValue === null ? null : parseJson(row.defaultValue),
     status: row.status,
+    ...wordsAnswer(feature, row),
     computation: computation
       ? {
           computed_at: timestampOrNull(computation.computedAt),
@@ -103,8 +119,13 @@ export function versionAnswer(featureId: number, row: VersionRow, computations: 
   };
 }
 
-export function featureAnswer(feature: RegisteredFeature, computations: readonly Computation[] = []) {
-  const active = newestActive(feature.versions);
+/** @param asked The version that was named; null: the one that the bare name means. */
+export function featureAnswer(
+  feature: RegisteredFeature,
+  computations: readonly Computation[] = [],
+  asked: VersionRow | null = null,
+) {
+  const shown = asked ?? newestActive(feature.versions);
   return {
     id: feature.featureId,
     feature_id: feature.featureId,
@@ -115,17 +136,20 @@ export function featureAnswer(feature: RegisteredFeature, computations: readonly
     raw_table_id: feature.rawTableId,
     entity_key: feature.entityKey,
     materialize: feature.materialize,
-    computation_logic: active?.computationLogic ?? feature.computationLogic,
-    description: feature.description,
-    owner: feature.owner,
-    tags: JSON.parse(feature.tags) as string[],
-    version: active?.version ?? null,
-    dtype: active?.dtype ?? null,
-    ttl_hours: hoursOf(active?.ttlSeconds ?? null),
-    versions: feature.versions.map((row) => versionAnswer(feature.featureId, row, computations)),
+    computation_logic: shown?.computationLogic ?? feature.computationLogic,
+    ...wordsAnswer(feature, shown),
+    version: shown?.version ?? null,
+    dtype: shown?.dtype ?? null,
+    ttl_hours: hoursOf(shown?.ttlSeconds ?? null),
+    versions: feature.versions.map((row) => versionAnswer(feature, row, computations)),
     created_at: formatTimestamp(feature.createdAt),
     updated_at: formatTimestamp(Math.max(feature.updatedAt, ...feature.versions.map((row) => row.updatedAt))),
   };
+}
+
+function wordsAnswer(feature: FeatureRow, version: VersionRow | undefined) {
+  const { tags, ...rest } = wordsOfVersion(feature, version);
+  return { ...rest, tags: JSON.parse(tags) as string[] };
 }
 
 function hoursOf(seconds: number | null): number | null {

@@ -28,14 +28,18 @@ export async function listFeatures(
   if (filter.entityType !== undefined) conditions.push(eq(features.entityType, filter.entityType));
   if (filter.tag !== undefined) {
     conditions.push(
-      sql`EXISTS (SELECT 1 FROM json_each(${features.tags}) AS tag WHERE tag.value = ${filter.tag})`,
+      sql`(EXISTS (SELECT 1 FROM json_each(${features.tags}) AS tag WHERE tag.value = ${filter.tag}) OR EXISTS (
+        SELECT 1 FROM feature_versions AS v CROSS JOIN json_each(v.tags) AS tag
+        WHERE v.tenant_id = ${tenant} AND v.feature_id = ${features.featureId} AND tag.value = ${filter.tag}))`,
     );
   }
   if (filter.q !== undefined) {
     // Not LIKE: D1 takes patterns of 50 bytes at most.
     const contains = (column: typeof features.name | typeof features.description) =>
       sql`instr(lower(${column}), lower(${filter.q})) > 0`;
-    conditions.push(or(contains(features.name), contains(features.description)));
+    const inVersions = sql`EXISTS (SELECT 1 FROM feature_versions AS v
+      WHERE v.tenant_id = ${tenant} AND v.feature_id = ${features.featureId} AND instr(lower(v.description), lower(${filter.q})) > 0)`;
+    conditions.push(or(contains(features.name), contains(features.description), inVersions));
   }
   const rows = await orm
     .select()

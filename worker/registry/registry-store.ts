@@ -1,11 +1,12 @@
 /** The registry in D1: features and their versions. Every query names the tenant. */
-import { and, asc, eq, getTableColumns, inArray, type SQL, sql } from "drizzle-orm";
-import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
+import { and, asc, eq, inArray, type SQL } from "drizzle-orm";
 import { primary } from "../db/primary.ts";
-import { features, featureVersions, rawTables } from "../db/schema.ts";
+import { features, featureVersions } from "../db/schema.ts";
 import type { Micros } from "../timestamps.ts";
 import type { CatalogEntry, VersionStatus } from "./catalog.ts";
 import type { Dtype } from "./dtypes.ts";
+
+export type Orm = ReturnType<typeof primary>;
 
 export type FeatureRow = typeof features.$inferSelect;
 export type VersionRow = typeof featureVersions.$inferSelect;
@@ -37,128 +38,55 @@ export interface NewVersion {
   defaultValue: string | null;
   /** Null: active if it is the feature's first, which is there to be used; else a draft, to be filled before reads switch to it. */
   status: VersionStatus | null;
+  words: Words;
+}
+
+/** What is said about a version; null where it is what is said about the feature. */
+export interface Words {
+  description: string | null;
+  owner: string | null;
+  tags: string[] | null;
+}
+
+/** What is said about a version: its own words, else the feature's. */
+export function wordsOfVersion(
+  feature: FeatureRow,
+  version: VersionRow | undefined,
+): Pick<FeatureRow, "description" | "owner" | "tags"> {
+  return {
+    description: version?.description ?? feature.description,
+    owner: version?.owner ?? feature.owner,
+    tags: version?.tags ?? feature.tags,
+  };
 }
 
 export async function selectCatalog(db: D1Database, tenant: string): Promise<CatalogEntry[]> {
   const orm = primary(db);
+  const { featureId, name, kind, entityType, category } = features;
+  const { versionId, version, dtype, ttlSeconds, defaultValue, status } = featureVersions;
   const [entries, versions] = await orm.batch([
-    orm.select().from(features).where(eq(features.tenantId, tenant)),
-    orm.select().from(featureVersions).where(eq(featureVersions.tenantId, tenant)),
+    orm
+      .select({ featureId, name, kind, entityType, category })
+      .from(features)
+      .where(eq(features.tenantId, tenant)),
+    orm
+      .select({
+        featureId: featureVersions.featureId,
+        versionId,
+        version,
+        dtype,
+        ttlSeconds,
+        defaultValue,
+        status,
+      })
+      .from(featureVersions)
+      .where(eq(featureVersions.tenantId, tenant)),
   ]);
   const byFeature = Map.groupBy(versions, ({ featureId }) => featureId);
-  return entries.map(({ featureId, name, kind, entityType, category }) => ({
-    name,
-    kind,
-    entityType,
-    category,
-    versions: (byFeature.get(featureId) ?? []).map((version) => ({
-      ...version,
-      dtype: version.dtype as Dtype | "vector",
-    })),
+  return entries.map(({ featureId: id, ...entry }) => ({
+    ...entry,
+    versions: (byFeature.get(id) ?? []).map((row) => ({ ...row, dtype: row.dtype as Dtype | "vector" })),
   }));
-}
-
-const usualStatus = sql`CASE WHEN EXISTS (
-  SELECT 1 FROM ${featureVersions} AS other WHERE other.feature_id = features.feature_id) THEN 'draft' ELSE 'active' END`;
-
-/**
- * Adds a feature, where there is none of its name, and a version of it, where there is none of its number, in one
- * transaction. Two at once: the second adds nothing.
- *
- * @returns whether the version was added; the feature as it is now.
- */
-export async function insertVersion(
-  db: D1Database,
-  tenant: string,
-  feature: NewFeature,
-  version: NewVersion,
-  now: Micros,
-): Promise<{ added: boolean; feature: RegisteredFeature | null }> {
-  const orm = primary(db);
-  const { name, entityType, category, kind } = feature;
-  const [, added, rows, versions] = await orm.batch([
-    orm
-      .insert(features)
-      .values({
-        ...feature,
-        tags: JSON.stringify(feature.tags),
-        tenantId: tenant,
-        createdAt: now,
-        updatedAt: now,
-      })
-      .onConflictDoNothing(),
-    orm
-      .insert(featureVersions)
-      .select(
-        orm
-          .select({
-            versionId: sql<number>`NULL`.as("version_id"),
-            tenantId: features.tenantId,
-            featureId: features.featureId,
-            version: sql<number>`${version.version}`.as("version"),
-            dtype: sql<string>`${version.dtype}`.as("dtype"),
-            computationLogic: sql<string | null>`${version.computationLogic}`.as("computation_logic"),
-            ttlSeconds: sql<number | null>`${version.ttlSeconds}`.as("ttl_seconds"),
-            defaultValue: sql<string | null>`${version.defaultValue}`.as("default_value"),
-            // Within the statement: of two that are the first at once, one is.
-            status: sql<VersionStatus>`coalesce(${version.status}, ${usualStatus})`.as("status"),
-            createdAt: sql<number>`${now}`.as("created_at"),
-            updatedAt: sql<number>`${now}`.as("updated_at"),
-          })
-          .from(features)
-          .where(
-            and(
-              eq(features.tenantId, tenant),
-              eq(features.name, name),
-              eq(features.entityType, entityType),
-              eq(features.category, category),
-              eq(features.kind, kind),
-            ),
-          ),
-      )
-      .onConflictDoNothing()
-      .returning({ versionId: featureVersions.versionId }),
-    orm.select().from(features).where(isNamed(tenant, name)),
-    selectVersionsOf(orm, tenant, isNamed(tenant, name)),
-  ]);
-  const [found] = rows;
-  return { added: added.length > 0, feature: found ? { ...found, versions } : null };
-}
-
-/**
- * A feature without versions, if its raw table is there: the table is part of the statement, as its features are of that
- * which deletes it.
- *
- * @returns null when there is a feature of its name, or no such table.
- */
-export async function insertComputedFeature(
-  db: D1Database,
-  tenant: string,
-  feature: NewFeature & { kind: "computed"; rawTableId: number },
-  now: Micros,
-): Promise<FeatureRow | null> {
-  const orm = primary(db);
-  const row: Record<keyof FeatureRow, unknown> = {
-    ...feature,
-    featureId: null,
-    tags: JSON.stringify(feature.tags),
-    tenantId: tenant,
-    createdAt: now,
-    updatedAt: now,
-  };
-  const columns = Object.entries(getTableColumns(features)) as [keyof FeatureRow, SQLiteColumn][];
-  const values = columns.map(([key, { name }]) => [key, sql`${row[key]}`.as(name)]);
-  const [inserted] = await orm
-    .insert(features)
-    .select(
-      orm
-        .select(Object.fromEntries(values))
-        .from(rawTables)
-        .where(and(eq(rawTables.tenantId, tenant), eq(rawTables.tableId, feature.rawTableId))),
-    )
-    .onConflictDoNothing()
-    .returning();
-  return inserted ?? null;
 }
 
 /** The feature of which this is the id of a version. */
@@ -211,7 +139,8 @@ export async function setVersionStatus(
   return changed.length > 0;
 }
 
-const isNamed = (tenant: string, name: string) => and(eq(features.tenantId, tenant), eq(features.name, name));
+export const isNamed = (tenant: string, name: string) =>
+  and(eq(features.tenantId, tenant), eq(features.name, name));
 
 function isNamedOrNumbered(tenant: string, nameOrId: string): SQL | undefined {
   const id = /^\d{1,15}$/.test(nameOrId) ? Number(nameOrId) : null;
@@ -220,7 +149,7 @@ function isNamedOrNumbered(tenant: string, nameOrId: string): SQL | undefined {
     : and(eq(features.tenantId, tenant), eq(features.featureId, id));
 }
 
-function selectVersionsOf(orm: ReturnType<typeof primary>, tenant: string, matches: SQL | undefined) {
+export function selectVersionsOf(orm: Orm, tenant: string, matches: SQL | undefined) {
   const ids = orm.select({ featureId: features.featureId }).from(features).where(matches);
   return orm
     .select()

@@ -1,7 +1,6 @@
 /** Registering, listing and finding features: the routes of system B. */
 import * as z from "zod";
 import { computationsOf } from "../compute/compute-store.ts";
-import { Problem } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, entityType, textUpTo } from "../http/fields.ts";
@@ -13,9 +12,9 @@ import { forgetCatalog } from "./catalog.ts";
 import { featureOf, registerBody, versionOf } from "./definitions.ts";
 import { oneReference, referredFeature } from "./existing-feature.ts";
 import { featureAnswer, featureSchema } from "./feature-answers.ts";
+import { insertVersion, whyNotAdded } from "./insert-feature.ts";
 import { listFeatures } from "./list-features.ts";
-import { insertVersion } from "./registry-store.ts";
-import { assertSameDefinition } from "./same-definition.ts";
+import { assertSameDefinition, notAdded } from "./same-definition.ts";
 
 const registeredSchema = lazily(() =>
   z
@@ -57,7 +56,7 @@ export const register = endpoint(
       nowMicros(),
     );
     forgetCatalog(tenant);
-    if (!registered) throw new Problem(409, "this feature was removed meanwhile");
+    if (!registered) throw notAdded(feature, await whyNotAdded(c.env.DB, tenant, feature));
     const row = added
       ? registered.versions.find((each) => each.version === version.version)
       : assertSameDefinition(registered, { feature, version }, json);
@@ -128,9 +127,9 @@ export const get = endpoint(
     problems: [404],
   },
   async (c, { param }) => {
-    const { feature } = await referredFeature(c, param.feature);
+    const { feature, version } = await referredFeature(c, param.feature);
     const computations = await computationsOf(c.env.DB, c.principal.tenant, feature.featureId);
-    return jsonAnswer(featureAnswer(feature, computations));
+    return jsonAnswer(featureAnswer(feature, computations, version));
   },
 );
 

@@ -1,15 +1,24 @@
 /** Whether a registration is what is registered already. Pure. */
 import { Problem } from "../errors.ts";
 import { canonicalJson } from "../json.ts";
+import { MAX_FEATURES_PER_TENANT, MAX_VERSIONS_PER_TENANT } from "../limits.ts";
 import type { SentTtl } from "./definitions.ts";
-import type { NewFeature, NewVersion, RegisteredFeature, VersionRow } from "./registry-store.ts";
+import {
+  type NewFeature,
+  type NewVersion,
+  type RegisteredFeature,
+  type VersionRow,
+  type Words,
+  wordsOfVersion,
+} from "./registry-store.ts";
 
 /** A field, what is registered, and what is asked for. */
 type Pair = [field: string, there: unknown, asked: unknown];
 
 /**
  * @param body As it was sent: of two fields that mean the same, the one that stands in it is named.
- * @throws Problem 409 naming every field in which the registration differs from what is registered.
+ * @throws Problem 409 naming every field in which the registration differs from what is registered; where it does not, it
+ * was not added because the tenant has as many versions as it may.
  */
 export function assertSameDefinition(
   registered: RegisteredFeature,
@@ -24,15 +33,13 @@ export function assertSameDefinition(
       ["computation_logic", own.computationLogic, version.computationLogic],
       [sentTtlField(body), own.ttlSeconds, version.ttlSeconds],
       ["default_value", sameText(own.defaultValue), sameText(version.defaultValue)],
+      ...pairsOfWords(wordsOfVersion(registered, own), version.words),
     );
-  }
-  // They are the feature's, as its first registration gave them: those of a later one are not kept.
-  if (own && registered.versions.every(({ versionId }) => own.versionId <= versionId)) {
-    pairs.push(...pairsOfWords(registered, feature));
   }
   const differing = differingFields(pairs);
   if (own && differing.length === 0) return own;
-  throw conflict(differing);
+  if (differing.length > 0) throw conflict(differing);
+  throw new Problem(409, `a tenant may have ${MAX_VERSIONS_PER_TENANT} versions of features`);
 }
 
 /** @throws Problem 409 naming every field in which a computed feature differs from what is registered. */
@@ -44,6 +51,28 @@ export function assertSameFeature(registered: RegisteredFeature, feature: NewFea
     ...pairsOfWords(registered, feature),
   ]);
   if (differing.length > 0) throw conflict(differing);
+}
+
+/** Why a feature could not be added that is not there. */
+export function notAdded(
+  { kind }: NewFeature,
+  { sharing, features }: { sharing: string | null; features: number },
+): Problem {
+  if (sharing !== null) {
+    const [field, msg] =
+      kind === "computed"
+        ? [
+            "name",
+            `the category of this name holds the registered feature ${sharing}: a vector is all of its category`,
+          ]
+        : ["category", `this category is the vector of the computed feature ${sharing}`];
+    return new Problem(409, msg, { errors: [{ loc: ["body", field], msg, type: "conflict" }] });
+  }
+  const isFull = features >= MAX_FEATURES_PER_TENANT;
+  return new Problem(
+    409,
+    isFull ? `a tenant may have ${MAX_FEATURES_PER_TENANT} features` : "this feature was removed meanwhile",
+  );
 }
 
 function sentTtlField({ ttl_hours, ttl_seconds }: SentTtl): keyof SentTtl {
@@ -62,14 +91,20 @@ function pairsOfFeature(registered: RegisteredFeature, feature: NewFeature): Pai
 
 const sameText = (json: string | null) => json && canonicalJson(json);
 
-/** Words about a feature that are left out are as they were. */
-function pairsOfWords(registered: RegisteredFeature, { description, owner, tags }: NewFeature): Pair[] {
+/** Words that are left out are as they were; the order of tags says nothing. */
+function pairsOfWords(
+  there: Pick<RegisteredFeature, "description" | "owner" | "tags">,
+  { description, owner, tags }: Words,
+): Pair[] {
+  const tagsThere: string[] = JSON.parse(there.tags);
   return [
-    ["description", registered.description, description ?? registered.description],
-    ["owner", registered.owner, owner ?? registered.owner],
-    ["tags", registered.tags, tags.length > 0 ? JSON.stringify(tags) : registered.tags],
+    ["description", there.description, description ?? there.description],
+    ["owner", there.owner, owner ?? there.owner],
+    ["tags", asSet(tagsThere), asSet(tags && tags.length > 0 ? tags : tagsThere)],
   ];
 }
+
+const asSet = (tags: readonly string[]) => JSON.stringify([...new Set(tags)].sort());
 
 function differingFields(pairs: readonly Pair[]): string[] {
   return pairs.filter(([, there, asked]) => there !== asked).map(([field]) => field);

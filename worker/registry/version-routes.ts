@@ -10,8 +10,8 @@ import { forgetCatalog } from "./catalog.ts";
 import { computedVersionOf, statusField, versionBody, versionOf } from "./definitions.ts";
 import { existingFeature, noSuchFeature, oneFeature } from "./existing-feature.ts";
 import { versionAnswer, versionSchema } from "./feature-answers.ts";
+import { insertVersion } from "./insert-feature.ts";
 import {
-  insertVersion,
   type NewFeature,
   type RegisteredFeature,
   setVersionStatus,
@@ -50,7 +50,7 @@ export const addVersion = endpoint(
       ? registered.versions.find((each) => each.version === version.version)
       : assertSameDefinition(registered, { feature: same, version }, json);
     if (!row) throw noSuchFeature();
-    return jsonAnswer(versionAnswer(feature.featureId, row), added ? 201 : 200);
+    return jsonAnswer(versionAnswer(feature, row), added ? 201 : 200);
   },
 );
 
@@ -83,7 +83,7 @@ export const setStatus = endpoint(
     forgetCatalog(tenant);
     const row = feature.versions.find((each) => each.version === version);
     if (!found || !row) throw noSuchFeature();
-    return jsonAnswer(versionAnswer(feature.featureId, { ...row, status: json.status, updatedAt: now }));
+    return jsonAnswer(versionAnswer(feature, { ...row, status: json.status, updatedAt: now }));
   },
 );
 

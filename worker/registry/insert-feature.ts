@@ -1,0 +1,163 @@
+/** Adding features and versions to the registry in D1: what may be added is decided within the statement. */
+import { and, count, eq, getTableColumns, inArray, ne, type SQL, sql } from "drizzle-orm";
+import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
+import { primary } from "../db/primary.ts";
+import { features, featureVersions, rawTables } from "../db/schema.ts";
+import { MAX_FEATURES_PER_TENANT, MAX_VERSIONS_PER_TENANT } from "../limits.ts";
+import type { Micros } from "../timestamps.ts";
+import type { VersionStatus } from "./catalog.ts";
+import {
+  type FeatureRow,
+  isNamed,
+  type NewFeature,
+  type NewVersion,
+  type Orm,
+  type RegisteredFeature,
+  selectVersionsOf,
+} from "./registry-store.ts";
+
+const usualStatus = sql`CASE WHEN EXISTS (
+  SELECT 1 FROM ${featureVersions} AS other WHERE other.feature_id = features.feature_id) THEN 'draft' ELSE 'active' END`;
+
+/**
+ * Adds a feature, where there is none of its name, and a version of it, where there is none of its number, in one
+ * transaction. Two at once: the second adds nothing.
+ *
+ * @returns whether the version was added; the feature as it is now.
+ */
+export async function insertVersion(
+  db: D1Database,
+  tenant: string,
+  feature: NewFeature,
+  version: NewVersion,
+  now: Micros,
+): Promise<{ added: boolean; feature: RegisteredFeature | null }> {
+  const orm = primary(db);
+  const { name, entityType, category, kind } = feature;
+  const { tags } = version.words;
+  const [, added, rows, versions] = await orm.batch([
+    insertFeature(orm, tenant, feature, now),
+    orm
+      .insert(featureVersions)
+      .select(
+        orm
+          .select({
+            versionId: sql<number>`NULL`.as("version_id"),
+            tenantId: features.tenantId,
+            featureId: features.featureId,
+            version: sql<number>`${version.version}`.as("version"),
+            dtype: sql<string>`${version.dtype}`.as("dtype"),
+            computationLogic: sql<string | null>`${version.computationLogic}`.as("computation_logic"),
+            ttlSeconds: sql<number | null>`${version.ttlSeconds}`.as("ttl_seconds"),
+            defaultValue: sql<string | null>`${version.defaultValue}`.as("default_value"),
+            // Within the statement: of two that are the first at once, one is.
+            status: sql<VersionStatus>`coalesce(${version.status}, ${usualStatus})`.as("status"),
+            description: sql<string | null>`${version.words.description}`.as("description"),
+            owner: sql<string | null>`${version.words.owner}`.as("owner"),
+            tags: sql<string | null>`${tags && JSON.stringify(tags)}`.as("tags"),
+            createdAt: sql<number>`${now}`.as("created_at"),
+            updatedAt: sql<number>`${now}`.as("updated_at"),
+          })
+          .from(features)
+          .where(
+            and(
+              eq(features.tenantId, tenant),
+              eq(features.name, name),
+              eq(features.entityType, entityType),
+              eq(features.category, category),
+              eq(features.kind, kind),
+              isBelow(featureVersions, tenant, MAX_VERSIONS_PER_TENANT),
+            ),
+          ),
+      )
+      .onConflictDoNothing()
+      .returning({ versionId: featureVersions.versionId }),
+    orm.select().from(features).where(isNamed(tenant, name)),
+    selectVersionsOf(orm, tenant, isNamed(tenant, name)),
+  ]);
+  const [found] = rows;
+  return { added: added.length > 0, feature: found ? { ...found, versions } : null };
+}
+
+/**
+ * A feature without versions. Its raw table is part of the statement, as its features are of that which deletes it.
+ *
+ * @returns null when it could not be added, or is there already.
+ */
+export async function insertComputedFeature(
+  db: D1Database,
+  tenant: string,
+  feature: NewFeature & { kind: "computed"; rawTableId: number },
+  now: Micros,
+): Promise<FeatureRow | null> {
+  const [inserted] = await insertFeature(primary(db), tenant, feature, now);
+  return inserted ?? null;
+}
+
+/**
+ * Adds a feature where there is none of its name, its raw table is there, its category is nobody's, and the tenant may
+ * have one more: all of it is part of the statement, so that of two at once one sees the other.
+ */
+function insertFeature(orm: Orm, tenant: string, feature: NewFeature, now: Micros) {
+  const row: Record<keyof FeatureRow, unknown> = {
+    ...feature,
+    featureId: null,
+    tags: JSON.stringify(feature.tags),
+    tenantId: tenant,
+    createdAt: now,
+    updatedAt: now,
+  };
+  const columns = Object.entries(getTableColumns(features)) as [keyof FeatureRow, SQLiteColumn][];
+  const values = columns.map(([key, { name }]) => [key, sql`${row[key]}`.as(name)]);
+  const isTableThere = sql`EXISTS (SELECT 1 FROM ${rawTables}
+    WHERE ${and(eq(rawTables.tenantId, tenant), eq(rawTables.tableId, feature.rawTableId ?? 0))})`;
+  return orm
+    .insert(features)
+    .select(
+      orm
+        .select(Object.fromEntries(values))
+        .from(sql`(SELECT 1)`)
+        .where(
+          and(
+            feature.kind === "computed" ? isTableThere : undefined,
+            sql`NOT EXISTS (SELECT 1 FROM ${features} WHERE ${sharesCategory(tenant, feature)})`,
+            isBelow(features, tenant, MAX_FEATURES_PER_TENANT),
+          ),
+        ),
+    )
+    .onConflictDoNothing()
+    .returning();
+}
+
+const isBelow = (table: typeof features | typeof featureVersions, tenant: string, most: number) =>
+  sql`(SELECT count(*) FROM ${table} AS own WHERE own.tenant_id = ${tenant}) < ${most}`;
+
+/** Features of the other kind whose values would stand in the category of this one: a vector is all of its category. */
+function sharesCategory(tenant: string, { name, kind, entityType, category }: NewFeature): SQL | undefined {
+  // Of version 2 the vector is in the category `name@2`.
+  const isInVector =
+    kind === "computed"
+      ? sql`(${features.category} = ${name} OR substr(${features.category}, 1, ${name.length + 1}) = ${`${name}@`})`
+      : inArray(features.category, [category, category.replace(/@\d+$/, "")]);
+  return and(
+    eq(features.tenantId, tenant),
+    eq(features.entityType, entityType),
+    eq(features.kind, kind === "computed" ? "scalar" : "computed"),
+    ne(features.name, name),
+    isInVector,
+  );
+}
+
+/** What kept a feature out that is not there: a feature in whose values its own would stand, or the number of features. */
+export async function whyNotAdded(
+  db: D1Database,
+  tenant: string,
+  feature: NewFeature,
+): Promise<{ sharing: string | null; features: number }> {
+  const orm = primary(db);
+  const [[other], [counted]] = await orm.batch([
+    orm.select().from(features).where(sharesCategory(tenant, feature)).limit(1),
+    orm.select({ n: count() }).from(features).where(eq(features.tenantId, tenant)),
+  ]);
+  return { sharing: other?.name ?? null, features: counted?.n ?? 0 };
+}
