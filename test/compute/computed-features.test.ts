@@ -148,6 +148,14 @@ describe("creating", () => {
     expect(answers.map(({ status }) => status).toSorted()).toEqual([201, 409]);
   });
 
+  test.each([["ttl_hours"], ["ttl_seconds"], ["version"], ["status"]])(
+    "%s is a version's, not its own",
+    async (field) => {
+      const problem = expectProblem(await createFeature(await newTable(), { [field]: 1 }), 422);
+      expect(faultPlaces(problem)).toEqual([`body.${field}`]);
+    },
+  );
+
   test("two of one name at once are one feature", async () => {
     const table = await newTable();
     const name = freshName("twins");

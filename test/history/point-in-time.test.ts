@@ -14,7 +14,16 @@ import {
   questionDrafts,
   valueAt,
 } from "./oracle.ts";
-import { askRows, event, pastOf, type Row, register, type TrainingByEntity, writeAll } from "./training.ts";
+import {
+  askRows,
+  event,
+  pastOf,
+  type Row,
+  register,
+  type TrainingByEntity,
+  type TrainingRows,
+  writeAll,
+} from "./training.ts";
 
 const ASKED: Asked[] = [
   { name: "a", category: "alpha", stored: "a", ttlSeconds: 10 },
@@ -307,6 +316,15 @@ describe("POST /features/batch", () => {
     expect([lines.status, lines.text.length > 40_000_000]).toEqual([200, true]);
   });
 
+  test("has the time of the request in each row that has none of its own", async () => {
+    await writeAll([event("timed", { a: 1 }, { atMs }), event("timed", { a: 2 }, { atMs: atMs + 2_000 })]);
+    const late = isoOf(atMs + 5_000);
+    const rows = [{ entity_id: "timed" }, { entity_id: "timed", timestamp: isoOf(atMs + 1_000) }];
+    const body = { rows, timestamp: late, feature_names: ["alpha:a"], entity_type: "user" };
+    const { body: answer } = await post<TrainingRows>("/features/batch", body);
+    expect(answer.rows.map(({ features }) => features["alpha:a"]?.value)).toEqual([2, 1]);
+  });
+
   test("is read in parts where it is too large for one query, and is the same", async () => {
     const wanted = Array.from({ length: 60 }, (_, i) => ({ entity_id: `part-${i % 50}`, timestamp: at }));
     const textOf = (entity: string) => entity.padEnd(500_000, "x");
@@ -386,6 +404,11 @@ describe("POST /features/batch", () => {
       "no reference after a name that is there twice",
       { feature_names: ["a", "a", "a b"], entity_ids: ["z"], timestamp: at },
       "body.feature_names.2",
+    ],
+    [
+      "a row without a time in a request without one",
+      { feature_names: names, rows: [{ entity_id: "z", timestamp: at }, { entity_id: "z" }] },
+      "body.rows.1.timestamp",
     ],
     [
       "a name that is none",

@@ -19,7 +19,7 @@ test.each([
   ["POST", "/raw-tables", {}, ["name", "schema_definition"]],
   ["POST", "/features", {}, ["name", "raw_table_id", "computation_logic", "entity_key"]],
   ["POST", "/features/online", { entity_id: "a" }, ["feature_names"]],
-  ["POST", "/features/batch", { rows: [{}] }, ["rows.0.entity_id", "rows.0.timestamp", "feature_names"]],
+  ["POST", "/features/batch", { rows: [{}] }, ["rows.0.entity_id", "feature_names"]],
   ["POST", "/admin/tenants", {}, ["name"]],
   ["POST", "/admin/tenants/default/keys", {}, ["name", "scopes"]],
   ["POST", "/subscriptions", {}, ["url"]],

@@ -314,6 +314,15 @@ describe("consistency", () => {
     clock.mockRestore();
     const { headers, body } = await write("fresh", [entry("default", { age: 2 })]);
     expect(body.revision).toBe(first.body.revision + 1);
+    // In the query as in the body.
+    for (const [path, body] of [
+      ["/features/online?consistency=strong", asked],
+      [
+        "/get/items?consistency=strong",
+        { data: { entity_type: "user", entity_value: "fresh", feature_list: ["default:age"] } },
+      ],
+    ] as const)
+      expect((await post<{ source: string }>(path, body)).body.source, path).toBe("d1");
     const token = { "x-consistency-token": headers.get("x-consistency-token") ?? "" };
     const session = (await online({ ...asked, consistency: "session" }, token)).body;
     expect(session.revision).toBe(2);

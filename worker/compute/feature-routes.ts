@@ -5,7 +5,7 @@ import { Problem } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { optionalOr, textUpTo } from "../http/fields.ts";
+import { elsewhere, optionalOr, textUpTo } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import {
   MAX_COLUMN_NAME_CHARACTERS,
@@ -35,6 +35,8 @@ import type { ComputeSource } from "./raw-table-store.ts";
 import { problemOf, wordsFor } from "./refused-computation.ts";
 import { startJob } from "./start-job.ts";
 import { computeAgainWhereOvertaken, vectorTarget, writeVectors } from "./write-vectors.ts";
+
+const ofVersion = elsewhere("is a version's: it stands in the body of `POST /features/{feature}/versions`");
 
 export const createFeature = endpoint(
   {
@@ -69,6 +71,10 @@ export const createFeature = endpoint(
           }),
           owner: textUpTo(MAX_NAME_CHARACTERS).min(1).nullish(),
           tags: optionalOr(z.array(textUpTo(MAX_NAME_CHARACTERS).min(1)).max(MAX_TAGS), []),
+          ttl_hours: ofVersion,
+          ttl_seconds: ofVersion,
+          version: ofVersion,
+          status: ofVersion,
         }),
       ),
     },

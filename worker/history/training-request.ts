@@ -20,13 +20,15 @@ export function trainingRequest(mostRows: number) {
     entity_ids: optional(z.array(entityValue).min(1).max(mostRows)).meta({
       example: ["user_123", "user_456", "user_789"],
     }),
-    timestamp: optional(rowTime).meta({ description: `${LOOKED_FROM} Of all \`entity_ids\`.` }),
+    timestamp: optional(rowTime).meta({
+      description: `${LOOKED_FROM} Of all \`entity_ids\`, and of the rows that have none.`,
+    }),
     rows: optional(
       z
-        .array(z.object({ entity_id: entityValue, timestamp: rowTime }))
+        .array(z.object({ entity_id: entityValue, timestamp: optional(rowTime) }))
         .min(1)
         .max(mostRows),
-    ).meta({ description: "Instead of `entity_ids`: a time for each row." }),
+    ).meta({ description: "Instead of `entity_ids`: a time for each row, where it is not `timestamp`." }),
     feature_names: featureNames.max(MAX_FEATURES_PER_REQUEST).meta({
       description: "Registered names, `name@version` or `category:feature`.",
       example: ["user_age", "user_lifetime_value"],
@@ -75,8 +77,15 @@ function rowsOf({
   timestamp: at,
 }: z.output<ReturnType<typeof trainingRequest>>): TrainingRow[] {
   assertOneOf(["body", "rows"], { entity_ids, rows });
-  if (rows) return rows.map((row) => ({ entityId: row.entity_id, at: row.timestamp }));
-  if (at === undefined)
-    throw unprocessable({ loc: ["body", "timestamp"], msg: "is needed with entity_ids", type: "missing" });
+  if (rows)
+    return rows.map((row, i) => ({
+      entityId: row.entity_id,
+      at: row.timestamp ?? at ?? missing(["rows", i, "timestamp"], "is needed where the request has none"),
+    }));
+  if (at === undefined) return missing(["timestamp"], "is needed with entity_ids");
   return (entity_ids ?? []).map((entityId) => ({ entityId, at }));
+}
+
+function missing(place: (string | number)[], msg: string): never {
+  throw unprocessable({ loc: ["body", ...place], msg, type: "missing" });
 }

@@ -17,7 +17,7 @@ import { entityTypeFor, ofEntityType, resolveReferences } from "../registry/reso
 import { featureNames } from "../registry/versions.ts";
 import { MICROS_PER_MS } from "../timestamps.ts";
 import { OnlineAnswers, type OnlineQuestion, questionOf } from "./online-answers.ts";
-import { consistency, readContext, TOKEN_HEADER } from "./read-context.ts";
+import { consistency, consistencyQuery, oneConsistency, readContext, TOKEN_HEADER } from "./read-context.ts";
 import { readEntities } from "./read-entities.ts";
 
 const body = z.object({
@@ -76,12 +76,12 @@ export const readOnline = endpoint(
       "TTL and `max_age_seconds` are judged now. What is too old has status `OUTSIDE_MAX_AGE` and no value.",
     scope: "read",
     isRepeated: true,
-    request: { json: body },
+    request: { query: consistencyQuery, json: body },
     requestHeaders: { [TOKEN_HEADER]: "Of an earlier write: the answer is never older than it." },
     answers: { 200: { description: "The values with their status.", schema: onlineSchema } },
   },
-  async (c, { json }) => {
-    const context = readContext(c, json.consistency);
+  async (c, { query, json }) => {
+    const context = readContext(c, oneConsistency(query.consistency, json.consistency));
     const catalog = await catalogOf(context);
     const { question, refs } = preparedWith(catalog)(json);
     const reads = await readEntities(context, refs);

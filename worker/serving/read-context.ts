@@ -12,6 +12,22 @@ export const consistency = z.enum(CONSISTENCIES).meta({
     "`edge` (default): memory, KV or a replica. `session`: never older than the write whose `x-consistency-token` is sent. `strong`: the primary database.",
 });
 
+/** A query of a route whose body may say the same. */
+export const consistencyQuery = z.object({ consistency: consistency.optional() });
+
+/** @throws Problem 422 where query and body disagree. */
+export function oneConsistency(
+  query: Consistency | undefined,
+  body: Consistency | undefined,
+): Consistency | undefined {
+  if (query === undefined || body === undefined || query === body) return body ?? query;
+  throw unprocessable({
+    loc: ["query", "consistency"],
+    msg: "must be the same as in the body when it is in both",
+    type: "conflicting_parameters",
+  });
+}
+
 /**
  * A token asks for `session` where nothing else is asked for.
  *

@@ -35,7 +35,7 @@ import { parseReference } from "../registry/versions.ts";
 import { MICROS_PER_MS } from "../timestamps.ts";
 import type { Consistency } from "./consistency.ts";
 import { type Found, find, itemAnswer, itemsAnswer, type Selection } from "./item-answers.ts";
-import { consistency, readContext, TOKEN_HEADER } from "./read-context.ts";
+import { consistency, consistencyQuery, oneConsistency, readContext, TOKEN_HEADER } from "./read-context.ts";
 import { type EntityRead, type ReadContext, readEntity } from "./read-entities.ts";
 import { itemsAsked, registeredSelection } from "./select-items.ts";
 import { tallyItems } from "./tally-items.ts";
@@ -147,6 +147,8 @@ const reference = z
     example: "user_features:age",
   });
 
+const inData = elsewhere("stands in `data`, or in the query");
+
 export const getItems = endpoint(
   {
     method: "post",
@@ -158,9 +160,13 @@ export const getItems = endpoint(
     scope: "read",
     isRepeated: true,
     request: {
+      query: consistencyQuery,
       json: z.object({
-        meta: optional(z.looseObject({})).meta({ example: { source: "api" } }),
-        metadata: optional(z.looseObject({})).meta({ description: "Another name of `meta`." }),
+        meta: optional(z.looseObject({ consistency: inData })).meta({ example: { source: "api" } }),
+        metadata: optional(z.looseObject({ consistency: inData })).meta({
+          description: "Another name of `meta`.",
+        }),
+        consistency: inData,
         data: z.object({
           entity_type: optionalOr(entityType, DEFAULT_ENTITY_TYPE),
           table_type: elsewhere("is called `entity_type` in a body"),
@@ -178,12 +184,13 @@ export const getItems = endpoint(
     answers: { 200: { description: "What there is of the features.", schema: itemsSchema } },
     problems: [404],
   },
-  async (c, { json: { data: asked } }) => {
+  async (c, { query, json: { data: asked } }) => {
     const { ref, selection } = itemsAsked(asked);
     const { entityType: type } = ref;
     if (!isBuiltIn(type)) await assertKnownEntityType(c, type, ["body", "data", "entity_type"]);
     const selected = selection ?? (await registeredSelection(c, type, asked.feature_list));
-    return readSelection(c, ref, { selected, known: selection }, asked.consistency);
+    const consistency = oneConsistency(query.consistency, asked.consistency);
+    return readSelection(c, ref, { selected, known: selection }, consistency);
   },
 );
 

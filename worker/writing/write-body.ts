@@ -18,6 +18,13 @@ import { MAX_CATEGORIES_PER_ENTITY, MAX_ENTITIES_PER_REQUEST } from "../limits.t
 import type { CategoryWrite } from "./entity-write.ts";
 import type { UntypedWrite } from "./typed-write.ts";
 
+/** What the options are often called; taken for what they are not, they would say nothing. */
+const misspelt = {
+  event_time: elsewhere("is called `event_timestamp`"),
+  ttl: elsewhere("is called `ttl_seconds`"),
+  ttl_hours: elsewhere("is called `ttl_seconds`, and is in seconds"),
+};
+
 /** May stand in the metadata, for all categories, or beside a category, for it alone. */
 const writeOptions = {
   mode: optional(writeMode),
@@ -36,6 +43,7 @@ const metadata = z.object({
     .optional()
     .meta({ override: { type: "string" }, example: "prediction_service" } as never),
   ...writeOptions,
+  ...misspelt,
   if_revision: elsewhere("stands in `data`"),
 });
 type Metadata = z.output<typeof metadata>;
@@ -61,8 +69,7 @@ export const featureList = z
       category,
       features: featureValues,
       ...writeOptions,
-      event_time: elsewhere("is called `event_timestamp`"),
-      ttl: elsewhere("is called `ttl_seconds`"),
+      ...misspelt,
       if_revision: elsewhere("stands in `data`"),
     }),
   )
@@ -96,6 +103,8 @@ export const writeQuery = z.object(optionsOfBody("is an option of the body"));
 const eitherMetadata = {
   metadata: optional(metadata),
   meta: optional(metadata).meta({ description: "Another name of `metadata`." }),
+  ...optionsElsewhere("stands in `metadata`, or beside a category of `feature_list`"),
+  if_revision: elsewhere("stands in `data`"),
 };
 
 export const itemsBody = z.object({ ...eitherMetadata, data: entityBody });
