@@ -9,7 +9,7 @@ const MIB = 1024 * KIB;
 /** A request's body. A Worker holds it in memory with its parsed form, and 128 MB is all an isolate has. */
 export const MAX_BODY_BYTES = 10 * MIB;
 
-/** Characters of the values of one answer that is put together in memory: what an isolate can hold besides all else. */
+/** Characters of one answer that is put together in memory, its values above all: what an isolate can hold besides all else. */
 export const MAX_ANSWER_CHARACTERS = 32 * MIB;
 
 /** Entities or rows of one request: what one D1 query answers well under a second. */

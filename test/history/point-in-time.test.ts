@@ -312,6 +312,10 @@ describe("POST /features/batch", () => {
       const { errors } = expectProblem(await askRows(rows, ["alpha:large"], {}, { accept }), 422);
       expect(errors?.map(({ type }) => type)).toEqual(["answer_too_large"]);
     }
+    // Names are as much of an answer as values.
+    const long = Array.from({ length: 50 }, (_, i) => `alpha:${"😀".repeat(505)}${i}`);
+    const many = Array(1_000).fill({ entity_id: "nobody", timestamp: at });
+    expectProblem(await askRows(many, long), 422);
     const lines = await askRows(rows, ["alpha:large"], {}, { accept: "application/x-ndjson" });
     expect([lines.status, lines.text.length > 40_000_000]).toEqual([200, true]);
   });
@@ -432,7 +436,7 @@ describe("POST /features/batch", () => {
 
 describe("the query", () => {
   test.each([false, true])("finds every row of history by its key (known_at: %s)", async (knownAt) => {
-    const { results } = await env.DB.prepare(`EXPLAIN QUERY PLAN ${pointInTimeSql(knownAt)}`)
+    const { results } = await env.DB.prepare(`EXPLAIN QUERY PLAN ${pointInTimeSql("user", knownAt)}`)
       .bind("default", "[]", 1e9, ...(knownAt ? [0] : []))
       .all<{ detail: string }>();
     const ofHistory = results
@@ -468,7 +472,7 @@ describe("the query", () => {
         return { entityType: "user", entityValue: entity, category: "alpha", at, features };
       });
       const db = env.DB.withSession("first-primary");
-      const sql = db.prepare(pointInTimeSql(false));
+      const sql = db.prepare(pointInTimeSql("user", false));
       const asked = JSON.stringify(
         questions.map((q, i) => [i, q.entityType, q.entityValue, q.category, q.at, features]),
       );
@@ -499,11 +503,43 @@ describe("the query", () => {
     await writeAll(history("short", 5));
     const rowsRead = async (entity: string) => {
       const question = [0, "user", entity, "alpha", (atMs + 250_000) * 1_000, ["a", "b"]];
-      const asked = env.DB.prepare(pointInTimeSql(false)).bind("default", JSON.stringify([question]), 1e9);
+      const asked = env.DB.prepare(pointInTimeSql("user", false)).bind(
+        "default",
+        JSON.stringify([question]),
+        1e9,
+      );
       const { results, meta } = await asked.all();
       expect(results).toHaveLength(1);
       return meta.rows_read;
     };
     expect(await rowsRead("long")).toBe(await rowsRead("short"));
+  });
+
+  test("looks for a name that was never written no longer in a long history than in a short one", async () => {
+    const atMs = Date.now() - 3_600_000;
+    const history = (entity: string, count: number) =>
+      Array.from({ length: count }, (_, i) =>
+        event(entity, { a: i }, { atMs: atMs + i * 1_000, mode: "merge" }),
+      );
+    // One of them was replaced once: before all of the rest.
+    await writeAll([event("replaced", { x: 1 }, { atMs: atMs - 1_000 }), ...history("replaced", 300)]);
+    await writeAll(history("never-long", 300));
+    await writeAll(history("never-short", 5));
+    const rowsRead = async (entity: string, knownAt: boolean) => {
+      const question = [0, "user", entity, "alpha", (atMs + 1_000_000) * 1_000, ["a", "x", "y", "z"]];
+      const known = knownAt ? [Date.now() * 1_000] : [];
+      const asked = env.DB.prepare(pointInTimeSql("user", knownAt));
+      return (await asked.bind("default", JSON.stringify([question]), 1e9, ...known).all()).meta.rows_read;
+    };
+    for (const knownAt of [false, true])
+      expect(await rowsRead("never-long", knownAt)).toBe(await rowsRead("never-short", knownAt));
+    const { body } = await askRows(
+      [{ entity_id: "replaced", timestamp: isoOf(Date.now()) }],
+      ["alpha:x", "alpha:y"],
+    );
+    expect(body.rows[0]?.features).toMatchObject({
+      "alpha:x": { value: 1, status: "PRESENT" },
+      "alpha:y": { value: null, status: "NOT_FOUND" },
+    });
   });
 });

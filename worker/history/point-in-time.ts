@@ -7,6 +7,7 @@
  * grows with the logarithm of the history.
  */
 
+import { type CurrentTable, currentTable } from "../db/current-rows.ts";
 import { jsonParts } from "../db/json-parts.ts";
 import { splitObject } from "../json.ts";
 import { WHOLE_CATEGORY } from "../registry/resolve-references.ts";
@@ -67,12 +68,29 @@ const CARRIED_OR = (features: string) => `ifnull(w.carried,
       (SELECT ${data("h", features)} FROM feature_history AS h WHERE ${FOUND("h")}))`;
 
 /**
+ * Of the features of a row `w` those that may ever have been written: a name that is not in the current values, to
+ * which every write since the category was last replaced has added its own, need not be looked for in all of its
+ * history. All of them where the replacement came after the row's time, or may not have been known by then.
+ */
+const EVER_WRITTEN = (
+  table: CurrentTable,
+  knownAt: boolean,
+) => `CASE WHEN instr(w.features, '"${WHOLE_CATEGORY}"')
+    THEN w.features ELSE ifnull((
+      SELECT (SELECT json_group_array(e.key) FROM json_each(t.data) AS e WHERE instr(w.features, json_quote(e.key)))
+      FROM ${table.name} AS t
+      WHERE t.tenant_id = ?1 AND ${table.matches("t", "w.entity_type", "w.entity_value")} AND t.category = w.category
+        AND t.data IS NOT NULL AND ${knownAt ? "t.floor IS NULL" : "ifnull(t.floor, w.at) <= w.at"}), w.features) END`;
+
+/**
  * Parameters: the tenant, the questions, and how many bytes of data the answer may have; where it would have more, one
  * row says so and nothing is sent. Until that is known only keys, sizes and short data are held.
  *
+ * @param entityType Of all questions.
  * @param knownAt Restricts to rows ingested by then; a parameter only where it is used, so that the plan stays simple.
  */
-export function pointInTimeSql(knownAt: boolean): string {
+export function pointInTimeSql(entityType: string, knownAt: boolean): string {
+  const everWritten = EVER_WRITTEN(currentTable(entityType), knownAt);
   const known = (h: string) => (knownAt ? `AND ${h}.ingested_at <= ?4` : "");
   return `
   WITH asked AS MATERIALIZED (
@@ -89,7 +107,7 @@ export function pointInTimeSql(knownAt: boolean): string {
       ORDER BY ${NEWEST_FIRST("n")} LIMIT 1)
   ), unnamed AS MATERIALIZED (
     SELECT w.question, w.entity_type, w.entity_value, w.category, w.at, f.value AS feature
-    FROM head AS w CROSS JOIN json_each(w.features) AS f
+    FROM head AS w CROSS JOIN json_each(${everWritten}) AS f
     WHERE w.mode = 'merge' AND NOT EXISTS (
       SELECT 1 FROM json_each(${CARRIED_OR("w.features")}) AS e WHERE e.key = f.value)
   ), older AS MATERIALIZED (
@@ -115,6 +133,7 @@ export function pointInTimeSql(knownAt: boolean): string {
 }
 
 /**
+ * @param questions All of one entity type.
  * @param knownAt Only what had been ingested by then; null: all.
  * @param mostBytes Of the values found.
  * @returns for each question the values found, by stored name; null when they are more than `mostBytes`, of which then
@@ -135,7 +154,7 @@ export async function readPast(
     at,
     [...features],
   ]);
-  const sql = pointInTimeSql(knownAt !== null);
+  const sql = pointInTimeSql(questions[0]?.entityType ?? "", knownAt !== null);
   const statements = jsonParts(rows).map((json) =>
     db.prepare(sql).bind(tenant, json, mostBytes, ...(knownAt === null ? [] : [knownAt])),
   );

@@ -98,19 +98,20 @@ export const readTrainingData = endpoint(
     // Lines leave as they are made; anything else is put together first.
     if (form === NDJSON_TYPE) return streamRows(parts, textIn);
     let characters = 0;
-    const bounded =
-      (valueIn: ValueIn): ValueIn =>
-      (row, column) => {
-        const value = valueIn(row, column);
-        characters += value.json.length;
-        assertAnswerSize(characters);
-        return value;
-      };
+    const count = (text: string) => {
+      characters += text.length;
+      assertAnswerSize(characters);
+    };
     if (form === PARQUET_TYPE) {
       const values = new Map(columns.map((column) => [column, [] as TrainingValue[]]));
       for await (const part of parts) {
-        const valueIn = bounded(part.valueIn);
-        for (const [column, all] of values) for (const row of part.rows) all.push(valueIn(row, column));
+        for (const [column, all] of values) {
+          for (const row of part.rows) {
+            const value = part.valueIn(row, column);
+            count(value.json);
+            all.push(value);
+          }
+        }
       }
       return parquetAnswer(trainingParquet(columns, rows, (column) => values.get(column) ?? []).file);
     }
@@ -118,8 +119,12 @@ export const readTrainingData = endpoint(
     const texts = new Map<unknown, string>();
     const written = json.rows ? rowText : entityText;
     for await (const part of parts) {
-      const textOf = textIn(bounded(part.valueIn));
-      for (const row of part.rows) texts.set(json.rows ? row : row.entityId, written(row, textOf(row)));
+      const textOf = textIn(part.valueIn);
+      for (const row of part.rows) {
+        const text = written(row, textOf(row));
+        count(text);
+        texts.set(json.rows ? row : row.entityId, text);
+      }
     }
     const all = [...texts.values()].join(",");
     return jsonTextAnswer(

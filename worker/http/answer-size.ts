@@ -6,7 +6,7 @@ import { MAX_ANSWER_CHARACTERS, MAX_ENTITIES_BYTES } from "../limits.ts";
 export function assertAnswerSize(characters: number): void {
   if (characters <= MAX_ANSWER_CHARACTERS) return;
   throw tooLarge(
-    `the answer would have more than ${MAX_ANSWER_CHARACTERS} characters of values: ask for fewer entities, rows or features at a time`,
+    `the answer would have more than ${MAX_ANSWER_CHARACTERS} characters: ask for fewer entities, rows or features at a time`,
   );
 }
 
