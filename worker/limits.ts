@@ -224,7 +224,10 @@ export const MAX_SQL_STEPS = 1_000_000_000;
 export const MAX_SQL_KEPT_BYTES = 96 * MIB;
 /** SQLITE_LIMIT_LENGTH as workerd sets it (found by trying): a longer text is an error when it is made. */
 export const SQLITE_MAX_LENGTH = 8 * MIB + 64;
-/** Rows, columns and bytes of a query's result. One row is one entity; the result crosses memory once as JSON. */
+/**
+ * Rows, columns and bytes of a query's result; of the vectors that it makes, with the names of the columns in each of
+ * them, as many bytes. One row is one entity. An object answers another Worker with 32 MiB at most.
+ */
 export const MAX_SQL_RESULT_ROWS = 200_000;
 export const MAX_SQL_RESULT_COLUMNS = 100;
 export const MAX_SQL_RESULT_BYTES = 24 * MIB;

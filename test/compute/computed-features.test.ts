@@ -129,6 +129,18 @@ describe("creating", () => {
     expect(third.text).toBe((await get(`/features/${name}`)).text);
   });
 
+  test("vectors that are too large together are refused, though their numbers are not", async () => {
+    const columns = Array.from({ length: 38 }, (_, i) => `1 AS "${"x".repeat(500)}${i}"`);
+    const { name } = await newFeature(await newTable(), {
+      computation_logic: `SELECT user_id, ${columns.join(", ")} FROM data`,
+    });
+    await addVersion(name, { version: 1 });
+    const rows = (count: number) => Array.from({ length: count }, (_, i) => row(`u${i}`, 1));
+    const { errors } = expectProblem(await compute(name, rows(1_400), "?version=1"), 422);
+    expect(errors).toMatchObject([{ loc: ["computation_logic"], type: "too-many-bytes" }]);
+    expect((await compute<Computed>(name, rows(10), "?version=1")).body.computed).toBe(10);
+  });
+
   test("a category is a vector, or holds registered features: whatever comes second is 409", async () => {
     const table = await newTable();
     const scalar = (category: string, entity_type = "user_id") =>

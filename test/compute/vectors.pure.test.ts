@@ -24,8 +24,29 @@ describe("vectors", () => {
   });
 
   test("two of one entity are refused, even when its text is no entity", () => {
-    expect(of(["u", 1], ["v", 1], ["u", 2])).toEqual({ ok: false, entity: "u", rows: [0, 2] });
-    expect(of([1, 1], ["1", 1])).toEqual({ ok: false, entity: "1", rows: [0, 1] });
+    expect(of(["u", 1], ["v", 1], ["u", 2])).toEqual({
+      ok: false,
+      kind: "entity_twice",
+      entity: "u",
+      rows: [0, 2],
+    });
+    expect(of([1, 1], ["1", 1])).toEqual({
+      ok: false,
+      kind: "entity_twice",
+      entity: "1",
+      rows: [0, 1],
+    });
+  });
+
+  test("are refused when they take more than they may together, wide characters twice", () => {
+    const rows = (value: string) => [1, 2, 3].map((id) => [id, value]);
+    const bytes = 3 * '{"n":"aé"}'.length;
+    const within = (value: string, most: number) =>
+      vectorsOf({ columns, rows: rows(value) }, "id", new Map(), most);
+    expect(within("aé", bytes).ok).toBe(true);
+    expect(within("aé", bytes - 1)).toEqual({ ok: false, kind: "too_large" });
+    expect(within("aā", 2 * bytes).ok).toBe(true);
+    expect(within("aā", 2 * bytes - 1).ok).toBe(false);
   });
 
   test.each([

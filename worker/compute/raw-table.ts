@@ -10,6 +10,7 @@ import { settings } from "../env.ts";
 import {
   MAX_RAW_ROWS,
   MAX_RAW_TABLE_BYTES,
+  MAX_SQL_RESULT_BYTES,
   MAX_UNFINISHED_JOBS,
   RECOMPUTE_ALARM_MAX_MS,
   RECOMPUTE_ALARM_MS,
@@ -88,7 +89,11 @@ export class RawTable extends DurableObject<Env> {
     if (!result.ok) return { kind: "refused", fault: result.fault };
     if (!result.columns.includes(entityKey)) return { kind: "no_entity_key" };
     const vectors = vectorsOf(result, entityKey, result.timestamps);
-    if (!vectors.ok) return { kind: "entity_twice", entity: vectors.entity, rows: vectors.rows };
+    if (!vectors.ok) {
+      const { kind } = vectors;
+      if (kind === "entity_twice") return { kind, entity: vectors.entity, rows: vectors.rows };
+      return { kind: "refused", fault: { reason: "too-many-bytes", limit: MAX_SQL_RESULT_BYTES } };
+    }
     const { computed, skipped, skippedCount } = vectors;
     const seq = request.source.kind === "ingested" ? this.#store.lastIngest() : null;
     // Not of one that is refused below: it writes nothing.

@@ -1,7 +1,7 @@
 /** From the rows of a computation to the vectors of entities. Pure. */
 import { hasAtMost, utf8Bytes } from "../characters.ts";
 import { CONTROL_CHARACTER } from "../http/fields.ts";
-import { MAX_CATEGORY_BYTES, MAX_NAME_CHARACTERS, MAX_NAMED_SKIPS } from "../limits.ts";
+import { MAX_CATEGORY_BYTES, MAX_NAME_CHARACTERS, MAX_NAMED_SKIPS, MAX_SQL_RESULT_BYTES } from "../limits.ts";
 import { parseTimestamp } from "../timestamps.ts";
 import type { CategoryWrite, EntityWrite } from "../writing/entity-write.ts";
 
@@ -30,27 +30,37 @@ export interface Skips {
 export type Vectors =
   | ({ ok: true; computed: ComputedRow[] } & Skips)
   /** Two rows of the result are of one entity. */
-  | { ok: false; entity: string; rows: number[] };
+  | { ok: false; kind: "entity_twice"; entity: string; rows: number[] }
+  /** As JSON, in which every row has the names of the columns, they are more than `mostBytes`. */
+  | { ok: false; kind: "too_large" };
 
-/** @param timestamps Newest times by entity. */
+/**
+ * @param timestamps Newest times by entity.
+ * @param mostBytes Of all vectors together, in memory.
+ */
 export function vectorsOf(
   result: { columns: readonly string[]; rows: readonly (readonly unknown[])[] },
   entityKey: string,
   timestamps: ReadonlyMap<string, string>,
+  mostBytes = MAX_SQL_RESULT_BYTES,
 ): Vectors {
   const at = result.columns.indexOf(entityKey);
   const computed: ComputedRow[] = [];
   const skipped: Skipped[] = [];
   const seen = new Map<string, number>();
   let skippedCount = 0;
+  let bytes = 0;
   for (const [row, cells] of result.rows.entries()) {
     const entity = entityText(cells[at]);
     const earlier = entity === null ? undefined : seen.get(entity);
-    if (entity !== null && earlier !== undefined) return { ok: false, entity, rows: [earlier, row] };
+    if (entity !== null && earlier !== undefined)
+      return { ok: false, kind: "entity_twice", entity, rows: [earlier, row] };
     if (entity !== null) seen.set(entity, row);
     const vector = vectorText(result.columns, cells, at);
     const reason = faultOfEntity(cells[at], entityKey) ?? faultOfVector(vector);
     if (entity !== null && vector !== null && reason === null) {
+      bytes += bytesInMemory(vector);
+      if (bytes > mostBytes) return { ok: false, kind: "too_large" };
       computed.push({ row, entity, data: vector, timestamp: timestamps.get(entity) ?? null });
       continue;
     }
@@ -58,6 +68,11 @@ export function vectorsOf(
     if (skipped.length < MAX_NAMED_SKIPS) skipped.push({ row, reason: reason ?? "" });
   }
   return { ok: true, computed, skipped, skippedCount };
+}
+
+/** A text with a character beyond Latin-1 takes two bytes for each: in memory, and on the way to whoever asked. */
+function bytesInMemory(text: string): number {
+  return /[\u0100-\uffff]/.test(text) ? 2 * text.length : text.length;
 }
 
 /** An entity as its values are: a number becomes its text. */
