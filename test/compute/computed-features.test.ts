@@ -129,6 +129,28 @@ describe("creating", () => {
     expect(third.text).toBe((await get(`/features/${name}`)).text);
   });
 
+  test("the same computation with the same key is one, another with it is 422", async () => {
+    const { name } = await newFeature(await newTable());
+    await addVersion(name, { version: 1 });
+    const headers = { "Idempotency-Key": freshName("key") };
+    const ask = (amount: number) =>
+      post<Computed>(`/features/${name}/compute?version=1`, [row("once", amount)], headers);
+    const first = await ask(1);
+    const revision = async () => (await vector("once", name)).body.revision;
+    expect([first.status, await revision()]).toEqual([200, 1]);
+    const again = await ask(1);
+    expect([again.status, again.text]).toEqual([200, first.text]);
+    expect(again.headers.get("idempotency-replayed")).toBe("true");
+    expect(again.headers.get("x-consistency-token")).toBe(first.headers.get("x-consistency-token"));
+    expect(faultPlaces(expectProblem(await ask(2), 422))).toEqual(["header.Idempotency-Key"]);
+    expect(await revision()).toBe(1);
+    // What was refused was not answered: it is tried again.
+    const failing = { "Idempotency-Key": freshName("key") };
+    const refused = () => post(`/features/${name}/compute?version=1`, [{ user_id: 1 }], failing);
+    expectProblem(await refused(), 400);
+    expectProblem(await refused(), 400);
+  });
+
   test("vectors that are too large together are refused, though their numbers are not", async () => {
     const columns = Array.from({ length: 38 }, (_, i) => `1 AS "${"x".repeat(500)}${i}"`);
     const { name } = await newFeature(await newTable(), {

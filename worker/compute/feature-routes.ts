@@ -25,6 +25,8 @@ import { registeredName } from "../registry/versions.ts";
 import { encodeToken } from "../serving/consistency.ts";
 import { TOKEN_HEADER } from "../serving/read-context.ts";
 import { MICROS_PER_MS, nowMicros } from "../timestamps.ts";
+import { writeAnswerHeaders, writeRequestHeaders } from "../writing/submit-request.ts";
+import { answerOnce } from "./answer-once.ts";
 import { computationsOf, noteComputation, schemaOf } from "./compute-store.ts";
 import { assertComputable, computableVersion, computationLogic } from "./computed-feature.ts";
 import { existingTable } from "./existing-table.ts";
@@ -154,11 +156,15 @@ export const compute = endpoint(
         }),
     },
     bodyOptional: true,
+    requestHeaders: writeRequestHeaders,
     answers: {
       200: {
         description: "Computed.",
         schema: reportSchema,
-        headers: { [TOKEN_HEADER]: "Send it with a read that must not be older than this computation." },
+        headers: {
+          ...writeAnswerHeaders,
+          [TOKEN_HEADER]: "Send it with a read that must not be older than this computation.",
+        },
       },
       202: { description: "It goes on as a job.", schema: jobSchema },
     },
@@ -171,42 +177,45 @@ export const compute = endpoint(
     const feature = await existingFeature(c, param.feature);
     const { row: version, sql, tableId, entityKey } = computableVersion(feature, query.version);
     const schema = schemaOf(await existingTable(c, tableId));
-    const jobId = crypto.randomUUID();
+    const source = sourceOf(schema, json);
     const object = rawTableObject(c.env, tenant, tableId);
-    const key = { tenant, featureId: feature.featureId, version: version.version };
-    const reply = await object.compute({
-      schema,
-      sql,
-      entityKey,
-      source: sourceOf(schema, json),
-      version: { featureId: key.featureId, version: key.version },
-      job: { jobId, moreThan: MAX_INLINE_ENTITIES, table: { tenant, tableId } },
+    return answerOnce(c, object, async () => {
+      const jobId = crypto.randomUUID();
+      const key = { tenant, featureId: feature.featureId, version: version.version };
+      const reply = await object.compute({
+        schema,
+        sql,
+        entityKey,
+        source,
+        version: { featureId: key.featureId, version: key.version },
+        job: { jobId, moreThan: MAX_INLINE_ENTITIES, table: { tenant, tableId } },
+      });
+      if (reply.kind !== "computed" && reply.kind !== "kept") {
+        await noteComputation(c.env.DB, key, wordsFor(reply), nowMicros());
+        throw problemOf(reply);
+      }
+      if (reply.kind === "kept") return jsonAnswer(await startJob(c, { ...key, jobId, tableId }, reply), 202);
+      if (reply.seq !== null && (await object.isOvertaken(key, reply.seq))) {
+        throw new Problem(409, "the version is being computed from later rows; nothing of this was written");
+      }
+      const target = vectorTarget(feature, version, `compute-${jobId}`);
+      // As of the question: what the stream computes from later rows is newer.
+      const writing = writeVectors(context, reply.computed, target, started);
+      const follower = { featureId: feature.featureId, version: version.version, entityKey };
+      const { written, skipped, bookmark } = await writing.finally(() =>
+        computeAgainWhereOvertaken(context, tableId, { follower, ...reply }),
+      );
+      await noteComputation(c.env.DB, key, null, nowMicros());
+      const report = {
+        feature_id: feature.featureId,
+        version: version.version,
+        computed: written,
+        skipped: [...reply.skipped, ...skipped],
+        skipped_count: reply.skippedCount + skipped.length,
+        duration_ms: (nowMicros() - started) / MICROS_PER_MS,
+      };
+      return jsonAnswer(report, 200, { [TOKEN_HEADER]: encodeToken({ entity: null, bookmark }) });
     });
-    if (reply.kind !== "computed" && reply.kind !== "kept") {
-      await noteComputation(c.env.DB, key, wordsFor(reply), nowMicros());
-      throw problemOf(reply);
-    }
-    if (reply.kind === "kept") return jsonAnswer(await startJob(c, { ...key, jobId, tableId }, reply), 202);
-    if (reply.seq !== null && (await object.isOvertaken(key, reply.seq))) {
-      throw new Problem(409, "the version is being computed from later rows; nothing of this was written");
-    }
-    const target = vectorTarget(feature, version, `compute-${jobId}`);
-    // As of the question: what the stream computes from later rows is newer.
-    const writing = writeVectors(context, reply.computed, target, started);
-    const follower = { featureId: feature.featureId, version: version.version, entityKey };
-    const { written, skipped, bookmark } = await writing.finally(() =>
-      computeAgainWhereOvertaken(context, tableId, { follower, ...reply }),
-    );
-    await noteComputation(c.env.DB, key, null, nowMicros());
-    const report = {
-      feature_id: feature.featureId,
-      version: version.version,
-      computed: written,
-      skipped: [...reply.skipped, ...skipped],
-      skipped_count: reply.skippedCount + skipped.length,
-      duration_ms: (nowMicros() - started) / MICROS_PER_MS,
-    };
-    return jsonAnswer(report, 200, { [TOKEN_HEADER]: encodeToken({ entity: null, bookmark }) });
   },
 );
 

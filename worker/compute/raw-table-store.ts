@@ -100,7 +100,8 @@ export class RawTableStore {
   ingest(request: IngestRequest, most: { rows: number; bytes: number }): IngestReply {
     const { schema, parts, count, longestText, followers, table, idempotency } = request;
     return this.#storage.transactionSync((): IngestReply => {
-      const earlier = idempotency && this.#earlierReply(idempotency.key);
+      const earlier =
+        idempotency && this.earlierReply<Extract<IngestReply, { kind: "ingested" }>>(idempotency.key);
       if (idempotency && earlier) {
         return earlier.fingerprint === idempotency.fingerprint
           ? { ...earlier.reply, replayed: true }
@@ -120,7 +121,7 @@ export class RawTableStore {
       this.noteTable(table);
       this.followers.touch(schema, parts, followers, seq + 1);
       const reply = { kind: "ingested", rows: count, total: rows + count, replayed: false } as const;
-      if (idempotency) this.#keepReply(idempotency, reply);
+      if (idempotency) this.keepReply(idempotency, reply);
       return reply;
     });
   }
@@ -189,14 +190,12 @@ export class RawTableStore {
     return newest;
   }
 
-  #keepReply(
-    { key, fingerprint }: NonNullable<IngestRequest["idempotency"]>,
-    reply: Extract<IngestReply, { kind: "ingested" }>,
-  ): void {
+  /** Of two at once the first stays. */
+  keepReply({ key, fingerprint }: NonNullable<IngestRequest["idempotency"]>, reply: unknown): void {
     const nowMs = Date.now();
     this.#exec("DELETE FROM fs_idempotency WHERE expires_at <= ?", nowMs);
     this.#exec(
-      "INSERT INTO fs_idempotency VALUES (?, ?, ?, ?)",
+      "INSERT OR IGNORE INTO fs_idempotency VALUES (?, ?, ?, ?)",
       key,
       fingerprint,
       JSON.stringify(reply),
@@ -204,9 +203,8 @@ export class RawTableStore {
     );
   }
 
-  #earlierReply(
-    key: string,
-  ): { fingerprint: string; reply: Extract<IngestReply, { kind: "ingested" }> } | null {
+  /** What was kept for a caller's key, within its time. */
+  earlierReply<R>(key: string): { fingerprint: string; reply: R } | null {
     const [row] = this.#sql
       .exec<{ fingerprint: string; reply: string }>(
         "SELECT fingerprint, reply FROM fs_idempotency WHERE key = ? AND expires_at > ?",

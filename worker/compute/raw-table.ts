@@ -113,6 +113,15 @@ export class RawTable extends DurableObject<Env> {
     return { kind: "kept", total: computed.length, skipped, skippedCount };
   }
 
+  /** The answer of an earlier request with the same key. */
+  async earlierAnswer(key: string): Promise<string | null> {
+    return this.#store.earlierReply<string>(key)?.reply ?? null;
+  }
+
+  async keepAnswer(idempotency: { key: string; fingerprint: string }, answer: string): Promise<void> {
+    this.#store.keepReply(idempotency, answer);
+  }
+
   /** See {@link JobStore.isOvertaken}. */
   async isOvertaken(version: { featureId: number; version: number }, seq: number): Promise<boolean> {
     return this.#jobs.isOvertaken(version, seq);
