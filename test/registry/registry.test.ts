@@ -41,6 +41,8 @@ describe("POST /features/register", () => {
     await setStatus(name, 1, "deprecated");
     expect((await register(name, over)).status).toBe(200);
     expect((await get<Feature>(`/features/${name}`)).body.versions).toMatchObject([{ status: "deprecated" }]);
+    // Nor does it use up an id.
+    expect((await registered(freshName("next"))).feature_id).toBe(first.feature_id + 1);
   });
 
   test("keeps what is said about each version, and finds it by that", async () => {

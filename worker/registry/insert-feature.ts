@@ -1,5 +1,5 @@
 /** Adding features and versions to the registry in D1: what may be added is decided within the statement. */
-import { and, count, eq, getTableColumns, inArray, ne, type SQL, sql } from "drizzle-orm";
+import { and, count, eq, getTableColumns, inArray, ne, or, type SQL, sql } from "drizzle-orm";
 import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 import { primary } from "../db/primary.ts";
 import { features, featureVersions, rawTables } from "../db/schema.ts";
@@ -120,7 +120,8 @@ function insertFeature(orm: Orm, tenant: string, feature: NewFeature, now: Micro
         .where(
           and(
             feature.kind === "computed" ? isTableThere : undefined,
-            sql`NOT EXISTS (SELECT 1 FROM ${features} WHERE ${sharesCategory(tenant, feature)})`,
+            // One that is there would take an id with it that nobody has.
+            sql`NOT EXISTS (SELECT 1 FROM ${features} WHERE ${or(isNamed(tenant, feature.name), sharesCategory(tenant, feature))})`,
             isBelow(features, tenant, MAX_FEATURES_PER_TENANT),
           ),
         ),
