@@ -23,6 +23,7 @@ import type { ChangeResult, EntityChange, Settled } from "./entity-write.ts";
 import { Gathering } from "./gathering.ts";
 import { committedEntity, rememberedResults } from "./group-results.ts";
 import { intentsOf } from "./intent.ts";
+import { answer, type Pending, withoutRemembered } from "./pending.ts";
 import { emptyPlan, type GroupPlan, planGroup } from "./plan-group.ts";
 import { groupStatements, historyRemoved } from "./statements.ts";
 import { isGroupFull, takeGroup } from "./take-group.ts";
@@ -31,15 +32,6 @@ import type { StoredIntent, WriterStore } from "./writer-store.ts";
 
 /** Waits before D1 is asked again what became of a transaction that ended in an error. */
 const SETTLE_DELAYS_MS = [50, 250, 1_000];
-
-interface Pending {
-  change: EntityChange;
-  /** Where its result is kept, when the caller sent an `Idempotency-Key`. */
-  remember: { key: string; position: number } | null;
-  attempts: number;
-  /** Null: not acknowledged, the caller may try again. */
-  resolve: (settled: Settled | null) => void;
-}
 
 export interface CommitDependencies {
   db: D1Database;
@@ -142,7 +134,7 @@ export class CommitLoop {
       return this.#commit(taken);
     }
     await this.#unresolved.settle(db);
-    const group = this.#withoutRemembered(taken);
+    const group = withoutRemembered(store, taken);
     if (group.length === 0) return;
     const changes = group.map(({ change }) => change);
     // No await from here until the intents are written: nobody else decides meanwhile.
@@ -196,7 +188,7 @@ export class CommitLoop {
       const pending = group[i];
       return pending !== undefined && !moved.has(entityKey(pending.change));
     });
-    this.#answer(done, doneResults, plan.decidedAt, bookmark);
+    answer(store, done, doneResults, { committedAt: plan.decidedAt, bookmark });
     for (const { seq, intent } of stored) {
       const entities = intent.entities.filter(({ ref }) => committed.has(entityKey(ref)));
       if (entities.length === 0) store.removeIntent(seq);
@@ -226,44 +218,16 @@ export class CommitLoop {
       await new Promise((resolve) => setTimeout(resolve, delayMs));
       try {
         const committed = await this.#unresolved.settle(this.#d.db.withSession("first-primary"), seqs);
-        group.forEach(({ change, resolve, remember }, i) => {
-          const result = plan.results[i];
-          const isCommitted = committed.has(entityKey(change)) && result;
-          const settled = isCommitted ? { result, committedAt: plan.decidedAt, bookmark: null } : null;
-          if (settled && remember) this.#d.store.rememberResult(remember.key, remember.position, settled);
-          resolve(settled);
-        });
+        const results = group.map(({ change }, i) =>
+          committed.has(entityKey(change)) ? plan.results[i] : undefined,
+        );
+        answer(this.#d.store, group, results, { committedAt: plan.decidedAt, bookmark: null });
         return;
       } catch (again) {
         log.warning("D1 does not say whether a transaction was committed", { tenant_id: tenant }, again);
       }
     }
     for (const { resolve } of group) resolve(null);
-  }
-
-  /** Answers the repetitions of requests whose transaction was thought lost and has turned out committed. */
-  #withoutRemembered(group: Pending[]): Pending[] {
-    const keys = new Set(group.flatMap(({ remember }) => remember?.key ?? []));
-    const results = new Map([...keys].map((key) => [key, this.#d.store.rememberedResults(key)]));
-    return group.filter(({ remember, resolve }) => {
-      const settled = remember && results.get(remember.key)?.get(remember.position);
-      if (settled) resolve(settled);
-      return !settled;
-    });
-  }
-
-  #answer(
-    group: Pending[],
-    results: readonly ChangeResult[],
-    committedAt: Micros,
-    bookmark: string | null,
-  ): void {
-    group.forEach(({ remember, resolve }, i) => {
-      const result = results[i];
-      const settled: Settled | null = result ? { result, committedAt, bookmark } : null;
-      if (settled && remember) this.#d.store.rememberResult(remember.key, remember.position, settled);
-      resolve(settled);
-    });
   }
 
   /** The entity was changed by somebody else since it was loaded: its changes are decided anew, before all others. */
