@@ -151,8 +151,9 @@ export const MAX_ONLINE_FEATURES = 1_000;
 /** Features of a tenant, and their versions, all together: an isolate that serves the tenant holds them in memory. */
 export const MAX_FEATURES_PER_TENANT = 5_000;
 export const MAX_VERSIONS_PER_TENANT = 10_000;
-/** The default value of a version, as JSON: it is held with them. */
-export const MAX_DEFAULT_VALUE_BYTES = 2 * KIB;
+/** The default value of a version as JSON, and those of a tenant together: they are held with them. */
+export const MAX_DEFAULT_VALUE_BYTES = 64 * KIB;
+export const MAX_DEFAULT_VALUES_BYTES = 8 * MIB;
 
 /** Tags of a feature. */
 export const MAX_TAGS = 50;

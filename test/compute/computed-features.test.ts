@@ -144,6 +144,13 @@ describe("creating", () => {
     expect(again.headers.get("x-consistency-token")).toBe(first.headers.get("x-consistency-token"));
     expect(faultPlaces(expectProblem(await ask(2), 422))).toEqual(["header.Idempotency-Key"]);
     expect(await revision()).toBe(1);
+    // Though no writer knows of the first use any more, as after a change of their number.
+    const own = await newTable();
+    const other = await newFeature(own);
+    await addVersion(other.name, { version: 1 });
+    await objectOf(own).keepAnswer({ key: "used", fingerprint: "another" }, "{}");
+    const used = { "Idempotency-Key": "used" };
+    expectProblem(await post(`/features/${other.name}/compute?version=1`, [row("u", 1)], used), 422);
     // What was refused was not answered: it is tried again.
     const failing = { "Idempotency-Key": freshName("key") };
     const refused = () => post(`/features/${name}/compute?version=1`, [{ user_id: 1 }], failing);
@@ -177,6 +184,9 @@ describe("creating", () => {
       expect(faultPlaces(expectProblem(await scalar(category), 409))).toEqual(["body.category"]);
     expect((await scalar(name, "another_id")).status).toBe(201);
     expect((await scalar(`${name}@x`)).status).toBe(201);
+    const beside = freshName("beside");
+    expect((await scalar(`${beside}@x`)).status).toBe(201);
+    expect((await createFeature(table, { name: beside })).status).toBe(201);
     const both = freshName("both");
     const answers = await Promise.all([createFeature(table, { name: both }), scalar(both)]);
     expect(answers.map(({ status }) => status).toSorted()).toEqual([201, 409]);
@@ -568,6 +578,7 @@ describe("reading", () => {
     expectProblem(await get("/feature-vectors?entity_id=u&feature_version_id=999999"), 404);
     expectProblem(await get("/feature-vectors?entity_id=u"), 422);
     expectProblem(await get(`/feature-vectors?entity_id=u&feature_name=${name}&feature_version_id=1`), 422);
+    expectProblem(await get("/feature-vectors?entity_id=u&feature_version_id=1&version=1"), 422);
   });
 });
 

@@ -493,6 +493,26 @@ describe("the query", () => {
     },
   );
 
+  test("sends no more in several statements than in one", async () => {
+    const atMs = Date.now() - 3_600_000;
+    await writeAll([event("shares", { v: "x".repeat(10_000) }, { atMs })]);
+    const long = Array.from({ length: 50 }, (_, i) => `${"x".repeat(2_000)}${i}`);
+    const questions = Array.from({ length: 8 }, (_, i) => {
+      const features = ["v", ...long];
+      return {
+        entityType: "user",
+        entityValue: "shares",
+        category: "alpha",
+        at: (atMs + i) * 1_000,
+        features,
+      };
+    });
+    const db = env.DB.withSession("first-primary");
+    const read = (mostBytes: number) => readPast(db, "default", questions, { knownAt: null, mostBytes });
+    expect(await read(70_000)).toBeNull();
+    expect((await read(200_000))?.map((found) => found.size)).toEqual(Array(8).fill(1));
+  });
+
   test("reads as many rows of a long history as of a short one", async () => {
     const atMs = Date.now() - 3_600_000;
     const history = (entity: string, count: number) =>

@@ -476,7 +476,7 @@ describe("system A's requests", () => {
     ["/items", "if_revision beside data", item({ if_revision: 1 }), ["body.if_revision"]],
     ["/items/batch", "mode beside data", item({ mode: "merge", data: [item({}).data] }), ["body.mode"]],
     ["/items", "ttl_hours in an entry", listed({ ttl_hours: 1 }), ["body.data.feature_list.0.ttl_hours"]],
-    ["/items", "ttl in metadata", meta({ ttl: 1 }), ["body.metadata.ttl"]],
+    ["/items", "ttl_hours in metadata", meta({ ttl_hours: 1 }), ["body.metadata.ttl_hours"]],
     ["/get/items", "consistency beside data", { ...asked({}), consistency: "strong" }, ["body.consistency"]],
     [
       "/get/items",

@@ -1,5 +1,12 @@
 /** Registering features and finding them. */
+import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
+import {
+  MAX_DEFAULT_VALUE_BYTES,
+  MAX_DEFAULT_VALUES_BYTES,
+  MAX_VERSIONS_PER_TENANT,
+} from "../../worker/limits.ts";
+import { insertVersion, whyNotAdded } from "../../worker/registry/insert-feature.ts";
 import { type Answer, expectProblem, faultPlaces, get, TIMESTAMP } from "../setup/http.ts";
 import {
   addVersion,
@@ -73,11 +80,53 @@ describe("POST /features/register", () => {
     }
   });
 
+  test("takes a registration again whose words were not kept when it was made", async () => {
+    const name = freshName("old");
+    await registered(name);
+    const second = { version: 2, description: "d", tags: ["t"], owner: "o" };
+    await registered(name, second);
+    await env.DB.prepare("UPDATE feature_versions SET description = NULL, owner = NULL, tags = NULL").run();
+    expect((await register(name, second)).status).toBe(200);
+  });
+
+  test("adds neither a feature nor a version where there are as many as there may be", async () => {
+    const words = { description: null, owner: null, tags: null };
+    const version = (defaultValue: string | null) => ({
+      ...{ version: 1, dtype: "string" as const, computationLogic: null, ttlSeconds: null, status: null },
+      ...{ defaultValue, words },
+    });
+    const feature = (name: string) => ({
+      ...{ name, entityType: "user", category: "default", kind: "scalar" as const, tags: [] },
+      ...{ rawTableId: null, entityKey: null, materialize: null, computationLogic: null },
+      ...{ description: null, owner: null },
+    });
+    const plant = (tenant: string, count: number, defaultValue: string | null) =>
+      env.DB.prepare(
+        `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+         INSERT INTO feature_versions (tenant_id, feature_id, version, dtype, default_value, status, created_at, updated_at)
+         SELECT ?2, -1, i, 'string', ?3, 'draft', 0, 0 FROM n`,
+      )
+        .bind(count, tenant, defaultValue)
+        .run();
+    await plant("many", MAX_VERSIONS_PER_TENANT, null);
+    await plant("large", 8, JSON.stringify("x".repeat(MAX_DEFAULT_VALUES_BYTES / 8 - 10)));
+    for (const [tenant, of] of [
+      ["many", version(null)],
+      ["large", version(JSON.stringify("x".repeat(100)))],
+    ] as const) {
+      const { added, feature: there } = await insertVersion(env.DB, tenant, feature("new"), of, 1);
+      expect([added, there]).toEqual([false, null]);
+      expect(await whyNotAdded(env.DB, tenant, feature("new"), of)).toEqual({ sharing: null, isFull: true });
+    }
+    expect((await insertVersion(env.DB, "large", feature("new"), version('"x"'), 1)).added).toBe(true);
+  });
+
   test("refuses a default that is larger than it may be", async () => {
     const of = (length: number) =>
       register(freshName("default"), { dtype: "string", default_value: "ä".repeat(length) });
-    expect((await of(1_023)).status).toBe(201);
-    expect(faultPlaces(expectProblem(await of(1_024), 422))).toEqual(["body.default_value"]);
+    const most = MAX_DEFAULT_VALUE_BYTES / 2 - 1;
+    expect((await of(most)).status).toBe(201);
+    expect(faultPlaces(expectProblem(await of(most + 1), 422))).toEqual(["body.default_value"]);
   });
 
   test.each([

@@ -1,7 +1,7 @@
 /** What computes answers the same request with the same `Idempotency-Key` once: the raw table remembers the answer. */
 import type { Answer } from "../http/answer.ts";
 import { type AppContext, requestContext } from "../http/context.ts";
-import { claimIdempotencyKey } from "../writing/submit-changes.ts";
+import { claimIdempotencyKey, keyReused } from "../writing/submit-changes.ts";
 import { idempotencyOf } from "../writing/submit-request.ts";
 import type { RawTable } from "./raw-table.ts";
 
@@ -20,8 +20,10 @@ export async function answerOnce(
   if (!idempotency) return compute();
   await claimIdempotencyKey(requestContext(c), idempotency);
   const earlier = await table.earlierAnswer(idempotency.key);
-  if (earlier !== null) {
-    const answer: Answer = JSON.parse(earlier);
+  if (earlier) {
+    // The claim is known to one writer of those that there were then; the table knows its own requests for ever.
+    if (earlier.fingerprint !== idempotency.fingerprint) throw keyReused();
+    const answer: Answer = JSON.parse(earlier.reply);
     return { ...answer, headers: { ...answer.headers, "idempotency-replayed": "true" } };
   }
   const answer = await compute();

@@ -113,7 +113,7 @@ export const createFeature = endpoint(
     // Its table may have been dropped since it was looked at.
     await existingTable(c, feature.rawTableId);
     const existing = await findFeature(c.env.DB, tenant, feature.name);
-    if (!existing) throw notAdded(feature, await whyNotAdded(c.env.DB, tenant, feature));
+    if (!existing) throw notAdded(feature, await whyNotAdded(c.env.DB, tenant, feature, null));
     assertSameFeature(existing, feature);
     const computations = await computationsOf(c.env.DB, tenant, existing.featureId);
     return jsonAnswer(featureAnswer(existing, computations), 200);

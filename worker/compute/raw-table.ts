@@ -113,9 +113,9 @@ export class RawTable extends DurableObject<Env> {
     return { kind: "kept", total: computed.length, skipped, skippedCount };
   }
 
-  /** The answer of an earlier request with the same key. */
-  async earlierAnswer(key: string): Promise<string | null> {
-    return this.#store.earlierReply<string>(key)?.reply ?? null;
+  /** What an earlier request with the same key was answered, which may have been another one. */
+  async earlierAnswer(key: string): Promise<{ fingerprint: string; reply: string } | null> {
+    return this.#store.earlierReply<string>(key);
   }
 
   async keepAnswer(idempotency: { key: string; fingerprint: string }, answer: string): Promise<void> {

@@ -63,6 +63,12 @@ export const getVector = endpoint(
   async (c, { query }) => {
     const { feature_name, feature_version_id } = query;
     assertOneOf(["query", "feature_name"], { feature_name, feature_version_id });
+    if (feature_version_id !== undefined && query.version !== undefined)
+      throw unprocessable({
+        loc: ["query", "version"],
+        msg: "stands beside feature_name: feature_version_id says the version itself",
+        type: "conflicting_fields",
+      });
     const { feature, version } =
       query.feature_name === undefined
         ? await versionOfId(c, query.feature_version_id ?? 0)

@@ -43,8 +43,8 @@ interface FoundRow {
 /** Longer data are not sent whole: only the features asked for are cut out of them. */
 const WHOLE_DATA_BYTES = 4_000;
 
-/** Data that are carried along from where a row was found; longer ones are looked up once more, when all is known to fit. */
-const CARRIED_DATA_BYTES = 1_000;
+/** What is carried along from where it was found; what is longer is looked up once more, when all is known to fit. */
+const CARRIED_BYTES = 1_000;
 
 /** In place of a question, where nothing is read because it would be too much. */
 const TOO_LARGE = -1;
@@ -52,35 +52,49 @@ const TOO_LARGE = -1;
 const SAME_CATEGORY = (h: string) => `${h}.tenant_id = ?1 AND ${h}.entity_type = w.entity_type
     AND ${h}.entity_value = w.entity_value AND ${h}.category = w.category`;
 const NEWEST_FIRST = (h: string) => `${h}.event_time DESC, ${h}.revision DESC, ${h}.ingested_at DESC`;
-/** The row of the history that was found for a row `w`. */
-const FOUND = (h: string) => `${SAME_CATEGORY(h)}
-    AND (${h}.event_time, ${h}.revision, ${h}.ingested_at) = (w.event_time, w.revision, w.ingested_at)`;
-const data = (
-  h: string,
-  features: string,
-) => `CASE WHEN octet_length(${h}.data) <= ${WHOLE_DATA_BYTES} OR instr(${features}, '"${WHOLE_CATEGORY}"') THEN ${h}.data
-    ELSE (SELECT json_group_object(e.key, json(${h}.data -> e.fullkey)) FROM json_each(${h}.data) AS e
-          WHERE e.key IN (SELECT value FROM json_each(${features}))) END`;
-const ONE_FEATURE = "json_array(w.feature)";
-const SIZED = (h: string, features: string) => `octet_length(${data(h, features)}) AS bytes,
-      CASE WHEN octet_length(${h}.data) <= ${CARRIED_DATA_BYTES} THEN ${h}.data END AS carried`;
-const CARRIED_OR = (features: string) => `ifnull(w.carried,
-      (SELECT ${data("h", features)} FROM feature_history AS h WHERE ${FOUND("h")}))`;
+
+/** What the row `h` has of the features of a row `w`, and perhaps more. */
+const CUT = `CASE WHEN octet_length(h.data) <= ${WHOLE_DATA_BYTES} OR instr(w.features, '"${WHOLE_CATEGORY}"') THEN h.data
+    ELSE (SELECT json_group_object(e.key, json(h.data -> e.fullkey)) FROM json_each(h.data) AS e
+          WHERE e.key IN (SELECT value FROM json_each(w.features))) END`;
 
 /**
- * Of the features of a row `w` those that may ever have been written: a name that is not in the current values, to
+ * To each row of `asked` the newest row of the history that may decide it, with the size of what it says. A limit of
+ * none keeps SQLite from taking the cut apart: it is made once.
+ */
+const NEWEST = (asked: string, which: string) => `
+    SELECT w.*, octet_length(w.cut) AS bytes, CASE WHEN octet_length(w.cut) <= ${CARRIED_BYTES} THEN w.cut END AS carried
+    FROM (
+      SELECT w.*, h.mode AS mode, h.event_time AS event_time, h.revision AS revision, h.ingested_at AS ingested_at,
+        h.expires_at AS expires_at, ${CUT} AS cut
+      FROM ${asked} AS w CROSS JOIN feature_history AS h
+      WHERE ${SAME_CATEGORY("h")} AND (h.event_time, h.revision, h.ingested_at) = (
+        SELECT n.event_time, n.revision, n.ingested_at FROM feature_history AS n
+        WHERE ${SAME_CATEGORY("n")} AND n.event_time <= w.at ${which}
+        ORDER BY ${NEWEST_FIRST("n")} LIMIT 1)
+      LIMIT -1
+    ) AS w WHERE w.cut IS NOT NULL`;
+
+/** Without the cut itself, which may be large. */
+const KEPT =
+  "question, entity_type, entity_value, category, at, features, mode, event_time, revision, ingested_at, expires_at, bytes, carried";
+
+/** What a row `w` was found to say. */
+const SAID = `ifnull(w.carried, (SELECT ${CUT} FROM feature_history AS h
+    WHERE ${SAME_CATEGORY("h")} AND (h.event_time, h.revision, h.ingested_at) = (w.event_time, w.revision, w.ingested_at)))`;
+
+/**
+ * Of the names `missing` of a row `w` those that may ever have been written: one that is not in the current values, to
  * which every write since the category was last replaced has added its own, need not be looked for in all of its
  * history. All of them where the replacement came after the row's time, or may not have been known by then.
  */
-const EVER_WRITTEN = (
-  table: CurrentTable,
-  knownAt: boolean,
-) => `CASE WHEN instr(w.features, '"${WHOLE_CATEGORY}"')
-    THEN w.features ELSE ifnull((
-      SELECT (SELECT json_group_array(e.key) FROM json_each(t.data) AS e WHERE instr(w.features, json_quote(e.key)))
+const EVER_WRITTEN = (table: CurrentTable, knownAt: boolean) => `CASE
+    WHEN w.missing = '[]' OR instr(w.missing, '"${WHOLE_CATEGORY}"') THEN w.missing
+    ELSE ifnull((
+      SELECT (SELECT json_group_array(e.key) FROM json_each(t.data) AS e WHERE instr(w.missing, json_quote(e.key)))
       FROM ${table.name} AS t
       WHERE t.tenant_id = ?1 AND ${table.matches("t", "w.entity_type", "w.entity_value")} AND t.category = w.category
-        AND t.data IS NOT NULL AND ${knownAt ? "t.floor IS NULL" : "ifnull(t.floor, w.at) <= w.at"}), w.features) END`;
+        AND t.data IS NOT NULL AND ${knownAt ? "t.floor IS NULL" : "ifnull(t.floor, w.at) <= w.at"}), w.missing) END`;
 
 /**
  * Parameters: the tenant, the questions, and how many bytes of data the answer may have; where it would have more, one
@@ -90,43 +104,31 @@ const EVER_WRITTEN = (
  * @param knownAt Restricts to rows ingested by then; a parameter only where it is used, so that the plan stays simple.
  */
 export function pointInTimeSql(entityType: string, knownAt: boolean): string {
-  const everWritten = EVER_WRITTEN(currentTable(entityType), knownAt);
-  const known = (h: string) => (knownAt ? `AND ${h}.ingested_at <= ?4` : "");
+  const known = knownAt ? "AND n.ingested_at <= ?4" : "";
+  const names = `(n.mode = 'replace' OR EXISTS (SELECT 1 FROM json_each(n.data) AS e WHERE e.key = w.feature))`;
   return `
   WITH asked AS MATERIALIZED (
     SELECT ref.value ->> 0 AS question, ref.value ->> 1 AS entity_type, ref.value ->> 2 AS entity_value,
       ref.value ->> 3 AS category, ref.value ->> 4 AS at, ref.value -> 5 AS features
     FROM json_each(?2) AS ref
   ), head AS MATERIALIZED (
-    SELECT w.*, h.mode AS mode, h.event_time AS event_time, h.revision AS revision, h.ingested_at AS ingested_at,
-      h.expires_at AS expires_at, ${SIZED("h", "w.features")}
-    FROM asked AS w CROSS JOIN feature_history AS h
-    WHERE ${SAME_CATEGORY("h")} AND (h.event_time, h.revision, h.ingested_at) = (
-      SELECT n.event_time, n.revision, n.ingested_at FROM feature_history AS n
-      WHERE ${SAME_CATEGORY("n")} AND n.event_time <= w.at ${known("n")}
-      ORDER BY ${NEWEST_FIRST("n")} LIMIT 1)
+    SELECT ${KEPT} FROM (${NEWEST("asked", known)})
+  ), merged AS MATERIALIZED (
+    SELECT w.*, (SELECT json_group_array(f.value) FROM json_each(w.features) AS f
+                 WHERE f.value NOT IN (SELECT e.key FROM json_each(${SAID}) AS e)) AS missing
+    FROM head AS w WHERE w.mode = 'merge'
   ), unnamed AS MATERIALIZED (
-    SELECT w.question, w.entity_type, w.entity_value, w.category, w.at, f.value AS feature
-    FROM head AS w CROSS JOIN json_each(${everWritten}) AS f
-    WHERE w.mode = 'merge' AND NOT EXISTS (
-      SELECT 1 FROM json_each(${CARRIED_OR("w.features")}) AS e WHERE e.key = f.value)
+    SELECT w.question, w.entity_type, w.entity_value, w.category, w.at, f.value AS feature, json_array(f.value) AS features
+    FROM merged AS w CROSS JOIN json_each(${EVER_WRITTEN(currentTable(entityType), knownAt)}) AS f
   ), older AS MATERIALIZED (
-    SELECT w.*, h.event_time AS event_time, h.revision AS revision, h.ingested_at AS ingested_at,
-      h.expires_at AS expires_at, ${SIZED("h", ONE_FEATURE)}
-    FROM unnamed AS w CROSS JOIN feature_history AS h
-    WHERE ${SAME_CATEGORY("h")} AND (h.event_time, h.revision, h.ingested_at) = (
-      SELECT n.event_time, n.revision, n.ingested_at FROM feature_history AS n
-      WHERE ${SAME_CATEGORY("n")} AND n.event_time <= w.at ${known("n")}
-        AND (n.mode = 'replace' OR EXISTS (SELECT 1 FROM json_each(n.data) AS e WHERE e.key = w.feature))
-      ORDER BY ${NEWEST_FIRST("n")} LIMIT 1)
+    SELECT feature, ${KEPT} FROM (${NEWEST("unnamed", `${known} AND ${names}`)})
   ), size AS MATERIALIZED (
     SELECT (SELECT total(bytes) FROM head) + (SELECT total(bytes) FROM older) AS bytes
   )
-  SELECT w.question AS question, NULL AS feature, w.event_time AS event_time, w.expires_at AS expires_at,
-    ${CARRIED_OR("w.features")} AS data
+  SELECT w.question AS question, NULL AS feature, w.event_time AS event_time, w.expires_at AS expires_at, ${SAID} AS data
   FROM head AS w WHERE (SELECT bytes FROM size) <= ?3
   UNION ALL
-  SELECT w.question, w.feature, w.event_time, w.expires_at, ${CARRIED_OR(ONE_FEATURE)}
+  SELECT w.question, w.feature, w.event_time, w.expires_at, ${SAID}
   FROM older AS w WHERE (SELECT bytes FROM size) <= ?3
   UNION ALL
   SELECT ${TOO_LARGE}, NULL, 0, NULL, '' FROM size WHERE bytes > ?3`;
@@ -155,8 +157,10 @@ export async function readPast(
     [...features],
   ]);
   const sql = pointInTimeSql(questions[0]?.entityType ?? "", knownAt !== null);
-  const statements = jsonParts(rows).map((json) =>
-    db.prepare(sql).bind(tenant, json, mostBytes, ...(knownAt === null ? [] : [knownAt])),
+  const parts = jsonParts(rows);
+  const share = Math.floor(mostBytes / Math.max(1, parts.length));
+  const statements = parts.map((json) =>
+    db.prepare(sql).bind(tenant, json, share, ...(knownAt === null ? [] : [knownAt])),
   );
   if (statements.length === 0) return answers;
   for (const { results } of await db.batch<FoundRow>(statements)) {

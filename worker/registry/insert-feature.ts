@@ -1,9 +1,9 @@
 /** Adding features and versions to the registry in D1: what may be added is decided within the statement. */
-import { and, count, eq, getTableColumns, inArray, ne, or, type SQL, sql } from "drizzle-orm";
+import { and, eq, getTableColumns, inArray, ne, or, type SQL, sql } from "drizzle-orm";
 import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 import { primary } from "../db/primary.ts";
 import { features, featureVersions, rawTables } from "../db/schema.ts";
-import { MAX_FEATURES_PER_TENANT, MAX_VERSIONS_PER_TENANT } from "../limits.ts";
+import { MAX_DEFAULT_VALUES_BYTES, MAX_FEATURES_PER_TENANT, MAX_VERSIONS_PER_TENANT } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
 import type { VersionStatus } from "./catalog.ts";
 import {
@@ -36,7 +36,7 @@ export async function insertVersion(
   const { name, entityType, category, kind } = feature;
   const { tags } = version.words;
   const [, added, rows, versions] = await orm.batch([
-    insertFeature(orm, tenant, feature, now),
+    insertFeature(orm, tenant, { feature, version, now }),
     orm
       .insert(featureVersions)
       .select(
@@ -66,7 +66,7 @@ export async function insertVersion(
               eq(features.entityType, entityType),
               eq(features.category, category),
               eq(features.kind, kind),
-              isBelow(featureVersions, tenant, MAX_VERSIONS_PER_TENANT),
+              mayHaveVersion(tenant, version),
             ),
           ),
       )
@@ -90,7 +90,7 @@ export async function insertComputedFeature(
   feature: NewFeature & { kind: "computed"; rawTableId: number },
   now: Micros,
 ): Promise<FeatureRow | null> {
-  const [inserted] = await insertFeature(primary(db), tenant, feature, now);
+  const [inserted] = await insertFeature(primary(db), tenant, { feature, version: null, now });
   return inserted ?? null;
 }
 
@@ -98,7 +98,11 @@ export async function insertComputedFeature(
  * Adds a feature where there is none of its name, its raw table is there, its category is nobody's, and the tenant may
  * have one more: all of it is part of the statement, so that of two at once one sees the other.
  */
-function insertFeature(orm: Orm, tenant: string, feature: NewFeature, now: Micros) {
+function insertFeature(
+  orm: Orm,
+  tenant: string,
+  { feature, version, now }: { feature: NewFeature; version: NewVersion | null; now: Micros },
+) {
   const row: Record<keyof FeatureRow, unknown> = {
     ...feature,
     featureId: null,
@@ -123,6 +127,7 @@ function insertFeature(orm: Orm, tenant: string, feature: NewFeature, now: Micro
             // One that is there would take an id with it that nobody has.
             sql`NOT EXISTS (SELECT 1 FROM ${features} WHERE ${or(isNamed(tenant, feature.name), sharesCategory(tenant, feature))})`,
             isBelow(features, tenant, MAX_FEATURES_PER_TENANT),
+            mayHaveVersion(tenant, version),
           ),
         ),
     )
@@ -133,12 +138,23 @@ function insertFeature(orm: Orm, tenant: string, feature: NewFeature, now: Micro
 const isBelow = (table: typeof features | typeof featureVersions, tenant: string, most: number) =>
   sql`(SELECT count(*) FROM ${table} AS own WHERE own.tenant_id = ${tenant}) < ${most}`;
 
+/** Whether the tenant may have a version more, with its default value. */
+const mayHaveVersion = (tenant: string, version: NewVersion | null) =>
+  and(
+    isBelow(featureVersions, tenant, MAX_VERSIONS_PER_TENANT),
+    version?.defaultValue == null
+      ? undefined
+      : sql`(SELECT total(octet_length(own.default_value)) FROM ${featureVersions} AS own
+          WHERE own.tenant_id = ${tenant}) + octet_length(${version.defaultValue}) <= ${MAX_DEFAULT_VALUES_BYTES}`,
+  );
+
 /** Features of the other kind whose values would stand in the category of this one: a vector is all of its category. */
 function sharesCategory(tenant: string, { name, kind, entityType, category }: NewFeature): SQL | undefined {
   // Of version 2 the vector is in the category `name@2`.
   const isInVector =
     kind === "computed"
-      ? sql`(${features.category} = ${name} OR substr(${features.category}, 1, ${name.length + 1}) = ${`${name}@`})`
+      ? sql`(${features.category} = ${name} OR (substr(${features.category}, 1, ${name.length + 1}) = ${`${name}@`}
+          AND substr(${features.category}, ${name.length + 2}) NOT GLOB '*[^0-9]*'))`
       : inArray(features.category, [category, category.replace(/@\d+$/, "")]);
   return and(
     eq(features.tenantId, tenant),
@@ -149,16 +165,18 @@ function sharesCategory(tenant: string, { name, kind, entityType, category }: Ne
   );
 }
 
-/** What kept a feature out that is not there: a feature in whose values its own would stand, or the number of features. */
+/** What kept a feature out that is not there: one in whose values its own would stand; else there may be too many. */
 export async function whyNotAdded(
   db: D1Database,
   tenant: string,
   feature: NewFeature,
-): Promise<{ sharing: string | null; features: number }> {
+  version: NewVersion | null,
+): Promise<{ sharing: string | null; isFull: boolean }> {
   const orm = primary(db);
-  const [[other], [counted]] = await orm.batch([
+  const hasRoom = and(isBelow(features, tenant, MAX_FEATURES_PER_TENANT), mayHaveVersion(tenant, version));
+  const [[other], [room]] = await orm.batch([
     orm.select().from(features).where(sharesCategory(tenant, feature)).limit(1),
-    orm.select({ n: count() }).from(features).where(eq(features.tenantId, tenant)),
+    orm.select({ hasRoom: sql<number>`${hasRoom}` }).from(sql`(SELECT 1)`),
   ]);
-  return { sharing: other?.name ?? null, features: counted?.n ?? 0 };
+  return { sharing: other?.name ?? null, isFull: room?.hasRoom !== 1 };
 }

@@ -56,7 +56,7 @@ export const register = endpoint(
       nowMicros(),
     );
     forgetCatalog(tenant);
-    if (!registered) throw notAdded(feature, await whyNotAdded(c.env.DB, tenant, feature));
+    if (!registered) throw notAdded(feature, await whyNotAdded(c.env.DB, tenant, feature, version));
     const row = added
       ? registered.versions.find((each) => each.version === version.version)
       : assertSameDefinition(registered, { feature, version }, json);

@@ -1,7 +1,7 @@
 /** Whether a registration is what is registered already. Pure. */
 import { Problem } from "../errors.ts";
 import { canonicalJson } from "../json.ts";
-import { MAX_FEATURES_PER_TENANT, MAX_VERSIONS_PER_TENANT } from "../limits.ts";
+import { MAX_DEFAULT_VALUES_BYTES, MAX_FEATURES_PER_TENANT, MAX_VERSIONS_PER_TENANT } from "../limits.ts";
 import type { SentTtl } from "./definitions.ts";
 import {
   type NewFeature,
@@ -33,13 +33,16 @@ export function assertSameDefinition(
       ["computation_logic", own.computationLogic, version.computationLogic],
       [sentTtlField(body), own.ttlSeconds, version.ttlSeconds],
       ["default_value", sameText(own.defaultValue), sameText(version.defaultValue)],
-      ...pairsOfWords(wordsOfVersion(registered, own), version.words),
     );
+    const hasWords = own.description !== null || own.owner !== null || own.tags !== null;
+    const isFirst = registered.versions.every(({ versionId }) => own.versionId <= versionId);
+    // A later version about which nothing was said, or not kept, contradicts nothing.
+    if (hasWords || isFirst) pairs.push(...pairsOfWords(wordsOfVersion(registered, own), version.words));
   }
   const differing = differingFields(pairs);
   if (own && differing.length === 0) return own;
   if (differing.length > 0) throw conflict(differing);
-  throw new Problem(409, `a tenant may have ${MAX_VERSIONS_PER_TENANT} versions of features`);
+  throw new Problem(409, FULL);
 }
 
 /** @throws Problem 409 naming every field in which a computed feature differs from what is registered. */
@@ -56,7 +59,7 @@ export function assertSameFeature(registered: RegisteredFeature, feature: NewFea
 /** Why a feature could not be added that is not there. */
 export function notAdded(
   { kind }: NewFeature,
-  { sharing, features }: { sharing: string | null; features: number },
+  { sharing, isFull }: { sharing: string | null; isFull: boolean },
 ): Problem {
   if (sharing !== null) {
     const [field, msg] =
@@ -68,12 +71,10 @@ export function notAdded(
         : ["category", `this category is the vector of the computed feature ${sharing}`];
     return new Problem(409, msg, { errors: [{ loc: ["body", field], msg, type: "conflict" }] });
   }
-  const isFull = features >= MAX_FEATURES_PER_TENANT;
-  return new Problem(
-    409,
-    isFull ? `a tenant may have ${MAX_FEATURES_PER_TENANT} features` : "this feature was removed meanwhile",
-  );
+  return new Problem(409, isFull ? FULL : "this feature was removed meanwhile");
 }
+
+const FULL = `a tenant may have ${MAX_FEATURES_PER_TENANT} features, and ${MAX_VERSIONS_PER_TENANT} versions of them with ${MAX_DEFAULT_VALUES_BYTES} bytes of default values`;
 
 function sentTtlField({ ttl_hours, ttl_seconds }: SentTtl): keyof SentTtl {
   return ttl_seconds == null && ttl_hours !== undefined ? "ttl_hours" : "ttl_seconds";

@@ -4,6 +4,7 @@
  * The values of a category stay the text in which they are stored: a read of a whole category passes them on
  * unparsed, and integers keep their digits.
  */
+import { utf8Bytes } from "../characters.ts";
 import type { CategoryRow } from "../db/current-rows.ts";
 import { type FeatureTimes, readFeatureTimes } from "../db/feature-times.ts";
 import { splitObject } from "../json.ts";
@@ -165,6 +166,13 @@ export function liveCategory(
     data: `{${live.map(([name, json]) => `${JSON.stringify(name)}:${json}`).join(",")}}`,
   };
 }
+
+/** Of its values and their times in UTF-8, as D1 has them. */
+export const bytesOf: (document: EntityDocument) => number = madeOnce(({ categories }) =>
+  categories
+    .values()
+    .reduce((sum, { data, eventTimes }) => sum + utf8Bytes(data, 0) + utf8Bytes(eventTimes ?? "", 0), 0),
+);
 
 /** What the numbers and the object around them take, in characters; measured once, nearly enough for a bound. */
 const CATEGORY_OVERHEAD = 200;

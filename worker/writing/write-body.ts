@@ -21,7 +21,6 @@ import type { UntypedWrite } from "./typed-write.ts";
 /** What the options are often called; taken for what they are not, they would say nothing. */
 const misspelt = {
   event_time: elsewhere("is called `event_timestamp`"),
-  ttl: elsewhere("is called `ttl_seconds`"),
   ttl_hours: elsewhere("is called `ttl_seconds`, and is in seconds"),
 };
 
@@ -70,6 +69,7 @@ export const featureList = z
       features: featureValues,
       ...writeOptions,
       ...misspelt,
+      ttl: elsewhere("is called `ttl_seconds`"),
       if_revision: elsewhere("stands in `data`"),
     }),
   )
