@@ -61,6 +61,7 @@ export async function buildWorld(url: string, before?: World): Promise<World> {
   // Thousands of vectors: once.
   if (!before) await makeJob(ask);
   await makeEntities(ask);
+  await makeTrainingSet(ask);
   await makeExamples(document, ask);
   return { document, known: harvest.known(), secrets, harvest };
 }
@@ -121,6 +122,13 @@ async function makeEntities(ask: Ask): Promise<void> {
   for (const each of data) {
     await ask({ method: "POST", path: "/api/v1/items", body: { metadata, data: each } });
   }
+}
+
+/** Of features that exist whatever is registered. */
+async function makeTrainingSet(ask: Ask): Promise<void> {
+  const rows = [{ entity_id: "user-123", timestamp: "2026-01-01T00:00:00Z" }];
+  const body = { rows, feature_names: ["default:age"], entity_type: "bright_uid" };
+  await ask({ method: "POST", path: "/api/v1/training-sets", body });
 }
 
 /** A raw table with rows, a feature computed from it with vectors, and a job. */

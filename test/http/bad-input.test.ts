@@ -426,6 +426,7 @@ describe("system A's requests", () => {
       ["body.data.1.entity_value"],
     ],
     ["/items/bad", "a list", [], ["body"]],
+    ["/items/bad", "a number", 7, ["body"]],
     ["/items/bad", "nothing to write", {}, ["body"]],
     ["/items/bad", "null as a category's features", { c: null }, ["body.c"]],
     ["/items/bad", "a value in place of features", { c: 1 }, ["body.c"]],
@@ -514,6 +515,11 @@ describe("system A's requests", () => {
     expect(faultPlaces(problem)).toEqual(places);
     // For those who read no further than the detail.
     expect(problem.detail).toContain(places[0]?.slice(0, 20));
+  });
+
+  test("a number alone is no object, however long it is", async () => {
+    for (const body of ["9007199254740993", "-123456789012345678901234567890"])
+      expect(faultPlaces(expectProblem(await post("/items/bad", body), 422))).toEqual(["body"]);
   });
 
   test("all faults of a request are named at once", async () => {

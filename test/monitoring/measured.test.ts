@@ -258,7 +258,9 @@ describe("what goes through a queue", () => {
 describe("points of Analytics Engine", () => {
   test("are one for the request and one for each kind of operation, under its tenant", async () => {
     await item("pointed");
-    expect(points.map((point) => [point.indexes, blob(point, "operation"), blob(point, "outcome")])).toEqual([
+    // The registry is read again every two seconds, by whoever comes then.
+    const own = points.filter((point) => blob(point, "operation") !== "d1.catalog");
+    expect(own.map((point) => [point.indexes, blob(point, "operation"), blob(point, "outcome")])).toEqual([
       [["default"], "read.single_item", "4xx"],
       [["default"], "kv.get", "ok"],
       [["default"], "d1.get_item", "ok"],

@@ -1,6 +1,6 @@
 /** A request's JSON body: its size, its type, and its numbers to the last digit. */
 import { Problem } from "../errors.ts";
-import { NumberOutOfRange, parseJson } from "../json.ts";
+import { NumberOutOfRange, parseJson, rawDigits } from "../json.ts";
 import { MAX_BODY_BYTES } from "../limits.ts";
 import type { AppContext } from "./context.ts";
 
@@ -76,7 +76,9 @@ function decodeBody(bytes: ArrayBuffer): string {
 /** With our own parser. @throws Problem 400 for what is no JSON, 422 for a number no type can hold. */
 export function parseBody(text: string): unknown {
   try {
-    return parseJson(text);
+    const value = parseJson(text);
+    // A long number alone is a number: kept digit for digit it would pass for an object.
+    return rawDigits(value) === null ? value : Number(text);
   } catch (cause) {
     if (cause instanceof NumberOutOfRange) {
       throw new Problem(422, "the body holds a number beyond the range of float64", {
