@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
-import { MAX_GROUP_CHARACTERS, MAX_PACKED_DATA_CHARACTERS } from "../../worker/limits.ts";
+import { MAX_ENTITIES_BYTES, MAX_GROUP_CHARACTERS, MAX_PACKED_DATA_CHARACTERS } from "../../worker/limits.ts";
 import { isCommit, watched } from "../setup/faults.ts";
 import { cached, history, inWriterObject, ref, resultsOf, stored, until, write } from "../setup/writer.ts";
 
@@ -57,8 +57,19 @@ describe.concurrent("writes are committed in groups", () => {
       for (let i = 0; i < users.length; i += 6)
         await first.submit(users.slice(i, i + 6).map((one) => write(one, { a: large })));
       const bindings = watched();
+      // Not only is what is too large not kept: it does not leave the database.
+      const answers: number[] = [];
+      bindings.faults = {
+        database: async (_call, run) => {
+          const answer = await run();
+          answers.push(JSON.stringify(answer).length);
+          return answer;
+        },
+      };
       const writer = start(bindings.env);
       const replies = await Promise.all(users.map((one) => writer.submit(write(one, { b: { n: 1 } }))));
+      expect(Math.max(...answers)).toBeGreaterThan(MAX_ENTITIES_BYTES / 4);
+      expect(Math.max(...answers)).toBeLessThan(1.1 * MAX_ENTITIES_BYTES);
       for (const reply of replies)
         expect(resultsOf(reply)).toMatchObject([{ outcome: "applied", revision: 2 }]);
       expect(bindings.database.filter(isCommit).length).toBeGreaterThan(1);
