@@ -21,7 +21,7 @@ export async function answerOnce(
   await claimIdempotencyKey(requestContext(c), idempotency);
   const earlier = await table.earlierAnswer(idempotency.key);
   if (earlier) {
-    // The claim is known to one writer of those that there were then; the table knows its own requests for ever.
+    // One writer of those that there were then knows the claim; when their number has changed, the table still knows.
     if (earlier.fingerprint !== idempotency.fingerprint) throw keyReused();
     const answer: Answer = JSON.parse(earlier.reply);
     return { ...answer, headers: { ...answer.headers, "idempotency-replayed": "true" } };

@@ -168,11 +168,21 @@ export function liveCategory(
 }
 
 /** Of its values and their times in UTF-8, as D1 has them. */
-export const bytesOf: (document: EntityDocument) => number = madeOnce(({ categories }) =>
+const bytesOf: (document: EntityDocument) => number = madeOnce(({ categories }) =>
   categories
     .values()
     .reduce((sum, { data, eventTimes }) => sum + utf8Bytes(data, 0) + utf8Bytes(eventTimes ?? "", 0), 0),
 );
+
+/** Of one UTF-16 code unit. */
+const MAX_UTF8_BYTES = 3;
+
+/** By the measure of {@link bytesOf}, which is seldom needed: nearly always it is plain from their size. */
+export function haveMoreBytes(documents: readonly EntityDocument[], limit: number): boolean {
+  const characters = documents.reduce((sum, { size }) => sum + size, 0);
+  if (characters * MAX_UTF8_BYTES <= limit) return false;
+  return documents.reduce((sum, document) => sum + bytesOf(document), 0) > limit;
+}
 
 /** What the numbers and the object around them take, in characters; measured once, nearly enough for a bound. */
 const CATEGORY_OVERHEAD = 200;

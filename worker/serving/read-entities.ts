@@ -20,7 +20,7 @@ import {
   type Requirement,
   requirementOf,
 } from "./consistency.ts";
-import { bytesOf, documentOf, type EntityDocument } from "./document.ts";
+import { documentOf, type EntityDocument, haveMoreBytes } from "./document.ts";
 import { documentKeyOf, documentKeys } from "./document-keys.ts";
 import { askForFills } from "./fills.ts";
 import { getDocuments } from "./hot-cache.ts";
@@ -41,9 +41,6 @@ export interface EntityRead {
   revision: number;
   source: Source;
 }
-
-/** Of one UTF-16 code unit. */
-const MAX_UTF8_BYTES = 3;
 
 const NOTHING: EntityRead = { document: null, revision: 0, source: "d1" };
 
@@ -92,18 +89,11 @@ export async function readEntities(context: ReadContext, refs: readonly EntityRe
     if (read) reads.set(key, read);
   });
   // Whichever of them were cached: what is answered today is answered tomorrow.
-  if (reads.size > 1 && areTooLarge([...reads.values()])) throw entitiesTooLarge();
+  const documents = [...reads.values()].flatMap(({ document }) => document ?? []);
+  if (documents.length > 1 && haveMoreBytes(documents, MAX_ENTITIES_BYTES)) throw entitiesTooLarge();
   context.metrics?.about(refs[0]?.entityType ?? "", refs.length);
   for (const { source } of reads.values()) context.metrics?.read(source);
   return keys.map((key) => reads.get(key) ?? NOTHING);
-}
-
-/** By the measure that D1 is asked for; nearly always it is plain from their size alone. */
-function areTooLarge(reads: readonly EntityRead[]): boolean {
-  const documents = reads.flatMap(({ document }) => document ?? []);
-  const characters = documents.reduce((sum, { size }) => sum + size, 0);
-  if (characters * MAX_UTF8_BYTES <= MAX_ENTITIES_BYTES) return false;
-  return documents.reduce((sum, document) => sum + bytesOf(document), 0) > MAX_ENTITIES_BYTES;
 }
 
 function want({ consistency, token, nowMs }: ReadContext, ref: EntityRef, key: string): Wanted {
