@@ -57,6 +57,64 @@ test("what has no such integer is read as JSON.parse reads it", () => {
   );
 });
 
+/** What the engine itself says of a text, each number with its source: slow, and right. */
+function byTheEngine(text: string): string {
+  const parse = JSON.parse as (
+    text: string,
+    reviver: (...found: [string, unknown, { source?: string }]) => unknown,
+  ) => unknown;
+  try {
+    const value = parse(text, (_name, found, { source = "" }) => {
+      if (typeof found !== "number") return found;
+      if (!Number.isFinite(found)) throw new NumberOutOfRange();
+      return !Number.isSafeInteger(found) && /^-?\d+$/.test(source) ? rawNumber(source) : found;
+    });
+    return JSON.stringify(value);
+  } catch (cause) {
+    return (cause as Error).constructor.name;
+  }
+}
+
+function byUs(text: string): string {
+  try {
+    return again(text);
+  } catch (cause) {
+    return (cause as Error).constructor.name;
+  }
+}
+
+test("whatever is sent is read, or refused, as the engine would with each number's source", () => {
+  const piece = fc.oneof(
+    {
+      weight: 3,
+      arbitrary: fc.constantFrom("1234567890123456", "-9007199254740993", "0", "-", "+", ".", "e5", "E-"),
+    },
+    { weight: 3, arbitrary: fc.constantFrom('"', "\\", '"a"', "[", "]", "{", "}", ",", ":", " ", "\n") },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom('"9007199254740993"', '"__proto__":', "1e999", "true", "\\u0022", "\ufeff"),
+    },
+  );
+  const anyText = fc.array(piece, { maxLength: 12 }).map((pieces) => pieces.join(""));
+  // Real JSON with one thing changed comes further than chance does.
+  const broken = fc
+    .tuple(fc.jsonValue({ maxDepth: 3 }), anyInteger, fc.nat(), fc.nat(3), piece)
+    .map(([value, integer, at, removed, added]) => {
+      const text = JSON.stringify({ a: [integer.toString(), value], [`${integer}`]: value }).replace(
+        /"(-?\d{16,})",/,
+        "$1,",
+      );
+      const place = at % (text.length + 1);
+      return text.slice(0, place) + added + text.slice(place + removed);
+    });
+  fc.assert(
+    fc.property(fc.oneof(anyText, broken), (text) => {
+      expect(byUs(text)).toBe(byTheEngine(text));
+    }),
+    { numRuns: 20_000 },
+  );
+});
+
 test("a float stays the float that it is, with an exponent or without", () => {
   const float = fc.double({ noNaN: true, noDefaultInfinity: true });
   fc.assert(
@@ -144,9 +202,24 @@ test("nesting is counted in arrays and objects, at the limit and one over it", (
   );
 });
 
-test("a body nested a hundred thousand times is told without a stack of that depth", () => {
-  const text = "[".repeat(100_000) + "]".repeat(100_000);
-  expect(nestsDeeperThan(parseJson(text), 32)).toBe(true);
+test.each(["", "9007199254740993"])(
+  "a body nested a hundred thousand times is told without a stack of that depth (%j)",
+  (inner) => {
+    const text = "[".repeat(100_000) + inner + "]".repeat(100_000);
+    expect(nestsDeeperThan(parseJson(text), 32)).toBe(true);
+  },
+);
+
+test("one long integer among millions of small ones does not make all of them slow", () => {
+  const small = "1,".repeat(2_000_000);
+  const timeOf = (text: string) => {
+    const startedMs = performance.now();
+    parseJson(text);
+    return performance.now() - startedMs;
+  };
+  const withoutMs = Math.min(...[1, 2, 3].map(() => timeOf(`[${small}1]`)));
+  const withMs = Math.min(...[1, 2, 3].map(() => timeOf(`[${small}9007199254740993]`)));
+  expect(withMs).toBeLessThan(15 * withoutMs);
 });
 
 test("digits become a number that is written as them", () => {
