@@ -62,6 +62,12 @@ export const GATHER_MAX_MS = 20;
 /** One row of an EntityWriter's intent log: SQLite takes 2 MB, a character is at most three bytes. */
 export const MAX_INTENT_CHARACTERS = 500_000;
 
+/**
+ * All values of one request that writes, as JSON: a call of an EntityWriter takes 32 MiB, in which a character may have
+ * two bytes and the features' names come once more. A body has less, but for numbers such as 1e20.
+ */
+export const MAX_WRITE_CHARACTERS = 12_000_000;
+
 /** Writes waiting in one EntityWriter. Beyond it a caller is told to come back: memory is 128 MB. */
 export const MAX_QUEUED_CHARACTERS = 24_000_000;
 

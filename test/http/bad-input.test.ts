@@ -1,6 +1,11 @@
 /** Whatever comes in, the answer is a problem that says what is wrong, never a 5xx, and never the values sent. */
 import { beforeAll, describe, expect, test, vi } from "vitest";
-import { MAX_BODY_BYTES, MAX_CATEGORY_BYTES, MAX_IDEMPOTENCY_KEY_CHARACTERS } from "../../worker/limits.ts";
+import {
+  MAX_BODY_BYTES,
+  MAX_CATEGORY_BYTES,
+  MAX_IDEMPOTENCY_KEY_CHARACTERS,
+  MAX_WRITE_CHARACTERS,
+} from "../../worker/limits.ts";
 import { BAD_JSON, BAD_SEGMENTS, changed, deep, INSIDES, SECRET } from "../setup/hostile.ts";
 import {
   type Answer,
@@ -748,6 +753,17 @@ describe("limits, at the edge and one past it", () => {
       expectOver(over, MAX_BODY_BYTES);
     }
     expectProblem(await readItem("body-over", "c"), 404);
+  });
+
+  test("a body whose numbers are longer than they were sent is refused before a writer is asked", async () => {
+    const one = `[${"1e20,".repeat(45_000)}1e20]`;
+    const body = (count: number) =>
+      `{${Array.from({ length: count }, (_, i) => `"c${i}":{"a":${one}}`).join()}}`;
+    const over = await post("/items/long-numbers", body(14));
+    expectProblem(over, 413);
+    expectOver(over, MAX_WRITE_CHARACTERS);
+    expectProblem(await readItem("long-numbers", "c0"), 404);
+    expect((await post("/items/long-numbers", body(11))).status).toBe(200);
   });
 
   test("a request has at most 1,000 entities", async () => {

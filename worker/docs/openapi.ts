@@ -39,7 +39,7 @@ const PROBLEM_WORDS: Record<ProblemStatus, string> = {
   404: "There is no such thing, or it is another tenant's.",
   405: "The path exists for other methods.",
   409: "It conflicts with what is there.",
-  413: "The body is too large.",
+  413: "The body is too large, or what it holds.",
   415: "The body is not declared as JSON, or is compressed.",
   422: "The request does not fit its schema; `errors` says where.",
   429: "Too many requests; `Retry-After` says when.",

@@ -2,13 +2,14 @@
 import { Problem } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
 import { entityKey } from "../keys.ts";
-import { MAX_IDEMPOTENCY_KEY_CHARACTERS } from "../limits.ts";
+import { MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_WRITE_CHARACTERS } from "../limits.ts";
 import { encodeToken } from "../serving/consistency.ts";
 import { TOKEN_HEADER } from "../serving/read-context.ts";
 import { formatTimestamp } from "../timestamps.ts";
 import type { ChangeRequest, ChangeResult, EntityChange } from "./entity-write.ts";
 import { rememberWrites } from "./remember-writes.ts";
 import { submitChanges } from "./submit-changes.ts";
+import { sizeOfChange } from "./take-group.ts";
 
 export const IDEMPOTENCY_HEADER = "Idempotency-Key";
 
@@ -28,10 +29,11 @@ export interface Answered {
   headers: Record<string, string>;
 }
 
-/** Commits changes. @throws Problem as `submitChanges`, and 422 for a malformed `Idempotency-Key`. */
+/** Commits changes. @throws Problem as `submitChanges`, 413 for more than a writer can be sent, 422 for a malformed `Idempotency-Key`. */
 export async function submitRequest(c: AppContext, changes: readonly EntityChange[]): Promise<Answered> {
   const { settings, principal, log, metrics } = c;
   const context = { env: c.env, settings, tenant: principal.tenant, log, metrics };
+  assertSent(changes);
   metrics?.writing(changes);
   const submitted = await submitChanges(context, changes, await idempotencyOf(c));
   const { results, bookmark } = submitted;
@@ -47,6 +49,15 @@ export async function submitRequest(c: AppContext, changes: readonly EntityChang
       ...(submitted.replayed && { "idempotency-replayed": "true" }),
     },
   };
+}
+
+function assertSent(changes: readonly EntityChange[]): void {
+  const characters = changes.reduce((total, change) => total + sizeOfChange(change), 0);
+  if (characters <= MAX_WRITE_CHARACTERS) return;
+  throw new Problem(
+    413,
+    `the values are ${characters} characters of JSON, over the ${MAX_WRITE_CHARACTERS} that a request may have: a number is kept with all of its digits, 1e20 as 100000000000000000000`,
+  );
 }
 
 export async function idempotencyOf(c: AppContext): Promise<ChangeRequest["idempotency"]> {
