@@ -1,6 +1,7 @@
 import { copyFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { buildSync } from "esbuild";
 import { root } from "./wrangler.ts";
 
 const packageFiles = [
@@ -13,8 +14,26 @@ const packageFiles = [
   "redoc/bundles/redoc.standalone.js.LICENSE.txt",
 ];
 
+/** Everything that the Worker serves as a file. */
+export function makeAssets(): void {
+  copyFromPackages();
+  buildCatalog();
+}
+
+/** The script and the styles of `/ui`, served at `/ui/<file>`. */
+function buildCatalog(): void {
+  buildSync({
+    entryPoints: [join(root, "worker/ui/browser/app.tsx"), join(root, "worker/ui/browser/app.css")],
+    outdir: join(root, "dist/assets/ui"),
+    bundle: true,
+    minify: true,
+    format: "esm",
+    target: "es2024",
+  });
+}
+
 /** Copies the pages' scripts and styles out of their npm packages, to be served at `/docs/<file>`. */
-export function copyAssets(): void {
+function copyFromPackages(): void {
   const directory = join(root, "dist/assets/docs");
   mkdirSync(directory, { recursive: true });
   for (const file of packageFiles) {
@@ -32,5 +51,5 @@ function sameContents(source: string, target: string): boolean {
 }
 
 if (import.meta.main) {
-  copyAssets();
+  makeAssets();
 }

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { unstable_readConfig as readConfig } from "wrangler";
 import { MIN_API_KEY_SECRET_CHARACTERS } from "../worker/limits.ts";
-import { copyAssets } from "./assets.ts";
+import { makeAssets } from "./assets.ts";
 import { readOptions } from "./options.ts";
 import { buildBundle, root, runWrangler, runWranglerOrExit, startWrangler, waitForExit } from "./wrangler.ts";
 
@@ -20,7 +20,7 @@ const values = readOptions(USAGE, {
 const target = ["--env", values.env];
 const config = readConfig({ config: join(root, "wrangler.toml"), env: values.env });
 
-copyAssets();
+makeAssets();
 // Before anything is created, so that code that does not build changes nothing on the account.
 const bundle = await buildBundle(join(root, "dist/worker"), values.env);
 if (values["dry-run"]) {

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { copyAssets } from "./assets.ts";
+import { makeAssets } from "./assets.ts";
 import {
   exitIfTaken,
   migrateLocally,
@@ -24,7 +24,7 @@ const { values } = parseArgs({
 const port = text(values.port) ?? "8787";
 
 await exitIfTaken(port);
-copyAssets();
+makeAssets();
 await migrateLocally(text(values["persist-to"]), text(values.env));
 
 const wrangler = startWrangler(["dev", ...(values.port ? [] : ["--port", port]), ...args]);
@@ -48,6 +48,7 @@ function welcome(address: string): string {
   return `
   ready   ${address}
   docs    ${address}/docs
+  pages   ${address}/ui
 
   write   curl -X POST ${address}/api/v1/items -H 'content-type: application/json' -d '{
             "metadata": {"source": "prediction_service"},

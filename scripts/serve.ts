@@ -1,5 +1,5 @@
 import { join, resolve } from "node:path";
-import { copyAssets } from "./assets.ts";
+import { makeAssets } from "./assets.ts";
 import { readOptions } from "./options.ts";
 import { startRuntime } from "./runtime.ts";
 import { printStraightFromRuntime } from "./runtime-output.ts";
@@ -33,7 +33,7 @@ const bundle = join(state, "bundle");
 whenAskedToEnd(() => process.exit(0));
 
 await exitIfTaken(values.port);
-copyAssets();
+makeAssets();
 if (!values["no-build"]) {
   await Promise.all([buildBundle(bundle, values.env), migrateLocally(state, values.env)]);
 }

@@ -22,6 +22,7 @@ import { onlineEndpoints } from "./serving/online-routes.ts";
 import { servingEndpoints } from "./serving/routes.ts";
 import { keyEndpoints } from "./tenants/key-routes.ts";
 import { tenantEndpoints } from "./tenants/routes.ts";
+import { uiEndpoints } from "./ui/routes.ts";
 import { writingEndpoints } from "./writing/routes.ts";
 
 /** Everything that is documented. */
@@ -45,6 +46,7 @@ export const endpoints: readonly Endpoint[] = [
   ...subscriptionEndpoints,
   ...deliveryEndpoints,
   ...monitoringEndpoints,
+  ...uiEndpoints,
 ];
 
 export const app = new Hono<{ Bindings: Env }>({ router: new StaticFirstRouter() });

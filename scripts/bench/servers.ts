@@ -1,6 +1,6 @@
 /** What is measured: the service and its two controls, each in a runtime of its own with the same settings. */
 import { join } from "node:path";
-import { copyAssets } from "../assets.ts";
+import { makeAssets } from "../assets.ts";
 import { freePort } from "../free-port.ts";
 import { startRuntime } from "../runtime.ts";
 import { buildBundle, migrateLocally, root, runWranglerOrExit, waitForAnswer } from "../wrangler.ts";
@@ -28,7 +28,7 @@ const SERVICE_VARS = { LOG_LEVEL: "ERROR", RATE_LIMIT: "off" };
 
 /** Builds the service and the controls. */
 export async function buildAll(): Promise<void> {
-  copyAssets();
+  makeAssets();
   await Promise.all([
     buildBundle(bundleOf("service")),
     ...(["constant", "naive"] as const).map((kind) =>

@@ -1,20 +1,14 @@
 /** The API documents: the OpenAPI document, Swagger UI and Redoc. Their assets are ours, so they work offline. */
 import { html } from "hono/html";
-import * as z from "zod";
 import { version } from "../../package.json";
-import { Problem } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
-import { PAGE_SECURITY_HEADERS } from "../http/browser.ts";
 import { type Endpoint, endpoint } from "../http/endpoint.ts";
+import { fileEndpoint, pageEndpoint } from "../http/page.ts";
 import { openApiDocument } from "./openapi.ts";
 
 /** Swagger UI and Redoc style themselves inline, and Redoc searches in a worker of its own. */
-const PAGE_HEADERS = {
-  "content-type": "text/html; charset=UTF-8",
-  ...PAGE_SECURITY_HEADERS,
-  "content-security-policy":
-    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; worker-src 'self' blob:",
-};
+const contentSecurityPolicy =
+  "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; worker-src 'self' blob:";
 
 const swaggerPage = html`<!doctype html>
 <html lang="en">
@@ -52,18 +46,7 @@ const redocPage = html`<!doctype html>
 export function docsEndpoints(described: readonly Endpoint[]): Endpoint[] {
   let document: ReturnType<typeof openApiDocument> | undefined;
   const page = (path: string, summary: string, body: typeof swaggerPage) =>
-    endpoint(
-      {
-        method: "get",
-        path,
-        tag: "documents",
-        summary,
-        scope: "public",
-        request: {},
-        answers: { 200: { description: "A page.", contentType: "text/html" } },
-      },
-      async () => new Response(String(await body), { headers: PAGE_HEADERS }),
-    );
+    pageEndpoint({ path, tag: "documents", summary, body, contentSecurityPolicy });
   const own: Endpoint[] = [
     endpoint(
       {
@@ -83,30 +66,11 @@ export function docsEndpoints(described: readonly Endpoint[]): Endpoint[] {
     ),
     page("/docs", "Swagger UI", swaggerPage),
     page("/redoc", "Redoc", redocPage),
-    endpoint(
-      {
-        method: "get",
-        path: "/docs/{file}",
-        tag: "documents",
-        summary: "A file of Swagger UI or Redoc",
-        scope: "public",
-        request: {
-          param: z.object({
-            file: z
-              .string()
-              .regex(/^[\w.-]+$/)
-              .meta({ example: "swagger-ui.css" }),
-          }),
-        },
-        answers: { 200: { description: "The file.", contentType: "*/*" } },
-        problems: [404],
-      },
-      async (c) => {
-        const found = await c.env.ASSETS.fetch(c.request);
-        if (!found.ok && found.status !== 304) throw new Problem(404, "there is no such file");
-        return new Response(found.body, found);
-      },
-    ),
+    fileEndpoint("docs", {
+      tag: "documents",
+      summary: "A file of Swagger UI or Redoc",
+      example: "swagger-ui.css",
+    }),
   ];
   return own;
 }
