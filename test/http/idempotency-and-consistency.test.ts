@@ -1,6 +1,8 @@
 /** A write sent twice is one write, and a read is never older than it says. */
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
+import { settings } from "../../worker/env.ts";
+import { partitionOf } from "../../worker/keys.ts";
 import { isolateMemory } from "../../worker/serving/memory.ts";
 import {
   type Answer,
@@ -99,6 +101,34 @@ describe("Idempotency-Key", () => {
     expect(tokenOf(second)).toBe(tokenOf(first));
     expect(await historyRows("idem-5")).toBe(2);
     expect(await revisionOf("idem-6")).toBe(5);
+  });
+
+  test("a bulk write that comes again has the same rows refused, and every other row its own result", async () => {
+    const type = "declared_late";
+    const partition = (entityType: string, entityValue: string) =>
+      partitionOf({ entityType, entityValue }, settings(env).writerPartitions);
+    // Both are written by the same writer.
+    let n = 0;
+    while (partition("bright_uid", `second-${n}`) !== partition(type, "first")) n += 1;
+    const data = [
+      { ...itemsBody("first", [entry("c", { a: 1 })]).data, entity_type: type },
+      itemsBody(`second-${n}`, [entry("c", { a: 1 })]).data,
+    ];
+    const send = (name: string) => post<BatchWritten>("/items/batch", { metadata: WRITER, data }, key(name));
+    const first = await send("late");
+    expect(first.body.results).toMatchObject([
+      { outcome: "rejected", reason: { type: "unknown_entity_type" } },
+      { outcome: "applied", revision: 1 },
+    ]);
+    const declared = { name: "late_feature", entity_type: type, dtype: "int64", version: 1, category: "zz" };
+    expect((await post("/features/register", declared)).status).toBe(201);
+    const again = await send("late");
+    expect(again.text).toBe(first.text);
+    expect(again.headers.get("idempotency-replayed")).toBe("true");
+    expectProblem(await readItem("first", "c", `?entity_type=${type}&consistency=strong`), 404);
+    expect((await readItem(`second-${n}`, "c", "?consistency=strong")).body.revision).toBe(1);
+    // Another key is another request: now the row is taken.
+    expect((await send("another")).body.results[0]).toMatchObject({ outcome: "applied", revision: 1 });
   });
 
   test("a bulk write of another body under the same key is 422", async () => {

@@ -122,8 +122,10 @@ function testWriter(tenant: string, instance: EntityWriter): TestWriter {
   return {
     tenant,
     instance,
-    submit: (changes, idempotency = null) =>
-      instance.change(identity, { changes: [changes].flat(), idempotency }),
+    submit: (given, idempotency = null) => {
+      const changes = [given].flat();
+      return instance.change(identity, { changes, positions: [...changes.keys()], idempotency });
+    },
     fill: (...refs) => instance.fill(identity, refs),
     alarm: () => instance.alarm(),
     invalidate: (entity) => instance.invalidate(identity, entity),

@@ -2,7 +2,7 @@
 import { storedName } from "../registry/versions.ts";
 import { newestBookmark } from "../serving/consistency.ts";
 import { type Micros, timestampOrNull } from "../timestamps.ts";
-import type { ChangeResult } from "../writing/entity-write.ts";
+import type { RowResult } from "../writing/entity-write.ts";
 import { reasonOf } from "../writing/rejections.ts";
 import { rememberWrites } from "../writing/remember-writes.ts";
 import { submitChanges, type WriterContext } from "../writing/submit-changes.ts";
@@ -80,7 +80,7 @@ export async function computeAgainWhereOvertaken(
   if (isOvertaken) await env.FEATURE_COMPUTE.send(message);
 }
 
-function reasonNotWritten(result: ChangeResult): string | null {
+function reasonNotWritten(result: RowResult): string | null {
   if (result.outcome === "rejected") return reasonOf(result.rejection).detail;
   return result.outcome === "stale" ? "there is a value with a newer event time" : null;
 }

@@ -16,7 +16,14 @@ export interface Page {
   contentSecurityPolicy: string;
 }
 
-export function pageEndpoint({ path, aliases = [], tag, summary, body, contentSecurityPolicy }: Page): Endpoint {
+export function pageEndpoint({
+  path,
+  aliases = [],
+  tag,
+  summary,
+  body,
+  contentSecurityPolicy,
+}: Page): Endpoint {
   const headers = {
     "content-type": "text/html; charset=UTF-8",
     ...PAGE_SECURITY_HEADERS,

@@ -10,8 +10,8 @@ import { lazily } from "../lazily.ts";
 import { MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
 import { type Catalog, catalogOf } from "../registry/catalog.ts";
 import { describeFault } from "../registry/enforce-types.ts";
-import type { ChangeResult, EntityWrite } from "./entity-write.ts";
-import { type Reason, reasonOf } from "./rejections.ts";
+import type { Reason, RequestRow, RowResult } from "./entity-write.ts";
+import { reasonOf } from "./rejections.ts";
 import { submitRequest, writeAnswerHeaders, writeRequestHeaders } from "./submit-request.ts";
 import { typedWrite, type UntypedWrite } from "./typed-write.ts";
 import { batchBody, toEntityWrite, writeQuery, writingMetadata } from "./write-body.ts";
@@ -52,42 +52,35 @@ export const putItemsBatch = endpoint(
     const metadata = writingMetadata(json);
     const catalog = await catalogOf(requestContext(c));
     const rows = json.data.map((row) => typedRow(catalog, toEntityWrite(row, metadata)));
-    const writes = rows.flatMap((row) => (row.ok ? row.write : []));
-    const { results, timestamp, headers } = await submitRequest(c, writes);
-    const remaining = results.values();
-    const answers = json.data.map((body, i) => {
-      const row = rows[i];
-      const entity = { entity_type: body.entity_type, entity_value: body.entity_value };
-      return { ...entity, ...(row?.ok ? outcomeOf(remaining.next().value) : refusedRow(row?.reason)) };
+    const { results, timestamp, headers } = await submitRequest(c, rows);
+    const answers = json.data.map(({ entity_type, entity_value }, i) => {
+      const result = results[i];
+      assert(result, "every row has a result");
+      return { entity_type, entity_value, ...outcomeOf(result) };
     });
     return jsonAnswer({ results: answers, timestamp }, 200, headers);
   },
 );
 
-function typedRow(
-  catalog: Catalog,
-  asked: UntypedWrite,
-): { ok: true; write: EntityWrite } | { ok: false; reason: Reason } {
+function typedRow(catalog: Catalog, asked: UntypedWrite): RequestRow {
   if (!isKnownEntityType(asked.entityType, catalog)) {
-    return {
-      ok: false,
-      reason: { type: "unknown_entity_type", detail: "entity_type: is not a known entity type" },
-    };
+    const detail = "entity_type: is not a known entity type";
+    return { kind: "refused", reason: { type: "unknown_entity_type", detail } };
   }
   const typed = typedWrite(catalog, asked);
-  return typed.ok
-    ? typed
-    : { ok: false, reason: { type: typed.fault.reason, detail: describeFault(typed.fault) } };
+  if (typed.ok) return typed.write;
+  const { fault } = typed;
+  return { kind: "refused", reason: { type: fault.reason, detail: describeFault(fault) } };
 }
 
-function outcomeOf(result: ChangeResult | undefined) {
-  assert(result, "every write has a result");
+function outcomeOf(result: RowResult) {
+  if (result.outcome === "refused") return refusedRow(result.reason);
   const { outcome: became, revision } = result;
   const reason = result.outcome === "rejected" ? reasonOf(result.rejection) : undefined;
   const updated = result.outcome === "applied" ? result.categories : [];
   return { outcome: became, revision, categories_updated: updated, ...(reason && { reason }) };
 }
 
-function refusedRow(reason: Reason | undefined) {
+function refusedRow(reason: Reason) {
   return { outcome: "rejected", revision: null, categories_updated: [], reason };
 }

@@ -65,10 +65,39 @@ export interface Settled {
   bookmark: string | null;
 }
 
+/** The caller's `Idempotency-Key` and a digest of its request. */
+export interface Idempotency {
+  key: string;
+  fingerprint: string;
+}
+
 export interface ChangeRequest {
   changes: EntityChange[];
-  /** The caller's `Idempotency-Key` and a digest of its request. */
-  idempotency: { key: string; fingerprint: string } | null;
+  /** Of each change in the caller's request: its result is remembered by it. */
+  positions: number[];
+  idempotency: Idempotency | null;
+}
+
+/** Why a write was refused, in words. */
+export interface Reason {
+  type: string;
+  detail: string;
+}
+
+/** A row of a request that no writer needs to be asked about. */
+export interface Refusal {
+  kind: "refused";
+  reason: Reason;
+}
+
+export type RequestRow = EntityChange | Refusal;
+
+export type RowResult = ChangeResult | { outcome: "refused"; reason: Reason };
+
+/** A refusal with its place in the request. */
+export interface RefusedRow {
+  position: number;
+  reason: Reason;
 }
 
 export type ChangeReply =

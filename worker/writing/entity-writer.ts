@@ -19,7 +19,7 @@ import { WriterMetrics } from "../monitoring/writer-metrics.ts";
 import { CommitLoop } from "./commit-loop.ts";
 import { Effects } from "./effects.ts";
 import { EntityStates } from "./entity-states.ts";
-import type { ChangeReply, ChangeRequest, EntityChange, Settled } from "./entity-write.ts";
+import type { ChangeReply, ChangeRequest, Idempotency, RefusedRow, Settled } from "./entity-write.ts";
 import { sizeOfChange } from "./take-group.ts";
 import { type Identity, WriterStore } from "./writer-store.ts";
 
@@ -28,8 +28,6 @@ const UNAVAILABLE: ChangeReply = { kind: "unavailable" };
 const DEBTS_PER_ALARM = 100;
 /** A document's record outlives it by this much: clocks differ. */
 const DOCUMENT_RECORD_GRACE_MS = 5 * 60 * 1_000;
-
-type Claim = NonNullable<ChangeRequest["idempotency"]>;
 
 interface Parts {
   loop: CommitLoop;
@@ -67,17 +65,28 @@ export class EntityWriter extends DurableObject<Env> {
     this.#queuedCharacters += size;
     try {
       return request.idempotency
-        ? await this.#changeOnce(loop, request.changes, request.idempotency)
+        ? await this.#changeOnce(loop, request, request.idempotency)
         : reply(await Promise.all(request.changes.map((change) => loop.submit(change, null))), false);
     } finally {
       this.#queuedCharacters -= size;
     }
   }
 
-  /** Whether a request may use its `Idempotency-Key`: not when another request has used it within its time. */
-  async claim(identity: Identity, { key, fingerprint }: Claim): Promise<boolean> {
+  /**
+   * Whether a request may use its `Idempotency-Key`: not when another request has used it within its time.
+   *
+   * @param refused Rows that it refuses. When it comes again the first time's count.
+   */
+  async claim(
+    identity: Identity,
+    idempotency: Idempotency,
+    refused: RefusedRow[],
+  ): Promise<{ isOurs: boolean; refused: RefusedRow[] }> {
     this.#open(identity);
-    return this.#claim({ key, fingerprint });
+    const first = this.#claim(idempotency);
+    if (first === null) this.#store.rememberRefused(idempotency.key, refused);
+    const isOurs = first === null || first === idempotency.fingerprint;
+    return { isOurs, refused: isOurs ? this.#store.refusedRows(idempotency.key) : [] };
   }
 
   /** A reader has found these entities in D1 and not in KV. */
@@ -115,12 +124,14 @@ export class EntityWriter extends DurableObject<Env> {
 
   async #changeOnce(
     loop: CommitLoop,
-    changes: readonly EntityChange[],
-    { key, fingerprint }: Claim,
+    request: ChangeRequest,
+    idempotency: Idempotency,
   ): Promise<ChangeReply> {
-    if (!this.#claim({ key, fingerprint })) return { kind: "key_reused" };
+    const first = this.#claim(idempotency);
+    if (first !== null && first !== idempotency.fingerprint) return { kind: "key_reused" };
+    const { key } = idempotency;
     for (let other = this.#inFlight.get(key); other; other = this.#inFlight.get(key)) await other;
-    const running = this.#changeMissing(loop, changes, key);
+    const running = this.#changeMissing(loop, request, key);
     this.#inFlight.set(key, running);
     try {
       return await running;
@@ -129,24 +140,28 @@ export class EntityWriter extends DurableObject<Env> {
     }
   }
 
-  #claim({ key, fingerprint }: Claim): boolean {
+  /** The fingerprint of the first request with the key; null when this is it. */
+  #claim(idempotency: Idempotency): string | null {
     const nowMs = Date.now();
     const expiresAtMs = nowMs + IDEMPOTENCY_TTL_SECONDS * 1_000;
     this.#ensureAlarm(PURGE_ALARM_MS);
-    return this.#store.claimKey(key, fingerprint, nowMs, expiresAtMs) === fingerprint;
+    return this.#store.claimKey(idempotency, nowMs, expiresAtMs);
   }
 
   /** Applies the changes that have no remembered result; after a crash that may be some of them, or none. */
   async #changeMissing(
     loop: CommitLoop,
-    changes: readonly EntityChange[],
+    { changes, positions }: ChangeRequest,
     key: string,
   ): Promise<ChangeReply> {
     // An intent of unknown outcome may hold the very results that are asked for.
     if (loop.unresolved > 0) await loop.settle();
     const remembered = this.#store.rememberedResults(key);
     const settled = await Promise.all(
-      changes.map((change, position) => remembered.get(position) ?? loop.submit(change, { key, position })),
+      changes.map((change, i) => {
+        const position = positions[i] ?? i;
+        return remembered.get(position) ?? loop.submit(change, { key, position });
+      }),
     );
     return reply(settled, remembered.size === changes.length);
   }

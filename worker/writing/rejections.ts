@@ -1,12 +1,7 @@
 /** Why a write was refused, in words: as a problem of its own, or as the reason of one row of many. */
 import { Problem, unprocessable } from "../errors.ts";
 import { describeFault, type TypeFault } from "../registry/enforce-types.ts";
-import type { Rejection } from "./entity-write.ts";
-
-export interface Reason {
-  type: string;
-  detail: string;
-}
+import type { Reason, Rejection } from "./entity-write.ts";
 
 export function reasonOf(rejection: Rejection): Reason {
   return { type: rejection.reason, detail: detailOf(rejection) };

@@ -18,7 +18,7 @@ import { MAX_CATEGORIES_PER_ENTITY } from "../limits.ts";
 import { catalogOf } from "../registry/catalog.ts";
 import { putItemsBatch } from "./batch-routes.ts";
 import { deleteCategory, deleteEntity } from "./delete-routes.ts";
-import type { ChangeResult, EntityWrite } from "./entity-write.ts";
+import type { EntityWrite, RowResult } from "./entity-write.ts";
 import { rejectionProblem, typeProblem } from "./rejections.ts";
 import { submitRequest, writeAnswerHeaders, writeRequestHeaders } from "./submit-request.ts";
 import { typedWrite, type UntypedWrite } from "./typed-write.ts";
@@ -132,9 +132,9 @@ export const putItemsOf = endpoint(
   },
 );
 
-function writtenAnswer(write: EntityWrite, result: ChangeResult | undefined, timestamp: string) {
+function writtenAnswer(write: EntityWrite, result: RowResult | undefined, timestamp: string) {
   assert(
-    result && result.outcome !== "deleted" && result.outcome !== "not_found",
+    result && "revision" in result && result.outcome !== "deleted" && result.outcome !== "not_found",
     "a write has a write's result",
   );
   if (result.outcome === "rejected") throw rejectionProblem(result.rejection);

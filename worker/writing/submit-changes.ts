@@ -1,7 +1,7 @@
 /** Brings changes to the EntityWriters that own their entities, and their results back in order. */
 
 import type { Settings } from "../env.ts";
-import { Problem, unavailable } from "../errors.ts";
+import { assert, Problem, unavailable } from "../errors.ts";
 import { fnv1a, partitionOf } from "../keys.ts";
 import { RETRY_AFTER_SECONDS } from "../limits.ts";
 import type { Log } from "../log.ts";
@@ -9,7 +9,16 @@ import type { RequestMetrics } from "../monitoring/request-metrics.ts";
 import { timed } from "../monitoring/timed.ts";
 import { newestBookmark } from "../serving/consistency.ts";
 import { type Micros, nowMicros } from "../timestamps.ts";
-import type { ChangeReply, ChangeRequest, ChangeResult, EntityChange, Settled } from "./entity-write.ts";
+import type {
+  ChangeReply,
+  ChangeRequest,
+  EntityChange,
+  Idempotency,
+  RefusedRow,
+  RequestRow,
+  RowResult,
+  Settled,
+} from "./entity-write.ts";
 import { writerOf } from "./writer-access.ts";
 
 export interface WriterContext {
@@ -21,8 +30,8 @@ export interface WriterContext {
 }
 
 export interface Submitted {
-  /** In the order of the changes. */
-  results: ChangeResult[];
+  /** In the order of the rows. */
+  results: RowResult[];
   committedAt: Micros;
   /** The newest of the transactions' bookmarks; null when there was nothing to write. */
   bookmark: string | null;
@@ -31,58 +40,91 @@ export interface Submitted {
 }
 
 /**
+ * A request that comes again with its `Idempotency-Key` has the same rows refused, though they would be taken by now.
+ *
  * @throws {@link Problem} 422 when the `Idempotency-Key` came with another request before, 503 when a change could
  * not be committed; those of other partitions may have been, and an `Idempotency-Key` makes it safe to try again.
  */
 export async function submitChanges(
   context: WriterContext,
-  changes: readonly EntityChange[],
-  idempotency: ChangeRequest["idempotency"],
+  rows: readonly RequestRow[],
+  idempotency: Idempotency | null,
 ): Promise<Submitted> {
-  const { settings } = context;
-  const positions = changes.map((_, position) => position);
-  const byPartition = Map.groupBy(positions, (position) => {
-    const change = changes[position];
-    return change ? partitionOf(change, settings.writerPartitions) : 0;
-  });
-  if (idempotency) await claimIdempotencyKey(context, idempotency);
-  if (changes.length === 0) return { results: [], committedAt: nowMicros(), bookmark: null, replayed: false };
-  const settled: Settled[] = [];
-  let replayed = true;
-  await Promise.all(
-    [...byPartition].map(async ([partition, owned]) => {
-      const own = owned.flatMap((position) => changes[position] ?? []);
-      const reply = await askWriter(context, partition, { changes: own, idempotency });
-      if (reply.kind === "key_reused") throw keyReused();
-      if (reply.kind === "unavailable") throw notCommitted();
-      owned.forEach((position, i) => {
-        const one = reply.settled[i];
-        if (one) settled[position] = one;
-      });
-      replayed &&= reply.replayed;
-    }),
+  const refusedNow = rows.flatMap((row, position) =>
+    row.kind === "refused" ? { position, reason: row.reason } : [],
   );
+  const refusedFirst = idempotency ? await claimIdempotencyKey(context, idempotency, refusedNow) : [];
+  const refused = new Map([...refusedNow, ...refusedFirst].map(({ position, reason }) => [position, reason]));
+  const asked = rows.flatMap((change, position) =>
+    change.kind === "refused" || refused.has(position) ? [] : { change, position },
+  );
+  const { settled, replayed } = await askWriters(context, asked, idempotency);
+  const known = [...settled.values()];
   return {
-    results: settled.map(({ result }) => result),
-    committedAt: Math.max(...settled.map(({ committedAt }) => committedAt)),
-    bookmark: newestBookmark(settled.map(({ bookmark }) => bookmark)),
+    results: rows.map((_, position) => {
+      const reason = refused.get(position);
+      if (reason) return { outcome: "refused", reason };
+      const one = settled.get(position);
+      assert(one, "every change has a result");
+      return one.result;
+    }),
+    committedAt: known.length > 0 ? Math.max(...known.map(({ committedAt }) => committedAt)) : nowMicros(),
+    bookmark: newestBookmark(known.map(({ bookmark }) => bookmark)),
     replayed,
   };
 }
 
-/** One writer of the tenant knows each key, wherever its requests go: two of them may change different entities. */
-async function claimKey(
+/** @returns the changes' results by their place in the request. @throws {@link Problem} as {@link submitChanges}. */
+async function askWriters(
   context: WriterContext,
-  idempotency: NonNullable<ChangeRequest["idempotency"]>,
-): Promise<boolean> {
+  asked: readonly { change: EntityChange; position: number }[],
+  idempotency: Idempotency | null,
+): Promise<{ settled: Map<number, Settled>; replayed: boolean }> {
+  const settled = new Map<number, Settled>();
+  let replayed = asked.length > 0;
+  const byPartition = Map.groupBy(asked, ({ change }) =>
+    partitionOf(change, context.settings.writerPartitions),
+  );
+  await Promise.all(
+    [...byPartition].map(async ([partition, owned]) => {
+      const request = {
+        changes: owned.map(({ change }) => change),
+        positions: owned.map(({ position }) => position),
+        idempotency,
+      };
+      const reply = await askWriter(context, partition, request);
+      if (reply.kind === "key_reused") throw keyReused();
+      if (reply.kind === "unavailable") throw notCommitted();
+      owned.forEach(({ position }, i) => {
+        const one = reply.settled[i];
+        if (one) settled.set(position, one);
+      });
+      replayed &&= reply.replayed;
+    }),
+  );
+  return { settled, replayed };
+}
+
+/**
+ * One writer of the tenant knows each key, wherever its requests go: two of them may change different entities.
+ *
+ * @param refused Rows of the request that no writer is asked about.
+ * @returns those of the first time, when this is not it.
+ * @throws {@link Problem} 422 when the key came with another request before, 503 when that cannot be found out.
+ */
+export async function claimIdempotencyKey(
+  context: WriterContext,
+  idempotency: Idempotency,
+  refused: RefusedRow[] = [],
+): Promise<RefusedRow[]> {
   const partition = fnv1a(idempotency.key) % context.settings.writerPartitions;
   const { writer, identity } = writerOf(context, partition);
-  try {
-    return await writer.claim(identity, idempotency);
-  } catch (cause) {
+  const claim = await (async () => writer.claim(identity, idempotency, refused))().catch((cause) => {
     context.log.warning("an entity writer did not answer", { partition }, cause);
     throw notCommitted();
-  }
+  });
+  if (!claim.isOurs) throw keyReused();
+  return claim.refused;
 }
 
 async function askWriter(
@@ -103,14 +145,6 @@ async function askWriter(
     context.log.warning("an entity writer did not answer", { partition }, cause);
     return { kind: "unavailable" };
   }
-}
-
-/** @throws {@link Problem} 422 when the key came with another request before, 503 when that cannot be found out. */
-export async function claimIdempotencyKey(
-  context: WriterContext,
-  idempotency: NonNullable<ChangeRequest["idempotency"]>,
-): Promise<void> {
-  if (!(await claimKey(context, idempotency))) throw keyReused();
 }
 
 export function keyReused(): Problem {

@@ -6,7 +6,7 @@ import { MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_WRITE_CHARACTERS } from "../limits.
 import { encodeToken } from "../serving/consistency.ts";
 import { TOKEN_HEADER } from "../serving/read-context.ts";
 import { formatTimestamp } from "../timestamps.ts";
-import type { ChangeRequest, ChangeResult, EntityChange } from "./entity-write.ts";
+import type { EntityChange, Idempotency, RequestRow, RowResult } from "./entity-write.ts";
 import { rememberWrites } from "./remember-writes.ts";
 import { submitChanges } from "./submit-changes.ts";
 import { sizeOfChange } from "./take-group.ts";
@@ -24,23 +24,25 @@ export const writeAnswerHeaders = {
 };
 
 export interface Answered {
-  results: ChangeResult[];
+  /** In the order of the rows. */
+  results: RowResult[];
   timestamp: string;
   headers: Record<string, string>;
 }
 
 /** Commits changes. @throws Problem as `submitChanges`, 413 for more than a writer can be sent, 422 for a malformed `Idempotency-Key`. */
-export async function submitRequest(c: AppContext, changes: readonly EntityChange[]): Promise<Answered> {
+export async function submitRequest(c: AppContext, rows: readonly RequestRow[]): Promise<Answered> {
   const { settings, principal, log, metrics } = c;
   const context = { env: c.env, settings, tenant: principal.tenant, log, metrics };
+  const changes = rows.filter((row) => row.kind !== "refused");
   assertSent(changes);
   metrics?.writing(changes);
-  const submitted = await submitChanges(context, changes, await idempotencyOf(c));
+  const submitted = await submitChanges(context, rows, await idempotencyOf(c));
   const { results, bookmark } = submitted;
-  await rememberWrites(context, changes, submitted);
+  await rememberWrites(context, rows, submitted);
   const [only] = changes;
-  const entity =
-    only && changes.length === 1 ? { key: entityKey(only), revision: results[0]?.revision ?? 0 } : null;
+  const [revision = 0] = results.flatMap((result) => ("revision" in result ? result.revision : []));
+  const entity = only && changes.length === 1 ? { key: entityKey(only), revision } : null;
   return {
     results,
     timestamp: formatTimestamp(submitted.committedAt),
@@ -60,7 +62,7 @@ function assertSent(changes: readonly EntityChange[]): void {
   );
 }
 
-export async function idempotencyOf(c: AppContext): Promise<ChangeRequest["idempotency"]> {
+export async function idempotencyOf(c: AppContext): Promise<Idempotency | null> {
   const key = c.header(IDEMPOTENCY_HEADER);
   if (key === undefined) return null;
   if (key.length === 0 || key.length > MAX_IDEMPOTENCY_KEY_CHARACTERS) {

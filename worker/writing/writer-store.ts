@@ -3,7 +3,7 @@
  * atomic between two awaits.
  */
 import { MAX_INTENT_CHARACTERS } from "../limits.ts";
-import type { Settled } from "./entity-write.ts";
+import type { Idempotency, Reason, RefusedRow, Settled } from "./entity-write.ts";
 import type { Intent } from "./intent.ts";
 
 /** Append only: an object runs the steps that it has not run yet, in order. */
@@ -18,7 +18,13 @@ const MIGRATIONS = [
   `CREATE TABLE intent_tails (
      seq INTEGER NOT NULL, part INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (seq, part)
    ) WITHOUT ROWID;`,
+  `CREATE TABLE refused_rows (
+     key TEXT NOT NULL, position INTEGER NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (key, position)
+   ) WITHOUT ROWID;`,
 ];
+
+/** What is remembered under a caller's key, and goes with it. */
+const BY_KEY = ["idempotent_results", "refused_rows"];
 
 export interface Identity {
   tenant: string;
@@ -118,8 +124,8 @@ export class WriterStore {
     return this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM intents").one().n;
   }
 
-  /** The fingerprint under which a key was first seen; remembers this one when it is new or has expired. */
-  claimKey(key: string, fingerprint: string, nowMs: number, expiresAtMs: number): string {
+  /** The fingerprint under which a key was first seen; null when that is now, or it had expired: then it is remembered. */
+  claimKey({ key, fingerprint }: Idempotency, nowMs: number, expiresAtMs: number): string | null {
     const [known] = this.#sql
       .exec<{ fingerprint: string }>(
         "SELECT fingerprint FROM idempotency_keys WHERE key = ? AND expires_at > ?",
@@ -128,11 +134,11 @@ export class WriterStore {
       )
       .toArray();
     if (known) return known.fingerprint;
-    this.#sql.exec("DELETE FROM idempotent_results WHERE key = ?", key).toArray();
+    for (const table of BY_KEY) this.#sql.exec(`DELETE FROM ${table} WHERE key = ?`, key).toArray();
     this.#sql
       .exec("INSERT OR REPLACE INTO idempotency_keys VALUES (?, ?, ?)", key, fingerprint, expiresAtMs)
       .toArray();
-    return fingerprint;
+    return null;
   }
 
   rememberResult(key: string, position: number, settled: Settled): void {
@@ -155,6 +161,23 @@ export class WriterStore {
       )
       .toArray();
     return new Map(rows.map(({ position, settled }) => [position, JSON.parse(settled) as Settled]));
+  }
+
+  rememberRefused(key: string, rows: readonly RefusedRow[]): void {
+    for (const { position, reason } of rows) {
+      const values = [key, position, JSON.stringify(reason)] as const;
+      this.#sql.exec("INSERT OR IGNORE INTO refused_rows VALUES (?, ?, ?)", ...values).toArray();
+    }
+  }
+
+  refusedRows(key: string): RefusedRow[] {
+    const rows = this.#sql
+      .exec<{ position: number; reason: string }>(
+        "SELECT position, reason FROM refused_rows WHERE key = ?",
+        key,
+      )
+      .toArray();
+    return rows.map(({ position, reason }) => ({ position, reason: JSON.parse(reason) as Reason }));
   }
 
   documents(entities: readonly string[]): DocumentRecord[] {
@@ -189,12 +212,10 @@ export class WriterStore {
 
   /** Forgets what nobody can ask for any more; returns whether anything is left that will expire one day. */
   purge(nowMs: number, documentsExpiredBeforeMs: number): boolean {
-    this.#sql
-      .exec(
-        "DELETE FROM idempotent_results WHERE key IN (SELECT key FROM idempotency_keys WHERE expires_at <= ?)",
-        nowMs,
-      )
-      .toArray();
+    for (const table of BY_KEY) {
+      const expired = "SELECT key FROM idempotency_keys WHERE expires_at <= ?";
+      this.#sql.exec(`DELETE FROM ${table} WHERE key IN (${expired})`, nowMs).toArray();
+    }
     this.#sql.exec("DELETE FROM idempotency_keys WHERE expires_at <= ?", nowMs).toArray();
     this.#sql
       .exec("DELETE FROM documents WHERE dirty = 0 AND expires_at < ?", documentsExpiredBeforeMs)
