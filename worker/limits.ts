@@ -171,6 +171,8 @@ export const DEFAULT_PAGE_ROWS = 100;
 
 /** How long an isolate trusts what it read of a key: a revocation is effective everywhere within this time. */
 export const KEY_MEMORY_MS = 5_000;
+/** How much longer it trusts a key that it has proven, while D1 does not answer: reads from the caches go on. */
+export const KEY_GRACE_MS = 5 * 60 * 1_000;
 /** Keys, and ids without a key, in an isolate's memory; about 1 KB each. */
 export const KEY_MEMORY_MAX_KEYS = 5_000;
 /** `API_KEY_SECRET`: shorter ones can be guessed. */

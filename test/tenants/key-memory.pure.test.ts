@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { KEY_MEMORY_MAX_KEYS, KEY_MEMORY_MS } from "../../worker/limits.ts";
+import { KEY_GRACE_MS, KEY_MEMORY_MAX_KEYS, KEY_MEMORY_MS } from "../../worker/limits.ts";
 import type { KeyRecord } from "../../worker/tenants/api-key.ts";
 import { KeyMemory } from "../../worker/tenants/key-memory.ts";
 
@@ -48,6 +48,32 @@ test("made-up ids do not push out a key that was proven", () => {
   memory.prove("text", { record, untilMs: 100 });
   for (let i = 0; i <= KEY_MEMORY_MAX_KEYS; i++) memory.remember(String(i), null, 0);
   expect(memory.proven("text", 0)).toBe(record);
+});
+
+test("a key that was proven can be prolonged for its grace, step by step, and not if it was disproven", () => {
+  const memory = new KeyMemory();
+  memory.prove("text", { record, untilMs: KEY_MEMORY_MS });
+  expect(memory.prolong("another text", 0)).toBeNull();
+  expect(memory.prolong("text", KEY_MEMORY_MS)).toBe(record);
+  expect(memory.proven("text", 2 * KEY_MEMORY_MS - 1)).toBe(record);
+  expect(memory.proven("text", 2 * KEY_MEMORY_MS)).toBeNull();
+  const endMs = KEY_MEMORY_MS + KEY_GRACE_MS;
+  expect(memory.prolong("text", endMs - 1)).toBe(record);
+  expect(memory.proven("text", endMs)).toBeNull();
+  expect(memory.prolong("text", endMs)).toBeNull();
+  memory.prove("text", { record, untilMs: KEY_MEMORY_MS });
+  memory.disprove("text");
+  expect(memory.prolong("text", 0)).toBeNull();
+});
+
+test("a clock that steps back prolongs nothing", () => {
+  const memory = new KeyMemory();
+  const hourMs = 60 * 60 * 1_000;
+  memory.remember("a", record, hourMs);
+  memory.prove("text", { record, untilMs: hourMs + KEY_MEMORY_MS });
+  expect(memory.byId("a", 0)).toBeNull();
+  expect(memory.proven("text", 0)).toBeNull();
+  expect(memory.prolong("text", 0)).toBeNull();
 });
 
 test("nothing is left after a revocation", () => {

@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { KEY_MEMORY_MS } from "../../worker/limits.ts";
+import { KEY_GRACE_MS, KEY_MEMORY_MS } from "../../worker/limits.ts";
 import { formatApiKey, newApiKey, SCOPES } from "../../worker/tenants/api-key.ts";
 import { keyMemory } from "../../worker/tenants/key-memory.ts";
 import { revokeKey } from "../../worker/tenants/key-store.ts";
@@ -215,7 +215,32 @@ describe("what an isolate remembers", () => {
     const unknown = await ask(SCOPED_OUT, { key: root, env: watched });
     expect([unknown.status, unknown.headers.get("retry-after")]).toEqual([503, "1"]);
     expect(unknown.text).not.toContain("D1");
-    vi.spyOn(Date, "now").mockReturnValue(Date.now() + KEY_MEMORY_MS);
+  });
+
+  test("a key that was proven is good for some minutes more while D1 is down, and one look in five seconds is all it costs", async () => {
+    const { key, keyId } = await storedKey("default", ["read"]);
+    const { state, env: watched } = watchedDatabase();
+    const startedMs = Date.now();
+    const clock = vi.spyOn(Date, "now").mockReturnValue(startedMs);
+    await ask(SCOPED_OUT, { key, env: watched });
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    state.isDown = true;
+    clock.mockReturnValue(startedMs + KEY_MEMORY_MS);
+    for (let i = 0; i < 3; i++)
+      expect(await ask(SCOPED_OUT, { key, env: watched })).toMatchObject({ status: 403 });
+    expect(state.queries).toBe(2);
+    clock.mockReturnValue(startedMs + KEY_GRACE_MS);
+    expect(await ask(SCOPED_OUT, { key, env: watched })).toMatchObject({ status: 403 });
+    clock.mockReturnValue(startedMs + KEY_MEMORY_MS + KEY_GRACE_MS);
+    expect(await ask(SCOPED_OUT, { key, env: watched })).toMatchObject({ status: 503 });
+    // What D1 refused once stays refused when it goes down.
+    state.isDown = false;
+    expect(await ask(SCOPED_OUT, { key, env: watched })).toMatchObject({ status: 403 });
+    await revokeKey(env.DB, { tenantId: "default", keyId }, nowMicros());
+    clock.mockReturnValue(startedMs + 2 * KEY_MEMORY_MS + KEY_GRACE_MS);
+    expect(await ask(SCOPED_OUT, { key, env: watched })).toMatchObject({ status: 401 });
+    state.isDown = true;
+    clock.mockReturnValue(startedMs + 3 * KEY_MEMORY_MS + KEY_GRACE_MS);
     expect(await ask(SCOPED_OUT, { key, env: watched })).toMatchObject({ status: 503 });
   });
 });

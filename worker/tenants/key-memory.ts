@@ -4,9 +4,13 @@
  * Entries live for {@link KEY_MEMORY_MS} from the moment that D1 was *asked*: a key that is revoked is refused
  * everywhere that much later, however slow the answer was. Ids that do not exist are remembered too, or a made-up key
  * would cost a query each time. Both maps are bounded.
+ *
+ * While D1 does not answer, a key that this isolate has proven goes on being good for {@link KEY_GRACE_MS}: what the
+ * caches hold can still be read.
  */
 import { BoundedMap } from "../bounded-map.ts";
-import { KEY_MEMORY_MAX_KEYS, KEY_MEMORY_MS } from "../limits.ts";
+import { KEY_GRACE_MS, KEY_MEMORY_MAX_KEYS, KEY_MEMORY_MS } from "../limits.ts";
+import { isAhead } from "../waits.ts";
 import type { KeyRecord } from "./api-key.ts";
 
 export interface RememberedKey {
@@ -19,10 +23,15 @@ export interface ProvenKey extends RememberedKey {
   record: KeyRecord;
 }
 
+interface LastingKey extends ProvenKey {
+  /** Until then it may be prolonged. */
+  graceUntilMs: number;
+}
+
 export class KeyMemory {
   readonly #records = new BoundedMap<RememberedKey>(KEY_MEMORY_MAX_KEYS);
   /** By the whole text of a key that was right. Looked up by hash, so that no comparison tells how much was guessed. */
-  readonly #proven = new BoundedMap<ProvenKey>(KEY_MEMORY_MAX_KEYS);
+  readonly #proven = new BoundedMap<LastingKey>(KEY_MEMORY_MAX_KEYS);
 
   proven(text: string, nowMs: number): KeyRecord | null {
     return live(this.#proven.get(text), nowMs)?.record ?? null;
@@ -30,7 +39,21 @@ export class KeyMemory {
 
   /** It lives no longer than the record that it was proven by. */
   prove(text: string, key: ProvenKey): void {
-    this.#proven.set(text, key, 1);
+    this.#proven.set(text, { ...key, graceUntilMs: key.untilMs + KEY_GRACE_MS }, 1);
+  }
+
+  /** D1 says that it is not good any more: it is not prolonged either. */
+  disprove(text: string): void {
+    this.#proven.delete(text);
+  }
+
+  /** D1 did not answer. Null: the key was not proven here, or too long ago. */
+  prolong(text: string, nowMs: number): KeyRecord | null {
+    const known = this.#proven.get(text);
+    if (!known || !isAhead(known.graceUntilMs, nowMs, KEY_MEMORY_MS + KEY_GRACE_MS)) return null;
+    const untilMs = Math.min(nowMs + KEY_MEMORY_MS, known.graceUntilMs);
+    this.#proven.set(text, { ...known, untilMs }, 1);
+    return known.record;
   }
 
   byId(keyId: string, nowMs: number): RememberedKey | null {
@@ -51,7 +74,7 @@ export class KeyMemory {
 }
 
 function live<K extends RememberedKey>(key: K | undefined, nowMs: number): K | null {
-  return key && key.untilMs > nowMs ? key : null;
+  return key && isAhead(key.untilMs, nowMs, KEY_MEMORY_MS) ? key : null;
 }
 
 export const keyMemory = new KeyMemory();

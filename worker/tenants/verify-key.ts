@@ -25,7 +25,7 @@ export interface Presented {
   nowMs: number;
 }
 
-/** @throws when D1 must be asked and does not answer: nobody is let in by that. */
+/** @throws when D1 must be asked and does not answer: that lets in nobody but those who were in before. */
 export async function verifyKey(presented: Presented): Promise<Verification> {
   return verifyFromMemory(presented.text, presented.nowMs) ?? proveKey(presented);
 }
@@ -42,11 +42,23 @@ async function proveKey({ db, pepper, text, nowMs }: Presented): Promise<Verific
   const key = parseApiKey(text);
   if (!key) return { refusal: "malformed", keyId: null };
   const { keyId } = key;
-  const { record, untilMs } =
-    keyMemory.byId(keyId, nowMs) ?? keyMemory.remember(keyId, await findKey(db, keyId), nowMs);
-  if (!record) return { refusal: "unknown", keyId };
-  const verdict = judgeSecret(record, hashSecret(key.secret, pepper), nowMs * MICROS_PER_MS);
-  if (verdict !== "valid") return { refusal: verdict, keyId };
+  let remembered = keyMemory.byId(keyId, nowMs);
+  try {
+    remembered ??= keyMemory.remember(keyId, await findKey(db, keyId), nowMs);
+  } catch (cause) {
+    const record = keyMemory.prolong(text, Date.now());
+    if (!record) throw cause;
+    const verdict = judgeRecord(record, nowMs * MICROS_PER_MS);
+    return verdict === "valid" ? { record } : { refusal: verdict, keyId };
+  }
+  const { record, untilMs } = remembered;
+  const verdict = record
+    ? judgeSecret(record, hashSecret(key.secret, pepper), nowMs * MICROS_PER_MS)
+    : "unknown";
+  if (!record || verdict !== "valid") {
+    keyMemory.disprove(text);
+    return { refusal: verdict === "valid" ? "unknown" : verdict, keyId };
+  }
   keyMemory.prove(text, { record, untilMs });
   return { record };
 }
