@@ -48,7 +48,8 @@ export function readSettings(env: Env): Settings {
     documentTtlSeconds: integerBetween(
       "DOCUMENT_TTL_SECONDS",
       env.DOCUMENT_TTL_SECONDS,
-      KV_MIN_EXPIRATION_SECONDS,
+      // Twice what KV takes: its clock may be ahead of ours.
+      2 * KV_MIN_EXPIRATION_SECONDS,
       365 * 86_400,
     ),
     corsOrigins: isDevelopment

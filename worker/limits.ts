@@ -24,7 +24,7 @@ export const MAX_CATEGORY_BYTES = 1 * MIB;
 /** The event times beside a category's JSON: with it they are one row of D1, which takes 2 MB. */
 export const MAX_EVENT_TIMES_BYTES = 900_000;
 
-/** All categories of an entity together: a read holds all of them in memory, and KV one value of up to 25 MiB. */
+/** All categories of an entity together, with their event times: a read holds all of them in memory, and KV one value of up to 25 MiB. */
 export const MAX_ENTITY_BYTES = 20 * MIB;
 
 /** Several entities that are read together from D1, which everybody shares: it holds them in memory, as does who asks. */

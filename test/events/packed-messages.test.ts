@@ -82,13 +82,14 @@ describe("a message of many events", () => {
     const [first, ...rest] = good;
     const poisoned = [first, { ...first, revision: 0 }, ...rest];
     const others = await countedEvents(subscription.tenantId, 2);
-    expect(await consume([poisoned, others])).toEqual({ acked: ["m1"], retried: ["m0"], delays: [null] });
+    expect(await consume([poisoned, others])).toEqual({ acked: ["m1"], retried: ["m0"], delays: [2] });
     const all = idsOf([...good, ...others]);
     expect(await handed(subscription)).toEqual(all);
     expect(await counted(subscription.tenantId, "f")).toMatchObject([{ values: 5 }]);
     // As the queue brings it again.
     for (const attempts of [2, 3]) {
-      expect(await consume([poisoned], { attempts })).toEqual({ acked: [], retried: ["m0"], delays: [null] });
+      const delays = [2 ** attempts];
+      expect(await consume([poisoned], { attempts })).toEqual({ acked: [], retried: ["m0"], delays });
     }
     expect(await handed(subscription)).toEqual(all);
     expect(await counted(subscription.tenantId, "f")).toMatchObject([{ values: 5 }]);

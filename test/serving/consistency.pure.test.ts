@@ -3,12 +3,14 @@ import { describe, expect, test } from "vitest";
 import { entityKey } from "../../worker/keys.ts";
 import {
   ANY_REVISION,
+  both,
   type Consistency,
   type ConsistencyToken,
   decodeToken,
   encodeToken,
   newestBookmark,
   PRIMARY,
+  type Requirement,
   requirementOf,
 } from "../../worker/serving/consistency.ts";
 
@@ -132,11 +134,37 @@ describe("a read", () => {
   });
 });
 
+describe("what a caller asks for and what its isolate has written", () => {
+  const revision = (revision: number, bookmark: string | null): Requirement => ({
+    kind: "revision",
+    revision,
+    bookmark,
+  });
+  const database = (bookmark: string | null): Requirement => ({ kind: "database", bookmark });
+  test.each<[Requirement, Requirement, Requirement]>([
+    [ANY_REVISION, ANY_REVISION, ANY_REVISION],
+    [ANY_REVISION, revision(2, "b"), revision(2, "b")],
+    [revision(2, "b"), ANY_REVISION, revision(2, "b")],
+    [revision(2, "b"), revision(3, "c"), revision(3, "c")],
+    [revision(3, "c"), revision(2, "b"), revision(3, "c")],
+    [PRIMARY, revision(2, "b"), PRIMARY],
+    [database("b"), ANY_REVISION, database("b")],
+    [database("b"), revision(1, "c"), database("c")],
+    [database("c"), revision(1, "b"), database("c")],
+    [database("b"), revision(1, null), PRIMARY],
+  ])("%j and %j are both satisfied by %j", (asked, own, expected) => {
+    expect(both(asked, own)).toEqual(expected);
+  });
+});
+
 test.each<[string | null, (string | null)[]]>([
   [null, []],
   [null, [null, null]],
-  ["00000001-b", [null, "00000001-b", null]],
-  ["00000002-a", ["00000001-b", "00000002-a", null, "00000001-c"]],
+  ["00000001-b", ["00000001-b"]],
+  ["00000002-a", ["00000001-b", "00000002-a", "00000001-c"]],
+  // What is not known may be newer than all others: only the primary has it.
+  [null, ["00000001-b", null]],
+  [null, [null, "00000001-b", "00000002-a"]],
 ])("the newest bookmark is %j of %j", (newest, bookmarks) => {
   expect(newestBookmark(bookmarks)).toBe(newest);
 });

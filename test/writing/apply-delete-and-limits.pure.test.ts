@@ -160,4 +160,21 @@ describe("a limit", () => {
       rejection: { reason: "entity_too_large", ...limits },
     });
   });
+
+  test("on an entity counts the event times of its features too", () => {
+    const full = part(fullOf("x", 1));
+    const count = MAX_ENTITY_BYTES / MAX_CATEGORY_BYTES - 1;
+    const parts = Array.from({ length: count }, (_, i) => ({ ...full, category: `c${i}` }));
+    const { next } = applyWrite(NEVER_WRITTEN, writeOf(parts), NOW);
+    const rows = new Map(next.rows);
+    const [name, row] = [...rows][0] ?? [];
+    if (!name || !row) throw new Error("there is a row");
+    rows.set(name, { ...row, eventTimes: "x".repeat(MAX_CATEGORY_BYTES - 6) });
+    const state = { ...next, rows };
+    expect(write(state, '{"a":1}', { category: "one more" })).toMatchObject({
+      outcome: "rejected",
+      rejection: { reason: "entity_too_large", foundBytes: MAX_ENTITY_BYTES + 1 },
+    });
+    expect(write(state, '{"a":1}', { category: "c1" }).outcome).toBe("applied");
+  });
 });

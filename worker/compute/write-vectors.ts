@@ -48,19 +48,20 @@ export async function writeVectors(
 ): Promise<Written> {
   const fallback = timestampOrNull(fallbackTime);
   const all: Written = { written: 0, skipped: [], bookmark: null };
+  const bookmarks: (string | null)[] = [];
   for (let start = 0; start < rows.length; start += ENTITIES_PER_ROUND) {
     const round = rows.slice(start, start + ENTITIES_PER_ROUND);
     const writes = round.map((row) => vectorWrite({ ...row, timestamp: row.timestamp ?? fallback }, target));
     const submitted = await submitChanges(context, writes, null);
     await rememberWrites(context, writes, submitted);
-    all.bookmark = newestBookmark([all.bookmark, submitted.bookmark]);
+    bookmarks.push(submitted.bookmark);
     for (const [i, result] of submitted.results.entries()) {
       const reason = reasonNotWritten(result);
       if (reason === null) all.written += 1;
       else all.skipped.push({ row: round[i]?.row ?? 0, reason });
     }
   }
-  return all;
+  return { ...all, bookmark: newestBookmark(bookmarks) };
 }
 
 /**

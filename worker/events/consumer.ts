@@ -55,11 +55,12 @@ function open(message: Message, log: Log): Opened {
 
 /** A message ends when all that it holds was handled; until then it comes again as a whole. */
 function settle({ message, events, faults }: Opened, failed: ReadonlySet<string>): void {
-  if (events.some(({ event_id: id }) => failed.has(id))) {
-    // What could not take it gets time to come back: all the tries at once would be over in a moment.
-    message.retry({ delaySeconds: Math.min(2 ** message.attempts, HAND_OVER_RETRY_MAX_SECONDS) });
-  } else if (faults === null) message.ack();
-  else message.retry();
+  if (faults === null && !events.some(({ event_id: id }) => failed.has(id))) {
+    message.ack();
+    return;
+  }
+  // What could not take it gets time to come back: all the tries at once would be over in a moment.
+  message.retry({ delaySeconds: Math.min(2 ** message.attempts, HAND_OVER_RETRY_MAX_SECONDS) });
 }
 
 /** @returns the ids of the events that somebody could not take. */

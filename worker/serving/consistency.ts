@@ -37,9 +37,23 @@ export function requirementOf(
     : { kind: "database", bookmark };
 }
 
-/** Those of one database are ordered as texts (D1 documentation, "Sessions"). Null when there is none. */
+/** What satisfies both: what a caller asks for, and what the isolate itself has written. */
+export function both(asked: Requirement, own: Requirement): Requirement {
+  if (asked === ANY_REVISION) return own;
+  if (own === ANY_REVISION) return asked;
+  if (asked.kind === "revision" && own.kind === "revision") {
+    return own.revision > asked.revision ? own : asked;
+  }
+  return { kind: "database", bookmark: newestBookmark([asked.bookmark, own.bookmark]) };
+}
+
+/**
+ * Those of one database are ordered as texts (D1 documentation, "Sessions").
+ *
+ * @returns null, for the primary, when there is none, or one is not known.
+ */
 export function newestBookmark(bookmarks: readonly (string | null)[]): string | null {
-  return bookmarks.reduce((a, b) => (a !== null && (b === null || a > b) ? a : b), null);
+  return bookmarks.includes(null) ? null : (bookmarks.toSorted().at(-1) ?? null);
 }
 
 /** D1 writes bookmarks as hexadecimal groups; anything else must not reach it. */

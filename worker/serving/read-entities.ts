@@ -14,6 +14,7 @@ import { FETCH_LOOK_MS, FETCH_WAIT_MS, MAX_ENTITIES_BYTES, RETRY_AFTER_SECONDS }
 import { timed } from "../monitoring/timed.ts";
 import {
   ANY_REVISION,
+  both,
   type Consistency,
   type ConsistencyToken,
   newestBookmark,
@@ -99,8 +100,7 @@ export async function readEntities(context: ReadContext, refs: readonly EntityRe
 function want({ consistency, token, nowMs }: ReadContext, ref: EntityRef, key: string): Wanted {
   const asked = requirementOf(consistency, token, consistency === "session" ? entityKey(ref) : "");
   const own = memory.requirement(key, nowMs);
-  const isOwnNewer = asked.kind === "revision" && own.kind === "revision" && own.revision > asked.revision;
-  return { ref, key, requirement: asked === ANY_REVISION || isOwnNewer ? own : asked };
+  return { ref, key, requirement: both(asked, own) };
 }
 
 function fromMemory(
@@ -239,5 +239,6 @@ async function readFromD1(
 /** Where D1 may be asked so that every requirement holds: any replica, one past a bookmark, or the primary. */
 function sessionStart(requirements: readonly Requirement[]): string {
   const bookmarks = requirements.filter((one) => one !== ANY_REVISION).map(({ bookmark }) => bookmark);
-  return bookmarks.includes(null) ? "first-primary" : (newestBookmark(bookmarks) ?? "first-unconstrained");
+  if (bookmarks.length === 0) return "first-unconstrained";
+  return newestBookmark(bookmarks) ?? "first-primary";
 }

@@ -214,14 +214,15 @@ function overLimit(rows: ReadonlyMap<string, CategoryRow>, changed: readonly str
       return { reason: "event_times_too_large", category, limitBytes, foundBytes: timesBytes };
     }
   }
-  const live = [...rows.values()].flatMap(({ data }) => data ?? []);
+  const live = [...rows.values()].filter(({ data }) => data !== null);
   if (live.length > MAX_CATEGORIES_PER_ENTITY) {
     return { reason: "too_many_categories", limit: MAX_CATEGORIES_PER_ENTITY, found: live.length };
   }
-  const characters = live.reduce((sum, data) => sum + data.length, 0);
+  const texts = live.flatMap(({ data, eventTimes }) => [data ?? "", eventTimes ?? ""]);
+  const characters = texts.reduce((sum, text) => sum + text.length, 0);
   // Counted in bytes only where three to a character would pass the limit.
   if (characters * 3 <= MAX_ENTITY_BYTES) return null;
-  const foundBytes = live.reduce((sum, data) => sum + utf8Bytes(data, 0), 0);
+  const foundBytes = texts.reduce((sum, text) => sum + utf8Bytes(text, 0), 0);
   return foundBytes > MAX_ENTITY_BYTES
     ? { reason: "entity_too_large", limitBytes: MAX_ENTITY_BYTES, foundBytes }
     : null;

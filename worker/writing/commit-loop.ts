@@ -176,7 +176,7 @@ export class CommitLoop {
     const committed = committedKeys(results);
     const moved = new Set<string>();
     for (const [key, entity] of plan.entities) {
-      if (committed.has(key)) states.remember(key, entity.next);
+      if (committed.has(key)) states.committed(key, entity.next);
       else {
         states.forget(key);
         moved.add(key);

@@ -10,7 +10,7 @@ const ROW_OVERHEAD = 300;
 
 export class EntityStates {
   readonly #known = new BoundedMap<EntityState>(WRITER_STATE_MAX_CHARACTERS);
-  /** Of each load under way the entities that were forgotten since it began: what it reads of them may be older. */
+  /** Of each load under way the entities that were committed or forgotten since it began: what it reads may be older. */
   readonly #loads = new Set<Set<string>>();
 
   /** States by `entityKey`; those not at hand in one round trip to D1. Null: too large to be read together. */
@@ -36,15 +36,20 @@ export class EntityStates {
     [...missing.keys()].forEach((key, position) => {
       const { revision = 0, rows = [] } = loaded[position] ?? {};
       const state = { revision, rows: new Map(rows.map((row) => [row.category, row])) };
-      if (!overtaken.has(key)) this.remember(key, state);
+      if (!overtaken.has(key)) this.#remember(key, state);
       // A commit may have been faster than this answer: what it remembered is newer.
       states.set(key, this.#known.get(key) ?? state);
     });
     return states;
   }
 
+  committed(key: string, state: EntityState): void {
+    this.#overtake(key);
+    this.#remember(key, state);
+  }
+
   /** Keeps the newer of two states. */
-  remember(key: string, state: EntityState): void {
+  #remember(key: string, state: EntityState): void {
     const known = this.#known.get(key);
     if (known && known.revision > state.revision) return;
     this.#known.set(key, state, sizeOf(state.rows.values()));
@@ -52,6 +57,10 @@ export class EntityStates {
 
   forget(key: string): void {
     this.#known.delete(key);
+    this.#overtake(key);
+  }
+
+  #overtake(key: string): void {
     for (const overtaken of this.#loads) overtaken.add(key);
   }
 }

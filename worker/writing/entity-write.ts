@@ -61,7 +61,7 @@ export type ChangeResult = WriteResult | DeleteResult;
 export interface Settled {
   result: ChangeResult;
   committedAt: Micros;
-  /** Of the D1 session that committed it; null when nothing had to be written. */
+  /** Of the D1 session that committed it; null when it is not known: the transaction's own answer was lost. */
   bookmark: string | null;
 }
 

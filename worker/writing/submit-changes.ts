@@ -33,7 +33,7 @@ export interface Submitted {
   /** In the order of the rows. */
   results: RowResult[];
   committedAt: Micros;
-  /** The newest of the transactions' bookmarks; null when there was nothing to write. */
+  /** The newest of the transactions' bookmarks; null when there was nothing to write, or one is not known. */
   bookmark: string | null;
   /** Every result is one of an earlier request with the same `Idempotency-Key`. */
   replayed: boolean;
