@@ -6,6 +6,7 @@ import { problemAnswer } from "../../worker/http/answer.ts";
 import { documentKey, entityKey } from "../../worker/keys.ts";
 import { Log } from "../../worker/log.ts";
 import type { ConsistencyToken } from "../../worker/serving/consistency.ts";
+import { encodeDocument } from "../../worker/serving/document.ts";
 import { isolateMemory } from "../../worker/serving/memory.ts";
 import { type ReadContext, readEntities, readEntity } from "../../worker/serving/read-entities.ts";
 import type { EntityChange } from "../../worker/writing/entity-write.ts";
@@ -136,6 +137,36 @@ describe("one entity", () => {
 });
 
 describe("many entities", () => {
+  test("that are large are fetched a few at a time, and no more of them once they are too many", async () => {
+    const tenant = newTenant();
+    const values = Array.from({ length: 1_000 }, (_, i) => `user-${i}`);
+    const text = encodeDocument({
+      revision: 1,
+      categories: new Map([
+        [
+          "c",
+          {
+            data: JSON.stringify({ text: "x".repeat(100_000) }),
+            eventTime: 1,
+            eventTimes: null,
+            createdAt: 1,
+            updatedAt: 1,
+            computeId: null,
+            expiresAt: null,
+          },
+        ],
+      ]),
+      size: 0,
+    });
+    for (const value of values.slice(0, 300)) {
+      await env.HOT.put(await documentKey(tenant, settings.writerPartitions, ref(value)), text);
+    }
+    const bindings = watched();
+    await expect(readerOf(tenant, bindings).many(values)).rejects.toMatchObject({ status: 422 });
+    // 10 MB, then as many more as may be there at once: 24 MiB.
+    expect(costs(bindings)).toEqual({ cache: Array(3).fill("bulk get"), database: [] });
+  });
+
   test("a thousand cost ten KV reads and one round trip to D1 for all that is missing", async () => {
     const tenant = newTenant();
     const values = Array.from({ length: 1_000 }, (_, i) => `user-${i}`);

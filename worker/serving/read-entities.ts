@@ -24,7 +24,7 @@ import {
 import { documentOf, type EntityDocument, haveMoreBytes } from "./document.ts";
 import { documentKeyOf, documentKeys } from "./document-keys.ts";
 import { askForFills } from "./fills.ts";
-import { getDocuments } from "./hot-cache.ts";
+import { getDocuments, TooMuchCached } from "./hot-cache.ts";
 import { isolateMemory as memory } from "./memory.ts";
 import { renewDue } from "./renewals.ts";
 
@@ -207,8 +207,10 @@ async function readFromKv(
       context,
       context.metrics,
       wanted.map(({ key }) => key),
+      MAX_ENTITIES_BYTES,
     );
   } catch (cause) {
+    if (cause instanceof TooMuchCached) throw entitiesTooLarge();
     context.log.warning("hot cache did not answer, reading D1", { keys: wanted.length }, cause);
     return new Map();
   }
