@@ -765,6 +765,21 @@ describe("limits, at the edge and one past it", () => {
     expect((await post("/items/long-numbers", body(11))).status).toBe(200);
   });
 
+  test("a body with more faults than anybody counts is refused as one with few", async () => {
+    const wrong = Array.from({ length: 700 }, () => ({
+      entity_type: "bright_uid",
+      entity_value: "faulty",
+      feature_list: Array.from({ length: 200 }, () => ({ category: "a:b", features: {} })),
+    }));
+    expectProblem(await post("/items/batch", { metadata: WRITER, data: wrong }), 422);
+    const names = Array.from({ length: 200_000 }, (_, i) => `c${i}`);
+    const categories = Object.fromEntries(names.map((name) => [name, 0]));
+    for (const path of ["/items/faulty", "/get/item/faulty"])
+      expectProblem(await post(path, categories), 422);
+    const key = { name: "k", scopes: names };
+    expectProblem(await post("/admin/tenants/default/keys", key), 422);
+  });
+
   test("a request has at most 1,000 entities", async () => {
     const rows = (count: number) => ({
       metadata: WRITER,

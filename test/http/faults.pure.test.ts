@@ -1,8 +1,8 @@
 /** What does not fit a schema, in our words. */
 import { expect, test } from "vitest";
 import * as z from "zod";
-import { faultsOf, PARSING } from "../../worker/http/faults.ts";
-import { entriesOf, wholeNumber } from "../../worker/http/fields.ts";
+import { faultsOf, MAX_FAULTS, PARSING } from "../../worker/http/faults.ts";
+import { categoriesOf, wholeNumber } from "../../worker/http/fields.ts";
 import { parseJson } from "../../worker/json.ts";
 
 function faults(schema: z.ZodType, value: unknown, part = "body") {
@@ -51,7 +51,7 @@ test("what is missing is needed, whatever it must be", () => {
   const all = z.object({
     ...Object.fromEntries(Object.entries(any.shape).map(([name, { unwrap }]) => [name, unwrap()])),
     union: z.union([z.int(), z.string()]),
-    entries: entriesOf(z.string(), z.string(), {}),
+    entries: categoriesOf(z.string(), { most: 9, example: {} }),
     inner: z.object({ a: z.string() }),
     refined: z.string().refine(() => false),
   });
@@ -61,13 +61,28 @@ test("what is missing is needed, whatever it must be", () => {
   );
 });
 
-test("keys and values of an object with any keys are named by the same words", () => {
-  const schema = entriesOf(z.string().max(3), z.array(z.string()), {});
-  expect(faults(schema, { a: 1, b: ["x", 2], long: [] })).toEqual([
+test("categories and what they hold are named by the same words", () => {
+  const schema = categoriesOf(z.array(z.string()), { most: 3, example: {} });
+  expect(faults(schema, { a: 1, b: ["x", 2], "x:y": [] })).toEqual([
     "body.a custom: must be an array, found integer",
     "body.b.1 custom: must be a string, found integer",
-    "body.long custom: must have at most 3 characters",
+    expect.stringMatching(/^body\.x:y custom: must not contain/),
   ]);
+  expect(faults(schema, { a: [], b: [], c: [], d: 1 })).toEqual([
+    "body custom: must name at most 3 categories, names 4",
+  ]);
+});
+
+test("of many faults in categories some are told, and the others not looked for", () => {
+  let looked = 0;
+  const value = z.string().refine(() => {
+    looked += 1;
+    return false;
+  });
+  const schema = categoriesOf(value, { most: 1_000, example: {} });
+  const all = Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`c${i}`, "x"]));
+  expect(faults(schema, all)).toHaveLength(MAX_FAULTS);
+  expect(looked).toBe(MAX_FAULTS);
 });
 
 test("a number in an address is named with its range, one that is there twice as such", () => {

@@ -4,7 +4,7 @@
  */
 import type { Context, Hono, HonoRequest } from "hono";
 import type * as z from "zod";
-import { Problem, type ProblemStatus } from "../errors.ts";
+import { Problem, type ProblemStatus, unprocessable } from "../errors.ts";
 import type { Answer } from "./answer.ts";
 import { authorise, type Scope } from "./auth.ts";
 import { crossOrigin, isFromPage } from "./browser.ts";
@@ -153,9 +153,19 @@ export function honoPath(path: string): string {
   return path.replaceAll(/\{(\w+)\}/g, ":$1");
 }
 
+/** zod hands all faults on as the arguments of a call: for a hundred thousand of them the stack is too small. */
+function safelyParsed(part: string, schema: z.ZodType, value: unknown) {
+  try {
+    return schema.safeParse(value, PARSING);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw unprocessable({ loc: [part], msg: "has more faults than can be told", type: "too_many_faults" });
+  }
+}
+
 /** @param part FastAPI's word for the part of the request. */
 function validated(part: "path" | "query" | "body", schema: z.ZodType, value: unknown): unknown {
-  const result = schema.safeParse(value, PARSING);
+  const result = safelyParsed(part, schema, value);
   if (result.success) return result.data;
   const faults = faultsOf(result.error.issues as z.core.$ZodIssue[], value, [part]);
   const [first] = faults;

@@ -7,7 +7,7 @@ type Issue = z.core.$ZodIssue;
 type Loc = (string | number)[];
 
 /** An answer names this many faults at most: one more tells nobody anything. */
-const MAX_FAULTS = 20;
+export const MAX_FAULTS = 20;
 
 const NOUNS: Record<string, string> = {
   string: "a string",

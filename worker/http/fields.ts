@@ -4,7 +4,7 @@ import { charactersIn, firstCharacters, hasAtMost, utf8Bytes } from "../characte
 import { isJsonObject, nestsDeeperThan } from "../json.ts";
 import { MAX_CATEGORY_BYTES, MAX_NAME_CHARACTERS, MAX_TTL_SECONDS, MAX_VALUE_DEPTH } from "../limits.ts";
 import { parseTimestamp, TIMESTAMP_FORM } from "../timestamps.ts";
-import { PARSING } from "./faults.ts";
+import { MAX_FAULTS, PARSING } from "./faults.ts";
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 export const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/;
@@ -144,14 +144,13 @@ export const answeredTimestamp = z.string().meta({ example: "2025-10-13T09:15:51
 export const answeredRevision = z.int().meta({ description: "The entity's revision.", example: 1 });
 
 /**
- * An object with any keys, as entries; `z.record` would drop a key called `__proto__`.
+ * An object of categories, as entries; `z.record` would drop a key called `__proto__`.
  *
- * @param example shown in the API documents.
+ * @param about `most`: of them; `example`: shown in the API documents.
  */
-export function entriesOf<V extends z.ZodType>(
-  key: z.ZodType<string>,
+export function categoriesOf<V extends z.ZodType>(
   value: V,
-  example: Record<string, unknown>,
+  { most, example }: { most: number; example: Record<string, unknown> },
 ) {
   return z
     .unknown()
@@ -163,15 +162,23 @@ export function entriesOf<V extends z.ZodType>(
       }
       const entries = Object.entries(object);
       if (entries.length === 0) ctx.addIssue({ code: "custom", message: "must name at least one category" });
-      return entries.map(([name, inner]) => {
+      if (entries.length > most) {
+        const message = `must name at most ${most} categories, names ${entries.length}`;
+        ctx.addIssue({ code: "custom", message });
+        return z.NEVER;
+      }
+      const checked: [string, z.output<V>][] = [];
+      for (const [name, inner] of entries) {
         const at = firstCharacters(name, MAX_NAME_CHARACTERS);
-        const [checkedName, checkedValue] = [key.safeParse(name, PARSING), value.safeParse(inner, PARSING)];
-        for (const { error } of [checkedName, checkedValue]) {
-          for (const issue of error?.issues ?? []) {
-            ctx.addIssue({ code: "custom", message: issue.message, path: [at, ...issue.path] });
-          }
+        const found = [category.safeParse(name, PARSING), value.safeParse(inner, PARSING)] as const;
+        const issues = found.flatMap(({ error }) => error?.issues ?? []);
+        for (const { message, path } of issues.slice(0, MAX_FAULTS)) {
+          ctx.addIssue({ code: "custom", message, path: [at, ...path] });
         }
-        return [name, checkedValue.data as z.output<V>];
-      });
+        // No more of them are told.
+        if (ctx.issues.length >= MAX_FAULTS) return z.NEVER;
+        checked.push([name, found[1].data as z.output<V>]);
+      }
+      return checked;
     });
 }

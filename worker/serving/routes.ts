@@ -15,11 +15,11 @@ import {
 import {
   answeredRevision,
   answeredTimestamp,
+  categoriesOf,
   category,
   elsewhere,
   entityType,
   entityValue,
-  entriesOf,
   featureName,
   optional,
   optionalOr,
@@ -205,8 +205,9 @@ export const getItemFiltered = endpoint(
     request: {
       param: z.object({ identifier: entityValue }),
       query: itemQuery,
-      json: entriesOf(category, z.array(featureName).max(MAX_ENTITIES_PER_REQUEST), {
-        trans_features: ["avg_credit_30d", "num_transactions"],
+      json: categoriesOf(z.array(featureName).max(MAX_ENTITIES_PER_REQUEST), {
+        most: MAX_ENTITIES_PER_REQUEST,
+        example: { trans_features: ["avg_credit_30d", "num_transactions"] },
       }),
     },
     requestHeaders,

@@ -8,9 +8,8 @@ import { assertKnownEntityType, entityTypeOf, entityTypeQuery } from "../http/en
 import {
   answeredRevision,
   answeredTimestamp,
-  category,
+  categoriesOf,
   entityValue,
-  entriesOf,
   featureValues,
 } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
@@ -23,7 +22,6 @@ import { rejectionProblem, typeProblem } from "./rejections.ts";
 import { submitRequest, writeAnswerHeaders, writeRequestHeaders } from "./submit-request.ts";
 import { typedWrite, type UntypedWrite } from "./typed-write.ts";
 import {
-  assertCategoryCount,
   itemsBody,
   optionsOfBody,
   toCategoryOptions,
@@ -100,14 +98,16 @@ export const putItemsOf = endpoint(
     request: {
       param: z.object({ identifier: entityValue }),
       query: z.object({ ...entityTypeQuery, ...optionsOfLongForm }),
-      json: entriesOf(category, featureValues, { user_features: { age: 30, income: 60000 } }),
+      json: categoriesOf(featureValues, {
+        most: MAX_CATEGORIES_PER_ENTITY,
+        example: { user_features: { age: 30, income: 60000 } },
+      }),
     },
     requestHeaders: writeRequestHeaders,
     answers: { 200: { description: "Committed.", schema: countedSchema, headers: writeAnswerHeaders } },
     problems: [409],
   },
   async (c, { param, query, json }) => {
-    assertCategoryCount(json.length);
     const asked: UntypedWrite = {
       kind: "write",
       entityType: await entityTypeOf(c, query),

@@ -170,13 +170,3 @@ export function toCategoryOptions(
     ttlSeconds: ttl ?? null,
   };
 }
-
-/** @throws Problem 422 naming a limit that no category of an entity may pass. */
-export function assertCategoryCount(count: number): void {
-  if (count <= MAX_CATEGORIES_PER_ENTITY) return;
-  throw unprocessable({
-    loc: ["body"],
-    msg: `must name at most ${MAX_CATEGORIES_PER_ENTITY} categories, names ${count}`,
-    type: "too_many_categories",
-  });
-}
