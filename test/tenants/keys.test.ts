@@ -1,5 +1,7 @@
+import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { app } from "../../worker/app.ts";
 import { KEY_GRACE_MS, KEY_MEMORY_MS } from "../../worker/limits.ts";
 import { formatApiKey, newApiKey, SCOPES } from "../../worker/tenants/api-key.ts";
 import { keyMemory } from "../../worker/tenants/key-memory.ts";
@@ -268,6 +270,14 @@ describe("development", () => {
   test("no key is the tenant `default` with every scope", async () => {
     expect(await ask(READ, { env })).toMatchObject({ status: LET_IN });
     expect(await ask(`GET ${TENANTS}`, { env })).toMatchObject({ status: 200 });
+  });
+
+  test("under a name on the Internet there is no tenant without a key: deployed as it is, it is nobody's", async () => {
+    for (const host of ["store.workers.dev", "attacker.com", "localhost.attacker.com"]) {
+      const request = new Request(`https://${host}${TENANTS}`);
+      const answer = await app.fetch(request, env, createExecutionContext());
+      expect(answer.status, host).toBe(401);
+    }
   });
 
   test.each([

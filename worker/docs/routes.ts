@@ -8,7 +8,7 @@ import { openApiDocument } from "./openapi.ts";
 
 /** Swagger UI and Redoc style themselves inline, and Redoc searches in a worker of its own. */
 const contentSecurityPolicy =
-  "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; worker-src 'self' blob:";
+  "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const swaggerPage = html`<!doctype html>
 <html lang="en">

@@ -7,6 +7,7 @@
  * calls no private address.
  */
 import { resolve4, resolve6 } from "node:dns/promises";
+import { isLocalName } from "../http/local-names.ts";
 import { MAX_RECEIVER_URL_CHARACTERS } from "../limits.ts";
 import { reachOf } from "./ip-address.ts";
 
@@ -15,22 +16,6 @@ export interface Refused {
   /** For whoever gave the URL: it repeats nothing of it, and says nothing of what a name resolved to. */
   reason: string;
 }
-
-/** Domains that a network gives meaning to by itself, and names under which clouds tell secrets. */
-const LOCAL_DOMAINS = [
-  "localhost",
-  "local",
-  "localdomain",
-  "internal",
-  "home.arpa",
-  "lan",
-  "home",
-  "corp",
-  "intranet",
-  "private",
-  "alt",
-  "metadata.goog",
-];
 
 /** Whether the text may be a receiver, as far as it alone tells. */
 export function checkReceiverUrl(
@@ -60,11 +45,8 @@ function faultOfHost(host: string): string | null {
   if (reach.kind === "local")
     return `must lead to the public Internet, not to an address that is ${reach.range}`;
   if (reach.kind === "public") return null;
-  const labels = host.split(".");
-  if (labels.includes("")) return "must have a complete host name";
-  const isLocal =
-    labels.length === 1 || LOCAL_DOMAINS.some((domain) => host === domain || host.endsWith(`.${domain}`));
-  return isLocal ? "must lead to the public Internet, not to a local name" : null;
+  if (host.split(".").includes("")) return "must have a complete host name";
+  return isLocalName(host) ? "must lead to the public Internet, not to a local name" : null;
 }
 
 /**

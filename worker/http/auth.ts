@@ -1,7 +1,8 @@
 /**
  * Who asks, and what they may do. Fails closed: whatever is not proven is refused.
  *
- * In development a request without a key is the tenant `default` with every scope, so that the first curl works.
+ * In development a request without a key is the tenant `default` with every scope, so that the first curl works: on the
+ * developer's machine, not under a public name.
  */
 import { Problem, unavailable } from "../errors.ts";
 import { MIN_API_KEY_SECRET_CHARACTERS, RETRY_AFTER_SECONDS } from "../limits.ts";
@@ -10,6 +11,7 @@ import { DEFAULT_TENANT } from "../tenants/tenant-id.ts";
 import { type Verification, verifyFromMemory, verifyKey } from "../tenants/verify-key.ts";
 import { bearerToken } from "./bearer.ts";
 import type { AppContext } from "./context.ts";
+import { isDevelopersHost } from "./local-names.ts";
 import { limitRate } from "./rate-limit.ts";
 
 export type { Scope } from "../tenants/api-key.ts";
@@ -50,7 +52,7 @@ function principalOf({ tenantId, scopes, keyId }: KeyRecord): Principal {
 async function authenticate(c: AppContext): Promise<Principal> {
   const text = presentedKey(c);
   if (text === null) {
-    if (c.settings.isDevelopment) return DEVELOPER;
+    if (c.settings.isDevelopment && isDevelopersHost(new URL(c.request.url).hostname)) return DEVELOPER;
     throw unauthorised("an API key is required: in the header X-API-Key, or as Authorization: Bearer");
   }
   const verification = await verify(c, text);

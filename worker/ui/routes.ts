@@ -28,7 +28,7 @@ export const uiEndpoints = [
     body: page,
     // It holds a key: nothing runs in it, is loaded or asked that is not ours.
     contentSecurityPolicy:
-      "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'",
+      "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   }),
   fileEndpoint("ui", { tag: "documents", summary: "A file of the catalog's page", example: "app.js" }),
 ];
