@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { unstable_readConfig as readConfig } from "wrangler";
 import { MIN_API_KEY_SECRET_CHARACTERS } from "../worker/limits.ts";
 import { makeAssets } from "./assets.ts";
+import { namespaceId, namespaceTitle, withNamespaceIds } from "./namespace-ids.ts";
 import { readOptions } from "./options.ts";
 import { buildBundle, root, runWrangler, runWranglerOrExit, startWrangler, waitForExit } from "./wrangler.ts";
 
@@ -28,8 +29,9 @@ if (values["dry-run"]) {
 } else {
   await logIn();
   await createMissing();
+  const namespaces = await findOrCreateNamespaces();
   await migrate();
-  process.exitCode = await deploy();
+  process.exitCode = await deployWith(namespaces);
   if (process.exitCode !== 0) {
     console.error(
       "The old version, if any, still runs. Correct what wrangler names above and run this again.",
@@ -44,7 +46,7 @@ async function logIn(): Promise<void> {
   );
 }
 
-/** Creates the queues, databases and buckets of wrangler.toml that the account lacks; the deployment creates the KV namespace. */
+/** Creates the queues, databases and buckets of wrangler.toml that the account lacks. */
 async function createMissing(): Promise<void> {
   const { producers = [], consumers = [] } = config.queues;
   const queues = [
@@ -57,8 +59,10 @@ async function createMissing(): Promise<void> {
   for (const name of new Set(queues)) {
     await createUnlessThere("queues", name, []);
   }
+  const location = String(config.vars.LOCATION_HINT ?? "");
+  const near = location === "" ? [] : ["--location", location];
   for (const database of config.d1_databases) {
-    await createUnlessThere("d1", database.database_name, ["--update-config=false"]);
+    await createUnlessThere("d1", database.database_name, ["--update-config=false", ...near]);
   }
   for (const bucket of config.r2_buckets) {
     await createUnlessThere("r2 bucket", bucket.bucket_name, ["--update-config=false"]);
@@ -85,6 +89,39 @@ async function createUnlessThere(
   console.log(`${kind} ${name}: created`);
 }
 
+/** Ids of the KV namespaces by their bindings. */
+async function findOrCreateNamespaces(): Promise<Map<string, string>> {
+  const ids = new Map<string, string>();
+  for (const { binding } of config.kv_namespaces) {
+    const title = namespaceTitle(config.name ?? "worker", binding);
+    const find = async () =>
+      namespaceId(await runWranglerOrExit(["kv", "namespace", "list", ...target], "Run this again."), title);
+    const known = await find();
+    if (known === null) {
+      const advice = "The token needs the right to edit KV.";
+      await runWranglerOrExit(
+        ["kv", "namespace", "create", title, "--update-config=false", ...target],
+        advice,
+      );
+    }
+    const id = known ?? (await find());
+    if (id === null)
+      throw new Error(`the account does not list the namespace ${title} that was just created`);
+    console.log(`kv namespace ${title}: ${known === null ? "created" : "is there"}`);
+    ids.set(binding, id);
+  }
+  return ids;
+}
+
+/** Wrangler wants the ids in its configuration, and the configuration where its paths begin. */
+async function deployWith(namespaces: ReadonlyMap<string, string>): Promise<number> {
+  const file = join(root, "wrangler.deploy.toml");
+  const toml = readFileSync(join(root, "wrangler.toml"), "utf8");
+  process.once("exit", () => rmSync(file, { force: true }));
+  writeFileSync(file, withNamespaceIds(toml, values.env, namespaces));
+  return deploy(["--config", file]);
+}
+
 async function migrate(): Promise<void> {
   const output = await runWranglerOrExit(
     ["d1", "migrations", "apply", "DB", "--remote", ...target],
@@ -99,8 +136,8 @@ async function migrate(): Promise<void> {
  * Deploys; with the first version goes API_KEY_SECRET, so that no version ever runs without one. It is the operator's:
  * `npm run key:create -- --remote` needs it again, and nobody can read it back from the account.
  */
-async function deploy(): Promise<number> {
-  const args = ["deploy", "--minify", ...target];
+async function deploy(configured: string[]): Promise<number> {
+  const args = ["deploy", "--minify", ...configured, ...target];
   if (await hasSecret("API_KEY_SECRET")) {
     return waitForExit(startWrangler(args));
   }

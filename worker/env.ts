@@ -8,6 +8,8 @@ export interface Settings {
   writerPartitions: number;
   /** Writes that one transaction takes at most. */
   writerGroupWrites: number;
+  /** Where writers are made, near the database; empty: where the first write comes from. */
+  locationHint: (typeof LOCATION_HINTS)[number];
   memoryTtlMs: number;
   documentTtlSeconds: number;
   /** Origins that may call from a browser; `"*"` in development. */
@@ -36,6 +38,9 @@ export function settings(env: Env): Settings {
   return cached.settings;
 }
 
+/** Those that D1 and Durable Objects both know; empty: wherever they are first asked from. */
+const LOCATION_HINTS = ["", "wnam", "enam", "weur", "eeur", "apac", "oc"] as const;
+
 /** @throws Error naming the variable, when one is not what it must be: a deployment mistake, found at once. */
 export function readSettings(env: Env): Settings {
   const isDevelopment = env.ENVIRONMENT === "development";
@@ -44,6 +49,7 @@ export function readSettings(env: Env): Settings {
     logLevel: oneOf("LOG_LEVEL", String(env.LOG_LEVEL).toUpperCase(), LOG_LEVELS),
     writerPartitions: integerBetween("WRITER_PARTITIONS", env.WRITER_PARTITIONS, 1, 1024),
     writerGroupWrites: integerBetween("WRITER_GROUP_WRITES", env.WRITER_GROUP_WRITES, 1, MAX_GROUP_WRITES),
+    locationHint: oneOf("LOCATION_HINT", env.LOCATION_HINT ?? "", LOCATION_HINTS),
     memoryTtlMs: integerBetween("MEMORY_TTL_MS", env.MEMORY_TTL_MS, 0, 60_000),
     documentTtlSeconds: integerBetween(
       "DOCUMENT_TTL_SECONDS",

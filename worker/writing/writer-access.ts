@@ -16,7 +16,9 @@ export function writerOf(
   partition: number,
 ): { writer: DurableObjectStub<EntityWriter>; identity: Identity } {
   const partitions = settings.writerPartitions;
-  const writer = env.ENTITY_WRITER.getByName(writerName(tenant, partitions, partition));
+  const { locationHint } = settings;
+  const near = locationHint === "" ? {} : { locationHint };
+  const writer = env.ENTITY_WRITER.getByName(writerName(tenant, partitions, partition), near);
   return { writer, identity: { tenant, partitions } };
 }
 
