@@ -42,7 +42,10 @@ export interface Assumptions {
   /** CPU time of a read and of a write, in ms. */
   readCpuMs: number;
   writeCpuMs: number;
-  /** How long a writer is active for one D1 batch and what follows it, in ms. */
+  /**
+   * How long a writer is active for one D1 batch and what follows it, in ms: mostly the two seconds after which it sends
+   * its metrics. Writes within that time share it.
+   */
   writerActiveMs: number;
   /** Writers, tenants times `WRITER_PARTITIONS`: more than all the time they cannot be active. */
   writers: number;
@@ -64,7 +67,7 @@ export const DEFAULTS: Assumptions = {
   archiveDays: 0,
   readCpuMs: 1,
   writeCpuMs: 3,
-  writerActiveMs: 100,
+  writerActiveMs: 2_200,
   writers: 4,
   isolates: 10,
   registered: 100,
