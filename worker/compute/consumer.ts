@@ -18,7 +18,7 @@ import {
   schemaOf,
   streamingVersions,
 } from "./compute-store.ts";
-import type { Follower } from "./follower-store.ts";
+import { followerOf } from "./follower-store.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import type { Skipped } from "./vectors.ts";
 import { writeJobPage } from "./write-job.ts";
@@ -117,12 +117,6 @@ async function recompute(context: ConsumerContext, tenant: string, tableId: numb
     await context.env.FEATURE_COMPUTE.send({ kind: "ingest", tenant_id: tenant, table_id: tableId });
   return allDone;
 }
-
-const followerOf = ({ featureId, version, entityKey }: StreamingVersion): Follower => ({
-  featureId,
-  version,
-  entityKey,
-});
 
 interface Recomputation {
   tenant: string;

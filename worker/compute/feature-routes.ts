@@ -16,6 +16,7 @@ import {
   MAX_TAGS,
 } from "../limits.ts";
 import { forgetCatalog } from "../registry/catalog.ts";
+import { RESERVED_TYPES } from "../registry/definitions.ts";
 import { existingFeature } from "../registry/existing-feature.ts";
 import { featureAnswer, featureSchema } from "../registry/feature-answers.ts";
 import { insertComputedFeature, whyNotAdded } from "../registry/insert-feature.ts";
@@ -31,7 +32,7 @@ import { computationsOf, noteComputation, schemaOf } from "./compute-store.ts";
 import { assertComputable, computableVersion, computationLogic } from "./computed-feature.ts";
 import { existingTable } from "./existing-table.ts";
 import { answeredSkips, jobSchema } from "./job-answers.ts";
-import { checkRows, type RawSchema } from "./raw-columns.ts";
+import { COLUMN_NAME, checkRows, type RawSchema } from "./raw-columns.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import type { ComputeSource } from "./raw-table-store.ts";
 import { problemOf, wordsFor } from "./refused-computation.ts";
@@ -61,11 +62,8 @@ export const createFeature = endpoint(
           entity_key: z
             .string()
             .max(MAX_COLUMN_NAME_CHARACTERS)
-            .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "must be letters, digits and `_`")
-            .refine(
-              (key) => !["category", "features", "revision", "source"].includes(key),
-              "must not be a reserved word",
-            )
+            .regex(COLUMN_NAME, "must be letters, digits and `_`")
+            .refine((key) => !RESERVED_TYPES.includes(key), "must not be a reserved word")
             .meta({ example: "user_id" }),
           materialize: optionalOr(z.enum(["manual", "on_ingest"]), "manual").meta({
             description:

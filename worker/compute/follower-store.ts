@@ -16,6 +16,11 @@ export interface Follower {
   entityKey: string;
 }
 
+/** Of all that is known of a version, only what its table is told. */
+export function followerOf({ featureId, version, entityKey }: Follower): Follower {
+  return { featureId, version, entityKey };
+}
+
 export type Claim =
   /** Compute these, then say `RawTable.followed` with `upTo`, then claim again. */
   | { kind: "entities"; entities: string[]; upTo: number }

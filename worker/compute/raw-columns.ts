@@ -27,6 +27,9 @@ const SPELLINGS: ReadonlyMap<string, ColumnType> = new Map([
   ["object", "json"],
 ]);
 
+/** How a column may be called. */
+export const COLUMN_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
 /** Null when it is no type, in any spelling. */
 export function columnType(written: string): ColumnType | null {
   const name = written.toLowerCase();

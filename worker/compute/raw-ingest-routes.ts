@@ -10,7 +10,8 @@ import { MAX_INGEST_ROWS } from "../limits.ts";
 import { claimIdempotencyKey, keyReused } from "../writing/submit-changes.ts";
 import { idempotencyOf, writeRequestHeaders } from "../writing/submit-request.ts";
 import { schemaOf, streamingVersions } from "./compute-store.ts";
-import { existingTable } from "./existing-table.ts";
+import { existingTable, noSuchTable } from "./existing-table.ts";
+import { followerOf } from "./follower-store.ts";
 import { checkRows } from "./raw-columns.ts";
 import type { RawTable } from "./raw-table.ts";
 import { rawTableObject } from "./raw-table-access.ts";
@@ -69,7 +70,7 @@ export const ingest = endpoint(
       parts: jsonParts(checked.rows),
       count: checked.rows.length,
       longestText: checked.longestText,
-      followers: followers.map(({ featureId, version, entityKey }) => ({ featureId, version, entityKey })),
+      followers: followers.map(followerOf),
       table: { tenant, tableId: row.tableId },
       idempotency,
     });
@@ -86,7 +87,7 @@ type RawTableReply = Awaited<ReturnType<RawTable["ingest"]>>;
 function accepted(reply: RawTableReply): Extract<RawTableReply, { kind: "ingested" }> {
   switch (reply.kind) {
     case "dropped":
-      throw new Problem(404, "there is no such raw table");
+      throw noSuchTable();
     case "key_reused":
       throw keyReused();
     case "full": {

@@ -6,10 +6,8 @@ import { lazily } from "../lazily.ts";
 import { MAX_COLUMN_NAME_CHARACTERS, MAX_RAW_COLUMNS } from "../limits.ts";
 import { formatTimestamp } from "../timestamps.ts";
 import { type RawTableRow, schemaOf } from "./compute-store.ts";
-import { COLUMN_TYPES, type ColumnType, columnType } from "./raw-columns.ts";
+import { COLUMN_NAME, COLUMN_TYPES, type ColumnType, columnType } from "./raw-columns.ts";
 import { RESERVED_NAME } from "./sql-words.ts";
-
-const COLUMN_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 /** Column → type, as entries in their order. */
 export const schemaDefinition = z

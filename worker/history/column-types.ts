@@ -4,6 +4,7 @@
  * Pure.
  */
 import type { CatalogVersion } from "../registry/catalog.ts";
+import { int64Of } from "../registry/dtypes.ts";
 import { parseTimestamp } from "../timestamps.ts";
 import { type Column, type ColumnType, type ColumnValue, timeValue } from "./parquet-file.ts";
 
@@ -53,7 +54,7 @@ function typeOf(present: readonly string[]): ColumnType | null {
 function fits(type: ColumnType, text: string, dtype: CatalogVersion["dtype"] | null): boolean {
   switch (type) {
     case "INT64":
-      return isWhole(text) && text.length <= MAX_INT64_CHARACTERS && isInt64(BigInt(text));
+      return isWhole(text) && int64Of(text) !== null;
     case "DOUBLE":
       // A fraction is written as the shortest text of its float64, which is exact; a whole number as it came, and so
       // as that text too where it came for a float64.
@@ -97,6 +98,3 @@ const isNumber = (text: string) => /^[-\d]/.test(text);
 const isWhole = (text: string) => /^-?\d+$/.test(text);
 const isExact = (whole: string) =>
   Number.isSafeInteger(Number(whole)) || BigInt(Number(whole)) === BigInt(whole);
-const isInt64 = (integer: bigint) => BigInt.asIntN(64, integer) === integer;
-/** Not made a BigInt when it is longer: that takes time, and it cannot fit. */
-const MAX_INT64_CHARACTERS = 20;

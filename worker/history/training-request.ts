@@ -7,7 +7,12 @@ import { entityType, entityValue, optional, timestamp } from "../http/fields.ts"
 import { assertOneOf } from "../http/one-of.ts";
 import { MAX_FEATURES_PER_REQUEST } from "../limits.ts";
 import { catalogOf } from "../registry/catalog.ts";
-import { entityTypeFor, ofEntityType, resolveReferences } from "../registry/resolve-references.ts";
+import {
+  entityTypeFor,
+  ofEntityType,
+  resolveReferences,
+  WHOLE_CATEGORY,
+} from "../registry/resolve-references.ts";
 import { featureNames } from "../registry/versions.ts";
 import type { TrainingColumn, TrainingRow } from "./training-answers.ts";
 
@@ -58,7 +63,7 @@ export async function askedRows(
 ): Promise<AskedRows> {
   const catalog = await catalogOf(context);
   const references = resolveReferences(catalog, asked.feature_names, ["body", "feature_names"]);
-  const wildcard = references.find(({ feature, stored }) => !feature && stored === "*");
+  const wildcard = references.find(({ feature, stored }) => !feature && stored === WHOLE_CATEGORY);
   if (wildcard) {
     const position = asked.feature_names.indexOf(wildcard.asked);
     const msg = "must name a feature: training data have the same columns in every row";

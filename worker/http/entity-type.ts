@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
 import { unprocessable } from "../errors.ts";
-import { type Catalog, catalogOf } from "../registry/catalog.ts";
+import { catalogOf, isKnownEntityType } from "../registry/catalog.ts";
 import { type AppContext, requestContext } from "./context.ts";
 import { entityType } from "./fields.ts";
 
@@ -39,10 +39,6 @@ export async function entityTypeOf(c: AppContext, asked: z.output<typeof query>)
 /** A built-in type needs no catalog, so that it can be read when D1 is down. */
 export function isBuiltIn(type: string): boolean {
   return BUILT_IN_ENTITY_TYPES.includes(type);
-}
-
-export function isKnownEntityType(type: string, catalog: Catalog): boolean {
-  return isBuiltIn(type) || catalog.entityTypes.has(type);
 }
 
 /** @throws Problem 422 naming the place, when the type is neither built in nor declared. */

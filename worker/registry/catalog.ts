@@ -3,6 +3,7 @@
  * so it is a few seconds old at most where there are requests; what needs it waits for a new one when it is older.
  */
 import { BoundedMap } from "../bounded-map.ts";
+import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
 import { unavailable } from "../errors.ts";
 import type { RequestContext } from "../http/context.ts";
 import { CATALOG_FRESH_MS, CATALOG_MAX_AGE_MS, CATALOG_RETRY_MS, RETRY_AFTER_SECONDS } from "../limits.ts";
@@ -61,6 +62,11 @@ export interface Catalog {
   typesOf(category: string, stored: string): string[];
   /** Undefined when nothing of the category has a registered TTL. */
   ttlsIn(entityType: string, category: string): Readonly<CategoryTtls> | undefined;
+}
+
+/** Built in, or declared. Pure. */
+export function isKnownEntityType(type: string, { entityTypes }: Catalog): boolean {
+  return BUILT_IN_ENTITY_TYPES.includes(type) || entityTypes.has(type);
 }
 
 export type CatalogEntry = Omit<CatalogFeature, "versions" | "active"> & { versions: CatalogVersion[] };

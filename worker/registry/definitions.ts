@@ -19,7 +19,7 @@ import { registeredName, versionField } from "./versions.ts";
 
 const DEFAULT_CATEGORY = "default";
 /** They are keys of an answer of `GET /get/item`, which names the entity under its type. */
-const RESERVED_TYPES = ["category", "features", "revision", "source"];
+export const RESERVED_TYPES = ["category", "features", "revision", "source"];
 
 const declaredType = entityType
   .regex(/^[A-Za-z_][A-Za-z0-9_.-]*$/, "must be letters, digits, `_`, `.` and `-`")

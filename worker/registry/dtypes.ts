@@ -71,9 +71,15 @@ function conformTimestamp(value: unknown): Conformed {
   return { ok: true, value: formatTimestamp(time) };
 }
 
-const INT64_MIN = -(2n ** 63n);
-const INT64_MAX = 2n ** 63n - 1n;
 const MAX_INT64_CHARACTERS = 20;
+
+/** Of the digits of a whole number; null when it is out of range. */
+export function int64Of(digits: string): bigint | null {
+  // Not made a BigInt when it is long: that takes time, and it cannot fit.
+  if (digits.length > MAX_INT64_CHARACTERS) return null;
+  const integer = BigInt(digits);
+  return BigInt.asIntN(64, integer) === integer ? integer : null;
+}
 
 /** A bare number or a string of digits; kept exactly, in either form, as a bare number. */
 function conformInteger(value: unknown): Conformed {
@@ -85,10 +91,8 @@ function conformInteger(value: unknown): Conformed {
   const digits = typeof value === "string" ? value : (rawDigits(value) ?? integerDigits(value));
   if (digits === null) return mismatch(value);
   if (!/^-?\d+$/.test(digits)) return { ok: false, found: "a string that is no whole number" };
-  // Not made a BigInt when it is long: that takes time, and it cannot fit.
-  const integer = digits.length > MAX_INT64_CHARACTERS ? null : BigInt(digits);
-  if (integer === null || integer < INT64_MIN || integer > INT64_MAX)
-    return { ok: false, found: "a number out of range" };
+  const integer = int64Of(digits);
+  if (integer === null) return { ok: false, found: "a number out of range" };
   const number = Number(integer);
   return { ok: true, value: Number.isSafeInteger(number) ? number : rawNumber(String(integer)) };
 }

@@ -1,7 +1,6 @@
 /** Finds out what the feature names of a request mean. Pure. */
-import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
 import { unprocessable } from "../errors.ts";
-import type { Catalog, CatalogFeature, CatalogVersion } from "./catalog.ts";
+import { type Catalog, type CatalogFeature, type CatalogVersion, isKnownEntityType } from "./catalog.ts";
 import { parseReference, type Reference, storedName } from "./versions.ts";
 
 /** Stands for all features of a category: of `category:*`, and of a computed feature's vector. */
@@ -74,7 +73,7 @@ export function entityTypeFor(
 ): string {
   const loc = ["body", "entity_type"];
   if (asked !== undefined) {
-    if (BUILT_IN_ENTITY_TYPES.includes(asked) || catalog.entityTypes.has(asked)) return asked;
+    if (isKnownEntityType(asked, catalog)) return asked;
     throw unprocessable({ loc, msg: "is not a known entity type", type: "unknown_entity_type" });
   }
   const named = resolved.flatMap(({ feature }) => feature?.entityType ?? []);
