@@ -38,16 +38,21 @@ export async function consumeCompute(batch: MessageBatch, env: Env): Promise<voi
   const sets: (() => Promise<void>)[] = [];
   for (const message of batch.messages) {
     const read = readMessage(context, message);
-    if (read?.kind === "ingest") {
-      const { tenant_id: tenant, table_id: tableId } = read;
-      const key = `${encodeURIComponent(tenant)}/${tableId}`;
-      const known = tables.get(key);
-      if (known) known.messages.push(message);
-      else tables.set(key, { tenant, tableId, messages: [message] });
-    } else if (read?.kind === "job") {
-      await settle(context, [message], () => writeJobPage(context, read).then(() => true));
-    } else if (read) {
-      sets.push(() => settle(context, [message], () => writeTrainingSet(env, read).then(() => true)));
+    switch (read?.kind) {
+      case "ingest": {
+        const { tenant_id: tenant, table_id: tableId } = read;
+        const key = `${encodeURIComponent(tenant)}/${tableId}`;
+        const known = tables.get(key);
+        if (known) known.messages.push(message);
+        else tables.set(key, { tenant, tableId, messages: [message] });
+        break;
+      }
+      case "job":
+        await settle(context, [message], () => done(writeJobPage(context, read)));
+        break;
+      case "training_set":
+        sets.push(() => settle(context, [message], () => done(writeTrainingSet(env, read))));
+        break;
     }
   }
   for (const { tenant, tableId, messages } of tables.values()) {
@@ -66,31 +71,36 @@ function readMessage({ log }: ConsumerContext, message: Message): ComputeMessage
   return null;
 }
 
-/** @param work Answers false when it must be done again. */
+const done = (work: Promise<void>) => work.then(() => "done" as const);
+
 async function settle(
   { log }: ConsumerContext,
   messages: readonly Message[],
-  work: () => Promise<boolean>,
+  work: () => Promise<"done" | "again">,
 ): Promise<void> {
   try {
-    const isDone = await work();
-    for (const message of messages) isDone ? message.ack() : message.retry();
+    const result = await work();
+    for (const message of messages) result === "done" ? message.ack() : message.retry();
   } catch (cause) {
     log.error("computation failed", cause);
     for (const message of messages) message.retry();
   }
 }
 
-/** @returns false when a feature failed: the others are done, the message comes again for that one. */
-async function recompute(context: ConsumerContext, tenant: string, tableId: number): Promise<boolean> {
+/** @returns `again` when a feature failed: the others are done, the message comes again for that one. */
+async function recompute(
+  context: ConsumerContext,
+  tenant: string,
+  tableId: number,
+): Promise<"done" | "again"> {
   const { DB } = context.env;
   const table = await findRawTable(DB, tenant, tableId);
-  if (!table) return true;
+  if (!table) return "done";
   const object = rawTableObject(context.env, tenant, tableId);
   const asOf = await object.lastIngest();
   const versions = await streamingVersions(DB, tenant, tableId);
   await object.keepFollowers(versions.map(followerOf), asOf);
-  let allDone = true;
+  let hasFailed = false;
   let isMore = false;
   for (const version of versions) {
     const holder = crypto.randomUUID();
@@ -102,20 +112,29 @@ async function recompute(context: ConsumerContext, tenant: string, tableId: numb
       },
     );
     const key = { tenant, featureId: version.featureId, version: version.version };
-    if (outcome.kind === "computed") {
-      isMore ||= outcome.isMore;
-      if (outcome.isMore) await object.release(followerOf(version), holder, null);
-      await noteComputation(DB, key, outcome.note, nowMicros());
+    switch (outcome.kind) {
+      case "idle":
+        break;
+      case "computed":
+        isMore ||= outcome.isMore;
+        if (outcome.isMore) await object.release(followerOf(version), holder, null);
+        await noteComputation(DB, key, outcome.note, nowMicros());
+        break;
+      case "own fault":
+        hasFailed = true;
+        await object.release(followerOf(version), holder, outcome.upTo);
+        await noteComputation(DB, key, outcome.error, nowMicros());
+        break;
+      case "store fault":
+        hasFailed = true;
+        await object.release(followerOf(version), holder, null);
+        await noteComputation(DB, key, "a store did not answer; it is tried again", nowMicros());
+        break;
     }
-    if (outcome.kind !== "own fault" && outcome.kind !== "store fault") continue;
-    allDone = false;
-    await object.release(followerOf(version), holder, outcome.kind === "own fault" ? outcome.upTo : null);
-    const error = outcome.kind === "own fault" ? outcome.error : "a store did not answer; it is tried again";
-    await noteComputation(DB, key, error, nowMicros());
   }
   if (isMore)
     await context.env.FEATURE_COMPUTE.send({ kind: "ingest", tenant_id: tenant, table_id: tableId });
-  return allDone;
+  return hasFailed ? "again" : "done";
 }
 
 interface Recomputation {
