@@ -1,11 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { EntityRef } from "../../worker/keys.ts";
+import type { Tier } from "../../worker/monitoring/metric-record.ts";
 import type { Catalog } from "../../worker/registry/catalog.ts";
 import { type DocumentCategory, liveCategory } from "../../worker/serving/document.ts";
 import * as answers from "../../worker/serving/item-answers.ts";
 import { find, type Judged, type Selection } from "../../worker/serving/item-answers.ts";
-import type { EntityRead, Source } from "../../worker/serving/read-entities.ts";
+import type { EntityRead } from "../../worker/serving/read-entities.ts";
 import { parseTimestamp } from "../../worker/timestamps.ts";
 
 const REF = { entityType: "bright_uid", entityValue: "user-123" };
@@ -38,7 +39,7 @@ function category(data: string, options: Partial<DocumentCategory> = {}): Docume
 
 function readOf(
   categories: Record<string, DocumentCategory> | [string, DocumentCategory][],
-  source: Source = "kv",
+  source: Tier = "kv",
 ): EntityRead {
   const entries = Array.isArray(categories) ? categories : Object.entries(categories);
   return { document: { revision: 7, categories: new Map(entries), size: 10_000 }, revision: 7, source };
@@ -255,7 +256,7 @@ describe("an answer that is asked for again", () => {
         fc.array(selection, { minLength: 3, maxLength: 3 }),
         fc.array(question, { minLength: 2, maxLength: 12 }),
         (given, selections, questions) => {
-          const fresh = (source: Source) =>
+          const fresh = (source: Tier) =>
             readOf(
               given.map(([name, { n, ...times }]) => [name, category(`{"a":${n},"b":[null]}`, times)]),
               source,

@@ -1,5 +1,6 @@
 /** Computed features: registering them and their versions, and finding the one that a request means. */
 import * as z from "zod";
+import type { Materialization } from "../db/column-values.ts";
 import { Problem, unprocessable } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
 import type { RegisteredFeature, VersionRow } from "../registry/registry-store.ts";
@@ -21,7 +22,7 @@ export interface Computation {
   tableId: number;
   sql: string;
   entityKey: string;
-  materialize: "manual" | "on_ingest" | null;
+  materialize: Materialization | null;
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Computed features: creating and computing. Routes of system C. */
 import * as z from "zod";
+import { MATERIALIZATIONS } from "../db/column-values.ts";
 import { jsonParts } from "../db/json-parts.ts";
 import { Problem } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
@@ -65,7 +66,7 @@ export const createFeature = endpoint(
             .regex(COLUMN_NAME, "must be letters, digits and `_`")
             .refine((key) => !RESERVED_TYPES.includes(key), "must not be a reserved word")
             .meta({ example: "user_id" }),
-          materialize: optionalOr(z.enum(["manual", "on_ingest"]), "manual").meta({
+          materialize: optionalOr(z.enum(MATERIALIZATIONS), "manual").meta({
             description:
               "`on_ingest`: active versions are recomputed for the entities that new rows touch, so the entity key must be the column of its name, unchanged.",
           }),

@@ -1,5 +1,6 @@
 /** A computation as it is answered: what it skipped and, of a job, how far it is. Pure. */
 import * as z from "zod";
+import { WORK_STATUSES } from "../db/column-values.ts";
 import { answeredTimestamp } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_NAMED_SKIPS } from "../limits.ts";
@@ -21,7 +22,7 @@ export const jobSchema = lazily(() =>
       job_id: z.string(),
       feature_id: z.int(),
       version: z.int(),
-      status: z.enum(["queued", "running", "done", "failed"]),
+      status: z.enum(WORK_STATUSES),
       total: z.int().nullable(),
       computed: z.int(),
       ...answeredSkips(),

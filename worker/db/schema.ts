@@ -7,6 +7,16 @@
  * `db/current-rows.ts`; everything else queries through these definitions.
  */
 import { index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+import {
+  EVENT_FORMATS,
+  FEATURE_KINDS,
+  MATERIALIZATIONS,
+  SUBSCRIPTION_KINDS,
+  SUBSCRIPTION_STATUSES,
+  VERSION_STATUSES,
+  WORK_STATUSES,
+  WRITE_MODES,
+} from "./column-values.ts";
 
 /**
  * The columns of a current row: one category of one entity.
@@ -76,7 +86,7 @@ export const featureHistory = sqliteTable(
     eventTime: integer("event_time").notNull(),
     revision: integer("revision").notNull(),
     /** `replace` or `merge`. */
-    mode: text("mode", { enum: ["replace", "merge"] }).notNull(),
+    mode: text("mode", { enum: WRITE_MODES }).notNull(),
     /** JSON object of the values as they were written, not merged. */
     data: text("data").notNull(),
     ingestedAt: integer("ingested_at").notNull(),
@@ -127,13 +137,11 @@ export const features = sqliteTable(
     entityType: text("entity_type").notNull(),
     /** Where a scalar's values are; of a computed feature its name: its vector is the whole category. */
     category: text("category").notNull(),
-    kind: text("kind", { enum: ["scalar", "computed"] })
-      .notNull()
-      .default("scalar"),
+    kind: text("kind", { enum: FEATURE_KINDS }).notNull().default("scalar"),
     /** Of a computed feature: the raw table, and the column of its result that names the entity. */
     rawTableId: integer("raw_table_id"),
     entityKey: text("entity_key"),
-    materialize: text("materialize", { enum: ["manual", "on_ingest"] }),
+    materialize: text("materialize", { enum: MATERIALIZATIONS }),
     /** The SQL that a new version has, unless it brings its own. */
     computationLogic: text("computation_logic"),
     description: text("description"),
@@ -160,7 +168,7 @@ export const featureVersions = sqliteTable(
     ttlSeconds: real("ttl_seconds"),
     /** JSON text of the value that stands in for a missing one; null when there is none. */
     defaultValue: text("default_value"),
-    status: text("status", { enum: ["draft", "active", "deprecated"] }).notNull(),
+    status: text("status", { enum: VERSION_STATUSES }).notNull(),
     /** Words about this version; null where they are the feature's. */
     description: text("description"),
     owner: text("owner"),
@@ -209,7 +217,7 @@ export const jobs = sqliteTable("jobs", {
   tenantId: text("tenant_id").notNull(),
   featureId: integer("feature_id").notNull(),
   version: integer("version").notNull(),
-  status: text("status", { enum: ["queued", "running", "done", "failed"] }).notNull(),
+  status: text("status", { enum: WORK_STATUSES }).notNull(),
   /** Entities to write, and those written. */
   total: integer("total"),
   computed: integer("computed").notNull(),
@@ -230,7 +238,7 @@ export const trainingSets = sqliteTable(
     /** JSON array of the names asked for. */
     featureNames: text("feature_names").notNull(),
     /** `deleting`: nobody sees it any more, and its files go. */
-    status: text("status", { enum: ["queued", "running", "done", "failed", "deleting"] }).notNull(),
+    status: text("status", { enum: [...WORK_STATUSES, "deleting"] }).notNull(),
     /** Rows to write, and those written. */
     total: integer("total").notNull(),
     written: integer("written").notNull(),
@@ -257,9 +265,9 @@ export const subscriptions = sqliteTable(
   {
     subscriptionId: text("subscription_id").primaryKey(),
     tenantId: text("tenant_id").notNull(),
-    kind: text("kind", { enum: ["webhook", "kafka-rest"] }).notNull(),
+    kind: text("kind", { enum: SUBSCRIPTION_KINDS }).notNull(),
     url: text("url").notNull(),
-    format: text("format", { enum: ["json", "avro"] }).notNull(),
+    format: text("format", { enum: EVENT_FORMATS }).notNull(),
     /** Of a `kafka-rest` subscription. */
     topic: text("topic"),
     description: text("description"),
@@ -267,7 +275,7 @@ export const subscriptions = sqliteTable(
     entityTypes: text("entity_types"),
     categories: text("categories"),
     features: text("features"),
-    status: text("status", { enum: ["active", "paused"] }).notNull(),
+    status: text("status", { enum: SUBSCRIPTION_STATUSES }).notNull(),
     /** From which, with the pepper, the signing secret is made: the database alone tells nobody a secret. */
     secretNonce: text("secret_nonce").notNull(),
     createdAt: integer("created_at").notNull(),

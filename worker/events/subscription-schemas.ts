@@ -1,5 +1,6 @@
 /** Subscriptions as they are asked for and answered. */
 import * as z from "zod";
+import { EVENT_FORMATS, SUBSCRIPTION_KINDS, SUBSCRIPTION_STATUSES } from "../db/column-values.ts";
 import {
   answeredTimestamp,
   category,
@@ -70,11 +71,11 @@ const asked = lazily(() => ({
 export const newSubscription = z.lazy(() =>
   z.object({
     url: url(),
-    kind: optionalOr(z.enum(["webhook", "kafka-rest"]), "webhook").meta({
+    kind: optionalOr(z.enum(SUBSCRIPTION_KINDS), "webhook").meta({
       description:
         "`webhook`: one signed request for each event, as https://www.standardwebhooks.com says. `kafka-rest`: records to a Kafka REST proxy (v2).",
     }),
-    format: optionalOr(z.enum(["json", "avro"]), "json").meta({
+    format: optionalOr(z.enum(EVENT_FORMATS), "json").meta({
       description: "Avro is single-object encoded (`avro/binary`).",
     }),
     topic: z.string().min(1).max(MAX_TOPIC_CHARACTERS).nullable().optional().meta({
@@ -87,7 +88,7 @@ export const newSubscription = z.lazy(() =>
 
 export const subscriptionChange = z.lazy(() =>
   z.object({
-    status: optional(z.enum(["active", "paused"])).meta({
+    status: optional(z.enum(SUBSCRIPTION_STATUSES)).meta({
       description: `Paused: events gather, up to ${MAX_PENDING_DELIVERIES}, and nothing is delivered until it is active again.`,
       example: "active",
     }),
@@ -99,13 +100,13 @@ export const subscriptionChange = z.lazy(() =>
 
 const answered = lazily(() => ({
   subscription_id: z.string().meta({ example: "sub_5f0c3f0e7e3c4d6b" }),
-  kind: z.enum(["webhook", "kafka-rest"]),
+  kind: z.enum(SUBSCRIPTION_KINDS),
   url: z.string().meta({ example: "https://receiver.example/features" }),
-  format: z.enum(["json", "avro"]),
+  format: z.enum(EVENT_FORMATS),
   topic: z.string().nullable().meta({ example: null }),
   description: z.string().nullable().meta({ example: "Refreshes the recommendations." }),
   ...filters(),
-  status: z.enum(["active", "paused"]),
+  status: z.enum(SUBSCRIPTION_STATUSES),
   created_at: answeredTimestamp,
   updated_at: answeredTimestamp,
 }));

@@ -1,5 +1,6 @@
 /** Training sets as they are answered. */
 import * as z from "zod";
+import { WORK_STATUSES } from "../db/column-values.ts";
 import { answeredTimestamp, textUpTo } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
@@ -16,7 +17,7 @@ export const trainingSetSchema = lazily(() =>
   z
     .object({
       training_set_id: z.string().meta({ example: "ts_5f0c3f0e7e3c4d6b" }),
-      status: z.enum(["queued", "running", "done", "failed"]),
+      status: z.enum(WORK_STATUSES),
       entity_type: z.string().meta({ example: "user" }),
       feature_names: z.array(z.string()).meta({ example: ["user_age"] }),
       known_at: answeredTimestamp.meta({ description: "Only what had been ingested by then is in it." }),

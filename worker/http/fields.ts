@@ -1,6 +1,7 @@
 /** Schemas of the fields that many endpoints share, each with the limits and the words of its errors. */
 import * as z from "zod";
 import { charactersIn, firstCharacters, hasAtMost, utf8Bytes } from "../characters.ts";
+import { WRITE_MODES } from "../db/column-values.ts";
 import { isJsonObject, nestsDeeperThan } from "../json.ts";
 import { MAX_CATEGORY_BYTES, MAX_NAME_CHARACTERS, MAX_TTL_SECONDS, MAX_VALUE_DEPTH } from "../limits.ts";
 import { parseTimestamp, TIMESTAMP_FORM } from "../timestamps.ts";
@@ -116,7 +117,7 @@ export const ttlSeconds = z.number().positive().max(MAX_TTL_SECONDS).meta({
   example: 86400,
 });
 
-export const writeMode = z.enum(["replace", "merge"]).meta({
+export const writeMode = z.enum(WRITE_MODES).meta({
   description: "`replace`: the category becomes what is written. `merge`: only the features named change.",
 });
 

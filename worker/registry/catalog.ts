@@ -3,6 +3,7 @@
  * so it is a few seconds old at most where there are requests; what needs it waits for a new one when it is older.
  */
 import { BoundedMap } from "../bounded-map.ts";
+import type { FeatureKind, VersionStatus } from "../db/column-values.ts";
 import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
 import { unavailable } from "../errors.ts";
 import type { RequestContext } from "../http/context.ts";
@@ -13,8 +14,6 @@ import { isAhead } from "../waits.ts";
 import type { Dtype } from "./dtypes.ts";
 import { selectCatalog } from "./registry-store.ts";
 import { storedName } from "./versions.ts";
-
-export type VersionStatus = "draft" | "active" | "deprecated";
 
 export interface CatalogVersion {
   version: number;
@@ -29,7 +28,7 @@ export interface CatalogVersion {
 export interface CatalogFeature {
   name: string;
   /** A scalar is a value of its category; the vector of a computed feature is a category of its own. */
-  kind: "scalar" | "computed";
+  kind: FeatureKind;
   entityType: string;
   category: string;
   /** By number. */

@@ -1,6 +1,7 @@
 /** What a registration asks for. Pure. */
 import * as z from "zod";
 import { utf8Bytes } from "../characters.ts";
+import { VERSION_STATUSES } from "../db/column-values.ts";
 import { unprocessable } from "../errors.ts";
 import { category, entityType, optional, optionalOr, textUpTo, ttlSeconds } from "../http/fields.ts";
 import { nestsDeeperThan } from "../json.ts";
@@ -25,7 +26,7 @@ const declaredType = entityType
   .regex(/^[A-Za-z_][A-Za-z0-9_.-]*$/, "must be letters, digits, `_`, `.` and `-`")
   .refine((type) => !RESERVED_TYPES.includes(type), `must not be one of ${RESERVED_TYPES.join(", ")}`);
 
-export const statusField = z.enum(["draft", "active", "deprecated"]).meta({
+export const statusField = z.enum(VERSION_STATUSES).meta({
   description:
     "`draft`: filled, not yet what the bare name means. `active`: the newest active one is what the bare name means. `deprecated`: read only as `name@version`. Left out: a first version is active, a further one a draft.",
 });

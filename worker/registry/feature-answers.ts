@@ -1,5 +1,6 @@
 /** A registered feature as it is answered. Pure. */
 import * as z from "zod";
+import { FEATURE_KINDS, MATERIALIZATIONS, VERSION_STATUSES } from "../db/column-values.ts";
 import { answeredTimestamp } from "../http/fields.ts";
 import { parseJson } from "../json.ts";
 import { lazily } from "../lazily.ts";
@@ -27,7 +28,7 @@ const definition = lazily(() => ({
   ttl_hours: z.number().nullable().meta({ example: 24 }),
   ttl_seconds: z.number().nullable().meta({ example: 86400 }),
   default_value: z.unknown().meta({ example: null }),
-  status: z.enum(["draft", "active", "deprecated"]),
+  status: z.enum(VERSION_STATUSES),
 }));
 
 export const versionSchema = lazily(() =>
@@ -61,10 +62,10 @@ export const featureSchema = lazily(() =>
       name: z.string().meta({ example: "user_lifetime_value" }),
       entity_type: z.string().meta({ example: "user" }),
       category: z.string().meta({ example: "default" }),
-      kind: z.enum(["scalar", "computed"]),
+      kind: z.enum(FEATURE_KINDS),
       raw_table_id: z.int().nullable().meta({ example: null }),
       entity_key: z.string().nullable().meta({ example: null }),
-      materialize: z.enum(["manual", "on_ingest"]).nullable(),
+      materialize: z.enum(MATERIALIZATIONS).nullable(),
       computation_logic: z.string().nullable().meta({ example: null }),
       ...words(),
       version: z.int().nullable().meta({

@@ -1,11 +1,11 @@
 /** Adding features and versions to the registry in D1: what may be added is decided within the statement. */
 import { and, eq, getTableColumns, inArray, ne, or, type SQL, sql } from "drizzle-orm";
 import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
+import type { VersionStatus } from "../db/column-values.ts";
 import { primary } from "../db/primary.ts";
 import { features, featureVersions, rawTables } from "../db/schema.ts";
 import { MAX_DEFAULT_VALUES_BYTES, MAX_FEATURES_PER_TENANT, MAX_VERSIONS_PER_TENANT } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
-import type { VersionStatus } from "./catalog.ts";
 import {
   type FeatureRow,
   isNamed,

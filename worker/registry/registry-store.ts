@@ -1,9 +1,10 @@
 /** The registry in D1: features and their versions. Every query names the tenant. */
 import { and, asc, eq, inArray, type SQL } from "drizzle-orm";
+import type { FeatureKind, Materialization, VersionStatus } from "../db/column-values.ts";
 import { primary } from "../db/primary.ts";
 import { features, featureVersions } from "../db/schema.ts";
 import type { Micros } from "../timestamps.ts";
-import type { CatalogEntry, VersionStatus } from "./catalog.ts";
+import type { CatalogEntry } from "./catalog.ts";
 import type { Dtype } from "./dtypes.ts";
 
 export type Orm = ReturnType<typeof primary>;
@@ -20,10 +21,10 @@ export interface NewFeature {
   name: string;
   entityType: string;
   category: string;
-  kind: "scalar" | "computed";
+  kind: FeatureKind;
   rawTableId: number | null;
   entityKey: string | null;
-  materialize: "manual" | "on_ingest" | null;
+  materialize: Materialization | null;
   computationLogic: string | null;
   description: string | null;
   owner: string | null;

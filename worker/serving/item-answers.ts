@@ -4,10 +4,11 @@
  */
 import type { EntityRef } from "../keys.ts";
 import { madeOnce } from "../made-once.ts";
+import type { Tier } from "../monitoring/metric-record.ts";
 import type { Catalog } from "../registry/catalog.ts";
 import { formatTimestamp, type Micros } from "../timestamps.ts";
 import { type DocumentCategory, type EntityDocument, liveCategory, valuesOf } from "./document.ts";
-import type { EntityRead, Source } from "./read-entities.ts";
+import type { EntityRead } from "./read-entities.ts";
 
 /** What is asked for of a category: all of it, or the features named; with all of it, names say only what is missing. */
 export interface Wanted {
@@ -59,7 +60,7 @@ export function itemAnswer(ref: EntityRef, { name, live }: Found, read: EntityRe
 
 interface Kept {
   selection: Selection;
-  source: Source;
+  source: Tier;
   text: string;
 }
 

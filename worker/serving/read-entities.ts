@@ -11,6 +11,7 @@ import { entitiesTooLarge } from "../http/answer-size.ts";
 import type { RequestContext } from "../http/context.ts";
 import { type EntityRef, entityKey } from "../keys.ts";
 import { FETCH_LOOK_MS, FETCH_WAIT_MS, MAX_ENTITIES_BYTES, RETRY_AFTER_SECONDS } from "../limits.ts";
+import type { Tier } from "../monitoring/metric-record.ts";
 import { timed } from "../monitoring/timed.ts";
 import {
   ANY_REVISION,
@@ -33,14 +34,12 @@ export interface ReadContext extends RequestContext {
   token: ConsistencyToken | null;
 }
 
-export type Source = "memory" | "kv" | "d1";
-
 export interface EntityRead {
   /** Null when the entity has no category. */
   document: EntityDocument | null;
   /** 0 when it was never written; that of its tombstone when it was deleted. */
   revision: number;
-  source: Source;
+  source: Tier;
 }
 
 const NOTHING: EntityRead = { document: null, revision: 0, source: "d1" };

@@ -1,9 +1,10 @@
 /** What a route asks an EntityWriter to do, and what it is told. Plain data: all of it crosses RPC. */
+import type { WRITE_MODES } from "../db/column-values.ts";
 import type { EntityRef } from "../keys.ts";
 import type { Micros } from "../timestamps.ts";
 
 /** `replace`: the category becomes what is written. `merge`: only the features named change. */
-export type WriteMode = "replace" | "merge";
+export type WriteMode = (typeof WRITE_MODES)[number];
 
 /** One category of a write. */
 export interface CategoryWrite {
