@@ -1,4 +1,5 @@
 /** The variables of `wrangler.toml`, read once per isolate into the types that the code wants. */
+import { Problem } from "./errors.ts";
 import { KV_MIN_EXPIRATION_SECONDS, MAX_GROUP_WRITES, MIN_API_KEY_SECRET_CHARACTERS } from "./limits.ts";
 import { LOG_LEVELS, type LogLevel } from "./log.ts";
 
@@ -29,6 +30,15 @@ export interface Settings {
   /** The longest wait before a failed delivery's second try; each further one is doubled. */
   deliveryFirstRetryMs: number;
   deliveryTimeoutMs: number;
+}
+
+/**
+ * @param purpose What cannot be done without it, for the caller.
+ * @throws Problem 503 where the service has none: what is made without one would be worthless later.
+ */
+export function pepperOf({ apiKeySecret }: Settings, purpose: string): string {
+  if (apiKeySecret !== null) return apiKeySecret;
+  throw new Problem(503, `${purpose}: the service has no API_KEY_SECRET of a sufficient length`);
 }
 
 let cached: { env: Env; settings: Settings } | undefined;

@@ -1,5 +1,6 @@
 /** What the endpoints of subscriptions check before they do anything. */
 import type * as z from "zod";
+import { pepperOf } from "../env.ts";
 import { Problem, unavailable, unprocessable } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
 import { RETRY_AFTER_SECONDS } from "../limits.ts";
@@ -57,12 +58,6 @@ export function assertTopic({ kind, topic }: z.output<typeof newSubscription>): 
 /** @throws Problem 503 where the service has no pepper: nothing could be signed. */
 export async function secretOf(c: AppContext, subscription: Subscription): Promise<string | null> {
   if (subscription.kind !== "webhook") return null;
-  const { apiKeySecret } = c.settings;
-  if (apiKeySecret !== null) {
-    return signingSecret(apiKeySecret, subscription.subscriptionId, subscription.secretNonce);
-  }
-  throw new Problem(
-    503,
-    "webhooks cannot be signed: the service has no API_KEY_SECRET of a sufficient length",
-  );
+  const pepper = pepperOf(c.settings, "webhooks cannot be signed");
+  return signingSecret(pepper, subscription.subscriptionId, subscription.secretNonce);
 }

@@ -3,11 +3,12 @@ import { randomBytes } from "node:crypto";
 import * as z from "zod";
 import { Problem } from "../errors.ts";
 import { jsonAnswer, PRIVATE } from "../http/answer.ts";
-import type { AppContext } from "../http/context.ts";
+import { audit } from "../http/audit.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { formatPosition, nextCursor, pageOf, pageQuery, parsePosition } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_SUBSCRIPTIONS_PER_TENANT } from "../limits.ts";
+import { newId } from "../new-id.ts";
 import { nowMicros } from "../timestamps.ts";
 import { subscriberObject } from "./subscriber-access.ts";
 import {
@@ -38,7 +39,6 @@ import {
   updateSubscription,
 } from "./subscription-store.ts";
 
-const ID_BYTES = 8;
 const NONCE_BYTES = 16;
 const SUBSCRIPTION_ID = /^sub_[0-9a-f]+$/;
 
@@ -59,7 +59,7 @@ export const createSubscription = endpoint(
     assertTopic(json);
     const now = nowMicros();
     const subscription: Subscription = {
-      subscriptionId: `sub_${randomBytes(ID_BYTES).toString("hex")}`,
+      subscriptionId: newId("sub_"),
       tenantId: c.principal.tenant,
       kind: json.kind,
       url: receiverUrl(c, json.url),
@@ -78,7 +78,7 @@ export const createSubscription = endpoint(
     if ((await insertSubscription(c.env.DB, subscription)) === "too many") {
       throw new Problem(409, `a tenant may have ${MAX_SUBSCRIPTIONS_PER_TENANT} subscriptions`);
     }
-    note(c, "subscription created", subscription);
+    audit(c, "subscription created", namesOf(subscription));
     return jsonAnswer({ ...subscriptionAnswer(subscription), secret }, 201, PRIVATE);
   },
 );
@@ -156,7 +156,7 @@ export const patchSubscription = endpoint(
     if (!changed) throw notFound();
     // Until the object has heard of it, it goes on as before; so who is not told that it has, asks again.
     await reached(c, () => subscriberObject(c.env, changed).configure(changed));
-    note(c, "subscription changed", changed);
+    audit(c, "subscription changed", namesOf(changed));
     return jsonAnswer(subscriptionAnswer(changed), 200, PRIVATE);
   },
 );
@@ -190,16 +190,15 @@ export const removeSubscription = endpoint(
     await object.drop().catch((cause: unknown) => {
       c.log.warning("a deleted subscription was not told", { request_id: c.requestId }, cause);
     });
-    note(c, "subscription deleted", subscription);
+    audit(c, "subscription deleted", namesOf(subscription));
     return jsonAnswer({ subscription_id: subscription.subscriptionId, status: "deleted" });
   },
 );
 
-function note(c: AppContext, message: string, { tenantId, subscriptionId }: Subscription): void {
-  const by = c.principal.keyId ?? "developer";
-  const about = { tenant_id: tenantId, subscription_id: subscriptionId, by_key_id: by };
-  c.log.info(message, { request_id: c.requestId, ...about });
-}
+const namesOf = ({ tenantId, subscriptionId }: Subscription) => ({
+  tenant_id: tenantId,
+  subscription_id: subscriptionId,
+});
 
 export const subscriptionEndpoints = [
   createSubscription,

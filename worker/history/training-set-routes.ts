@@ -1,5 +1,4 @@
 /** Training sets: training data of more rows than an answer holds, as Parquet files in the archive's bucket. */
-import { randomBytes } from "node:crypto";
 import * as z from "zod";
 import { Problem, unavailable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
@@ -14,6 +13,7 @@ import {
   TRAINING_SET_FILE_ROWS,
   TRAINING_SET_STALLED_MS,
 } from "../limits.ts";
+import { newId } from "../new-id.ts";
 import { MICROS_PER_MS, nowMicros } from "../timestamps.ts";
 import { PARQUET_TYPE } from "./parquet-file.ts";
 import { assertColumnNames } from "./training-parquet.ts";
@@ -36,8 +36,6 @@ import {
 } from "./training-set-store.ts";
 import { announceTrainingSet, endDeletion } from "./write-training-set.ts";
 
-const ID_BYTES = 8;
-
 const createTrainingSet = endpoint(
   {
     method: "post",
@@ -58,7 +56,7 @@ const createTrainingSet = endpoint(
     context.metrics?.about(asked.entityType, asked.rows.length);
     const now = nowMicros();
     const set: TrainingSet = {
-      trainingSetId: `ts_${randomBytes(ID_BYTES).toString("hex")}`,
+      trainingSetId: newId("ts_"),
       tenantId: context.tenant,
       entityType: asked.entityType,
       featureNames: asked.columns.map((column) => column.asked),

@@ -6,6 +6,7 @@
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import type { apiKeys } from "../db/schema.ts";
+import { ID_CHARACTERS, newId } from "../new-id.ts";
 import type { Micros } from "../timestamps.ts";
 
 export const SCOPES = ["read", "write", "admin"] as const;
@@ -19,14 +20,13 @@ export interface ApiKey {
   secret: string;
 }
 
-const ID_BYTES = 8;
 /** 256 bits: nothing to guess, so one round of SHA-256 is enough where a password would need a slow hash. */
 const SECRET_BYTES = 32;
-const API_KEY = new RegExp(`^fs_([0-9a-f]{${2 * ID_BYTES}})_([0-9a-f]{${2 * SECRET_BYTES}})$`);
+const API_KEY = new RegExp(`^fs_([0-9a-f]{${ID_CHARACTERS}})_([0-9a-f]{${2 * SECRET_BYTES}})$`);
 
 export function newApiKey(): ApiKey {
   return {
-    keyId: randomBytes(ID_BYTES).toString("hex"),
+    keyId: newId(""),
     secret: randomBytes(SECRET_BYTES).toString("hex"),
   };
 }

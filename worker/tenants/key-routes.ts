@@ -1,7 +1,9 @@
 /** API keys of tenants: creating, listing and revoking them. */
 import * as z from "zod";
+import { pepperOf } from "../env.ts";
 import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer, PRIVATE } from "../http/answer.ts";
+import { audit } from "../http/audit.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, nameField, timestamp } from "../http/fields.ts";
@@ -77,14 +79,14 @@ export const createKey = endpoint(
       keyId: apiKey.keyId,
       tenantId: param.tenant_id,
       name: json.name,
-      secretHash: hashSecret(apiKey.secret, pepperOf(c)),
+      secretHash: hashSecret(apiKey.secret, pepperOf(c.settings, "keys cannot be created")),
       scopes: new Set(json.scopes),
       createdAt: now,
       expiresAt: json.expires_at ?? null,
       revokedAt: null,
     };
     await insertKey(c.env.DB, record);
-    note(c, "key created", record);
+    audit(c, "key created", namesOf(record));
     return jsonAnswer({ ...keyAnswer(record), key: formatApiKey(apiKey) }, 201, PRIVATE);
   },
 );
@@ -144,7 +146,7 @@ export const deleteKey = endpoint(
     const revokedAt = isOurs ? await revokeKey(c.env.DB, revoked, nowMicros()) : null;
     if (revokedAt === null) throw new Problem(404, "there is no such key");
     keyMemory.clear();
-    note(c, "key revoked", revoked);
+    audit(c, "key revoked", namesOf(revoked));
     return jsonAnswer({ ...param, revoked_at: formatTimestamp(revokedAt) });
   },
 );
@@ -161,18 +163,10 @@ async function assertAdministered(c: AppContext, tenantId: string): Promise<void
   throw new Problem(404, "there is no such tenant");
 }
 
-/** @throws Problem 503 where the service has no pepper: a key without one would be worthless later. */
-function pepperOf(c: AppContext): string {
-  const { apiKeySecret } = c.settings;
-  if (apiKeySecret !== null) return apiKeySecret;
-  throw new Problem(503, "keys cannot be created: the service has no API_KEY_SECRET of a sufficient length");
-}
-
-/** What administrators did stays in the log, with whose key it was done by. */
-function note(c: AppContext, message: string, { tenantId, keyId }: Pick<KeyRecord, "tenantId" | "keyId">) {
-  const by = c.principal.keyId ?? "developer";
-  c.log.info(message, { request_id: c.requestId, tenant_id: tenantId, key_id: keyId, by_key_id: by });
-}
+const namesOf = ({ tenantId, keyId }: Pick<KeyRecord, "tenantId" | "keyId">) => ({
+  tenant_id: tenantId,
+  key_id: keyId,
+});
 
 function keyAnswer(record: KeyRecord) {
   const { expiresAt, revokedAt } = record;
