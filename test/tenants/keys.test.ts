@@ -65,6 +65,11 @@ describe("tenants", () => {
     const whole = await ask(`GET ${TENANTS}?limit=1000`, { key: root });
     expect(await allPages(TENANTS, "tenants")).toEqual(whole.json.tenants);
   });
+
+  test.each(["", "No tenant"])("`%s` is no cursor", async (cursor) => {
+    const { status } = await ask(`GET ${TENANTS}?cursor=${encodeURIComponent(cursor)}`, { key: root });
+    expect(status).toBe(422);
+  });
 });
 
 async function allPages<F extends "tenants" | "keys">(path: string, field: F): Promise<Body[F][number][]> {

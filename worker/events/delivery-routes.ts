@@ -5,7 +5,7 @@ import { jsonAnswer, PRIVATE } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, category, entityType, entityValue, optional, timestamp } from "../http/fields.ts";
 import { assertOneOf } from "../http/one-of.ts";
-import { nextCursor, notACursor, pageOf, pageQuery } from "../http/pages.ts";
+import { idIn, nextCursor, pageOf, pageQuery } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_DEAD_KEPT, MAX_DELIVERED_KEPT, MAX_DELIVERY_ATTEMPTS, MAX_PAGE_ROWS } from "../limits.ts";
 import { formatTimestamp, MICROS_PER_MS, nowMicros } from "../timestamps.ts";
@@ -21,9 +21,10 @@ import { SUBSCRIPTIONS, subscriptionParam } from "./subscription-schemas.ts";
 const TEST_NAME = "subscription-test";
 
 const status = z.enum(["pending", "delivered", "dead"]);
+const DELIVERY_ID = /^\d{1,15}$/;
 const deliveryId = z
   .string()
-  .regex(/^\d{1,15}$/, "must be the delivery_id of a delivery")
+  .regex(DELIVERY_ID, "must be the delivery_id of a delivery")
   .meta({ example: "1" });
 
 export const testSubscription = endpoint(
@@ -111,7 +112,7 @@ export const getDeliveries = endpoint(
     problems: [404],
   },
   async (c, { param, query }) => {
-    const before = query.cursor === undefined ? Number.MAX_SAFE_INTEGER : readCursor(query.cursor);
+    const before = Number(idIn(query.cursor, DELIVERY_ID) ?? Number.MAX_SAFE_INTEGER);
     const object = subscriberObject(c.env, await ownSubscription(c, param.subscription_id));
     const page = { status: query.status ?? null, before, limit: query.limit + 1 };
     const { rows, last } = pageOf(await reached(c, () => object.deliveries(page)), query.limit);
@@ -119,12 +120,6 @@ export const getDeliveries = endpoint(
     return jsonAnswer({ deliveries: rows.map(deliveryAnswer), next_cursor }, 200, PRIVATE);
   },
 );
-
-/** The number of the last delivery of a page. @throws Problem 422 for a text that no page has answered. */
-function readCursor(cursor: string): number {
-  if (/^\d{1,15}$/.test(cursor)) return Number(cursor);
-  throw notACursor();
-}
 
 const replayBody = z.lazy(() =>
   z.object({

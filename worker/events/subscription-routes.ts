@@ -5,7 +5,7 @@ import { Problem } from "../errors.ts";
 import { jsonAnswer, PRIVATE } from "../http/answer.ts";
 import { audit } from "../http/audit.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { formatPosition, nextCursor, pageOf, pageQuery, parsePosition } from "../http/pages.ts";
+import { formatPosition, nextCursor, pageOf, pageQuery, positionIn } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_SUBSCRIPTIONS_PER_TENANT } from "../limits.ts";
 import { newId } from "../new-id.ts";
@@ -103,7 +103,7 @@ export const getSubscriptions = endpoint(
     },
   },
   async (c, { query }) => {
-    const after = query.cursor === undefined ? null : parsePosition(query.cursor, SUBSCRIPTION_ID);
+    const after = positionIn(query.cursor, SUBSCRIPTION_ID);
     const { tenant } = c.principal;
     const found = await listSubscriptions(c.env.DB, tenant, { after, limit: query.limit + 1 });
     const { rows, last } = pageOf(found, query.limit);

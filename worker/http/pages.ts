@@ -31,14 +31,33 @@ export function formatPosition({ createdAt, id }: Position): string {
   return `${createdAt}-${id}`;
 }
 
-/** @param ids What an id looks like, all of it. @throws Problem 422 for a text that no page has answered. */
-export function parsePosition(cursor: string, ids: RegExp): Position {
+/**
+ * @param ids What an id looks like, all of it.
+ * @returns null for the first page.
+ * @throws Problem 422 for a text that no page has answered.
+ */
+export function positionIn(cursor: string | undefined, ids: RegExp): Position | null {
+  if (cursor === undefined) return null;
   const [, createdAt, id] = /^(\d{1,16})-(.+)$/.exec(cursor) ?? [];
   if (createdAt === undefined || id === undefined || !ids.test(id)) throw notACursor();
   return { createdAt: Number(createdAt), id };
 }
 
-export function notACursor(): Problem {
+/**
+ * Of a list in the order of its ids: the last one of the page before.
+ *
+ * @param cursors What a cursor looks like, all of it; where it is more than the id, a group is the id.
+ * @returns null for the first page.
+ * @throws Problem 422 for a text that no page has answered.
+ */
+export function idIn(cursor: string | undefined, cursors: RegExp): string | null {
+  if (cursor === undefined) return null;
+  const id = cursors.exec(cursor)?.at(-1);
+  if (id === undefined) throw notACursor();
+  return id;
+}
+
+function notACursor(): Problem {
   return unprocessable({
     loc: ["query", "cursor"],
     msg: "must be the next_cursor of a page",

@@ -4,7 +4,7 @@ import { computationsOf } from "../compute/compute-store.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, entityType, textUpTo } from "../http/fields.ts";
-import { notACursor, pageOf, pageQuery } from "../http/pages.ts";
+import { idIn, nextCursor, pageOf, pageQuery } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
@@ -73,13 +73,10 @@ export const register = endpoint(
   },
 );
 
+const CURSOR = /^f(\d{1,15})$/;
+
 const listSchema = lazily(() =>
-  z
-    .object({
-      features: z.array(featureSchema()),
-      next_cursor: z.string().nullable().meta({ example: null }),
-    })
-    .meta({ id: "FeatureList" }),
+  z.object({ features: z.array(featureSchema()), next_cursor: nextCursor }).meta({ id: "FeatureList" }),
 );
 
 export const list = endpoint(
@@ -100,7 +97,7 @@ export const list = endpoint(
     answers: { 200: { description: "A page of features, oldest first.", schema: listSchema } },
   },
   async (c, { query }) => {
-    const after = query.cursor === undefined ? 0 : readCursor(query.cursor);
+    const after = Number(idIn(query.cursor, CURSOR) ?? 0);
     const filter = {
       entityType: query.entity_type,
       tag: query.tag,
@@ -132,11 +129,5 @@ export const get = endpoint(
     return jsonAnswer(featureAnswer(feature, computations, version));
   },
 );
-
-function readCursor(cursor: string): number {
-  const id = /^f(\d{1,15})$/.exec(cursor)?.[1];
-  if (id !== undefined) return Number(id);
-  throw notACursor();
-}
 
 export const registryEndpoints = [register, list, get];

@@ -7,7 +7,7 @@ import { audit } from "../http/audit.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, nameField, timestamp } from "../http/fields.ts";
-import { formatPosition, nextCursor, pageOf, pageQuery, parsePosition } from "../http/pages.ts";
+import { formatPosition, nextCursor, pageOf, pageQuery, positionIn } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
 import { KEY_MEMORY_MS } from "../limits.ts";
 import { formatTimestamp, type Micros, nowMicros, timestampOrNull } from "../timestamps.ts";
@@ -110,7 +110,7 @@ export const getKeys = endpoint(
     problems: [404],
   },
   async (c, { param, query }) => {
-    const after = query.cursor === undefined ? null : parsePosition(query.cursor, KEY_ID);
+    const after = positionIn(query.cursor, KEY_ID);
     await assertAdministered(c, param.tenant_id);
     const found = await listKeys(c.env.DB, param.tenant_id, { after, limit: query.limit + 1 });
     const { rows, last } = pageOf(found, query.limit);

@@ -4,7 +4,7 @@ import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer, PRIVATE } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, nameField, optional } from "../http/fields.ts";
-import { nextCursor, pageOf, pageQuery } from "../http/pages.ts";
+import { idIn, nextCursor, pageOf, pageQuery } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
 import { ADMINISTRATION, answeredTenantId } from "./administration.ts";
@@ -82,7 +82,11 @@ export const getTenants = endpoint(
   async (c, { query }) => {
     const { tenant } = c.principal;
     const only = tenant === DEFAULT_TENANT ? null : tenant;
-    const found = await listTenants(c.env.DB, { only, after: query.cursor ?? null, limit: query.limit + 1 });
+    const found = await listTenants(c.env.DB, {
+      only,
+      after: idIn(query.cursor, TENANT_ID),
+      limit: query.limit + 1,
+    });
     const { rows, last } = pageOf(found, query.limit);
     return jsonAnswer({ tenants: rows.map(tenantAnswer), next_cursor: last?.tenantId ?? null }, 200, PRIVATE);
   },
