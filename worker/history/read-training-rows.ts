@@ -2,7 +2,7 @@
 import { MAX_PAST_BYTES } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
 import { type PastValue, type Question, readPast } from "./point-in-time.ts";
-import type { TrainingRow } from "./training-answers.ts";
+import type { TrainingColumn, TrainingRow, TrainingValue } from "./training-answers.ts";
 import { trainingQuestions, type ValueIn } from "./training-questions.ts";
 import type { AskedRows } from "./training-request.ts";
 
@@ -10,6 +10,26 @@ import type { AskedRows } from "./training-request.ts";
 export interface ReadRows {
   rows: readonly TrainingRow[];
   valueIn: ValueIn;
+}
+
+/** Of each column its values, in the order of the rows: what a file is made of. */
+export type ColumnValues = Map<TrainingColumn, TrainingValue[]>;
+
+export function noValues(columns: readonly TrainingColumn[]): ColumnValues {
+  return new Map(columns.map((column) => [column, []]));
+}
+
+/** Adds the values of the rows that follow. @returns their characters. */
+export function addValues(values: ColumnValues, { rows, valueIn }: ReadRows): number {
+  let characters = 0;
+  for (const [column, all] of values) {
+    for (const row of rows) {
+      const value = valueIn(row, column);
+      characters += value.json.length;
+      all.push(value);
+    }
+  }
+  return characters;
 }
 
 export type ReadQuestions = (

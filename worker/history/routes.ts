@@ -4,20 +4,26 @@ import { unavailable } from "../errors.ts";
 import { preferredType } from "../http/accept.ts";
 import { type Answer, jsonTextAnswer } from "../http/answer.ts";
 import { assertAnswerSize } from "../http/answer-size.ts";
-import { requestContext } from "../http/context.ts";
+import { type RequestContext, requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_ENTITIES_PER_REQUEST, RETRY_AFTER_SECONDS } from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
 import { VALUE_STATUSES } from "../monitoring/value-tally.ts";
-import { formatTimestamp } from "../timestamps.ts";
+import { formatTimestamp, type Micros } from "../timestamps.ts";
 import { PARQUET_TYPE } from "./parquet-file.ts";
-import { fromHistory, type ReadRows, readTrainingRows } from "./read-training-rows.ts";
-import { featuresText, type TrainingRow, type TrainingValue } from "./training-answers.ts";
+import {
+  addValues,
+  fromHistory,
+  noValues,
+  type ReadQuestions,
+  type ReadRows,
+  readTrainingRows,
+} from "./read-training-rows.ts";
+import { featuresText, type TrainingColumn, type TrainingRow } from "./training-answers.ts";
 import { assertColumnNames, trainingParquet } from "./training-parquet.ts";
-import type { ValueIn } from "./training-questions.ts";
-import { askedRows, trainingRequest } from "./training-request.ts";
+import { type AskedRows, askedRows, trainingRequest } from "./training-request.ts";
 
 const body = trainingRequest(MAX_ENTITIES_PER_REQUEST);
 
@@ -76,64 +82,65 @@ export const readTrainingData = endpoint(
   async (c, { json }) => {
     const context = requestContext(c);
     const asked = await askedRows(context, json);
-    const { columns, rows } = asked;
     const form = preferredType(c.header("accept"), FORMS);
-    if (form === PARQUET_TYPE) assertColumnNames(columns);
-    const read = fromHistory(
-      c.env.DB.withSession("first-unconstrained"),
-      context.tenant,
-      json.known_at ?? null,
-    );
-    context.metrics?.about(asked.entityType, rows.length);
-    const parts = readTrainingRows(asked, (questions, mostBytes) =>
-      timed(context.metrics, { operation: "d1.history", items: questions.length }, () =>
-        read(questions, mostBytes),
-      ).catch((cause) => {
-        context.log.error("D1 did not answer for training data", cause, { rows: rows.length });
-        throw unavailable("the database does not answer; try again", RETRY_AFTER_SECONDS);
-      }),
-    );
-    const textIn = (valueIn: ValueIn) => (row: TrainingRow) =>
-      featuresText(columns, (column) => valueIn(row, column));
-    // Lines leave as they are made; anything else is put together first.
-    if (form === NDJSON_TYPE) return streamRows(parts, textIn);
-    let characters = 0;
-    const count = (text: string) => {
-      characters += text.length;
-      assertAnswerSize(characters);
-    };
-    if (form === PARQUET_TYPE) {
-      const values = new Map(columns.map((column) => [column, [] as TrainingValue[]]));
-      for await (const part of parts) {
-        for (const [column, all] of values) {
-          for (const row of part.rows) {
-            const value = part.valueIn(row, column);
-            count(value.json);
-            all.push(value);
-          }
-        }
-      }
-      return parquetAnswer(trainingParquet(columns, rows, (column) => values.get(column) ?? []).file);
-    }
-    // By entity one that was asked for twice stands once.
-    const texts = new Map<unknown, string>();
-    const written = json.rows ? rowText : entityText;
-    for await (const part of parts) {
-      const textOf = textIn(part.valueIn);
-      for (const row of part.rows) {
-        const text = written(row, textOf(row));
-        count(text);
-        texts.set(json.rows ? row : row.entityId, text);
-      }
-    }
-    const all = [...texts.values()].join(",");
-    return jsonTextAnswer(
-      json.rows
-        ? `{"rows":[${all}],"count":${texts.size}}`
-        : `{"features":{${all}},"timestamp":"${formatTimestamp(rows[0]?.at ?? 0)}","count":${texts.size}}`,
-    );
+    if (form === PARQUET_TYPE) assertColumnNames(asked.columns);
+    context.metrics?.about(asked.entityType, asked.rows.length);
+    const parts = readTrainingRows(asked, historyOf(context, asked, json.known_at ?? null));
+    if (form === NDJSON_TYPE) return streamRows(asked, parts);
+    if (form === PARQUET_TYPE) return parquetAnswer(asked, parts);
+    return jsonRows(asked, parts, json.rows ? "row" : "entity");
   },
 );
+
+/** Read and measured as one of the request's own operations. */
+function historyOf(context: RequestContext, { rows }: AskedRows, knownAt: Micros | null): ReadQuestions {
+  const { env, tenant, metrics, log } = context;
+  const read = fromHistory(env.DB.withSession("first-unconstrained"), tenant, knownAt);
+  return (questions, mostBytes) =>
+    timed(metrics, { operation: "d1.history", items: questions.length }, () =>
+      read(questions, mostBytes),
+    ).catch((cause) => {
+      log.error("D1 did not answer for training data", cause, { rows: rows.length });
+      throw unavailable("the database does not answer; try again", RETRY_AFTER_SECONDS);
+    });
+}
+
+type Parts = AsyncGenerator<ReadRows>;
+
+/** @param by Under what a row stands: an entity that was asked for twice stands once. */
+async function jsonRows({ columns, rows }: AskedRows, parts: Parts, by: "row" | "entity"): Promise<Answer> {
+  const texts = new Map<unknown, string>();
+  let characters = 0;
+  for await (const part of parts) {
+    for (const row of part.rows) {
+      const features = featuresIn(part, row, columns);
+      const text = by === "row" ? rowText(row, features) : entityText(row, features);
+      characters += text.length;
+      assertAnswerSize(characters);
+      texts.set(by === "row" ? row : row.entityId, text);
+    }
+  }
+  const all = [...texts.values()].join(",");
+  return jsonTextAnswer(
+    by === "row"
+      ? `{"rows":[${all}],"count":${texts.size}}`
+      : `{"features":{${all}},"timestamp":"${formatTimestamp(rows[0]?.at ?? 0)}","count":${texts.size}}`,
+  );
+}
+
+async function parquetAnswer({ columns, rows }: AskedRows, parts: Parts): Promise<Answer> {
+  const values = noValues(columns);
+  let characters = 0;
+  for await (const part of parts) {
+    characters += addValues(values, part);
+    assertAnswerSize(characters);
+  }
+  const { file } = trainingParquet(columns, rows, (column) => values.get(column) ?? []);
+  return { status: 200, body: file, contentType: PARQUET_TYPE, headers: {} };
+}
+
+const featuresIn = ({ valueIn }: ReadRows, row: TrainingRow, columns: readonly TrainingColumn[]) =>
+  featuresText(columns, (column) => valueIn(row, column));
 
 function rowText({ entityId, at }: TrainingRow, text: string): string {
   return `{"entity_id":${JSON.stringify(entityId)},"timestamp":"${formatTimestamp(at)}","features":${text}}`;
@@ -144,15 +151,10 @@ function entityText({ entityId }: TrainingRow, text: string): string {
 }
 
 /** Lines leave as they are made: a large answer never stands in memory as a whole. The first part is there before it begins. */
-async function streamRows(
-  parts: AsyncGenerator<ReadRows>,
-  textIn: (valueIn: ValueIn) => (row: TrainingRow) => string,
-): Promise<Response> {
+async function streamRows({ columns }: AskedRows, parts: Parts): Promise<Response> {
   const encoder = new TextEncoder();
-  const linesOf = ({ rows, valueIn }: ReadRows) => {
-    const textOf = textIn(valueIn);
-    return rows.values().map((row) => encoder.encode(`${rowText(row, textOf(row))}\n`));
-  };
+  const linesOf = (part: ReadRows) =>
+    part.rows.values().map((row) => encoder.encode(`${rowText(row, featuresIn(part, row, columns))}\n`));
   const first = await parts.next();
   let lines = first.done ? [].values() : linesOf(first.value);
   const stream = new ReadableStream<Uint8Array>({
@@ -168,10 +170,6 @@ async function streamRows(
     },
   });
   return new Response(stream, { headers: { "content-type": NDJSON_TYPE } });
-}
-
-function parquetAnswer(file: Uint8Array<ArrayBuffer>): Answer {
-  return { status: 200, body: file, contentType: PARQUET_TYPE, headers: {} };
 }
 
 export const historyEndpoints = [readTrainingData];

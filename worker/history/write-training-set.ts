@@ -10,8 +10,14 @@ import {
   TRAINING_SET_FILE_ROWS,
   TRAINING_SET_FILE_VALUES,
 } from "../limits.ts";
-import { fromHistory, readTrainingRows } from "./read-training-rows.ts";
-import type { TrainingColumn, TrainingRow, TrainingValue } from "./training-answers.ts";
+import {
+  addValues,
+  type ColumnValues,
+  fromHistory,
+  noValues,
+  readTrainingRows,
+} from "./read-training-rows.ts";
+import type { TrainingColumn, TrainingRow } from "./training-answers.ts";
 import { trainingParquet } from "./training-parquet.ts";
 import type { AskedRows } from "./training-request.ts";
 import { afterFile, type NextFile, nextFile, rowsOfQuery, type TrainingSet } from "./training-set.ts";
@@ -87,8 +93,8 @@ async function readRows(
   db: D1DatabaseSession,
   asked: AskedRows,
   { set, next }: { set: Pick<TrainingSet, "tenantId" | "knownAt">; next: NextFile },
-): Promise<{ rows: TrainingRow[]; values: Map<TrainingColumn, TrainingValue[]> }> {
-  const values = new Map(asked.columns.map((column) => [column, [] as TrainingValue[]]));
+): Promise<{ rows: TrainingRow[]; values: ColumnValues }> {
+  const values = noValues(asked.columns);
   const categories = new Set(asked.columns.flatMap(({ category }) => category ?? [])).size;
   const byValues = Math.floor(TRAINING_SET_FILE_VALUES / asked.columns.length);
   const most = next.rows ?? Math.min(TRAINING_SET_FILE_ROWS, byValues);
@@ -100,13 +106,7 @@ async function readRows(
     const before = { rows: at - next.from, characters };
     const rows = asked.rows.slice(at, Math.min(at + rowsOfQuery(categories, before), end));
     for await (const part of readTrainingRows({ ...asked, rows }, read)) {
-      for (const [column, all] of values) {
-        for (const row of part.rows) {
-          const value = part.valueIn(row, column);
-          characters += value.json.length;
-          all.push(value);
-        }
-      }
+      characters += addValues(values, part);
       at += part.rows.length;
       if (isFull()) break;
     }
