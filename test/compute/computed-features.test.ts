@@ -472,8 +472,8 @@ describe("more entities than a request writes", () => {
     }));
     for (const { after: _, ...job } of made) {
       const rest = { tenantId: TENANT, featureId, version: 1, total: 1, computed: 1, error: null };
-      const skipped = JSON.stringify({ skipped: [], skippedCount: 0 });
-      await insertJob(env.DB, { ...rest, ...job, skipped, createdAt: longAgo });
+      const skips = { skipped: [], skippedCount: 0 };
+      await insertJob(env.DB, { ...rest, ...job, skips, createdAt: longAgo });
     }
     await worker.scheduled(createScheduledController(), env);
     for (const { jobId, after } of made) expect((await get(`/jobs/${jobId}`)).status).toBe(after);

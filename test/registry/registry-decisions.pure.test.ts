@@ -5,7 +5,7 @@ import { parseJson } from "../../worker/json.ts";
 import { buildCatalog, type CatalogEntry, type CatalogVersion } from "../../worker/registry/catalog.ts";
 import { versionOf } from "../../worker/registry/definitions.ts";
 import { describeFault, enforceTypes } from "../../worker/registry/enforce-types.ts";
-import type { VersionRow } from "../../worker/registry/registry-store.ts";
+import type { RegisteredVersion } from "../../worker/registry/registry-store.ts";
 import { entityTypeFor, ofEntityType, resolveReferences } from "../../worker/registry/resolve-references.ts";
 import {
   parseReference,
@@ -332,7 +332,7 @@ describe("the entity type of a request", () => {
 });
 
 describe("a version's definition", () => {
-  const like: VersionRow = {
+  const like: RegisteredVersion = {
     versionId: 1,
     tenantId: "default",
     featureId: 1,
@@ -344,7 +344,7 @@ describe("a version's definition", () => {
     status: "active",
     description: "before",
     owner: null,
-    tags: '["t"]',
+    tags: ["t"],
     createdAt: 0,
     updatedAt: 0,
   };

@@ -1,56 +1,77 @@
-/** Raw tables, jobs and the state of computations in D1. Every query names the tenant, but one of the cron. */
+/**
+ * Raw tables, jobs and the state of computations in D1. What comes back is parsed. Every query names the tenant, but one
+ * of the cron.
+ */
 import { and, asc, eq, inArray, lt, notExists, sql } from "drizzle-orm";
+import * as z from "zod";
 import { primary } from "../db/primary.ts";
 import { computations, features, featureVersions, jobs, rawTables } from "../db/schema.ts";
 import { ENDED_JOB_TTL_SECONDS, JOBS_PER_CLEANING } from "../limits.ts";
 import { MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
-import type { RawSchema } from "./raw-columns.ts";
+import { COLUMN_TYPES, type RawSchema } from "./raw-columns.ts";
+import type { Skips } from "./vectors.ts";
 
-export type RawTableRow = typeof rawTables.$inferSelect;
-export type JobRow = typeof jobs.$inferSelect;
+export type RegisteredTable = Pick<
+  typeof rawTables.$inferSelect,
+  "tableId" | "name" | "description" | "createdAt"
+> & { schema: RawSchema };
+export type Job = Omit<typeof jobs.$inferSelect, "skipped"> & { skips: Skips };
 export type ComputationRow = typeof computations.$inferSelect;
+
+const storedColumns = z.array(z.tuple([z.string(), z.enum(COLUMN_TYPES)]));
+
+function toTable(row: typeof rawTables.$inferSelect): RegisteredTable {
+  const { tableId, name, description, columns, timestampColumn, createdAt } = row;
+  const schema = { columns: storedColumns.parse(JSON.parse(columns)), timestampColumn };
+  return { tableId, name, description, schema, createdAt };
+}
+
+const storedSkips = z.object({
+  skipped: z.array(z.object({ row: z.int(), reason: z.string() })),
+  skippedCount: z.int(),
+});
 
 /** Null when the tenant has a table of this name. */
 export async function insertRawTable(
   db: D1Database,
   tenant: string,
-  table: { name: string; description: string | null } & RawSchema,
+  { name, description, schema }: Pick<RegisteredTable, "name" | "description" | "schema">,
   now: Micros,
-): Promise<RawTableRow | null> {
-  const { name, description, columns, timestampColumn } = table;
+): Promise<RegisteredTable | null> {
   const [row] = await primary(db)
     .insert(rawTables)
     .values({
       tenantId: tenant,
       name,
       description,
-      columns: JSON.stringify(columns),
-      timestampColumn,
+      columns: JSON.stringify(schema.columns),
+      timestampColumn: schema.timestampColumn,
       createdAt: now,
     })
     .onConflictDoNothing()
     .returning();
-  return row ?? null;
+  return row ? toTable(row) : null;
 }
 
-export function listRawTables(db: D1Database, tenant: string): Promise<RawTableRow[]> {
-  return primary(db)
+export async function listRawTables(db: D1Database, tenant: string): Promise<RegisteredTable[]> {
+  const rows = await primary(db)
     .select()
     .from(rawTables)
     .where(eq(rawTables.tenantId, tenant))
     .orderBy(asc(rawTables.tableId));
+  return rows.map(toTable);
 }
 
 export async function findRawTable(
   db: D1Database,
   tenant: string,
   tableId: number,
-): Promise<RawTableRow | null> {
+): Promise<RegisteredTable | null> {
   const [row] = await primary(db)
     .select()
     .from(rawTables)
     .where(and(eq(rawTables.tenantId, tenant), eq(rawTables.tableId, tableId)));
-  return row ?? null;
+  return row ? toTable(row) : null;
 }
 
 /**
@@ -70,10 +91,6 @@ export async function deleteRawTable(db: D1Database, tenant: string, tableId: nu
     .where(and(eq(rawTables.tenantId, tenant), eq(rawTables.tableId, tableId), notExists(dependent)))
     .returning({ tableId: rawTables.tableId });
   return gone.length > 0;
-}
-
-export function schemaOf({ columns, timestampColumn }: RawTableRow): RawSchema {
-  return { columns: JSON.parse(columns) as RawSchema["columns"], timestampColumn };
 }
 
 /** A version that is recomputed as rows arrive. */
@@ -152,16 +169,20 @@ export function computationsOf(db: D1Database, tenant: string, featureId: number
     .where(and(eq(computations.tenantId, tenant), eq(computations.featureId, featureId)));
 }
 
-export async function insertJob(db: D1Database, job: JobRow): Promise<void> {
-  await primary(db).insert(jobs).values(job);
+export async function insertJob(db: D1Database, { skips, ...job }: Job): Promise<void> {
+  await primary(db)
+    .insert(jobs)
+    .values({ ...job, skipped: JSON.stringify(skips) });
 }
 
-export async function findJob(db: D1Database, tenant: string, jobId: string): Promise<JobRow | null> {
+export async function findJob(db: D1Database, tenant: string, jobId: string): Promise<Job | null> {
   const [row] = await primary(db)
     .select()
     .from(jobs)
     .where(and(eq(jobs.tenantId, tenant), eq(jobs.jobId, jobId)));
-  return row ?? null;
+  if (!row) return null;
+  const { skipped, ...job } = row;
+  return { ...job, skips: storedSkips.parse(JSON.parse(skipped)) };
 }
 
 /**
@@ -171,12 +192,12 @@ export async function findJob(db: D1Database, tenant: string, jobId: string): Pr
  */
 export async function advanceJob(
   db: D1Database,
-  { tenantId, jobId, computed }: Pick<JobRow, "tenantId" | "jobId" | "computed">,
-  change: Pick<JobRow, "status" | "computed" | "skipped" | "error" | "updatedAt">,
+  { tenantId, jobId, computed }: Pick<Job, "tenantId" | "jobId" | "computed">,
+  { skips, ...change }: Pick<Job, "status" | "computed" | "skips" | "error" | "updatedAt">,
 ): Promise<boolean> {
   const advanced = await primary(db)
     .update(jobs)
-    .set(change)
+    .set({ ...change, skipped: JSON.stringify(skips) })
     .where(
       and(
         eq(jobs.tenantId, tenantId),

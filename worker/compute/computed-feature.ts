@@ -3,9 +3,8 @@ import * as z from "zod";
 import type { Materialization } from "../db/column-values.ts";
 import { Problem, unprocessable } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
-import type { RegisteredFeature, VersionRow } from "../registry/registry-store.ts";
+import type { RegisteredFeature, RegisteredVersion } from "../registry/registry-store.ts";
 import { askedVersion, versionAt } from "../registry/versions.ts";
-import { schemaOf } from "./compute-store.ts";
 import { existingTable } from "./existing-table.ts";
 import type { RawSchema } from "./raw-columns.ts";
 import { rawTableObject } from "./raw-table-access.ts";
@@ -33,10 +32,9 @@ export interface Computation {
  */
 export async function assertComputable(c: AppContext, computation: Computation): Promise<void> {
   const { tableId, sql, entityKey, materialize } = computation;
-  const table = await existingTable(c, tableId);
-  const schema = schemaOf(table);
+  const { schema } = await existingTable(c, tableId);
   if (materialize === "on_ingest") assertKeyColumn(schema, entityKey);
-  const checked = await rawTableObject(c.env, c.principal.tenant, table.tableId).check(schema, sql);
+  const checked = await rawTableObject(c.env, c.principal.tenant, tableId).check(schema, sql);
   const loc = ["body", "computation_logic"];
   if (!checked.ok) {
     const { fault } = checked;
@@ -71,7 +69,7 @@ function assertKeyUnchanged({ columns }: RawSchema, sql: string, entityKey: stri
 }
 
 export interface ComputableVersion {
-  row: VersionRow;
+  row: RegisteredVersion;
   sql: string;
   tableId: number;
   entityKey: string;

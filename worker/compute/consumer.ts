@@ -13,9 +13,8 @@ import { type ComputeMessage, computeMessage } from "./compute-message.ts";
 import {
   findRawTable,
   noteComputation,
-  type RawTableRow,
+  type RegisteredTable,
   type StreamingVersion,
-  schemaOf,
   streamingVersions,
 } from "./compute-store.ts";
 import { followerOf } from "./follower-store.ts";
@@ -139,7 +138,7 @@ async function recompute(
 
 interface Recomputation {
   tenant: string;
-  table: RawTableRow;
+  table: RegisteredTable;
   version: StreamingVersion;
   holder: string;
 }
@@ -162,8 +161,8 @@ async function recomputeVersion(
 ): Promise<Outcome> {
   const object = rawTableObject(context.env, tenant, table.tableId);
   const follower = followerOf(version);
+  const { schema } = table;
   const { name, entityKey, sql } = version;
-  const schema = schemaOf(table);
   const target = vectorTarget({ name, entityType: entityKey }, version, `ingest-${holder}`);
   let note: string | null = null;
   for (let round = 0; round < MAX_ROUNDS_PER_MESSAGE; round++) {

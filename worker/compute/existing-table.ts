@@ -1,10 +1,10 @@
 /** The raw table that a request names. */
 import { Problem } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
-import { findRawTable, type RawTableRow } from "./compute-store.ts";
+import { findRawTable, type RegisteredTable } from "./compute-store.ts";
 
 /** @throws Problem 404 when the tenant has no such table. */
-export async function existingTable(c: AppContext, tableId: number): Promise<RawTableRow> {
+export async function existingTable(c: AppContext, tableId: number): Promise<RegisteredTable> {
   const row = await findRawTable(c.env.DB, c.principal.tenant, tableId);
   if (!row) throw noSuchTable();
   return row;

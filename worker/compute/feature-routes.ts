@@ -29,7 +29,7 @@ import { TOKEN_HEADER } from "../serving/read-context.ts";
 import { MICROS_PER_MS, nowMicros } from "../timestamps.ts";
 import { writeAnswerHeaders, writeRequestHeaders } from "../writing/submit-request.ts";
 import { answerOnce } from "./answer-once.ts";
-import { computationsOf, noteComputation, schemaOf } from "./compute-store.ts";
+import { computationsOf, noteComputation } from "./compute-store.ts";
 import { assertComputable, computableVersion, computationLogic } from "./computed-feature.ts";
 import { existingTable } from "./existing-table.ts";
 import { answeredSkips, jobSchema } from "./job-answers.ts";
@@ -106,9 +106,9 @@ export const createFeature = endpoint(
       owner: json.owner ?? null,
       tags: json.tags,
     } as const;
-    const row = await insertComputedFeature(c.env.DB, tenant, feature, nowMicros());
+    const added = await insertComputedFeature(c.env.DB, tenant, feature, nowMicros());
     forgetCatalog(tenant);
-    if (row) return jsonAnswer(featureAnswer({ ...row, versions: [] }), 201);
+    if (added) return jsonAnswer(featureAnswer(added), 201);
     // Its table may have been dropped since it was looked at.
     await existingTable(c, feature.rawTableId);
     const existing = await findFeature(c.env.DB, tenant, feature.name);
@@ -175,7 +175,7 @@ export const compute = endpoint(
     const { tenant } = context;
     const feature = await existingFeature(c, param.feature);
     const { row: version, sql, tableId, entityKey } = computableVersion(feature, query.version);
-    const schema = schemaOf(await existingTable(c, tableId));
+    const { schema } = await existingTable(c, tableId);
     const source = sourceOf(schema, json);
     const object = rawTableObject(c.env, tenant, tableId);
     return answerOnce(c, object, async () => {

@@ -5,8 +5,7 @@ import { answeredTimestamp } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_NAMED_SKIPS } from "../limits.ts";
 import { formatTimestamp } from "../timestamps.ts";
-import type { JobRow } from "./compute-store.ts";
-import type { Skips } from "./vectors.ts";
+import type { Job } from "./compute-store.ts";
 
 export const answeredSkips = lazily(() => ({
   skipped: z.array(z.object({ row: z.int(), reason: z.string() })).meta({
@@ -33,8 +32,7 @@ export const jobSchema = lazily(() =>
     .meta({ id: "Job" }),
 );
 
-export function jobAnswer(job: JobRow) {
-  const { skipped, skippedCount: count } = JSON.parse(job.skipped) as Skips;
+export function jobAnswer(job: Job) {
   return {
     job_id: job.jobId,
     feature_id: job.featureId,
@@ -42,8 +40,8 @@ export function jobAnswer(job: JobRow) {
     status: job.status,
     total: job.total,
     computed: job.computed,
-    skipped,
-    skipped_count: count,
+    skipped: job.skips.skipped,
+    skipped_count: job.skips.skippedCount,
     error: job.error,
     created_at: formatTimestamp(job.createdAt),
     updated_at: formatTimestamp(job.updatedAt),

@@ -9,7 +9,7 @@ import { lazily } from "../lazily.ts";
 import { MAX_INGEST_ROWS } from "../limits.ts";
 import { claimIdempotencyKey, keyReused } from "../writing/submit-changes.ts";
 import { idempotencyOf, writeRequestHeaders } from "../writing/submit-request.ts";
-import { schemaOf, streamingVersions } from "./compute-store.ts";
+import { streamingVersions } from "./compute-store.ts";
 import { existingTable, noSuchTable } from "./existing-table.ts";
 import { followerOf } from "./follower-store.ts";
 import { checkRows } from "./raw-columns.ts";
@@ -55,8 +55,7 @@ export const ingest = endpoint(
   },
   async (c, { json }) => {
     const { tenant } = c.principal;
-    const row = await existingTable(c, json.raw_table_id);
-    const schema = schemaOf(row);
+    const { tableId, schema } = await existingTable(c, json.raw_table_id);
     const checked = checkRows(schema, json.data, ["body", "data"]);
     if (!checked.ok) {
       throw new Problem(400, "rows do not fit their table; nothing was kept", { errors: checked.faults });
@@ -64,19 +63,19 @@ export const ingest = endpoint(
     const idempotency = await idempotencyOf(c);
     // The table remembers the answer; that the key is of this request alone is known to the tenant's writers.
     if (idempotency) await claimIdempotencyKey(requestContext(c), idempotency);
-    const followers = await streamingVersions(c.env.DB, tenant, row.tableId);
-    const reply = await rawTableObject(c.env, tenant, row.tableId).ingest({
+    const followers = await streamingVersions(c.env.DB, tenant, tableId);
+    const reply = await rawTableObject(c.env, tenant, tableId).ingest({
       schema,
       parts: jsonParts(checked.rows),
       count: checked.rows.length,
       longestText: checked.longestText,
       followers: followers.map(followerOf),
-      table: { tenant, tableId: row.tableId },
+      table: { tenant, tableId },
       idempotency,
     });
     const kept = accepted(reply);
-    if (followers.length > 0 && !kept.replayed) c.after(askToRecompute(c, row.tableId));
-    const answer = { raw_table_id: row.tableId, rows_ingested: kept.rows, row_count: kept.total };
+    if (followers.length > 0 && !kept.replayed) c.after(askToRecompute(c, tableId));
+    const answer = { raw_table_id: tableId, rows_ingested: kept.rows, row_count: kept.total };
     return jsonAnswer(answer, 200, kept.replayed ? { "idempotency-replayed": "true" } : {});
   },
 );

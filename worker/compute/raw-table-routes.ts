@@ -51,8 +51,7 @@ export const registerRawTable = endpoint(
     const table = {
       name: json.name,
       description: json.description ?? null,
-      columns: json.schema_definition,
-      timestampColumn,
+      schema: { columns: json.schema_definition, timestampColumn },
     };
     const row = await insertRawTable(c.env.DB, c.principal.tenant, table, nowMicros());
     if (!row) throw new Problem(409, "there is a raw table of this name already");

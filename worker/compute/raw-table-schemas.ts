@@ -5,7 +5,7 @@ import { isJsonObject } from "../json.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_COLUMN_NAME_CHARACTERS, MAX_RAW_COLUMNS } from "../limits.ts";
 import { formatTimestamp } from "../timestamps.ts";
-import { type RawTableRow, schemaOf } from "./compute-store.ts";
+import type { RegisteredTable } from "./compute-store.ts";
 import { COLUMN_NAME, COLUMN_TYPES, type ColumnType, columnType } from "./raw-columns.ts";
 import { RESERVED_NAME } from "./sql-words.ts";
 
@@ -74,13 +74,13 @@ export const countedSchema = lazily(() =>
     .meta({ id: "RawTableWithCounts" }),
 );
 
-export function tableAnswer(row: RawTableRow) {
+export function tableAnswer({ tableId, name, description, schema, createdAt }: RegisteredTable) {
   return {
-    id: row.tableId,
-    name: row.name,
-    description: row.description,
-    schema_definition: Object.fromEntries(schemaOf(row).columns),
-    timestamp_column: row.timestampColumn,
-    created_at: formatTimestamp(row.createdAt),
+    id: tableId,
+    name,
+    description,
+    schema_definition: Object.fromEntries(schema.columns),
+    timestamp_column: schema.timestampColumn,
+    created_at: formatTimestamp(createdAt),
   };
 }

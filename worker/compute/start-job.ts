@@ -20,7 +20,7 @@ export async function startJob(
     status: "queued",
     total,
     computed: 0,
-    skipped: JSON.stringify({ skipped, skippedCount } satisfies Skips),
+    skips: { skipped, skippedCount },
     error: null,
     createdAt: now,
     updatedAt: now,

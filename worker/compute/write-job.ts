@@ -4,7 +4,7 @@ import { findFeature } from "../registry/registry-store.ts";
 import { nowMicros } from "../timestamps.ts";
 import type { WriterContext } from "../writing/submit-changes.ts";
 import type { ComputeMessage } from "./compute-message.ts";
-import { advanceJob, findJob, type JobRow, noteComputation } from "./compute-store.ts";
+import { advanceJob, findJob, type Job, noteComputation } from "./compute-store.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import type { Skipped, Skips } from "./vectors.ts";
 import { computeAgainWhereOvertaken, vectorTarget, writeVectors } from "./write-vectors.ts";
@@ -51,24 +51,23 @@ export async function writeJobPage(
   await object.dropJob(jobId);
 }
 
-function overtaken({ computed, skipped }: JobRow) {
+function overtaken({ computed, skips }: Job) {
   const error = "it was computed again from later rows; nothing more of this is written";
-  return { status: "failed", computed, skipped, error, updatedAt: nowMicros() } as const;
+  return { status: "failed", computed, skips, error, updatedAt: nowMicros() } as const;
 }
 
-function afterPage(job: JobRow, page: { rows: number; skipped: Skipped[] }) {
+function afterPage(job: Job, page: { rows: number; skipped: Skipped[] }) {
   const position = job.computed + page.rows;
-  const before = JSON.parse(job.skipped) as Skips;
   const skips: Skips = {
-    skipped: [...before.skipped, ...page.skipped].slice(0, MAX_NAMED_SKIPS),
-    skippedCount: before.skippedCount + page.skipped.length,
+    skipped: [...job.skips.skipped, ...page.skipped].slice(0, MAX_NAMED_SKIPS),
+    skippedCount: job.skips.skippedCount + page.skipped.length,
   };
   const isComplete = position >= (job.total ?? 0);
   const isLost = page.rows === 0 && !isComplete;
   return {
     status: isComplete ? "done" : isLost ? "failed" : "running",
     computed: position,
-    skipped: JSON.stringify(skips),
+    skips,
     error: isLost ? "it was not finished in time; compute it again" : null,
     updatedAt: nowMicros(),
   } as const;

@@ -13,6 +13,7 @@
  * What a step costs depends on what stands in for its rows. One that does not end, by an error or with the run, is tried
  * with an eighth of its rows by the next, and in the end passed over: no place of one tenant holds up all others.
  */
+import * as z from "zod";
 import { jsonParts } from "../db/json-parts.ts";
 import type { Log } from "../log.ts";
 import { formatTimestamp, type Micros, nowMicros } from "../timestamps.ts";
@@ -200,12 +201,20 @@ const keyOf = (row: SizedKey): Place => [
   row.ingested_at,
 ];
 
+const storedProgress = z.object({
+  place: z.tuple([z.string(), z.string(), z.string(), z.string(), z.int(), z.int(), z.int()]),
+  rows: z.int().min(1),
+  isBegun: z.boolean(),
+});
+
 async function readProgress(db: D1Database): Promise<Progress> {
   const row = await db
     .prepare("SELECT cursor FROM maintenance WHERE task = ?")
     .bind(TASK)
     .first<{ cursor: string }>();
-  return row ? (JSON.parse(row.cursor) as Progress) : { place: START, rows: ROWS_PER_STEP, isBegun: false };
+  return row
+    ? storedProgress.parse(JSON.parse(row.cursor))
+    : { place: START, rows: ROWS_PER_STEP, isBegun: false };
 }
 
 async function writeProgress(db: D1Database, progress: Progress): Promise<void> {

@@ -15,7 +15,13 @@ import {
 } from "../limits.ts";
 import { SECONDS_PER_HOUR } from "../timestamps.ts";
 import { conform, DTYPES, type Dtype } from "./dtypes.ts";
-import type { NewFeature, NewVersion, RegisteredFeature, VersionRow, Words } from "./registry-store.ts";
+import type {
+  NewFeature,
+  NewVersion,
+  RegisteredFeature,
+  RegisteredVersion,
+  Words,
+} from "./registry-store.ts";
 import { registeredName, versionField } from "./versions.ts";
 
 const DEFAULT_CATEGORY = "default";
@@ -108,7 +114,7 @@ export function featureOf(body: z.output<typeof registerBody>): NewFeature {
  */
 export function versionOf(
   body: Omit<z.output<typeof versionBody>, "dtype"> & { dtype?: Dtype | undefined },
-  like: VersionRow | null,
+  like: RegisteredVersion | null,
 ): NewVersion {
   const type = body.dtype ?? (like?.dtype as Dtype | undefined);
   if (!type)
@@ -137,7 +143,7 @@ export function versionOf(
 export function computedVersionOf(
   body: z.output<typeof versionBody>,
   feature: RegisteredFeature,
-  like: VersionRow | null,
+  like: RegisteredVersion | null,
 ): NewVersion {
   for (const field of ["dtype", "default_value"] as const) {
     if (body[field] !== undefined) {
@@ -158,12 +164,11 @@ export function computedVersionOf(
 type SentWords = Pick<z.output<typeof versionBody>, "description" | "owner" | "tags">;
 
 /** What is left out, or empty, is as in the version before, where there is one; else the feature's. */
-function wordsOf({ description, owner, tags }: SentWords, like: VersionRow | null): Words {
-  const tagsBefore: string[] | null = like?.tags ? JSON.parse(like.tags) : null;
+function wordsOf({ description, owner, tags }: SentWords, like: RegisteredVersion | null): Words {
   return {
     description: description ?? like?.description ?? null,
     owner: owner ?? like?.owner ?? null,
-    tags: tags && tags.length > 0 ? tags : tagsBefore,
+    tags: tags && tags.length > 0 ? tags : (like?.tags ?? null),
   };
 }
 
@@ -172,7 +177,7 @@ export interface SentTtl {
   ttl_seconds?: number | null | undefined;
 }
 
-function ttlOf({ ttl_hours, ttl_seconds }: SentTtl, like: VersionRow | null): number | null {
+function ttlOf({ ttl_hours, ttl_seconds }: SentTtl, like: RegisteredVersion | null): number | null {
   const ofHours = typeof ttl_hours === "number" ? ttl_hours * SECONDS_PER_HOUR : ttl_hours;
   if (
     typeof ofHours === "number" &&

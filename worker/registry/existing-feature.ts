@@ -4,7 +4,7 @@ import { Problem } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
 import { textUpTo } from "../http/fields.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
-import { findFeature, type RegisteredFeature, type VersionRow } from "./registry-store.ts";
+import { findFeature, type RegisteredFeature, type RegisteredVersion } from "./registry-store.ts";
 import { parseReference } from "./versions.ts";
 
 const nameOrId = textUpTo(MAX_NAME_CHARACTERS).meta({
@@ -36,7 +36,7 @@ export async function existingFeature(c: AppContext, nameOrId: string): Promise<
 export async function referredFeature(
   c: AppContext,
   reference: string,
-): Promise<{ feature: RegisteredFeature; version: VersionRow | null }> {
+): Promise<{ feature: RegisteredFeature; version: RegisteredVersion | null }> {
   const parsed = parseReference(reference);
   if (parsed?.kind !== "registered" || parsed.version === null) {
     return { feature: await existingFeature(c, reference), version: null };

@@ -5,12 +5,7 @@ import { answeredTimestamp } from "../http/fields.ts";
 import { parseJson } from "../json.ts";
 import { lazily } from "../lazily.ts";
 import { formatTimestamp, type Micros, SECONDS_PER_HOUR, timestampOrNull } from "../timestamps.ts";
-import {
-  type FeatureRow,
-  type RegisteredFeature,
-  type VersionRow,
-  wordsOfVersion,
-} from "./registry-store.ts";
+import { type RegisteredFeature, type RegisteredVersion, wordsOfVersion } from "./registry-store.ts";
 import { newestActive } from "./versions.ts";
 
 const words = lazily(() => ({
@@ -91,8 +86,8 @@ export interface Computation {
 }
 
 export function versionAnswer(
-  feature: FeatureRow,
-  row: VersionRow,
+  feature: RegisteredFeature,
+  row: RegisteredVersion,
   computations: readonly Computation[] = [],
 ) {
   const computation = computations.find(({ version }) => version === row.version);
@@ -107,7 +102,7 @@ export function versionAnswer(
     ttl_seconds: row.ttlSeconds,
     default_value: row.defaultValue === null ? null : parseJson(row.defaultValue),
     status: row.status,
-    ...wordsAnswer(feature, row),
+    ...wordsOfVersion(feature, row),
     computation: computation
       ? {
           computed_at: timestampOrNull(computation.computedAt),
@@ -124,7 +119,7 @@ export function versionAnswer(
 export function featureAnswer(
   feature: RegisteredFeature,
   computations: readonly Computation[] = [],
-  asked: VersionRow | null = null,
+  asked: RegisteredVersion | null = null,
 ) {
   const shown = asked ?? newestActive(feature.versions);
   return {
@@ -138,7 +133,7 @@ export function featureAnswer(
     entity_key: feature.entityKey,
     materialize: feature.materialize,
     computation_logic: shown?.computationLogic ?? feature.computationLogic,
-    ...wordsAnswer(feature, shown),
+    ...wordsOfVersion(feature, shown),
     version: shown?.version ?? null,
     dtype: shown?.dtype ?? null,
     ttl_hours: hoursOf(shown?.ttlSeconds ?? null),
@@ -146,11 +141,6 @@ export function featureAnswer(
     created_at: formatTimestamp(feature.createdAt),
     updated_at: formatTimestamp(Math.max(feature.updatedAt, ...feature.versions.map((row) => row.updatedAt))),
   };
-}
-
-function wordsAnswer(feature: FeatureRow, version: VersionRow | undefined) {
-  const { tags, ...rest } = wordsOfVersion(feature, version);
-  return { ...rest, tags: JSON.parse(tags) as string[] };
 }
 
 function hoursOf(seconds: number | null): number | null {

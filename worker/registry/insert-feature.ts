@@ -7,13 +7,13 @@ import { features, featureVersions, rawTables } from "../db/schema.ts";
 import { MAX_DEFAULT_VALUES_BYTES, MAX_FEATURES_PER_TENANT, MAX_VERSIONS_PER_TENANT } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
 import {
-  type FeatureRow,
   isNamed,
   type NewFeature,
   type NewVersion,
   type Orm,
   type RegisteredFeature,
   selectVersionsOf,
+  toFeature,
 } from "./registry-store.ts";
 
 const usualStatus = sql`CASE WHEN EXISTS (
@@ -76,7 +76,7 @@ export async function insertVersion(
     selectVersionsOf(orm, tenant, isNamed(tenant, name)),
   ]);
   const [found] = rows;
-  return { added: added.length > 0, feature: found ? { ...found, versions } : null };
+  return { added: added.length > 0, feature: found ? toFeature(found, versions) : null };
 }
 
 /**
@@ -89,10 +89,12 @@ export async function insertComputedFeature(
   tenant: string,
   feature: NewFeature & { kind: "computed"; rawTableId: number },
   now: Micros,
-): Promise<FeatureRow | null> {
+): Promise<RegisteredFeature | null> {
   const [inserted] = await insertFeature(primary(db), tenant, { feature, version: null, now });
-  return inserted ?? null;
+  return inserted ? toFeature(inserted, []) : null;
 }
+
+type Column = keyof typeof features.$inferSelect;
 
 /**
  * Adds a feature where there is none of its name, its raw table is there, its category is nobody's, and the tenant may
@@ -103,7 +105,7 @@ function insertFeature(
   tenant: string,
   { feature, version, now }: { feature: NewFeature; version: NewVersion | null; now: Micros },
 ) {
-  const row: Record<keyof FeatureRow, unknown> = {
+  const row: Record<Column, unknown> = {
     ...feature,
     featureId: null,
     tags: JSON.stringify(feature.tags),
@@ -111,7 +113,7 @@ function insertFeature(
     createdAt: now,
     updatedAt: now,
   };
-  const columns = Object.entries(getTableColumns(features)) as [keyof FeatureRow, SQLiteColumn][];
+  const columns = Object.entries(getTableColumns(features)) as [Column, SQLiteColumn][];
   const values = columns.map(([key, { name }]) => [key, sql`${row[key]}`.as(name)]);
   const isTableThere = sql`EXISTS (SELECT 1 FROM ${rawTables}
     WHERE ${and(eq(rawTables.tenantId, tenant), eq(rawTables.tableId, feature.rawTableId ?? 0))})`;

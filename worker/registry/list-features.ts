@@ -2,7 +2,7 @@
 import { and, asc, eq, gt, inArray, or, type SQL, sql } from "drizzle-orm";
 import { primary } from "../db/primary.ts";
 import { features, featureVersions } from "../db/schema.ts";
-import type { RegisteredFeature } from "./registry-store.ts";
+import { type RegisteredFeature, toFeature } from "./registry-store.ts";
 
 export interface ListFilter {
   entityType?: string | undefined;
@@ -60,5 +60,5 @@ export async function listFeatures(
     )
     .orderBy(asc(featureVersions.version));
   const byFeature = Map.groupBy(versions, ({ featureId }) => featureId);
-  return rows.map((row) => ({ ...row, versions: byFeature.get(row.featureId) ?? [] }));
+  return rows.map((row) => toFeature(row, byFeature.get(row.featureId) ?? []));
 }

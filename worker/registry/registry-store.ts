@@ -1,5 +1,6 @@
-/** The registry in D1: features and their versions. Every query names the tenant. */
+/** The registry in D1: features and their versions. What comes back is parsed. Every query names the tenant. */
 import { and, asc, eq, inArray, type SQL } from "drizzle-orm";
+import * as z from "zod";
 import type { FeatureKind, Materialization, VersionStatus } from "../db/column-values.ts";
 import { primary } from "../db/primary.ts";
 import { features, featureVersions } from "../db/schema.ts";
@@ -9,12 +10,24 @@ import type { Dtype } from "./dtypes.ts";
 
 export type Orm = ReturnType<typeof primary>;
 
-export type FeatureRow = typeof features.$inferSelect;
-export type VersionRow = typeof featureVersions.$inferSelect;
+type FeatureRow = typeof features.$inferSelect;
+type VersionRow = typeof featureVersions.$inferSelect;
+
+/** Default values stay the text that they are. */
+export type RegisteredVersion = Omit<VersionRow, "tags"> & { tags: string[] | null };
 
 /** A feature with its versions in ascending order. */
-export interface RegisteredFeature extends FeatureRow {
-  versions: VersionRow[];
+export type RegisteredFeature = Omit<FeatureRow, "tags"> & { tags: string[]; versions: RegisteredVersion[] };
+
+const storedTags = z.array(z.string());
+const readTags = (text: string) => storedTags.parse(JSON.parse(text));
+
+export function toFeature(row: FeatureRow, versions: readonly VersionRow[]): RegisteredFeature {
+  return { ...row, tags: readTags(row.tags), versions: versions.map(toVersion) };
+}
+
+function toVersion(row: VersionRow): RegisteredVersion {
+  return { ...row, tags: row.tags === null ? null : readTags(row.tags) };
 }
 
 export interface NewFeature {
@@ -51,9 +64,9 @@ export interface Words {
 
 /** What is said about a version: its own words, else the feature's. */
 export function wordsOfVersion(
-  feature: FeatureRow,
-  version: VersionRow | undefined,
-): Pick<FeatureRow, "description" | "owner" | "tags"> {
+  feature: RegisteredFeature,
+  version: RegisteredVersion | undefined,
+): Pick<RegisteredFeature, "description" | "owner" | "tags"> {
   return {
     description: version?.description ?? feature.description,
     owner: version?.owner ?? feature.owner,
@@ -115,7 +128,7 @@ export async function findFeature(
     orm.select().from(features).where(matches),
     selectVersionsOf(orm, tenant, matches),
   ]);
-  return found ? { ...found, versions } : null;
+  return found ? toFeature(found, versions) : null;
 }
 
 /** @returns whether there is such a version. */

@@ -7,7 +7,7 @@ import {
   type NewFeature,
   type NewVersion,
   type RegisteredFeature,
-  type VersionRow,
+  type RegisteredVersion,
   type Words,
   wordsOfVersion,
 } from "./registry-store.ts";
@@ -24,7 +24,7 @@ export function assertSameDefinition(
   registered: RegisteredFeature,
   { feature, version }: { feature: NewFeature; version: NewVersion },
   body: SentTtl,
-): VersionRow {
+): RegisteredVersion {
   const own = registered.versions.find((row) => row.version === version.version);
   const pairs = pairsOfFeature(registered, feature);
   if (own) {
@@ -97,11 +97,10 @@ function pairsOfWords(
   there: Pick<RegisteredFeature, "description" | "owner" | "tags">,
   { description, owner, tags }: Words,
 ): Pair[] {
-  const tagsThere: string[] = JSON.parse(there.tags);
   return [
     ["description", there.description, description ?? there.description],
     ["owner", there.owner, owner ?? there.owner],
-    ["tags", asSet(tagsThere), asSet(tags && tags.length > 0 ? tags : tagsThere)],
+    ["tags", asSet(there.tags), asSet(tags && tags.length > 0 ? tags : there.tags)],
   ];
 }
 

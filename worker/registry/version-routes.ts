@@ -11,12 +11,7 @@ import { computedVersionOf, statusField, versionBody, versionOf } from "./defini
 import { existingFeature, noSuchFeature, oneFeature } from "./existing-feature.ts";
 import { versionAnswer, versionSchema } from "./feature-answers.ts";
 import { insertVersion } from "./insert-feature.ts";
-import {
-  type NewFeature,
-  type RegisteredFeature,
-  setVersionStatus,
-  type VersionRow,
-} from "./registry-store.ts";
+import { type RegisteredFeature, type RegisteredVersion, setVersionStatus } from "./registry-store.ts";
 import { assertSameDefinition } from "./same-definition.ts";
 import { versionAt } from "./versions.ts";
 
@@ -42,13 +37,18 @@ export const addVersion = endpoint(
     // Asked for again, it is completed from itself: a newer one may have come since.
     const own = feature.versions.find(({ version: number }) => number === json.version);
     const version = await newVersion(c, feature, json, own ?? feature.versions.at(-1) ?? null);
-    const same = toNewFeature(feature);
-    const { added, feature: registered } = await insertVersion(c.env.DB, tenant, same, version, nowMicros());
+    const { added, feature: registered } = await insertVersion(
+      c.env.DB,
+      tenant,
+      feature,
+      version,
+      nowMicros(),
+    );
     forgetCatalog(tenant);
     if (!registered) throw noSuchFeature();
     const row = added
       ? registered.versions.find((each) => each.version === version.version)
-      : assertSameDefinition(registered, { feature: same, version }, json);
+      : assertSameDefinition(registered, { feature, version }, json);
     if (!row) throw noSuchFeature();
     return jsonAnswer(versionAnswer(feature, row), added ? 201 : 200);
   },
@@ -92,7 +92,7 @@ async function newVersion(
   c: AppContext,
   feature: RegisteredFeature,
   body: z.output<typeof versionBody>,
-  like: VersionRow | null,
+  like: RegisteredVersion | null,
 ) {
   if (feature.kind === "computed") {
     const version = computedVersionOf(body, feature, like);
@@ -110,10 +110,6 @@ async function newVersion(
     msg: "a scalar feature has none",
     type: "not_computed",
   });
-}
-
-function toNewFeature({ tags, ...feature }: RegisteredFeature): NewFeature {
-  return { ...feature, tags: JSON.parse(tags) as string[] };
 }
 
 export const versionEndpoints = [addVersion, setStatus];
