@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { DTYPES, type Dtype } from "../../worker/db/column-values.ts";
 import { parseJson } from "../../worker/json.ts";
-import { conform, DTYPES, type Dtype } from "../../worker/registry/dtypes.ts";
+import { conform } from "../../worker/registry/dtypes.ts";
 
 /** What becomes of a value that arrives as this JSON: the JSON that is stored, or what it was found to be. */
 function kept(dtype: Dtype, json: string): string {

@@ -81,8 +81,7 @@ export interface ComputableVersion {
  * @throws Problem 404 when there is none, 422 when the feature is not computed.
  */
 export function computableVersion(feature: RegisteredFeature, asked: string | undefined): ComputableVersion {
-  const { rawTableId: tableId, entityKey } = feature;
-  if (feature.kind !== "computed" || tableId === null || entityKey === null) {
+  if (feature.kind !== "computed") {
     throw unprocessable({ loc: ["path", "feature"], msg: "is not a computed feature", type: "not_computed" });
   }
   const number = asked === undefined ? undefined : versionAt(["query", "version"], asked);
@@ -90,5 +89,5 @@ export function computableVersion(feature: RegisteredFeature, asked: string | un
   if (!row || row.computationLogic === null) {
     throw new Problem(404, "the feature has no such version; POST …/versions adds one");
   }
-  return { row, sql: row.computationLogic, tableId, entityKey };
+  return { row, sql: row.computationLogic, tableId: feature.rawTableId, entityKey: feature.entityKey };
 }

@@ -8,6 +8,25 @@ export type FeatureKind = (typeof FEATURE_KINDS)[number];
 export const MATERIALIZATIONS = ["manual", "on_ingest"] as const;
 export type Materialization = (typeof MATERIALIZATIONS)[number];
 
+export const SCALAR_DTYPES = [
+  "int64",
+  "float64",
+  "float32",
+  "string",
+  "boolean",
+  "timestamp",
+  "json",
+] as const;
+export type ScalarDtype = (typeof SCALAR_DTYPES)[number];
+export type Dtype = ScalarDtype | `array<${ScalarDtype}>`;
+export const DTYPES: readonly [Dtype, ...Dtype[]] = [
+  ...SCALAR_DTYPES,
+  ...SCALAR_DTYPES.map((scalar): Dtype => `array<${scalar}>`),
+];
+/** `vector`: of a computed feature. */
+export const VERSION_DTYPES = [...DTYPES, "vector"] as const;
+export type VersionDtype = (typeof VERSION_DTYPES)[number];
+
 export const VERSION_STATUSES = ["draft", "active", "deprecated"] as const;
 export type VersionStatus = (typeof VERSION_STATUSES)[number];
 

@@ -13,6 +13,7 @@ import {
   MATERIALIZATIONS,
   SUBSCRIPTION_KINDS,
   SUBSCRIPTION_STATUSES,
+  VERSION_DTYPES,
   VERSION_STATUSES,
   WORK_STATUSES,
   WRITE_MODES,
@@ -161,8 +162,7 @@ export const featureVersions = sqliteTable(
     tenantId: text("tenant_id").notNull(),
     featureId: integer("feature_id").notNull(),
     version: integer("version").notNull(),
-    /** `vector` for a version of a computed feature. */
-    dtype: text("dtype").notNull(),
+    dtype: text("dtype", { enum: VERSION_DTYPES }).notNull(),
     /** The SQL of a version of a computed feature. */
     computationLogic: text("computation_logic"),
     ttlSeconds: real("ttl_seconds"),

@@ -3,7 +3,7 @@
  * so it is a few seconds old at most where there are requests; what needs it waits for a new one when it is older.
  */
 import { BoundedMap } from "../bounded-map.ts";
-import type { FeatureKind, VersionStatus } from "../db/column-values.ts";
+import type { FeatureKind, VersionDtype, VersionStatus } from "../db/column-values.ts";
 import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
 import { unavailable } from "../errors.ts";
 import type { RequestContext } from "../http/context.ts";
@@ -11,14 +11,12 @@ import { CATALOG_FRESH_MS, CATALOG_MAX_AGE_MS, CATALOG_RETRY_MS, RETRY_AFTER_SEC
 import { timed } from "../monitoring/timed.ts";
 import { MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
 import { isAhead } from "../waits.ts";
-import type { Dtype } from "./dtypes.ts";
 import { selectCatalog } from "./registry-store.ts";
 import { storedName } from "./versions.ts";
 
 export interface CatalogVersion {
   version: number;
-  /** `vector`: the version of a computed feature. */
-  dtype: Dtype | "vector";
+  dtype: VersionDtype;
   ttlSeconds: number | null;
   /** JSON text of the value that stands in for a missing one. */
   defaultValue: string | null;

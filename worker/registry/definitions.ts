@@ -1,7 +1,7 @@
 /** What a registration asks for. Pure. */
 import * as z from "zod";
 import { utf8Bytes } from "../characters.ts";
-import { VERSION_STATUSES } from "../db/column-values.ts";
+import { DTYPES, type Dtype, VERSION_STATUSES } from "../db/column-values.ts";
 import { unprocessable } from "../errors.ts";
 import { category, entityType, optional, optionalOr, textUpTo, ttlSeconds } from "../http/fields.ts";
 import { nestsDeeperThan } from "../json.ts";
@@ -14,8 +14,9 @@ import {
   MAX_VALUE_DEPTH,
 } from "../limits.ts";
 import { SECONDS_PER_HOUR } from "../timestamps.ts";
-import { conform, DTYPES, type Dtype } from "./dtypes.ts";
+import { conform } from "./dtypes.ts";
 import type {
+  Computed,
   NewFeature,
   NewVersion,
   RegisteredFeature,
@@ -52,7 +53,7 @@ const ttl = {
   ttl_seconds: ttlSeconds.nullish(),
 };
 
-const dtype = z.enum(DTYPES as [Dtype, ...Dtype[]]).meta({ example: "float64" });
+const dtype = z.enum(DTYPES).meta({ example: "float64" });
 const defaultValue = z.unknown().meta({
   description:
     "Answered where nothing is found (`NOT_FOUND`), not for a value that is null or too old; of the feature's type.",
@@ -116,7 +117,7 @@ export function versionOf(
   body: Omit<z.output<typeof versionBody>, "dtype"> & { dtype?: Dtype | undefined },
   like: RegisteredVersion | null,
 ): NewVersion {
-  const type = body.dtype ?? (like?.dtype as Dtype | undefined);
+  const type = body.dtype ?? (like?.dtype === "vector" ? undefined : like?.dtype);
   if (!type)
     throw unprocessable({
       loc: ["body", "dtype"],
@@ -142,9 +143,9 @@ export function versionOf(
  */
 export function computedVersionOf(
   body: z.output<typeof versionBody>,
-  feature: RegisteredFeature,
+  feature: Computed<RegisteredFeature>,
   like: RegisteredVersion | null,
-): NewVersion {
+): NewVersion & { computationLogic: string } {
   for (const field of ["dtype", "default_value"] as const) {
     if (body[field] !== undefined) {
       throw unprocessable({ loc: ["body", field], msg: "a computed feature has none", type: "not_scalar" });

@@ -1,31 +1,15 @@
 /** The types of registered features, and whether a value is of one. Pure. */
+import type { Dtype, ScalarDtype } from "../db/column-values.ts";
 import { kindOf, rawDigits, rawNumber } from "../json.ts";
 import { FIRST_YEAR, formatTimestamp, LAST_YEAR, type NoTimestamp, readTimestamp } from "../timestamps.ts";
-
-export const SCALAR_DTYPES = [
-  "int64",
-  "float64",
-  "float32",
-  "string",
-  "boolean",
-  "timestamp",
-  "json",
-] as const;
-type Scalar = (typeof SCALAR_DTYPES)[number];
-export type Dtype = Scalar | `array<${Scalar}>`;
-
-export const DTYPES: readonly Dtype[] = [
-  ...SCALAR_DTYPES,
-  ...SCALAR_DTYPES.map((scalar): Dtype => `array<${scalar}>`),
-];
 
 /** The value as it is stored, or what it was instead. Null is of every type: it says that there is no value. */
 export type Conformed = { ok: true; value: unknown } | { ok: false; found: string };
 
 export function conform(dtype: Dtype, value: unknown): Conformed {
   if (value === null) return { ok: true, value };
-  const element = /^array<(.+)>$/.exec(dtype)?.[1] as Scalar | undefined;
-  if (!element) return conformScalar(dtype as Scalar, value);
+  const element = /^array<(.+)>$/.exec(dtype)?.[1] as ScalarDtype | undefined;
+  if (!element) return conformScalar(dtype as ScalarDtype, value);
   if (!Array.isArray(value)) return { ok: false, found: kindOf(value) };
   const elements: unknown[] = [];
   for (const [position, inner] of value.entries()) {
@@ -36,7 +20,7 @@ export function conform(dtype: Dtype, value: unknown): Conformed {
   return { ok: true, value: elements };
 }
 
-function conformScalar(dtype: Scalar, value: unknown): Conformed {
+function conformScalar(dtype: ScalarDtype, value: unknown): Conformed {
   switch (dtype) {
     case "json":
       return { ok: true, value };

@@ -1,12 +1,13 @@
 /** Adding features and versions to the registry in D1: what may be added is decided within the statement. */
 import { and, eq, getTableColumns, inArray, ne, or, type SQL, sql } from "drizzle-orm";
 import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
-import type { VersionStatus } from "../db/column-values.ts";
+import type { VersionDtype, VersionStatus } from "../db/column-values.ts";
 import { primary } from "../db/primary.ts";
 import { features, featureVersions, rawTables } from "../db/schema.ts";
 import { MAX_DEFAULT_VALUES_BYTES, MAX_FEATURES_PER_TENANT, MAX_VERSIONS_PER_TENANT } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
 import {
+  type Computed,
   isNamed,
   type NewFeature,
   type NewVersion,
@@ -46,7 +47,7 @@ export async function insertVersion(
             tenantId: features.tenantId,
             featureId: features.featureId,
             version: sql<number>`${version.version}`.as("version"),
-            dtype: sql<string>`${version.dtype}`.as("dtype"),
+            dtype: sql<VersionDtype>`${version.dtype}`.as("dtype"),
             computationLogic: sql<string | null>`${version.computationLogic}`.as("computation_logic"),
             ttlSeconds: sql<number | null>`${version.ttlSeconds}`.as("ttl_seconds"),
             defaultValue: sql<string | null>`${version.defaultValue}`.as("default_value"),
@@ -87,7 +88,7 @@ export async function insertVersion(
 export async function insertComputedFeature(
   db: D1Database,
   tenant: string,
-  feature: NewFeature & { kind: "computed"; rawTableId: number },
+  feature: Computed<NewFeature>,
   now: Micros,
 ): Promise<RegisteredFeature | null> {
   const [inserted] = await insertFeature(primary(db), tenant, { feature, version: null, now });
@@ -115,8 +116,11 @@ function insertFeature(
   };
   const columns = Object.entries(getTableColumns(features)) as [Column, SQLiteColumn][];
   const values = columns.map(([key, { name }]) => [key, sql`${row[key]}`.as(name)]);
-  const isTableThere = sql`EXISTS (SELECT 1 FROM ${rawTables}
-    WHERE ${and(eq(rawTables.tenantId, tenant), eq(rawTables.tableId, feature.rawTableId ?? 0))})`;
+  const isTableThere =
+    feature.kind === "computed"
+      ? sql`EXISTS (SELECT 1 FROM ${rawTables}
+          WHERE ${and(eq(rawTables.tenantId, tenant), eq(rawTables.tableId, feature.rawTableId))})`
+      : undefined;
   return orm
     .insert(features)
     .select(
@@ -125,7 +129,7 @@ function insertFeature(
         .from(sql`(SELECT 1)`)
         .where(
           and(
-            feature.kind === "computed" ? isTableThere : undefined,
+            isTableThere,
             // One that is there would take an id with it that nobody has.
             sql`NOT EXISTS (SELECT 1 FROM ${features} WHERE ${or(isNamed(tenant, feature.name), sharesCategory(tenant, feature))})`,
             isBelow(features, tenant, MAX_FEATURES_PER_TENANT),

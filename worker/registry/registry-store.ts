@@ -1,12 +1,12 @@
 /** The registry in D1: features and their versions. What comes back is parsed. Every query names the tenant. */
 import { and, asc, eq, inArray, type SQL } from "drizzle-orm";
 import * as z from "zod";
-import type { FeatureKind, Materialization, VersionStatus } from "../db/column-values.ts";
+import type { Materialization, VersionDtype, VersionStatus } from "../db/column-values.ts";
 import { primary } from "../db/primary.ts";
 import { features, featureVersions } from "../db/schema.ts";
+import { assert } from "../errors.ts";
 import type { Micros } from "../timestamps.ts";
 import type { CatalogEntry } from "./catalog.ts";
-import type { Dtype } from "./dtypes.ts";
 
 export type Orm = ReturnType<typeof primary>;
 
@@ -16,37 +16,63 @@ type VersionRow = typeof featureVersions.$inferSelect;
 /** Default values stay the text that they are. */
 export type RegisteredVersion = Omit<VersionRow, "tags"> & { tags: string[] | null };
 
+/** How the values of a feature come to be. A scalar has nothing of what computes a vector. */
+type Origin =
+  | { kind: "scalar"; rawTableId: null; entityKey: null; materialize: null; computationLogic: null }
+  | {
+      kind: "computed";
+      rawTableId: number;
+      /** The column of the SQL's result that names the entity. */
+      entityKey: string;
+      materialize: Materialization;
+      /** The SQL that a new version has, unless it brings its own. */
+      computationLogic: string;
+    };
+
+export type NewFeature = Origin & {
+  name: string;
+  entityType: string;
+  category: string;
+  description: string | null;
+  owner: string | null;
+  tags: string[];
+};
+
 /** A feature with its versions in ascending order. */
-export type RegisteredFeature = Omit<FeatureRow, "tags"> & { tags: string[]; versions: RegisteredVersion[] };
+export type RegisteredFeature = NewFeature & {
+  featureId: number;
+  createdAt: Micros;
+  updatedAt: Micros;
+  versions: RegisteredVersion[];
+};
+
+export type Computed<F extends NewFeature> = Extract<F, { kind: "computed" }>;
 
 const storedTags = z.array(z.string());
 const readTags = (text: string) => storedTags.parse(JSON.parse(text));
 
 export function toFeature(row: FeatureRow, versions: readonly VersionRow[]): RegisteredFeature {
-  return { ...row, tags: readTags(row.tags), versions: versions.map(toVersion) };
+  return { ...row, ...originOf(row), tags: readTags(row.tags), versions: versions.map(toVersion) };
+}
+
+function originOf({ kind, rawTableId, entityKey, materialize, computationLogic }: FeatureRow): Origin {
+  if (kind === "scalar") {
+    return { kind, rawTableId: null, entityKey: null, materialize: null, computationLogic: null };
+  }
+  assert(
+    rawTableId !== null && entityKey !== null && materialize !== null && computationLogic !== null,
+    "a computed feature is inserted with all that computes it",
+  );
+  return { kind, rawTableId, entityKey, materialize, computationLogic };
 }
 
 function toVersion(row: VersionRow): RegisteredVersion {
   return { ...row, tags: row.tags === null ? null : readTags(row.tags) };
 }
 
-export interface NewFeature {
-  name: string;
-  entityType: string;
-  category: string;
-  kind: FeatureKind;
-  rawTableId: number | null;
-  entityKey: string | null;
-  materialize: Materialization | null;
-  computationLogic: string | null;
-  description: string | null;
-  owner: string | null;
-  tags: string[];
-}
-
 export interface NewVersion {
   version: number;
-  dtype: Dtype | "vector";
+  dtype: VersionDtype;
   computationLogic: string | null;
   ttlSeconds: number | null;
   defaultValue: string | null;
@@ -99,7 +125,7 @@ export async function selectCatalog(db: D1Database, tenant: string): Promise<Cat
   const byFeature = Map.groupBy(versions, ({ featureId }) => featureId);
   return entries.map(({ featureId: id, ...entry }) => ({
     ...entry,
-    versions: (byFeature.get(id) ?? []).map((row) => ({ ...row, dtype: row.dtype as Dtype | "vector" })),
+    versions: byFeature.get(id) ?? [],
   }));
 }
 

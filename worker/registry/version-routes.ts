@@ -97,9 +97,9 @@ async function newVersion(
   if (feature.kind === "computed") {
     const version = computedVersionOf(body, feature, like);
     await assertComputable(c, {
-      tableId: feature.rawTableId ?? 0,
-      sql: version.computationLogic ?? "",
-      entityKey: feature.entityKey ?? "",
+      tableId: feature.rawTableId,
+      sql: version.computationLogic,
+      entityKey: feature.entityKey,
       materialize: feature.materialize,
     });
     return version;
