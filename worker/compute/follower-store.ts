@@ -6,6 +6,7 @@
  * carries the number up to which it has computed. What lies between is its debt, and survives every crash.
  */
 import { jsonParts } from "../db/json-parts.ts";
+import { rowsOf, run } from "../db/object-sql.ts";
 import { FOLLOWER_LEASE_MS, MAX_NAME_CHARACTERS } from "../limits.ts";
 import { quoted, type RawSchema } from "./raw-columns.ts";
 
@@ -51,13 +52,14 @@ export class FollowerStore {
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
-    this.#sql.exec(SCHEMA).toArray();
+    run(this.#sql, SCHEMA);
   }
 
   /** Notes what the rows of ingest number `seq` touch; called inside its transaction. */
   touch(schema: RawSchema, parts: readonly string[], followers: readonly Follower[], seq: number): void {
     for (const { featureId, version, entityKey } of followers) {
-      this.#exec(
+      run(
+        this.#sql,
         "INSERT INTO fs_followers VALUES (?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET parked = 0",
         featureId,
         version,
@@ -69,12 +71,14 @@ export class FollowerStore {
       const at = schema.columns.findIndex(([name]) => name === entityKey);
       if (at < 0) continue;
       const column = quoted(entityKey);
-      this.#exec(
+      run(
+        this.#sql,
         `CREATE INDEX IF NOT EXISTS ${quoted(`fs_by_${entityKey}`)} ON fs_rows (CAST(${column} AS TEXT))`,
       );
       for (const part of parts) {
-        this.#exec(
-          // The column's number stands in the text: bound, it would be a float, which `->>` takes for a name.
+        // The column's number stands in the text: bound, it would be a float, which `->>` takes for a name.
+        run(
+          this.#sql,
           `INSERT INTO fs_touched SELECT DISTINCT ?, CAST(ref.value ->> ${at} AS TEXT), ? FROM json_each(?) AS ref
            WHERE length(ref.value ->> ${at}) BETWEEN 1 AND ${MAX_NAME_CHARACTERS}
            ON CONFLICT DO UPDATE SET seq = excluded.seq`,
@@ -93,10 +97,12 @@ export class FollowerStore {
    * @param table What the table of the rows is called now.
    */
   dropIndexes(table: string): void {
-    const indexes = this.#sql
-      .exec<{ name: string }>("SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?", table)
-      .toArray();
-    for (const { name } of indexes) this.#exec(`DROP INDEX ${quoted(name)}`);
+    const indexes = rowsOf<{ name: string }>(
+      this.#sql,
+      "SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?",
+      table,
+    );
+    for (const { name } of indexes) run(this.#sql, `DROP INDEX ${quoted(name)}`);
   }
 
   /** The next entities for a follower. @param upTo The number of the last ingest. */
@@ -122,7 +128,8 @@ export class FollowerStore {
 
   /** The follower has computed everything up to this ingest. */
   followed({ featureId, version, entityKey }: Follower, upTo: number): void {
-    this.#exec(
+    run(
+      this.#sql,
       `INSERT INTO fs_followers VALUES (?, ?, ?, ?, 0)
        ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq), parked = 0`,
       featureId,
@@ -130,7 +137,8 @@ export class FollowerStore {
       entityKey,
       upTo,
     );
-    this.#exec(
+    run(
+      this.#sql,
       `DELETE FROM fs_touched WHERE entity_key = ? AND seq <= (SELECT min(seq) FROM fs_followers WHERE entity_key = ?)`,
       entityKey,
       entityKey,
@@ -147,7 +155,8 @@ export class FollowerStore {
     if (this.isHeldBy(follower, holder)) this.#leases.delete(nameOf(follower));
     if (failsUpTo === null) return;
     const { featureId, version, entityKey } = follower;
-    this.#exec(
+    run(
+      this.#sql,
       `UPDATE fs_followers SET parked = 1 WHERE feature_id = ? AND version = ?
        AND NOT EXISTS (SELECT 1 FROM fs_touched WHERE entity_key = ? AND seq > ?)`,
       featureId,
@@ -173,7 +182,8 @@ export class FollowerStore {
       .one();
     if (known === 0) return false;
     for (const part of jsonParts(entities)) {
-      this.#exec(
+      run(
+        this.#sql,
         `INSERT INTO fs_touched SELECT ?, value, ? FROM json_each(?) WHERE true
          ON CONFLICT DO UPDATE SET seq = excluded.seq`,
         entityKey,
@@ -187,7 +197,8 @@ export class FollowerStore {
   /** Forgets every follower that is not among these. */
   keep(followers: readonly Follower[]): void {
     const names = JSON.stringify(followers.map(nameOf));
-    this.#exec(
+    run(
+      this.#sql,
       "DELETE FROM fs_followers WHERE feature_id || '@' || version NOT IN (SELECT value FROM json_each(?))",
       names,
     );
@@ -205,24 +216,19 @@ export class FollowerStore {
   }
 
   #touchedBy({ featureId, version, entityKey }: Follower, limit: number, upTo: number) {
-    const rows = this.#sql
-      .exec<{ entity: string; seq: number }>(
-        `SELECT entity, seq FROM fs_touched WHERE entity_key = ?1
+    const rows = rowsOf<{ entity: string; seq: number }>(
+      this.#sql,
+      `SELECT entity, seq FROM fs_touched WHERE entity_key = ?1
          AND seq > coalesce((SELECT seq FROM fs_followers WHERE feature_id = ?2 AND version = ?3), 0)
          ORDER BY seq LIMIT ?4`,
-        entityKey,
-        featureId,
-        version,
-        limit + 1,
-      )
-      .toArray();
+      entityKey,
+      featureId,
+      version,
+      limit + 1,
+    );
     const cut = rows[limit]?.seq;
     // An ingest that the limit would cut comes whole with the next page; none alone touches more than the limit.
     const page = cut === undefined ? rows : rows.filter(({ seq }) => seq < cut);
     return { entities: page.map(({ entity }) => entity), upTo: cut === undefined ? upTo : cut - 1 };
-  }
-
-  #exec(statement: string, ...parameters: (string | number)[]): void {
-    this.#sql.exec(statement, ...parameters).toArray();
   }
 }

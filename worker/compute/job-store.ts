@@ -1,4 +1,5 @@
 /** Results of computations that a request could not hold, until their jobs have written them. Synchronous. */
+import { rowsOf, run } from "../db/object-sql.ts";
 import { JOB_TTL_MS, RECOMPUTE_ALARM_MS } from "../limits.ts";
 import { type Follower, nameOf } from "./follower-store.ts";
 import type { ComputedRow } from "./vectors.ts";
@@ -36,16 +37,17 @@ export class JobStore {
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
     this.#sql = storage.sql;
-    this.#sql.exec(SCHEMA).toArray();
+    run(this.#sql, SCHEMA);
   }
 
   /** @param seq The last ingest that the rows know of; null: they are of no ingested rows. */
   keep(jobId: string, rows: readonly ComputedRow[], seq: number | null): void {
     this.#storage.transactionSync(() => {
       const nowMs = Date.now();
-      this.#exec("INSERT INTO fs_jobs VALUES (?, ?, 0, ?, ?)", jobId, seq, nowMs, nowMs + JOB_TTL_MS);
+      run(this.#sql, "INSERT INTO fs_jobs VALUES (?, ?, 0, ?, ?)", jobId, seq, nowMs, nowMs + JOB_TTL_MS);
       for (const [position, { row, entity, data, timestamp }] of rows.entries()) {
-        this.#exec(
+        run(
+          this.#sql,
           "INSERT INTO fs_job_rows VALUES (?, ?, ?, ?, ?, ?)",
           jobId,
           position,
@@ -60,7 +62,8 @@ export class JobStore {
 
   /** A computation of the version by hand begins, over the rows up to ingest `seq`. */
   begin(version: Version, seq: number): void {
-    this.#exec(
+    run(
+      this.#sql,
       "INSERT INTO fs_begun VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)",
       nameOf(version),
       seq,
@@ -69,56 +72,50 @@ export class JobStore {
 
   /** One by hand over later rows than those up to ingest `seq` has begun, and may have been written. */
   isOvertaken(version: Version, seq: number): boolean {
-    return (
-      this.#sql.exec("SELECT 1 FROM fs_begun WHERE version = ? AND seq > ?", nameOf(version), seq).toArray()
-        .length > 0
-    );
+    const later = "SELECT 1 FROM fs_begun WHERE version = ? AND seq > ?";
+    return rowsOf(this.#sql, later, nameOf(version), seq).length > 0;
   }
 
   page(jobId: string, { version, offset, limit }: PageRequest): JobPage {
-    this.#exec("UPDATE fs_jobs SET read_at = ? WHERE job_id = ?", Date.now(), jobId);
-    const [job] = this.#sql
-      .exec<{ seq: number | null }>("SELECT seq FROM fs_jobs WHERE job_id = ?", jobId)
-      .toArray();
-    const rows = this.#sql
-      .exec<{ row: number; entity: string; data: string; timestamp: string | null }>(
-        `SELECT result_row AS row, entity, data, timestamp FROM fs_job_rows
+    run(this.#sql, "UPDATE fs_jobs SET read_at = ? WHERE job_id = ?", Date.now(), jobId);
+    const [job] = rowsOf<{ seq: number | null }>(
+      this.#sql,
+      "SELECT seq FROM fs_jobs WHERE job_id = ?",
+      jobId,
+    );
+    const rows = rowsOf<{ row: number; entity: string; data: string; timestamp: string | null }>(
+      this.#sql,
+      `SELECT result_row AS row, entity, data, timestamp FROM fs_job_rows
          WHERE job_id = ? AND position >= ? ORDER BY position LIMIT ?`,
-        jobId,
-        offset,
-        limit,
-      )
-      .toArray();
+      jobId,
+      offset,
+      limit,
+    );
     const seq = job?.seq ?? null;
     return { rows, seq, isOvertaken: seq !== null && this.isOvertaken(version, seq) };
   }
 
   drop(jobId: string): void {
-    this.#exec("DELETE FROM fs_job_rows WHERE job_id = ?", jobId);
-    this.#exec("DELETE FROM fs_jobs WHERE job_id = ?", jobId);
+    run(this.#sql, "DELETE FROM fs_job_rows WHERE job_id = ?", jobId);
+    run(this.#sql, "DELETE FROM fs_jobs WHERE job_id = ?", jobId);
   }
 
   /** Jobs for which no message seems to be under way. Rows too old are gone then, and the job ends as failed. */
   stalled(): string[] {
     const nowMs = Date.now();
-    this.#exec(
+    run(
+      this.#sql,
       "DELETE FROM fs_job_rows WHERE job_id IN (SELECT job_id FROM fs_jobs WHERE expires_at <= ?)",
       nowMs,
     );
-    return this.#sql
-      .exec<{ job_id: string }>(
-        "SELECT job_id FROM fs_jobs WHERE read_at <= ?",
-        nowMs - RECOMPUTE_ALARM_MS / 2,
-      )
-      .toArray()
-      .map((job) => job.job_id);
+    return rowsOf<{ job_id: string }>(
+      this.#sql,
+      "SELECT job_id FROM fs_jobs WHERE read_at <= ?",
+      nowMs - RECOMPUTE_ALARM_MS / 2,
+    ).map((job) => job.job_id);
   }
 
   count(): number {
     return this.#sql.exec<{ jobs: number }>("SELECT count(*) AS jobs FROM fs_jobs").one().jobs;
-  }
-
-  #exec(statement: string, ...parameters: (string | number | null)[]): void {
-    this.#sql.exec(statement, ...parameters).toArray();
   }
 }

@@ -1,5 +1,6 @@
 /** The rows of a RawTable in its SQLite. All its SQL is here but the tenant's; every method is synchronous. */
 import { jsonParts } from "../db/json-parts.ts";
+import { rowsOf, run } from "../db/object-sql.ts";
 import { IDEMPOTENCY_TTL_SECONDS } from "../limits.ts";
 import { type Follower, FollowerStore } from "./follower-store.ts";
 import { columnDefinitions, quoted, type RawSchema } from "./raw-columns.ts";
@@ -53,7 +54,7 @@ export class RawTableStore {
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
     this.#sql = storage.sql;
-    this.#sql.exec(SCHEMA).toArray();
+    run(this.#sql, SCHEMA);
     this.followers = new FollowerStore(storage.sql);
   }
 
@@ -73,7 +74,7 @@ export class RawTableStore {
 
   /** Ids are never given twice: what is dropped stays so. */
   noteDropped(): void {
-    this.#exec("CREATE TABLE IF NOT EXISTS fs_dropped (id INTEGER PRIMARY KEY)");
+    run(this.#sql, "CREATE TABLE IF NOT EXISTS fs_dropped (id INTEGER PRIMARY KEY)");
   }
 
   isDropped(): boolean {
@@ -87,7 +88,7 @@ export class RawTableStore {
 
   /** So that the alarm finds its way back here, and soon: there is something new to ask for. An ingest does it too. */
   noteTable({ tenant, tableId }: { tenant: string; tableId: number }): void {
-    this.#exec("UPDATE fs_numbers SET tenant = ?, table_id = ?, asked = 0", tenant, tableId);
+    run(this.#sql, "UPDATE fs_numbers SET tenant = ?, table_id = ?, asked = 0", tenant, tableId);
   }
 
   /** How often the alarm has asked since the last ingest or job, this time included. */
@@ -113,7 +114,8 @@ export class RawTableStore {
       if (bytes > most.bytes) return { kind: "full", limit: "bytes", most: most.bytes, there: bytes };
       this.#createRows(schema);
       for (const part of parts) this.#insert("fs_rows", schema, part);
-      this.#exec(
+      run(
+        this.#sql,
         "UPDATE fs_numbers SET rows = rows + ?, longest_text = max(longest_text, ?), seq = seq + 1",
         count,
         longestText,
@@ -150,22 +152,23 @@ export class RawTableStore {
     if (source.kind === "ingested") {
       this.#createRows(schema);
       // Not a view: `data` has a rowid, the order of arrival, whatever it is made of.
-      this.#exec("ALTER TABLE fs_rows RENAME TO data");
+      run(this.#sql, "ALTER TABLE fs_rows RENAME TO data");
       this.followers.dropIndexes("data");
       return;
     }
-    this.#exec(`CREATE TABLE data (${columnDefinitions(schema.columns)})`);
+    run(this.#sql, `CREATE TABLE data (${columnDefinitions(schema.columns)})`);
     if (source.kind === "given") {
       for (const part of source.parts) this.#insert("data", schema, part);
       return;
     }
     this.#createRows(schema);
-    this.#exec("CREATE TABLE fs_wanted (entity TEXT PRIMARY KEY) WITHOUT ROWID");
+    run(this.#sql, "CREATE TABLE fs_wanted (entity TEXT PRIMARY KEY) WITHOUT ROWID");
     for (const part of jsonParts(source.entities)) {
-      this.#exec("INSERT OR IGNORE INTO fs_wanted SELECT value FROM json_each(?)", part);
+      run(this.#sql, "INSERT OR IGNORE INTO fs_wanted SELECT value FROM json_each(?)", part);
     }
     // In the order of arrival: sums of floats would else depend on how rows are found.
-    this.#exec(
+    run(
+      this.#sql,
       `INSERT INTO data SELECT * FROM fs_rows
        WHERE CAST(${quoted(entityKey)} AS TEXT) IN (SELECT entity FROM fs_wanted) ORDER BY rowid`,
     );
@@ -175,13 +178,12 @@ export class RawTableStore {
   newestTimestamps({ columns, timestampColumn }: RawSchema, entityKey: string): Map<string, string> {
     if (timestampColumn === null || !columns.some(([name]) => name === entityKey)) return new Map();
     const key = quoted(entityKey);
-    const rows = this.#sql
-      .exec<{ entity: string | number | null; newest: string | null }>(
-        // An integer as text, for its digits; a float as it is, since SQLite would write 1.0 where a vector has 1.
-        `SELECT CASE typeof(${key}) WHEN 'integer' THEN CAST(${key} AS TEXT) ELSE ${key} END AS entity,
+    // An integer as text, for its digits; a float as it is, since SQLite would write 1.0 where a vector has 1.
+    const rows = rowsOf<{ entity: string | number | null; newest: string | null }>(
+      this.#sql,
+      `SELECT CASE typeof(${key}) WHEN 'integer' THEN CAST(${key} AS TEXT) ELSE ${key} END AS entity,
            max(${quoted(timestampColumn)}) AS newest FROM data GROUP BY 1`,
-      )
-      .toArray();
+    );
     const newest = new Map<string, string>();
     for (const { entity, newest: timestamp } of rows) {
       const text = entityText(entity);
@@ -193,8 +195,9 @@ export class RawTableStore {
   /** Of two at once the first stays. */
   keepReply({ key, fingerprint }: NonNullable<IngestRequest["idempotency"]>, reply: unknown): void {
     const nowMs = Date.now();
-    this.#exec("DELETE FROM fs_idempotency WHERE expires_at <= ?", nowMs);
-    this.#exec(
+    run(this.#sql, "DELETE FROM fs_idempotency WHERE expires_at <= ?", nowMs);
+    run(
+      this.#sql,
       "INSERT OR IGNORE INTO fs_idempotency VALUES (?, ?, ?, ?)",
       key,
       fingerprint,
@@ -205,13 +208,12 @@ export class RawTableStore {
 
   /** What was kept for a caller's key, within its time. */
   earlierReply<R>(key: string): { fingerprint: string; reply: R } | null {
-    const [row] = this.#sql
-      .exec<{ fingerprint: string; reply: string }>(
-        "SELECT fingerprint, reply FROM fs_idempotency WHERE key = ? AND expires_at > ?",
-        key,
-        Date.now(),
-      )
-      .toArray();
+    const [row] = rowsOf<{ fingerprint: string; reply: string }>(
+      this.#sql,
+      "SELECT fingerprint, reply FROM fs_idempotency WHERE key = ? AND expires_at > ?",
+      key,
+      Date.now(),
+    );
     return row ? { fingerprint: row.fingerprint, reply: JSON.parse(row.reply) } : null;
   }
 
@@ -228,21 +230,17 @@ export class RawTableStore {
   }
 
   #exists(table: string): boolean {
-    const found = this.#sql.exec("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", table);
-    return found.toArray().length > 0;
+    const found = rowsOf(this.#sql, "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", table);
+    return found.length > 0;
   }
 
   #createRows(schema: RawSchema): void {
-    this.#exec(`CREATE TABLE IF NOT EXISTS fs_rows (${columnDefinitions(schema.columns)})`);
+    run(this.#sql, `CREATE TABLE IF NOT EXISTS fs_rows (${columnDefinitions(schema.columns)})`);
   }
 
   /** @param part JSON array of rows; integers keep their digits, since SQLite reads them itself. */
   #insert(table: "fs_rows" | "data", schema: RawSchema, part: string): void {
     const cells = schema.columns.map((_, i) => `ref.value ->> ${i}`).join(", ");
-    this.#exec(`INSERT INTO ${table} SELECT ${cells} FROM json_each(?) AS ref`, part);
-  }
-
-  #exec(statement: string, ...parameters: (string | number | null)[]): void {
-    this.#sql.exec(statement, ...parameters).toArray();
+    run(this.#sql, `INSERT INTO ${table} SELECT ${cells} FROM json_each(?) AS ref`, part);
   }
 }

@@ -5,6 +5,7 @@
  * The gate and the cost are the barriers that count: a query that has begun cannot be stopped. The rollback undoes
  * what they might have missed, and removes `data`.
  */
+import { run } from "../db/object-sql.ts";
 import { MAX_SQL_RESULT_BYTES, MAX_SQL_RESULT_COLUMNS, MAX_SQL_RESULT_ROWS } from "../limits.ts";
 import { columnDefinitions, type RawSchema } from "./raw-columns.ts";
 import { estimateCost, type TableStatistics } from "./sql-cost.ts";
@@ -86,7 +87,7 @@ export function checkAgainstSchema(
   // Of no rows: what is refused here is refused for any data.
   const create = `CREATE TABLE data (${columnDefinitions(columns)})`;
   const nothing = { rows: 0, longestText: 0 };
-  const result = runSql(storage, sql, nothing, { prepare: () => void storage.sql.exec(create).toArray() });
+  const result = runSql(storage, sql, nothing, { prepare: () => run(storage.sql, create) });
   return result.ok ? { ok: true, columns: result.columns } : result;
 }
 

@@ -1,4 +1,5 @@
 /** A Subscriber's deliveries as they are listed, straight from its SQLite. Times are milliseconds since 1970. */
+import { rowsOf } from "../db/object-sql.ts";
 import type { FeatureAvailable } from "./feature-available.ts";
 import type { DeliveryStatus } from "./subscriber-store.ts";
 
@@ -20,19 +21,18 @@ export function listDeliveries(
   page: { status: DeliveryStatus | null; before: number; limit: number },
 ): DeliveryRecord[] {
   const only = page.status === null ? "" : "AND d.status = ?3";
-  const rows = sql
-    .exec<DeliveryRow>(
-      // Of the events only what a list shows: a thousand whole ones may be more than a call answers.
-      `SELECT d.seq, d.status, d.attempts, d.last_status, d.last_error, d.created_at, d.delivered_at, d.event_id, d.revision,
+  // Of the events only what a list shows: a thousand whole ones may be more than a call answers.
+  const rows = rowsOf<DeliveryRow>(
+    sql,
+    `SELECT d.seq, d.status, d.attempts, d.last_status, d.last_error, d.created_at, d.delivered_at, d.event_id, d.revision,
          d.event ->> 'entity_type' AS entity_type, d.event ->> 'entity_id' AS entity_id,
          d.event ->> 'resource_name' AS resource_name, CASE WHEN d.status = 'pending' THEN h.due_at END AS due_at
        FROM deliveries AS d LEFT JOIN heads AS h ON h.entity = d.entity
        WHERE d.seq < ?1 ${only} ORDER BY d.seq DESC LIMIT ?2`,
-      page.before,
-      page.limit,
-      ...(page.status === null ? [] : [page.status]),
-    )
-    .toArray();
+    page.before,
+    page.limit,
+    ...(page.status === null ? [] : [page.status]),
+  );
   return rows.map(toRecord);
 }
 

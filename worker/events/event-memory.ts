@@ -2,6 +2,7 @@
  * Which events have come to a Subscriber: so that a repetition is known after its delivery is forgotten. It knows them
  * for a while and so many of them.
  */
+import { rowsOf, run } from "../db/object-sql.ts";
 import { EVENT_MEMORY_MAX, EVENT_MEMORY_MS } from "../limits.ts";
 
 /** Forgotten at once at most, so that none takes long; each event brings one. */
@@ -15,11 +16,11 @@ export class EventMemory {
   }
 
   has(eventId: string): boolean {
-    return this.#sql.exec("SELECT 1 FROM seen WHERE event_id = ?", eventId).toArray().length > 0;
+    return rowsOf(this.#sql, "SELECT 1 FROM seen WHERE event_id = ?", eventId).length > 0;
   }
 
   add(eventId: string, nowMs: number): void {
-    this.#sql.exec("INSERT OR IGNORE INTO seen (event_id, at) VALUES (?, ?)", eventId, nowMs).toArray();
+    run(this.#sql, "INSERT OR IGNORE INTO seen (event_id, at) VALUES (?, ?)", eventId, nowMs);
   }
 
   forget(nowMs: number): void {
@@ -31,13 +32,12 @@ export class EventMemory {
       .one();
     const oldestMs = nowMs - EVENT_MEMORY_MS;
     if ((first ?? nowMs) >= oldestMs && (size ?? 0) < EVENT_MEMORY_MAX) return;
-    this.#sql
-      .exec(
-        `DELETE FROM seen WHERE seq IN (SELECT seq FROM seen ORDER BY seq LIMIT ${FORGOTTEN_AT_ONCE})
+    run(
+      this.#sql,
+      `DELETE FROM seen WHERE seq IN (SELECT seq FROM seen ORDER BY seq LIMIT ${FORGOTTEN_AT_ONCE})
          AND (at < ? OR seq <= (SELECT max(seq) FROM seen) - ?)`,
-        oldestMs,
-        EVENT_MEMORY_MAX,
-      )
-      .toArray();
+      oldestMs,
+      EVENT_MEMORY_MAX,
+    );
   }
 }

@@ -2,6 +2,7 @@
  * What a Subscriber keeps in its own SQLite: deliveries by their state, and which entity's turn it is. Every method is
  * synchronous, hence atomic between two awaits. Times are milliseconds since 1970.
  */
+import { migrate, rowsOf, run } from "../db/object-sql.ts";
 import { entityKey } from "../keys.ts";
 import {
   MAX_DEAD_KEPT,
@@ -48,26 +49,20 @@ export class SubscriberStore {
   constructor(sql: SqlStorage) {
     this.#sql = sql;
     this.#memory = new EventMemory(sql);
-    sql.exec("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)").toArray();
-    const applied = this.#rows<{ version: number }>("SELECT version FROM schema_version")[0]?.version ?? 0;
-    for (const migration of MIGRATIONS.slice(applied)) sql.exec(migration).toArray();
-    if (applied < MIGRATIONS.length) {
-      this.#rows("DELETE FROM schema_version");
-      this.#rows("INSERT INTO schema_version VALUES (?)", MIGRATIONS.length);
-    }
+    migrate(sql, MIGRATIONS);
   }
 
   readNote<T>(name: string): T | null {
-    const [found] = this.#rows<{ body: string }>("SELECT body FROM notes WHERE name = ?", name);
+    const [found] = rowsOf<{ body: string }>(this.#sql, "SELECT body FROM notes WHERE name = ?", name);
     return found ? (JSON.parse(found.body) as T) : null;
   }
 
   writeNote(name: string, body: unknown): void {
-    this.#rows("INSERT OR REPLACE INTO notes VALUES (?, ?)", name, JSON.stringify(body));
+    run(this.#sql, "INSERT OR REPLACE INTO notes VALUES (?, ?)", name, JSON.stringify(body));
   }
 
   removeNote(name: string): void {
-    this.#rows("DELETE FROM notes WHERE name = ?", name);
+    run(this.#sql, "DELETE FROM notes WHERE name = ?", name);
   }
 
   count(status: DeliveryStatus): number {
@@ -80,7 +75,7 @@ export class SubscriberStore {
   }
 
   hasSeen(eventId: string): boolean {
-    const known = this.#rows("SELECT 1 AS n FROM deliveries WHERE event_id = ?", eventId);
+    const known = rowsOf(this.#sql, "SELECT 1 AS n FROM deliveries WHERE event_id = ?", eventId);
     return known.length > 0 || this.#memory.has(eventId);
   }
 
@@ -88,7 +83,8 @@ export class SubscriberStore {
   add(event: FeatureAvailable, nowMs: number): void {
     const text = JSON.stringify(event);
     const entity = entityKey({ entityType: event.entity_type, entityValue: event.entity_id });
-    this.#rows(
+    run(
+      this.#sql,
       `INSERT INTO deliveries (event_id, entity, revision, status, created_at, bytes, event)
        VALUES (?, ?, ?, 'pending', ?, ?, ?)`,
       event.event_id,
@@ -105,7 +101,8 @@ export class SubscriberStore {
 
   /** An event that is sent again, whether or not it is known: what has waited so far goes on waiting. */
   repeat(event: FeatureAvailable, nowMs: number): void {
-    const [known] = this.#rows<{ seq: number }>(
+    const [known] = rowsOf<{ seq: number }>(
+      this.#sql,
       "SELECT seq FROM deliveries WHERE event_id = ?",
       event.event_id,
     );
@@ -115,7 +112,8 @@ export class SubscriberStore {
 
   /** Finished deliveries become pending, with all their tries before them. @returns how many. */
   revive(seqs: readonly number[], nowMs: number): number {
-    const revived = this.#rows<{ entity: string }>(
+    const revived = rowsOf<{ entity: string }>(
+      this.#sql,
       `UPDATE deliveries SET status = 'pending', attempts = 0, delivered_at = NULL
        WHERE seq IN (SELECT value FROM json_each(?)) AND status <> 'pending' RETURNING entity`,
       JSON.stringify(seqs),
@@ -125,7 +123,8 @@ export class SubscriberStore {
   }
 
   deadBetween(after: number, upTo: number, limit: number): number[] {
-    return this.#rows<{ seq: number }>(
+    return rowsOf<{ seq: number }>(
+      this.#sql,
       "SELECT seq FROM deliveries WHERE status = 'dead' AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
       after,
       upTo,
@@ -134,12 +133,13 @@ export class SubscriberStore {
   }
 
   lastSeq(): number {
-    return this.#rows<{ seq: number | null }>("SELECT max(seq) AS seq FROM deliveries")[0]?.seq ?? 0;
+    return rowsOf<{ seq: number | null }>(this.#sql, "SELECT max(seq) AS seq FROM deliveries")[0]?.seq ?? 0;
   }
 
   /** Entities with something to deliver, the one that is due first in front. */
   heads(limit: number): Head[] {
-    return this.#rows<{ entity: string; due_at: number }>(
+    return rowsOf<{ entity: string; due_at: number }>(
+      this.#sql,
       "SELECT entity, due_at FROM heads ORDER BY due_at LIMIT ?",
       limit,
     ).map(({ entity, due_at: dueAtMs }) => ({ entity, dueAtMs }));
@@ -147,17 +147,19 @@ export class SubscriberStore {
 
   /** The delivery of the lowest revision of an entity. */
   firstOf(entity: string): Due | null {
-    const [row] = this.#rows<{ seq: number; attempts: number; event: string; bytes: number }>(
+    const [row] = rowsOf<{ seq: number; attempts: number; event: string; bytes: number }>(
+      this.#sql,
       `SELECT seq, attempts, event, bytes FROM deliveries
        WHERE status = 'pending' AND entity = ? ORDER BY revision, seq LIMIT 1`,
       entity,
     );
-    if (!row) this.#rows("DELETE FROM heads WHERE entity = ?", entity);
+    if (!row) run(this.#sql, "DELETE FROM heads WHERE entity = ?", entity);
     return row ? { ...row, entity, event: JSON.parse(row.event) as FeatureAvailable } : null;
   }
 
   settleDelivered({ seq, entity }: Due, status: number | null, nowMs: number): void {
-    this.#rows(
+    run(
+      this.#sql,
       `UPDATE deliveries SET status = 'delivered', attempts = attempts + 1, last_status = ?, last_error = NULL, delivered_at = ?
        WHERE seq = ?`,
       status,
@@ -170,27 +172,29 @@ export class SubscriberStore {
 
   settleFailed({ seq, entity }: Due, { status, error }: Failure, next: NextAttempt, nowMs: number): void {
     const state = next.kind === "dead" ? "dead" : "pending";
-    this.#rows(
+    run(
+      this.#sql,
       "UPDATE deliveries SET status = ?, attempts = attempts + 1, last_status = ?, last_error = ? WHERE seq = ?",
       state,
       status,
       error,
       seq,
     );
-    if (next.kind === "retry") this.#rows("UPDATE heads SET due_at = ? WHERE entity = ?", next.atMs, entity);
+    if (next.kind === "retry")
+      run(this.#sql, "UPDATE heads SET due_at = ? WHERE entity = ?", next.atMs, entity);
     else this.#next(entity, nowMs);
     this.#trim("dead", MAX_DEAD_KEPT);
   }
 
   /** After a delivery: the entity's next one is due at once, behind those of others; or there is none. */
   #next(entity: string, nowMs: number): void {
-    this.#rows("DELETE FROM heads WHERE entity = ?", entity);
+    run(this.#sql, "DELETE FROM heads WHERE entity = ?", entity);
     const more = "SELECT 1 AS n FROM deliveries WHERE status = 'pending' AND entity = ? LIMIT 1";
-    if (this.#rows(more, entity).length > 0) this.#queue(entity, nowMs);
+    if (rowsOf(this.#sql, more, entity).length > 0) this.#queue(entity, nowMs);
   }
 
   #queue(entity: string, nowMs: number): void {
-    this.#rows("INSERT OR IGNORE INTO heads VALUES (?, ?)", entity, nowMs);
+    run(this.#sql, "INSERT OR IGNORE INTO heads VALUES (?, ?)", entity, nowMs);
   }
 
   #total(status: DeliveryStatus): { deliveries: number; bytes: number } {
@@ -207,13 +211,6 @@ export class SubscriberStore {
     if (deliveries <= kept && bytes <= MAX_FINISHED_BYTES) return;
     const surplus = Math.min(Math.max(deliveries - kept, 1), TRIMMED_AT_ONCE);
     const oldest = "SELECT seq FROM deliveries WHERE status = ? ORDER BY seq LIMIT ?";
-    this.#rows(`DELETE FROM deliveries WHERE seq IN (${oldest})`, status, surplus);
-  }
-
-  #rows<R extends Record<string, SqlStorageValue>>(
-    statement: string,
-    ...parameters: (string | number | null)[]
-  ): R[] {
-    return this.#sql.exec<R>(statement, ...parameters).toArray();
+    run(this.#sql, `DELETE FROM deliveries WHERE seq IN (${oldest})`, status, surplus);
   }
 }

@@ -8,6 +8,7 @@
  * Prometheus has seen it, which it would take for a reset, adding all of it once more.
  */
 import { DurableObject } from "cloudflare:workers";
+import { rowsOf, run } from "../db/object-sql.ts";
 import { MAX_TOTALS_ROW_CHARACTERS, METRICS_PERSIST_MS } from "../limits.ts";
 import type { Flush } from "./isolate-metrics.ts";
 import type { MetricCounts } from "./metric-counts.ts";
@@ -27,7 +28,7 @@ export class MetricsTotals extends DurableObject<Env> {
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS totals (chunk INTEGER PRIMARY KEY, text TEXT NOT NULL)");
+    run(ctx.storage.sql, "CREATE TABLE IF NOT EXISTS totals (chunk INTEGER PRIMARY KEY, text TEXT NOT NULL)");
     this.#totals = this.#load();
   }
 
@@ -55,9 +56,7 @@ export class MetricsTotals extends DurableObject<Env> {
   }
 
   #load(): StoredTotals {
-    const rows = this.ctx.storage.sql
-      .exec<{ text: string }>("SELECT text FROM totals ORDER BY chunk")
-      .toArray();
+    const rows = rowsOf<{ text: string }>(this.ctx.storage.sql, "SELECT text FROM totals ORDER BY chunk");
     const text = rows.map((row) => row.text).join("");
     return text === "" ? noTotals() : (JSON.parse(text) as StoredTotals);
   }
@@ -71,13 +70,14 @@ export class MetricsTotals extends DurableObject<Env> {
     this.ctx.storage.transactionSync(() => {
       for (let chunk = 0; chunk < chunks; chunk++) {
         const part = text.slice(chunk * MAX_TOTALS_ROW_CHARACTERS, (chunk + 1) * MAX_TOTALS_ROW_CHARACTERS);
-        sql.exec(
+        run(
+          sql,
           "INSERT INTO totals VALUES (?, ?) ON CONFLICT (chunk) DO UPDATE SET text = excluded.text",
           chunk,
           part,
         );
       }
-      sql.exec("DELETE FROM totals WHERE chunk >= ?", chunks);
+      run(sql, "DELETE FROM totals WHERE chunk >= ?", chunks);
     });
     this.#isWritten = true;
   }

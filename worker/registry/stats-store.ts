@@ -1,4 +1,5 @@
 /** The statistics of a tenant in its object's SQLite. All SQL is here; every method is synchronous, hence atomic. */
+import { migrate, rowsOf, run } from "../db/object-sql.ts";
 import { MAX_STATS_COLUMNS, MAX_STATS_FEATURES } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
 import type { RollUp } from "./stats-roll-up.ts";
@@ -45,21 +46,17 @@ export class StatsStore {
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
-    sql.exec("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)").toArray();
-    const applied =
-      sql.exec<{ version: number }>("SELECT version FROM schema_version").toArray()[0]?.version ?? 0;
-    for (const migration of MIGRATIONS.slice(applied)) sql.exec(migration).toArray();
-    if (applied < MIGRATIONS.length) {
-      sql.exec("DELETE FROM schema_version").toArray();
-      sql.exec("INSERT INTO schema_version VALUES (?)", MIGRATIONS.length).toArray();
-    }
+    migrate(sql, MIGRATIONS);
   }
 
   /** @returns whether it is counted for the first time, as far as is remembered. */
   remember(eventId: string, nowMs: number): boolean {
-    const added = this.#sql
-      .exec("INSERT INTO counted_events VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING 1", eventId, nowMs)
-      .toArray();
+    const added = rowsOf(
+      this.#sql,
+      "INSERT INTO counted_events VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING 1",
+      eventId,
+      nowMs,
+    );
     return added.length > 0;
   }
 
@@ -67,15 +64,14 @@ export class StatsStore {
   noteSeries(news: SeriesNews): number | null {
     const { feature, version, lastWrite, lastEventTime } = news;
     const key = [feature, version, slotOf(news)] as const;
-    const [known] = this.#sql
-      .exec<{ series_id: number }>(
-        `UPDATE series SET last_write = max(last_write, ?), last_event_time = max(last_event_time, ?)
+    const [known] = rowsOf<{ series_id: number }>(
+      this.#sql,
+      `UPDATE series SET last_write = max(last_write, ?), last_event_time = max(last_event_time, ?)
          WHERE feature = ? AND version = ? AND slot = ? RETURNING series_id`,
-        lastWrite,
-        lastEventTime,
-        ...key,
-      )
-      .toArray();
+      lastWrite,
+      lastEventTime,
+      ...key,
+    );
     if (known) return known.series_id;
     const number = this.#nextNumber(news);
     if (number === null) return null;
@@ -106,41 +102,37 @@ export class StatsStore {
   }
 
   setHour(seriesId: number, hour: Hour, { values, nulls, numbers, sum, min, max }: RollUp): void {
-    this.#sql
-      .exec(
-        "INSERT OR REPLACE INTO hours VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        ...[seriesId, hour, values, nulls, numbers, JSON.stringify(sum), min, max],
-      )
-      .toArray();
+    run(
+      this.#sql,
+      "INSERT OR REPLACE INTO hours VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+      ...[seriesId, hour, values, nulls, numbers, JSON.stringify(sum), min, max],
+    );
   }
 
   /** Of a feature itself and of its columns, in the order in which they were first seen. */
   series(feature: string, version: number): SeriesRow[] {
-    return this.#sql
-      .exec<{ series_id: number; slot: string; last_write: number; last_event_time: number }>(
-        `SELECT series_id, slot, last_write, last_event_time FROM series
+    return rowsOf<{ series_id: number; slot: string; last_write: number; last_event_time: number }>(
+      this.#sql,
+      `SELECT series_id, slot, last_write, last_event_time FROM series
          WHERE feature = ? AND version = ? ORDER BY series_id`,
-        feature,
-        version,
-      )
-      .toArray()
-      .map(({ series_id, slot, last_write, last_event_time }) => ({
-        seriesId: series_id,
-        column: slot === ITSELF ? null : slot.slice(1),
-        lastWrite: last_write,
-        lastEventTime: last_event_time,
-      }));
+      feature,
+      version,
+    ).map(({ series_id, slot, last_write, last_event_time }) => ({
+      seriesId: series_id,
+      column: slot === ITSELF ? null : slot.slice(1),
+      lastWrite: last_write,
+      lastEventTime: last_event_time,
+    }));
   }
 
   /** The hours from the first to the last, both included, in which anything was written. */
   hours(seriesId: number, first: Hour, last: Hour): Map<Hour, RollUp> {
-    const rows = this.#sql
-      .exec<HourRow>(
-        `SELECT hour, value_count, null_count, number_count, sum, min, max FROM hours
+    const rows = rowsOf<HourRow>(
+      this.#sql,
+      `SELECT hour, value_count, null_count, number_count, sum, min, max FROM hours
          WHERE series_id = ? AND hour BETWEEN ? AND ? ORDER BY hour`,
-        ...[seriesId, first, last],
-      )
-      .toArray();
+      ...[seriesId, first, last],
+    );
     return new Map(rows.map((row) => [row.hour, toRollUp(row)]));
   }
 
@@ -169,7 +161,7 @@ export class StatsStore {
   }
 
   #remove(statement: string, ...parameters: number[]): number {
-    return this.#sql.exec(statement, ...parameters).toArray().length;
+    return rowsOf(this.#sql, statement, ...parameters).length;
   }
 }
 

@@ -2,6 +2,7 @@
  * What an EntityWriter keeps in its own SQLite. All SQL of the object is here; every method is synchronous, hence
  * atomic between two awaits.
  */
+import { migrate } from "../db/object-sql.ts";
 import { MAX_INTENT_CHARACTERS } from "../limits.ts";
 import type { Idempotency, Reason, RefusedRow, Settled } from "./entity-write.ts";
 import type { Intent } from "./intent.ts";
@@ -50,14 +51,7 @@ export class WriterStore {
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
-    sql.exec("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)");
-    const applied =
-      sql.exec<{ version: number }>("SELECT version FROM schema_version").toArray()[0]?.version ?? 0;
-    for (const migration of MIGRATIONS.slice(applied)) sql.exec(migration).toArray();
-    if (applied < MIGRATIONS.length) {
-      sql.exec("DELETE FROM schema_version").toArray();
-      sql.exec("INSERT INTO schema_version VALUES (?)", MIGRATIONS.length).toArray();
-    }
+    migrate(sql, MIGRATIONS);
   }
 
   identity(): Identity | null {
