@@ -35,10 +35,6 @@ export class Log {
     return LOG_LEVELS.indexOf(level) >= LOG_LEVELS.indexOf(this.#options.level);
   }
 
-  debug(message: string, fields?: LogFields): void {
-    this.#write("DEBUG", message, fields);
-  }
-
   info(message: string, fields?: LogFields): void {
     this.#write("INFO", message, fields);
   }

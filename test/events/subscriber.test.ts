@@ -3,8 +3,8 @@ import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Subscriber } from "../../worker/events/subscriber.ts";
 import {
-  deleteSubscription,
   findSubscription,
+  removeSubscription,
   updateSubscription,
 } from "../../worker/events/subscription-store.ts";
 import { DELIVERY_RECOVERY_MS, MAX_DELIVERY_ATTEMPTS, MAX_PENDING_DELIVERIES } from "../../worker/limits.ts";
@@ -259,7 +259,7 @@ describe("a subscription that is gone", () => {
       );
       const run = subscriber.alarm();
       await until("it is under way", () => sent.length === 1);
-      await deleteSubscription(env.DB, subscription);
+      await removeSubscription(env.DB, subscription);
       await subscriber.drop();
       answer(failing());
       await run;
@@ -283,7 +283,7 @@ describe("a subscription that is gone", () => {
       await run;
       await subscriber.configure({ ...subscription, updatedAt: subscription.updatedAt + 1 });
       // The Worker dies before it says so.
-      await deleteSubscription(env.DB, subscription);
+      await removeSubscription(env.DB, subscription);
       expect(await alarmAt()).toBeLessThanOrEqual(Date.now() + DELIVERY_RECOVERY_MS);
       await subscriber.alarm();
       expect(await subscriber.deliveries(everything)).toEqual([]);
@@ -297,7 +297,7 @@ describe("a subscription that is gone", () => {
       const subscriber = start();
       await subscriber.configure(subscription);
       await subscriber.expectDrop();
-      await deleteSubscription(env.DB, subscription);
+      await removeSubscription(env.DB, subscription);
       await subscriber.drop();
       await subscriber.expectDrop();
       await subscriber.alarm();
@@ -317,7 +317,7 @@ describe("a subscription that is gone", () => {
 
   test("before a change that is told late leaves nothing behind", async () => {
     const subscription = await storedSubscription();
-    await deleteSubscription(env.DB, subscription);
+    await removeSubscription(env.DB, subscription);
     await inSubscriber(subscription, async ({ start, alarmAt, state: { storage } }) => {
       const subscriber = start();
       await subscriber.drop();
@@ -348,7 +348,7 @@ describe("a subscription that is gone", () => {
   test("is found out by the object that nobody told", async () => {
     const subscription = await storedSubscription();
     const sent = receiving(ok);
-    await deleteSubscription(env.DB, subscription);
+    await removeSubscription(env.DB, subscription);
     await inSubscriber(subscription, async ({ start, alarmAt }) => {
       const subscriber = start();
       await subscriber.accept(subscription, [event(subscription, "user-1")]);

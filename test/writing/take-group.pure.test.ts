@@ -41,6 +41,8 @@ function totals(group: readonly Waiting[]) {
 const fits = ({ writes, categories, characters }: ReturnType<typeof totals>) =>
   writes <= MAX_GROUP_WRITES && categories <= MAX_GROUP_CATEGORIES && characters <= MAX_GROUP_CHARACTERS;
 
+const take = (queue: Waiting[]) => takeGroup(queue, MAX_GROUP_WRITES);
+
 const million = write(1, MAX_GROUP_CHARACTERS / 4);
 
 test.each([
@@ -49,27 +51,27 @@ test.each([
   ["characters", times(4, million), write(1, 1)],
 ])("a group takes as many %s as its limit and leaves what is one over it", (_, full, more) => {
   const exact = queueOf(full);
-  expect(takeGroup(exact)).toHaveLength(full.length);
+  expect(take(exact)).toHaveLength(full.length);
   expect(exact).toEqual([]);
   const over = queueOf([...full, more]);
-  expect(takeGroup(over)).toHaveLength(full.length);
+  expect(take(over)).toHaveLength(full.length);
   expect(over).toEqual([{ id: full.length, change: more }]);
 });
 
 test("a change that is over every limit is taken alone", () => {
   const queue = queueOf([write(MAX_GROUP_CATEGORIES + 1, MAX_GROUP_CHARACTERS + 1), write(1)]);
-  expect(takeGroup(queue).map(({ id }) => id)).toEqual([0]);
+  expect(take(queue).map(({ id }) => id)).toEqual([0]);
   expect(queue.map(({ id }) => id)).toEqual([1]);
 });
 
 test("a deletion is taken alone, and ends the group before it", () => {
   const queue = queueOf([write(1), deletion, deletion, write(1), write(1)]);
-  const groups = Array.from({ length: 4 }, () => takeGroup(queue).map(({ id }) => id));
+  const groups = Array.from({ length: 4 }, () => take(queue).map(({ id }) => id));
   expect(groups).toEqual([[0], [1], [2], [3, 4]]);
 });
 
 test("of an empty queue nothing is taken", () => {
-  expect(takeGroup([])).toEqual([]);
+  expect(take([])).toEqual([]);
 });
 
 test("the size of a change is the characters of all its data", () => {
@@ -92,7 +94,7 @@ test("group after group takes all, in order, each as large as the limits allow a
       const queue = [...all];
       const taken: Waiting[] = [];
       while (queue.length > 0) {
-        const group = takeGroup(queue);
+        const group = take(queue);
         expect(group.length).toBeGreaterThan(0);
         taken.push(...group);
         const hasDeletion = group.some(({ change }) => change.kind === "delete");

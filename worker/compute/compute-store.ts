@@ -16,7 +16,7 @@ export type RegisteredTable = Pick<
   "tableId" | "name" | "description" | "createdAt"
 > & { schema: RawSchema };
 export type Job = Omit<typeof jobs.$inferSelect, "skipped"> & { skips: Skips };
-export type ComputationRow = typeof computations.$inferSelect;
+type ComputationRow = typeof computations.$inferSelect;
 
 const storedColumns = z.array(z.tuple([z.string(), z.enum(COLUMN_TYPES)]));
 
@@ -53,7 +53,7 @@ export async function insertRawTable(
   return row ? toTable(row) : null;
 }
 
-export async function listRawTables(db: D1Database, tenant: string): Promise<RegisteredTable[]> {
+export async function selectRawTables(db: D1Database, tenant: string): Promise<RegisteredTable[]> {
   const rows = await primary(db)
     .select()
     .from(rawTables)
@@ -80,7 +80,7 @@ export async function findRawTable(
  *
  * @returns whether it was there and is gone.
  */
-export async function deleteRawTable(db: D1Database, tenant: string, tableId: number): Promise<boolean> {
+export async function removeRawTable(db: D1Database, tenant: string, tableId: number): Promise<boolean> {
   const orm = primary(db);
   const dependent = orm
     .select({ featureId: features.featureId })

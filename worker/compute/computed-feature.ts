@@ -17,7 +17,7 @@ export const computationLogic = z.string().min(1).meta({
   example: "SELECT user_id, AVG(transaction_amount) as avg_amount FROM data GROUP BY user_id",
 });
 
-export interface Computation {
+interface Computation {
   tableId: number;
   sql: string;
   entityKey: string;
@@ -68,7 +68,7 @@ function assertKeyUnchanged({ columns }: RawSchema, sql: string, entityKey: stri
   throw unprocessable({ loc: ["body", "computation_logic"], msg, type: "not_streamable" });
 }
 
-export interface ComputableVersion {
+interface ComputableVersion {
   row: RegisteredVersion;
   sql: string;
   tableId: number;

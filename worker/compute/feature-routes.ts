@@ -42,7 +42,7 @@ import { computeAgainWhereOvertaken, vectorTarget, writeVectors } from "./write-
 
 const ofVersion = elsewhere("is a version's: it stands in the body of `POST /features/{feature}/versions`");
 
-export const createFeature = endpoint(
+const createFeature = endpoint(
   {
     method: "post",
     path: "/api/v1/features",
@@ -131,7 +131,7 @@ const reportSchema = lazily(() =>
     .meta({ id: "Computed" }),
 );
 
-export const compute = endpoint(
+const compute = endpoint(
   {
     method: "post",
     path: "/api/v1/features/{feature}/compute",

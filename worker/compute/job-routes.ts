@@ -8,7 +8,7 @@ import { MAX_NAME_CHARACTERS } from "../limits.ts";
 import { findJob } from "./compute-store.ts";
 import { jobAnswer, jobSchema } from "./job-answers.ts";
 
-export const getJob = endpoint(
+const getJob = endpoint(
   {
     method: "get",
     path: "/api/v1/jobs/{job_id}",

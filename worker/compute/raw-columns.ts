@@ -59,9 +59,7 @@ export function columnDefinitions(columns: RawSchema["columns"]): string {
 }
 
 /** Rows as they are stored: cells in the order of the columns. `longestText` in bytes. */
-export type CheckedRows =
-  | { ok: true; rows: unknown[][]; longestText: number }
-  | { ok: false; faults: Fault[] };
+type CheckedRows = { ok: true; rows: unknown[][]; longestText: number } | { ok: false; faults: Fault[] };
 
 /**
  * Checks every row before anything is kept.

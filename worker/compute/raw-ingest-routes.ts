@@ -16,7 +16,7 @@ import { checkRows } from "./raw-columns.ts";
 import type { RawTable } from "./raw-table.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 
-export const ingest = endpoint(
+const ingest = endpoint(
   {
     method: "post",
     path: "/api/v1/ingest",

@@ -8,12 +8,12 @@ import { lazily } from "../lazily.ts";
 import { MAX_DESCRIPTION_CHARACTERS, MAX_RAW_ROWS, MAX_RAW_TABLE_BYTES } from "../limits.ts";
 import { registeredName } from "../registry/versions.ts";
 import { nowMicros } from "../timestamps.ts";
-import { deleteRawTable, featuresOfTable, insertRawTable, listRawTables } from "./compute-store.ts";
+import { featuresOfTable, insertRawTable, removeRawTable, selectRawTables } from "./compute-store.ts";
 import { existingTable, noSuchTable } from "./existing-table.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import { countedSchema, rawTableSchema, schemaDefinition, tableAnswer } from "./raw-table-schemas.ts";
 
-export const registerRawTable = endpoint(
+const registerRawTable = endpoint(
   {
     method: "post",
     path: "/api/v1/raw-tables",
@@ -59,7 +59,7 @@ export const registerRawTable = endpoint(
   },
 );
 
-export const listTables = endpoint(
+const listTables = endpoint(
   {
     method: "get",
     path: "/api/v1/raw-tables",
@@ -77,14 +77,14 @@ export const listTables = endpoint(
     },
   },
   async (c) => {
-    const rows = await listRawTables(c.env.DB, c.principal.tenant);
+    const rows = await selectRawTables(c.env.DB, c.principal.tenant);
     return jsonAnswer({ raw_tables: rows.map(tableAnswer) });
   },
 );
 
 const oneTable = z.object({ table_id: wholeNumber(1).meta({ example: 1 }) });
 
-export const getTable = endpoint(
+const getTable = endpoint(
   {
     method: "get",
     path: "/api/v1/raw-tables/{table_id}",
@@ -108,7 +108,7 @@ export const getTable = endpoint(
   },
 );
 
-export const dropTable = endpoint(
+const deleteTable = endpoint(
   {
     method: "delete",
     path: "/api/v1/raw-tables/{table_id}",
@@ -136,7 +136,7 @@ export const dropTable = endpoint(
     // Should this be the last that the object hears, it finds out by itself.
     await object.expectDrop();
     // The registry first: rows without an entry can be reached by nobody, an entry without rows could.
-    if (!(await deleteRawTable(c.env.DB, tenant, tableId))) {
+    if (!(await removeRawTable(c.env.DB, tenant, tableId))) {
       const dependent = await featuresOfTable(c.env.DB, tenant, tableId);
       if (dependent.length === 0) throw noSuchTable();
       throw new Problem(409, `features are computed from it: ${dependent.slice(0, 10).join(", ")}`);
@@ -148,4 +148,4 @@ export const dropTable = endpoint(
   },
 );
 
-export const rawTableEndpoints = [registerRawTable, listTables, getTable, dropTable];
+export const rawTableEndpoints = [registerRawTable, listTables, getTable, deleteTable];

@@ -33,7 +33,7 @@ import { type CheckResult, checkAgainstSchema, runSql } from "./run-sql.ts";
 import { checkSql, type SqlFault } from "./sql-gate.ts";
 import { type ComputedRow, type Skips, vectorsOf } from "./vectors.ts";
 
-export interface ComputeRequest {
+interface ComputeRequest {
   schema: RawSchema;
   sql: string;
   entityKey: string;

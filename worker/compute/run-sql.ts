@@ -13,7 +13,7 @@ import { faultOfQuotedNames, proveReadsDataOnly, queryPlan, tellEngineError } fr
 import { checkSql, type SqlFault } from "./sql-gate.ts";
 import { measureGroups, measureTexts } from "./sql-measure.ts";
 
-export interface RunLimits {
+interface RunLimits {
   rows: number;
   columns: number;
   /** Of text in UTF-16, and eight for each cell. */
@@ -35,14 +35,14 @@ export interface RunOptions {
   isOurs?: boolean;
 }
 
-export interface SqlRows {
+interface SqlRows {
   ok: true;
   columns: string[];
   rows: SqlStorageValue[][];
 }
 
 /** All rows, or why there are none: never half a result. */
-export type RunResult = SqlRows | { ok: false; fault: SqlFault };
+type RunResult = SqlRows | { ok: false; fault: SqlFault };
 
 /** The names of the result's columns in order, or why the SQL cannot run. */
 export type CheckResult = { ok: true; columns: string[] } | { ok: false; fault: SqlFault };

@@ -8,7 +8,7 @@ export function isDistinctFrom(pieces: readonly Piece[], i: number): boolean {
 
 const CLAUSES = ["select", "values", "from", "where", "group", "having", "window", "order", "limit"];
 
-export interface Clause {
+interface Clause {
   word: string;
   pieces: Piece[];
 }

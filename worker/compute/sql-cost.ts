@@ -31,12 +31,12 @@ export interface TableStatistics {
   largestGroup?: ReadonlyMap<string, number>;
 }
 
-export interface Query {
+interface Query {
   tokens: readonly SqlToken[];
   shape: Shape;
 }
 
-export type Estimate = { ok: true; steps: number; keptBytes: number } | { ok: false; fault: SqlFault };
+type Estimate = { ok: true; steps: number; keptBytes: number } | { ok: false; fault: SqlFault };
 
 /** In steps: a character handled, one read, and one read past. */
 const HANDLED = 1.5;

@@ -2,7 +2,7 @@
 import type { SqlFault } from "./sql-faults.ts";
 import type { PlanRow } from "./sql-steps.ts";
 
-export type Planned = { ok: true; plan: PlanRow[] } | { ok: false; fault: SqlFault };
+type Planned = { ok: true; plan: PlanRow[] } | { ok: false; fault: SqlFault };
 
 /** The query plan; preparing it proves that every table, column and function is there. */
 export function queryPlan(sql: SqlStorage, statement: string): Planned {

@@ -18,7 +18,7 @@ export { describeSqlFault, hasRun, type SqlFault } from "./sql-faults.ts";
  * `sql` is the statement without comments and trailing `;`, fit to stand between parentheses; `named` the same with
  * backticks for double quotes.
  */
-export type SqlCheck =
+type SqlCheck =
   | { ok: true; sql: string; named: string; tokens: SqlToken[]; shape: Shape }
   | { ok: false; fault: SqlFault };
 

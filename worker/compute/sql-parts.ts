@@ -37,7 +37,7 @@ export function expressionsOf(core: Core, select: Select): Expression[] {
 }
 
 /** Whether the query plan shows that SQLite keeps this select's rows instead of writing it out. */
-export type IsKept = (select: Select) => boolean;
+type IsKept = (select: Select) => boolean;
 
 /** The steps of evaluating every expression once, as SQLite has written them out. */
 export class WrittenOut {

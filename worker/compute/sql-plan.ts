@@ -9,7 +9,7 @@ import { isUniqueBy, type RowBounds } from "./sql-rows.ts";
 import type { Select } from "./sql-shape.ts";
 import type { PlanNode } from "./sql-steps.ts";
 
-export interface PlanWork {
+interface PlanWork {
   /** At most so many rows come out. */
   rows: number;
   /** How often a row is looked at: each time every expression may be evaluated. */
@@ -29,7 +29,7 @@ const TREE_ROW = 80;
 /** Finding in such a tree. */
 const TREE_FIND = 40;
 
-export interface PlanFacts {
+interface PlanFacts {
   bounds: RowBounds;
   statistics: TableStatistics;
   /** A name was written that could imitate the plan's list of columns, or an equality that is none. */

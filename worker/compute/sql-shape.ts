@@ -31,7 +31,7 @@ export type Part =
   | { kind: "select"; select: Select };
 export type Expression = Part[];
 
-export interface Source {
+interface Source {
   /** By which the plan may call it; null for a subquery without an alias. */
   alias: string | null;
   /** `data`, a select of its own, or one of WITH. */

@@ -7,7 +7,7 @@ export interface PlanRow {
   detail: string;
 }
 
-export type Step =
+type Step =
   /** Goes through `rows` rows that are written in the statement. */
   | { kind: "constant"; rows: number }
   | { kind: "scan"; name: string }

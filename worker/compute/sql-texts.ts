@@ -22,7 +22,7 @@ const MAX_PATTERN = 50;
 /** instr and replace compare a needle with memcmp, about this many times as fast as a loop. */
 const MEMCMP = 64;
 
-export interface TextAssumptions {
+interface TextAssumptions {
   /** The longest text of a column of `data`. */
   longest: number;
   /** How many rows `group_concat` and its like may gather from a core. */
@@ -32,7 +32,7 @@ export interface TextAssumptions {
 }
 
 /** Characters that are handled when every expression of the query is evaluated once. */
-export interface TextWork {
+interface TextWork {
   /** Made or walked through by functions and operators. */
   handled: number;
   /** Of columns that are read. */

@@ -5,7 +5,7 @@
  * grammar ends the reading. A stricter reader can only refuse more.
  */
 
-export type SqlTokenKind = "word" | "quoted" | "string" | "blob" | "number" | "operator";
+type SqlTokenKind = "word" | "quoted" | "string" | "blob" | "number" | "operator";
 
 /** A token of a statement. */
 export interface SqlToken {
@@ -18,7 +18,7 @@ export interface SqlToken {
   start: number;
 }
 
-export type SqlTokens =
+type SqlTokens =
   | { ok: true; tokens: SqlToken[]; bare: string; named: string }
   | {
       ok: false;

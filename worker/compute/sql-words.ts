@@ -1,7 +1,7 @@
 /** The words of SQL that the gate knows: what may be called and what may not be said. */
 
 /** How a function treats text. */
-export type TextEffect =
+type TextEffect =
   /** Makes no text of its arguments' length: numbers, dates, types. */
   | "none"
   /** Text as long as its longest argument at most. */
@@ -21,7 +21,7 @@ export type TextEffect =
   | "extracts"
   | "replaces";
 
-export interface SqlFunction {
+interface SqlFunction {
   /** Of about 2 ns each, but for what depends on the length of text. */
   steps: number;
   effect: TextEffect;

@@ -36,7 +36,7 @@ const vectorSchema = lazily(() =>
     .meta({ id: "FeatureVector" }),
 );
 
-export const getVector = endpoint(
+const getVector = endpoint(
   {
     method: "get",
     path: "/api/v1/feature-vectors",

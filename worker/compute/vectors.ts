@@ -27,7 +27,7 @@ export interface Skips {
   skippedCount: number;
 }
 
-export type Vectors =
+type Vectors =
   | ({ ok: true; computed: ComputedRow[] } & Skips)
   /** Two rows of the result are of one entity. */
   | { ok: false; kind: "entity_twice"; entity: string; rows: number[] }

@@ -28,7 +28,7 @@ export function vectorTarget(
   };
 }
 
-export interface Written {
+interface Written {
   written: number;
   /** Older than what is there, or refused by the store, such as an entity with too many categories. */
   skipped: Skipped[];

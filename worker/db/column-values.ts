@@ -8,15 +8,7 @@ export type FeatureKind = (typeof FEATURE_KINDS)[number];
 export const MATERIALIZATIONS = ["manual", "on_ingest"] as const;
 export type Materialization = (typeof MATERIALIZATIONS)[number];
 
-export const SCALAR_DTYPES = [
-  "int64",
-  "float64",
-  "float32",
-  "string",
-  "boolean",
-  "timestamp",
-  "json",
-] as const;
+const SCALAR_DTYPES = ["int64", "float64", "float32", "string", "boolean", "timestamp", "json"] as const;
 export type ScalarDtype = (typeof SCALAR_DTYPES)[number];
 export type Dtype = ScalarDtype | `array<${ScalarDtype}>`;
 export const DTYPES: readonly [Dtype, ...Dtype[]] = [

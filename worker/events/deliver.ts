@@ -12,10 +12,7 @@ import { checkReceiverAddress, resolveName } from "./receiver-url.ts";
 import type { Subscription } from "./subscription-store.ts";
 import { signatureHeaders, signingSecret } from "./webhook-signature.ts";
 
-export type Receiver = Pick<
-  Subscription,
-  "subscriptionId" | "secretNonce" | "kind" | "url" | "format" | "topic"
->;
+type Receiver = Pick<Subscription, "subscriptionId" | "secretNonce" | "kind" | "url" | "format" | "topic">;
 
 export interface Attempt {
   /** Of the answer; null when there was none. */

@@ -16,7 +16,7 @@ export interface DeliveryRecord {
 }
 
 /** Newest first. */
-export function listDeliveries(
+export function selectDeliveries(
   sql: SqlStorage,
   page: { status: DeliveryStatus | null; before: number; limit: number },
 ): DeliveryRecord[] {

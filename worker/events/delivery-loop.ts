@@ -19,7 +19,7 @@ import { afterFailure, type NextAttempt } from "./delivery-schedule.ts";
 import type { Due, SubscriberStore } from "./subscriber-store.ts";
 import type { Subscription } from "./subscription-store.ts";
 
-export interface LoopDependencies {
+interface LoopDependencies {
   store: SubscriberStore;
   settings: Settings;
   log: Log;

@@ -14,7 +14,7 @@ import type { DeliveryRecord } from "./delivery-list.ts";
 import { eventOf, type FeatureAvailable } from "./feature-available.ts";
 import type { ReplayRequest } from "./subscriber.ts";
 import { subscriberObject } from "./subscriber-access.ts";
-import { ownSubscription, reached } from "./subscription-checks.ts";
+import { existingSubscription, reached } from "./subscription-checks.ts";
 import { SUBSCRIPTIONS, subscriptionParam } from "./subscription-schemas.ts";
 
 /** The entity and the category of the event that tries a receiver. */
@@ -27,7 +27,7 @@ const deliveryId = z
   .regex(DELIVERY_ID, "must be the delivery_id of a delivery")
   .meta({ example: "1" });
 
-export const testSubscription = endpoint(
+const testSubscription = endpoint(
   {
     method: "post",
     path: "/api/v1/subscriptions/{subscription_id}/test",
@@ -54,7 +54,7 @@ export const testSubscription = endpoint(
     problems: [404],
   },
   async (c, { param }) => {
-    const subscription = await ownSubscription(c, param.subscription_id);
+    const subscription = await existingSubscription(c, param.subscription_id);
     const startMs = Date.now();
     const tried = await deliver([testEvent(subscription.tenantId)], subscription, c.settings);
     const answer = {
@@ -90,7 +90,7 @@ const deliverySchema = lazily(() =>
     .meta({ id: "Delivery" }),
 );
 
-export const getDeliveries = endpoint(
+const listDeliveries = endpoint(
   {
     method: "get",
     path: "/api/v1/subscriptions/{subscription_id}/deliveries",
@@ -113,7 +113,7 @@ export const getDeliveries = endpoint(
   },
   async (c, { param, query }) => {
     const before = Number(idIn(query.cursor, DELIVERY_ID) ?? Number.MAX_SAFE_INTEGER);
-    const object = subscriberObject(c.env, await ownSubscription(c, param.subscription_id));
+    const object = subscriberObject(c.env, await existingSubscription(c, param.subscription_id));
     const page = { status: query.status ?? null, before, limit: query.limit + 1 };
     const { rows, last } = pageOf(await reached(c, () => object.deliveries(page)), query.limit);
     const next_cursor = last ? String(last.seq) : null;
@@ -141,7 +141,7 @@ const replayBody = z.lazy(() =>
   }),
 );
 
-export const replaySubscription = endpoint(
+const replaySubscription = endpoint(
   {
     method: "post",
     path: "/api/v1/subscriptions/{subscription_id}/replay",
@@ -168,7 +168,7 @@ export const replaySubscription = endpoint(
   },
   async (c, { param, json }) => {
     const request = replayRequest(json);
-    const subscription = await ownSubscription(c, param.subscription_id);
+    const subscription = await existingSubscription(c, param.subscription_id);
     const object = subscriberObject(c.env, subscription);
     const reply = await reached(c, async () => object.replay(subscription, request));
     if (reply.kind === "busy") throw new Problem(409, "a replay of this subscription is running");
@@ -241,4 +241,4 @@ function timeOf(ms: number | null): string | null {
   return ms === null ? null : formatTimestamp(Math.round(ms) * MICROS_PER_MS);
 }
 
-export const deliveryEndpoints = [testSubscription, getDeliveries, replaySubscription];
+export const deliveryEndpoints = [testSubscription, listDeliveries, replaySubscription];

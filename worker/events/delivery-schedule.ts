@@ -6,7 +6,7 @@
  */
 import { DELIVERY_RETRY_MAX_MS, MAX_DELIVERY_ATTEMPTS } from "../limits.ts";
 
-export interface FailedAttempt {
+interface FailedAttempt {
   /** Tries so far, this one among them. */
   attempts: number;
   nowMs: number;

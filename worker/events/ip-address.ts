@@ -5,7 +5,7 @@
  */
 import { lazily } from "../lazily.ts";
 
-export type Reach = { kind: "public" } | { kind: "local"; range: string } | { kind: "not an address" };
+type Reach = { kind: "public" } | { kind: "local"; range: string } | { kind: "not an address" };
 
 const IPV4_RANGES = table([
   ["0.0.0.0/8", "this network"],

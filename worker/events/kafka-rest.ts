@@ -9,7 +9,7 @@ import { MAX_KAFKA_REASON_CHARACTERS, MAX_TOPIC_CHARACTERS } from "../limits.ts"
 import { type EventFormat, encodeEvent } from "./encode-event.ts";
 import type { FeatureAvailable } from "./feature-available.ts";
 
-export type KafkaOutcome =
+type KafkaOutcome =
   | { kind: "delivered" }
   | {
       kind: "failed";

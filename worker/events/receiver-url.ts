@@ -11,7 +11,7 @@ import { isLocalName } from "../http/local-names.ts";
 import { MAX_RECEIVER_URL_CHARACTERS } from "../limits.ts";
 import { reachOf } from "./ip-address.ts";
 
-export interface Refused {
+interface Refused {
   kind: "refused";
   /** For whoever gave the URL: it repeats nothing of it, and says nothing of what a name resolved to. */
   reason: string;

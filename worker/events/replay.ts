@@ -36,7 +36,7 @@ export interface HistoryKey {
   bytes: number;
 }
 
-export interface HistoryStep {
+interface HistoryStep {
   /** Of announced rows in the range; of each entity in revision order. */
   keys: HistoryKey[];
   /** Null: all has been walked. */

@@ -18,7 +18,7 @@ import { MIGRATIONS } from "./subscriber-schema.ts";
 
 export type DeliveryStatus = "pending" | "delivered" | "dead";
 
-export interface Head {
+interface Head {
   entity: string;
   dueAtMs: number;
 }
@@ -32,7 +32,7 @@ export interface Due {
   bytes: number;
 }
 
-export interface Failure {
+interface Failure {
   status: number | null;
   error: string;
 }

@@ -11,7 +11,7 @@ import { settings } from "../env.ts";
 import { DELIVERY_RECOVERY_MS, DELIVERY_RUN_MS, PAUSED_CHECK_MS } from "../limits.ts";
 import { Log } from "../log.ts";
 import { nowMicros, parseTimestamp } from "../timestamps.ts";
-import { type DeliveryRecord, listDeliveries } from "./delivery-list.ts";
+import { type DeliveryRecord, selectDeliveries } from "./delivery-list.ts";
 import { DeliveryLoop } from "./delivery-loop.ts";
 import type { FeatureAvailable } from "./feature-available.ts";
 import { refill } from "./refill.ts";
@@ -34,7 +34,7 @@ export type ReplayRequest =
   | { kind: "dead" }
   | { kind: "history"; range: HistoryRange };
 
-export type ReplayReply = { kind: "queued"; queued: number } | { kind: "running" } | { kind: "busy" };
+type ReplayReply = { kind: "queued"; queued: number } | { kind: "running" } | { kind: "busy" };
 
 interface Parts {
   store: SubscriberStore;
@@ -92,7 +92,7 @@ export class Subscriber extends DurableObject<Env> {
     before: number;
     limit: number;
   }): Promise<DeliveryRecord[]> {
-    return listDeliveries(this.ctx.storage.sql, page);
+    return selectDeliveries(this.ctx.storage.sql, page);
   }
 
   /** One at a time: a second one is refused as long as the first has something to add. */

@@ -11,10 +11,10 @@ import { findSubscription, type Subscription } from "./subscription-store.ts";
 import { signingSecret } from "./webhook-signature.ts";
 
 /** @throws Problem 404 for another tenant's as for none. */
-export async function ownSubscription(c: AppContext, subscriptionId: string): Promise<Subscription> {
+export async function existingSubscription(c: AppContext, subscriptionId: string): Promise<Subscription> {
   const { tenant: tenantId } = c.principal;
   const found = await findSubscription(c.env.DB, { tenantId, subscriptionId });
-  if (!found) throw notFound();
+  if (!found) throw noSuchSubscription();
   return found;
 }
 
@@ -26,7 +26,7 @@ export async function reached<T>(c: AppContext, call: () => Promise<T>): Promise
   });
 }
 
-export function notFound(): Problem {
+export function noSuchSubscription(): Problem {
   return new Problem(404, "there is no such subscription");
 }
 

@@ -13,8 +13,8 @@ import { nowMicros } from "../timestamps.ts";
 import { subscriberObject } from "./subscriber-access.ts";
 import {
   assertTopic,
-  notFound,
-  ownSubscription,
+  existingSubscription,
+  noSuchSubscription,
   reached,
   receiverUrl,
   secretOf,
@@ -32,17 +32,17 @@ import {
   subscriptionSchema,
 } from "./subscription-schemas.ts";
 import {
-  deleteSubscription,
   insertSubscription,
-  listSubscriptions,
+  removeSubscription,
   type Subscription,
+  selectSubscriptions,
   updateSubscription,
 } from "./subscription-store.ts";
 
 const NONCE_BYTES = 16;
 const SUBSCRIPTION_ID = /^sub_[0-9a-f]+$/;
 
-export const createSubscription = endpoint(
+const createSubscription = endpoint(
   {
     method: "post",
     path: "/api/v1/subscriptions",
@@ -83,7 +83,7 @@ export const createSubscription = endpoint(
   },
 );
 
-export const getSubscriptions = endpoint(
+const listSubscriptions = endpoint(
   {
     method: "get",
     path: "/api/v1/subscriptions",
@@ -105,14 +105,14 @@ export const getSubscriptions = endpoint(
   async (c, { query }) => {
     const after = positionIn(query.cursor, SUBSCRIPTION_ID);
     const { tenant } = c.principal;
-    const found = await listSubscriptions(c.env.DB, tenant, { after, limit: query.limit + 1 });
+    const found = await selectSubscriptions(c.env.DB, tenant, { after, limit: query.limit + 1 });
     const { rows, last } = pageOf(found, query.limit);
     const next_cursor = last ? formatPosition({ createdAt: last.createdAt, id: last.subscriptionId }) : null;
     return jsonAnswer({ subscriptions: rows.map(subscriptionAnswer), next_cursor }, 200, PRIVATE);
   },
 );
 
-export const getSubscription = endpoint(
+const getSubscription = endpoint(
   {
     method: "get",
     path: "/api/v1/subscriptions/{subscription_id}",
@@ -124,13 +124,13 @@ export const getSubscription = endpoint(
     problems: [404],
   },
   async (c, { param }) => {
-    const subscription = await ownSubscription(c, param.subscription_id);
+    const subscription = await existingSubscription(c, param.subscription_id);
     const facts = await reached(c, () => subscriberObject(c.env, subscription).facts());
     return jsonAnswer(detailAnswer(subscription, facts), 200, PRIVATE);
   },
 );
 
-export const patchSubscription = endpoint(
+const patchSubscription = endpoint(
   {
     method: "patch",
     path: "/api/v1/subscriptions/{subscription_id}",
@@ -144,7 +144,7 @@ export const patchSubscription = endpoint(
     problems: [404],
   },
   async (c, { param, json }) => {
-    const { tenantId, subscriptionId } = await ownSubscription(c, param.subscription_id);
+    const { tenantId, subscriptionId } = await existingSubscription(c, param.subscription_id);
     const change = {
       ...(json.status !== undefined && { status: json.status }),
       ...(json.url !== undefined && { url: receiverUrl(c, json.url) }),
@@ -153,7 +153,7 @@ export const patchSubscription = endpoint(
     };
     const key = { tenantId, subscriptionId };
     const changed = await updateSubscription(c.env.DB, key, { change, now: nowMicros() });
-    if (!changed) throw notFound();
+    if (!changed) throw noSuchSubscription();
     // Until the object has heard of it, it goes on as before; so who is not told that it has, asks again.
     await reached(c, () => subscriberObject(c.env, changed).configure(changed));
     audit(c, "subscription changed", namesOf(changed));
@@ -161,7 +161,7 @@ export const patchSubscription = endpoint(
   },
 );
 
-export const removeSubscription = endpoint(
+const deleteSubscription = endpoint(
   {
     method: "delete",
     path: "/api/v1/subscriptions/{subscription_id}",
@@ -182,11 +182,11 @@ export const removeSubscription = endpoint(
     problems: [404],
   },
   async (c, { param }) => {
-    const subscription = await ownSubscription(c, param.subscription_id);
+    const subscription = await existingSubscription(c, param.subscription_id);
     const object = subscriberObject(c.env, subscription);
     // Should this be the last that the object hears, it finds out by itself.
     await reached(c, () => object.expectDrop());
-    if (!(await deleteSubscription(c.env.DB, subscription))) throw notFound();
+    if (!(await removeSubscription(c.env.DB, subscription))) throw noSuchSubscription();
     await object.drop().catch((cause: unknown) => {
       c.log.warning("a deleted subscription was not told", { request_id: c.requestId }, cause);
     });
@@ -202,8 +202,8 @@ const namesOf = ({ tenantId, subscriptionId }: Subscription) => ({
 
 export const subscriptionEndpoints = [
   createSubscription,
-  getSubscriptions,
+  listSubscriptions,
   getSubscription,
   patchSubscription,
-  removeSubscription,
+  deleteSubscription,
 ];

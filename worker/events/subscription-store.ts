@@ -18,7 +18,7 @@ export type Subscription = Omit<Row, keyof Filters> & {
 };
 
 /** What of a subscription may change. */
-export type SubscriptionChange = Partial<
+type SubscriptionChange = Partial<
   Pick<Subscription, "status" | "url" | "description" | "entityTypes" | "categories" | "features">
 >;
 
@@ -75,7 +75,7 @@ export async function subscriptionsOf(db: D1Database, tenants: readonly string[]
 }
 
 /** In the order of their creation. */
-export async function listSubscriptions(
+export async function selectSubscriptions(
   db: D1Database,
   tenantId: string,
   { after, limit }: { after: Position | null; limit: number },
@@ -118,7 +118,7 @@ export async function updateSubscription(
 }
 
 /** @returns whether there was one. */
-export async function deleteSubscription(db: D1Database, key: SubscriptionKey): Promise<boolean> {
+export async function removeSubscription(db: D1Database, key: SubscriptionKey): Promise<boolean> {
   const gone = await drizzle(db)
     .delete(subscriptions)
     .where(isThis(key))

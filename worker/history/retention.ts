@@ -80,7 +80,7 @@ export interface RetentionRun {
   finished: boolean;
 }
 
-export interface Retention {
+interface Retention {
   db: D1Database;
   retentionDays: number;
   /** Where rows go before they are removed; undefined: nowhere. */

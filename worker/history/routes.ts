@@ -62,7 +62,7 @@ const batchSchema = lazily(() =>
 const NDJSON_TYPE = "application/x-ndjson";
 const FORMS = ["application/json", NDJSON_TYPE, PARQUET_TYPE] as const;
 
-export const readTrainingData = endpoint(
+const readTrainingData = endpoint(
   {
     method: "post",
     path: "/api/v1/features/batch",

@@ -10,7 +10,7 @@ import type { AskedRows } from "./training-request.ts";
 
 export type ValueIn = (row: TrainingRow, column: TrainingColumn) => TrainingValue;
 
-export interface TrainingQuestions {
+interface TrainingQuestions {
   questions: Question[];
   /** @param found The answers, in the order of the questions. */
   valuesIn: (found: readonly ReadonlyMap<string, PastValue>[]) => ValueIn;

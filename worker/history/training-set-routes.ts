@@ -30,8 +30,8 @@ import {
   getFile,
   hideTrainingSet,
   insertTrainingSet,
-  listTrainingSets,
   putRequest,
+  selectTrainingSets,
   touchTrainingSet,
 } from "./training-set-store.ts";
 import { announceTrainingSet, endDeletion } from "./write-training-set.ts";
@@ -91,7 +91,7 @@ const createTrainingSet = endpoint(
   },
 );
 
-const getTrainingSets = endpoint(
+const listTrainingSets = endpoint(
   {
     method: "get",
     path: "/api/v1/training-sets",
@@ -109,7 +109,7 @@ const getTrainingSets = endpoint(
     },
   },
   async (c) => {
-    const sets = await listTrainingSets(c.env.DB, c.principal.tenant);
+    const sets = await selectTrainingSets(c.env.DB, c.principal.tenant);
     return jsonAnswer({ training_sets: sets.map(trainingSetAnswer) });
   },
 );
@@ -126,7 +126,7 @@ const getTrainingSet = endpoint(
     problems: [404],
   },
   async (c, { param }) => {
-    const set = await ownTrainingSet(c, param.training_set_id);
+    const set = await existingTrainingSet(c, param.training_set_id);
     if (isStalled(set)) c.after(wake(c, set));
     return jsonAnswer(trainingSetAnswer(set));
   },
@@ -145,7 +145,7 @@ const getTrainingSetFile = endpoint(
   },
   async (c, { param }) => {
     const bucket = bucketOf(c);
-    const set = await ownTrainingSet(c, param.training_set_id);
+    const set = await existingTrainingSet(c, param.training_set_id);
     if (set.status !== "done")
       throw new Problem(409, `the training set is ${set.status}: its files are there when it is done`);
     const file = set.files[param.file];
@@ -185,7 +185,7 @@ const deleteTrainingSet = endpoint(
   async (c, { param }) => {
     const bucket = bucketOf(c);
     const key = { tenantId: c.principal.tenant, trainingSetId: param.training_set_id };
-    if (!(await hideTrainingSet(c.env.DB, key))) throw notFound();
+    if (!(await hideTrainingSet(c.env.DB, key))) throw noSuchTrainingSet();
     try {
       // Should this end before its files are gone, who reads the message goes on.
       await announceTrainingSet(c.env, key);
@@ -204,13 +204,13 @@ function bucketOf({ env }: AppContext): R2Bucket {
 }
 
 /** @throws Problem 404 for another tenant's as for none. */
-async function ownTrainingSet(c: AppContext, trainingSetId: string): Promise<TrainingSet> {
+async function existingTrainingSet(c: AppContext, trainingSetId: string): Promise<TrainingSet> {
   const set = await findTrainingSet(c.env.DB, { tenantId: c.principal.tenant, trainingSetId });
-  if (!set) throw notFound();
+  if (!set) throw noSuchTrainingSet();
   return set;
 }
 
-const notFound = () => new Problem(404, "there is no such training set");
+const noSuchTrainingSet = () => new Problem(404, "there is no such training set");
 
 function isStalled({ status, updatedAt }: TrainingSet): boolean {
   const isUnderWay = status === "queued" || status === "running";
@@ -228,7 +228,7 @@ async function wake(c: AppContext, set: TrainingSet): Promise<void> {
 
 export const trainingSetEndpoints = [
   createTrainingSet,
-  getTrainingSets,
+  listTrainingSets,
   getTrainingSet,
   getTrainingSetFile,
   deleteTrainingSet,

@@ -58,7 +58,7 @@ export async function findTrainingSet(db: D1Database, key: TrainingSetKey): Prom
 }
 
 /** All of a tenant, which are not many; the newest first. */
-export async function listTrainingSets(db: D1Database, tenantId: string): Promise<TrainingSet[]> {
+export async function selectTrainingSets(db: D1Database, tenantId: string): Promise<TrainingSet[]> {
   const rows = await primary(db)
     .select()
     .from(trainingSets)

@@ -6,14 +6,14 @@ import type { Log } from "../log.ts";
 /** A part that does not answer within this is down, as far as a caller is concerned. */
 const CHECK_TIMEOUT_MS = 2_000;
 
-export interface Check {
+interface Check {
   ok: boolean;
   /** Without it no request can be served; the hot cache is not needed, reads go to D1. */
   needed: boolean;
   duration_ms: number;
 }
 
-export interface Health {
+interface Health {
   healthy: boolean;
   tablesAvailable: string[];
   checks: { d1: Check; kv: Check; schema: Check; api_keys: Check };

@@ -49,7 +49,7 @@ export interface MetricExporter {
   flush(env: Env): Promise<void>;
 }
 
-export interface IsolateMetricsOptions {
+interface IsolateMetricsOptions {
   /** @throws when it is not known whether the counts have arrived. */
   send: (env: Env, flush: Flush) => Promise<void>;
   sleep?: (ms: number) => Promise<void>;

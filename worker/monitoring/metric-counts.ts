@@ -101,7 +101,7 @@ function addHistogram(to: HistogramCounts, more: HistogramCounts): void {
   to.sum += more.sum;
 }
 
-export function countSeries({ counters, histograms }: MetricCounts): number {
+function countSeries({ counters, histograms }: MetricCounts): number {
   return [...Object.values(counters), ...Object.values(histograms)].reduce(
     (total, series) => total + Object.keys(series).length,
     0,

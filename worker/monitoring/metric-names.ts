@@ -3,7 +3,7 @@
  * this table. Labels are out of fixed lists: an endpoint is a pattern, and no tenant, entity or feature is one.
  */
 
-export interface CounterDefinition {
+interface CounterDefinition {
   type: "counter";
   help: string;
   labels: readonly string[];
@@ -24,7 +24,7 @@ export interface HistogramDefinition {
   perUnit: number;
 }
 
-export interface GaugeDefinition {
+interface GaugeDefinition {
   type: "gauge";
   help: string;
   labels: readonly string[];

@@ -29,7 +29,7 @@ export const OPERATIONS = [
 ] as const;
 export type Operation = (typeof OPERATIONS)[number];
 
-export type OperationOutcome = "ok" | "error";
+type OperationOutcome = "ok" | "error";
 
 /** `unacknowledged`: it may or may not have happened, and the caller was told to try again. */
 export const WRITE_OUTCOMES = [

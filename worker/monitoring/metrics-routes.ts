@@ -24,7 +24,7 @@ async function adminOrToken(c: AppContext): Promise<void> {
   throw new Problem(403, `only admins of the tenant \`${DEFAULT_TENANT}\` read the metrics of all tenants`);
 }
 
-export const metrics = endpoint(
+const metrics = endpoint(
   {
     method: "get",
     path: "/metrics",

@@ -27,7 +27,7 @@ const VERBS: Record<string, string> = {
 const METHODS = new Set([...Object.keys(VERBS), "OPTIONS"]);
 
 /** A route as it is named everywhere. Kept, since putting its texts together for each request would cost more than counting it. */
-export class Route {
+class Route {
   readonly operation: string;
   readonly labels: string;
   readonly #withStatus = new Map<number, string>();

@@ -42,7 +42,7 @@ export class InvocationOperations implements OperationSink {
   }
 }
 
-export interface Finished {
+interface Finished {
   env: Env;
   /** Empty for a request of nobody. */
   tenant: string;

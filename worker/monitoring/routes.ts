@@ -35,7 +35,7 @@ const healthSchema = lazily(() =>
     .meta({ id: "Health" }),
 );
 
-export const health = endpoint(
+const health = endpoint(
   {
     method: "get",
     path: "/api/v1/health",
@@ -64,7 +64,7 @@ export const health = endpoint(
 
 const readySchema = lazily(() => z.object({ ready: z.boolean() }).meta({ id: "Ready" }));
 
-export const ready = endpoint(
+const ready = endpoint(
   {
     method: "get",
     path: "/ready",

@@ -20,7 +20,7 @@ export interface LineOptions {
 }
 
 /** Records that differ in nothing but their time. */
-export interface StatsdSeries {
+interface StatsdSeries {
   /** Any one of them. */
   record: MetricRecord;
   count: number;

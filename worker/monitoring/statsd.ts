@@ -14,7 +14,7 @@ import { StatsdBatch } from "./statsd-batch.ts";
 /** What of `cloudflare:sockets` is needed; handed in, since that module exists inside the runtime alone. */
 export type Connect = (address: SocketAddress) => Pick<Socket, "opened" | "closed" | "writable" | "close">;
 
-export interface StatsdOptions {
+interface StatsdOptions {
   connect: Connect;
   now?: () => number;
 }

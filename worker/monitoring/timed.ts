@@ -34,7 +34,7 @@ export async function timed<T>(
   }
 }
 
-export interface Measured {
+interface Measured {
   operation: Operation;
   outcome: OperationRecord["outcome"];
   durationMs: number;

@@ -10,7 +10,7 @@ import type { OperationRecord, WriteOutcome } from "./metric-record.ts";
 import { InvocationOperations, type OperationSink, writePoints } from "./request-metrics.ts";
 import { operationRecord } from "./timed.ts";
 
-export interface WriterMetricsOptions {
+interface WriterMetricsOptions {
   env: Env;
   tenant: string;
   after: (work: Promise<unknown>) => void;

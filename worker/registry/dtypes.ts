@@ -4,7 +4,7 @@ import { kindOf, rawDigits, rawNumber } from "../json.ts";
 import { FIRST_YEAR, formatTimestamp, LAST_YEAR, type NoTimestamp, readTimestamp } from "../timestamps.ts";
 
 /** The value as it is stored, or what it was instead. Null is of every type: it says that there is no value. */
-export type Conformed = { ok: true; value: unknown } | { ok: false; found: string };
+type Conformed = { ok: true; value: unknown } | { ok: false; found: string };
 
 export function conform(dtype: Dtype, value: unknown): Conformed {
   if (value === null) return { ok: true, value };

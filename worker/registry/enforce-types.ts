@@ -11,7 +11,7 @@ export type TypeFault =
   /** Another spelling of a version, under which nobody would find the value. */
   | { reason: "version_spelling"; feature: string; stored: string };
 
-export type Enforced = { ok: true; features: FeatureValues } | { ok: false; fault: TypeFault };
+type Enforced = { ok: true; features: FeatureValues } | { ok: false; fault: TypeFault };
 
 /**
  * Values as they are stored: an int64 given as text becomes a number, a timestamp gets its one form.

@@ -78,7 +78,7 @@ export const featureSchema = lazily(() =>
 );
 
 /** How a version's computations went, as D1 has it. */
-export interface Computation {
+interface Computation {
   version: number;
   computedAt: Micros | null;
   failedAt: Micros | null;

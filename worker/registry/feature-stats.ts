@@ -8,7 +8,7 @@ import { addRollUps, EMPTY, type RollUp } from "./stats-roll-up.ts";
 import { type Hour, hourOf, newsOf, oldestKeptHour, type SeriesNews, startOf } from "./stats-series.ts";
 import { StatsStore } from "./stats-store.ts";
 
-export interface Recorded {
+interface Recorded {
   /** Series that are not kept, because there are as many as may be. */
   leftOut: number;
 }

@@ -13,7 +13,7 @@ import { statsObject } from "./stats-access.ts";
 import { callsOf, contributionsOf, lookupsOf } from "./stats-contribution.ts";
 import { readAnnounced } from "./stats-lookup.ts";
 
-export interface StatsContext {
+interface StatsContext {
   env: Env;
   settings: Settings;
   log: Log;

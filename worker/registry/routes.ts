@@ -13,8 +13,8 @@ import { featureOf, registerBody, versionOf } from "./definitions.ts";
 import { oneReference, referredFeature } from "./existing-feature.ts";
 import { featureAnswer, featureSchema } from "./feature-answers.ts";
 import { insertVersion, whyNotAdded } from "./insert-feature.ts";
-import { listFeatures } from "./list-features.ts";
 import { assertSameDefinition, notAdded } from "./same-definition.ts";
+import { selectFeatures } from "./select-features.ts";
 
 const registeredSchema = lazily(() =>
   z
@@ -28,7 +28,7 @@ const registeredSchema = lazily(() =>
     .meta({ id: "Registered" }),
 );
 
-export const register = endpoint(
+const registerFeature = endpoint(
   {
     method: "post",
     path: "/api/v1/features/register",
@@ -79,7 +79,7 @@ const listSchema = lazily(() =>
   z.object({ features: z.array(featureSchema()), next_cursor: nextCursor }).meta({ id: "FeatureList" }),
 );
 
-export const list = endpoint(
+const listFeatures = endpoint(
   {
     method: "get",
     path: "/api/v1/features",
@@ -105,14 +105,14 @@ export const list = endpoint(
       after,
       limit: query.limit + 1,
     };
-    const found = await listFeatures(c.env.DB, c.principal.tenant, filter);
+    const found = await selectFeatures(c.env.DB, c.principal.tenant, filter);
     const { rows, last } = pageOf(found, query.limit);
     const next_cursor = last ? `f${last.featureId}` : null;
     return jsonAnswer({ features: rows.map((feature) => featureAnswer(feature)), next_cursor });
   },
 );
 
-export const get = endpoint(
+const getFeature = endpoint(
   {
     method: "get",
     path: "/api/v1/features/{feature}",
@@ -130,4 +130,4 @@ export const get = endpoint(
   },
 );
 
-export const registryEndpoints = [register, list, get];
+export const registryEndpoints = [registerFeature, listFeatures, getFeature];

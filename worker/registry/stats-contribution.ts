@@ -21,7 +21,7 @@ export type Lookup = { event: FeatureAvailable; eventTime: Micros } & (
 /** A value of the history, as `json_each` tells it: a number's value, the type alone of anything else. */
 export type Cell = [name: string, type: string, number: number | null];
 
-export interface ObservedFeature {
+interface ObservedFeature {
   feature: string;
   version: number;
   value: Observation;

@@ -40,7 +40,7 @@ const query = z.object({
     }),
 });
 
-export const stats = endpoint(
+const stats = endpoint(
   {
     method: "get",
     path: "/api/v1/features/{feature}/stats",

@@ -24,7 +24,7 @@ const MIGRATIONS = [
 const ITSELF = "";
 const slotOf = ({ column }: SeriesKey) => (column === null ? ITSELF : `=${column}`);
 
-export interface SeriesRow {
+interface SeriesRow {
   seriesId: number;
   column: string | null;
   lastWrite: Micros;

@@ -5,7 +5,7 @@ import type { Micros } from "../timestamps.ts";
 import type { AskedHours } from "./feature-stats.ts";
 import { hourOf } from "./stats-series.ts";
 
-export interface AskedWindow {
+interface AskedWindow {
   from?: Micros | undefined;
   to?: Micros | undefined;
   /** How many, instead of one of the two ends. */

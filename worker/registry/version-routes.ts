@@ -15,7 +15,7 @@ import { type RegisteredFeature, type RegisteredVersion, setVersionStatus } from
 import { assertSameDefinition } from "./same-definition.ts";
 import { versionAt } from "./versions.ts";
 
-export const addVersion = endpoint(
+const addVersion = endpoint(
   {
     method: "post",
     path: "/api/v1/features/{feature}/versions",
@@ -54,7 +54,7 @@ export const addVersion = endpoint(
   },
 );
 
-export const setStatus = endpoint(
+const setStatus = endpoint(
   {
     method: "patch",
     path: "/api/v1/features/{feature}/versions/{version}",

@@ -13,13 +13,13 @@ import { KEY_GRACE_MS, KEY_MEMORY_MAX_KEYS, KEY_MEMORY_MS } from "../limits.ts";
 import { isAhead } from "../waits.ts";
 import type { KeyRecord } from "./api-key.ts";
 
-export interface RememberedKey {
+interface RememberedKey {
   /** Null: there is no key of this id. */
   record: KeyRecord | null;
   untilMs: number;
 }
 
-export interface ProvenKey extends RememberedKey {
+interface ProvenKey extends RememberedKey {
   record: KeyRecord;
 }
 

@@ -14,7 +14,7 @@ import { formatTimestamp, type Micros, nowMicros, timestampOrNull } from "../tim
 import { ADMINISTRATION, answeredTenantId } from "./administration.ts";
 import { formatApiKey, hashSecret, type KeyRecord, newApiKey, SCOPES } from "./api-key.ts";
 import { keyMemory } from "./key-memory.ts";
-import { insertKey, listKeys, revokeKey } from "./key-store.ts";
+import { insertKey, revokeKey, selectKeys } from "./key-store.ts";
 import { administers } from "./tenant-id.ts";
 import { hasTenant } from "./tenant-store.ts";
 
@@ -48,7 +48,7 @@ const newKeySchema = lazily(() =>
     .meta({ id: "NewKey" }),
 );
 
-export const createKey = endpoint(
+const createKey = endpoint(
   {
     method: "post",
     path: "/api/v1/admin/tenants/{tenant_id}/keys",
@@ -91,7 +91,7 @@ export const createKey = endpoint(
   },
 );
 
-export const getKeys = endpoint(
+const listKeys = endpoint(
   {
     method: "get",
     path: "/api/v1/admin/tenants/{tenant_id}/keys",
@@ -112,14 +112,14 @@ export const getKeys = endpoint(
   async (c, { param, query }) => {
     const after = positionIn(query.cursor, KEY_ID);
     await assertAdministered(c, param.tenant_id);
-    const found = await listKeys(c.env.DB, param.tenant_id, { after, limit: query.limit + 1 });
+    const found = await selectKeys(c.env.DB, param.tenant_id, { after, limit: query.limit + 1 });
     const { rows, last } = pageOf(found, query.limit);
     const next_cursor = last ? formatPosition({ createdAt: last.createdAt, id: last.keyId }) : null;
     return jsonAnswer({ keys: rows.map(keyAnswer), next_cursor }, 200, PRIVATE);
   },
 );
 
-export const deleteKey = endpoint(
+const deleteKey = endpoint(
   {
     method: "delete",
     path: "/api/v1/admin/tenants/{tenant_id}/keys/{key_id}",
@@ -181,4 +181,4 @@ function keyAnswer(record: KeyRecord) {
   };
 }
 
-export const keyEndpoints = [createKey, getKeys, deleteKey];
+export const keyEndpoints = [createKey, listKeys, deleteKey];

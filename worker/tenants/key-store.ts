@@ -26,7 +26,7 @@ export async function insertKey(db: D1Database, record: KeyRecord): Promise<void
 }
 
 /** In the order of their creation. */
-export async function listKeys(
+export async function selectKeys(
   db: D1Database,
   tenantId: string,
   page: { after: Position | null; limit: number },

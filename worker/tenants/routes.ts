@@ -9,7 +9,7 @@ import { lazily } from "../lazily.ts";
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
 import { ADMINISTRATION, answeredTenantId } from "./administration.ts";
 import { DEFAULT_TENANT, TENANT_ID, tenantIdFrom } from "./tenant-id.ts";
-import { insertTenant, listTenants, type Tenant } from "./tenant-store.ts";
+import { insertTenant, selectTenants, type Tenant } from "./tenant-store.ts";
 
 const tenantSchema = lazily(() =>
   z
@@ -21,7 +21,7 @@ const tenantSchema = lazily(() =>
     .meta({ id: "Tenant" }),
 );
 
-export const createTenant = endpoint(
+const createTenant = endpoint(
   {
     method: "post",
     path: "/api/v1/admin/tenants",
@@ -62,7 +62,7 @@ export const createTenant = endpoint(
   },
 );
 
-export const getTenants = endpoint(
+const listTenants = endpoint(
   {
     method: "get",
     path: "/api/v1/admin/tenants",
@@ -82,7 +82,7 @@ export const getTenants = endpoint(
   async (c, { query }) => {
     const { tenant } = c.principal;
     const only = tenant === DEFAULT_TENANT ? null : tenant;
-    const found = await listTenants(c.env.DB, {
+    const found = await selectTenants(c.env.DB, {
       only,
       after: idIn(query.cursor, TENANT_ID),
       limit: query.limit + 1,
@@ -104,4 +104,4 @@ function tenantAnswer({ tenantId, name, createdAt }: Tenant) {
   return { tenant_id: tenantId, name, created_at: formatTimestamp(createdAt) };
 }
 
-export const tenantEndpoints = [createTenant, getTenants];
+export const tenantEndpoints = [createTenant, listTenants];

@@ -23,7 +23,7 @@ export async function hasTenant(db: D1Database, tenantId: string): Promise<boole
 }
 
 /** In the order of their ids. @param page.only When given, this tenant alone. */
-export function listTenants(
+export function selectTenants(
   db: D1Database,
   page: { only: string | null; after: string | null; limit: number },
 ): Promise<Tenant[]> {

@@ -11,14 +11,14 @@ import {
 import { keyMemory } from "./key-memory.ts";
 import { findKey } from "./key-store.ts";
 
-export type Refusal = Exclude<Verdict, "valid"> | "malformed" | "unknown";
+type Refusal = Exclude<Verdict, "valid"> | "malformed" | "unknown";
 
 export type Verification =
   | { record: KeyRecord }
   /** For the operator; the caller is told the same of each. `keyId` only when it is one in form. */
   | { refusal: Refusal; keyId: string | null };
 
-export interface Presented {
+interface Presented {
   db: D1Database;
   pepper: string;
   text: string;

@@ -1,5 +1,5 @@
 /** Chooses which waiting changes the next transaction takes. Pure. */
-import { MAX_GROUP_CATEGORIES, MAX_GROUP_CHARACTERS, MAX_GROUP_WRITES } from "../limits.ts";
+import { MAX_GROUP_CATEGORIES, MAX_GROUP_CHARACTERS } from "../limits.ts";
 import type { EntityChange } from "./entity-write.ts";
 
 /** Characters of a change's data: what it takes in memory and on the way to D1, nearly. */
@@ -11,7 +11,7 @@ export function sizeOfChange(change: EntityChange): number {
  * Removes the next group from the head of the queue, in order and up to the limits of one D1 batch, but at least one
  * change. A deletion is a group of its own: nothing of its entity may be decided together with it.
  */
-export function takeGroup<P extends { change: EntityChange }>(queue: P[], maxWrites = MAX_GROUP_WRITES): P[] {
+export function takeGroup<P extends { change: EntityChange }>(queue: P[], maxWrites: number): P[] {
   return queue.splice(0, Math.max(countFitting(queue, maxWrites), 1));
 }
 

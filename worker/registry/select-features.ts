@@ -4,7 +4,7 @@ import { primary } from "../db/primary.ts";
 import { features, featureVersions } from "../db/schema.ts";
 import { type RegisteredFeature, toFeature } from "./registry-store.ts";
 
-export interface ListFilter {
+interface ListFilter {
   entityType?: string | undefined;
   tag?: string | undefined;
   /** Part of a name or a description. */
@@ -15,7 +15,7 @@ export interface ListFilter {
 }
 
 /** In the order of their ids. */
-export async function listFeatures(
+export async function selectFeatures(
   db: D1Database,
   tenant: string,
   filter: ListFilter,
