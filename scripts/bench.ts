@@ -12,7 +12,7 @@ import { buildAll, migrate, startServer } from "./bench/servers.ts";
 import type { Setting } from "./bench/setting.ts";
 import { levelTable, mainTable, remarks, verdictOf } from "./bench/table.ts";
 import { upsertRows } from "./bench/writes.ts";
-import { readOptions } from "./options.ts";
+import { numbersOf, readOptions } from "./options.ts";
 import { printStraightFromRuntime } from "./runtime-output.ts";
 import { root, whenAskedToEnd } from "./wrangler.ts";
 
@@ -39,8 +39,9 @@ const ROUNDS = 3;
 /** Of the five minutes that all of it may take. What is left then is measured once. */
 const LATE_MS = 200_000;
 const startedMs = performance.now();
-const seconds = atLeast("seconds", Number(values.seconds), 0.1);
-const seed = atLeast("seed", Number(values.seed), 0);
+const number = numbersOf(USAGE, values);
+const seconds = number("seconds", { least: 0.1, isWhole: false });
+const seed = number("seed", { least: 0 });
 const rows = chosenRows(values.only);
 
 const directory = mkdtempSync(join(tmpdir(), "feature-store-bench-"));
@@ -148,11 +149,6 @@ function chosenRows(names: readonly string[]): Row[] {
   const unknown = names.find((name) => !ROWS.some((row) => row.name === name));
   if (unknown !== undefined) fail(`--only: there is no row ${unknown}.`);
   return names.length === 0 ? ROWS : ROWS.filter(({ name }) => names.includes(name));
-}
-
-function atLeast(option: string, value: number, least: number): number {
-  if (Number.isFinite(value) && value >= least) return value;
-  return fail(`--${option} must be a number from ${least}.`);
 }
 
 function fail(sentence: string): never {

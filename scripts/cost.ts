@@ -6,7 +6,7 @@ import { measure } from "./cost/measure.ts";
 import { LOOKED_UP, prices } from "./cost/prices.ts";
 import { billTable, operationsTable } from "./cost/show.ts";
 import { type Assumptions, DEFAULTS, monthOf } from "./cost/usage.ts";
-import { readOptions } from "./options.ts";
+import { endWith, numbersOf, readOptions } from "./options.ts";
 
 const USAGE = `
 npm run cost -- --reads 100000000 --writes 10000000 --entities 1000000
@@ -49,7 +49,9 @@ const values = readOptions(USAGE, {
   json: { type: "boolean", default: false },
 });
 
-const traffic = { reads: number("reads"), writes: number("writes"), entities: number("entities") };
+const number = numbersOf(USAGE, values);
+const amount = (name: keyof typeof values) => number(name, { least: 0, isWhole: false });
+const traffic = { reads: amount("reads"), writes: amount("writes"), entities: amount("entities") };
 const assumed: Assumptions = {
   memoryShare: share("memory-share") ?? DEFAULTS.memoryShare,
   missShare: share("miss-share") ?? DEFAULTS.missShare,
@@ -67,11 +69,11 @@ const assumed: Assumptions = {
   logShare: share("log-share") ?? DEFAULTS.logShare,
 };
 if (assumed.batchShare + assumed.groupedShare > 1)
-  wrong("--batch-share and --grouped-share are more than all writes");
+  endWith(USAGE, "--batch-share and --grouped-share are more than all writes.");
 
 const state = mkdtempSync(join(tmpdir(), "feature-store-cost-"));
 process.once("exit", () => rmSync(state, { recursive: true, force: true, maxRetries: 3 }));
-const shape = { categories: number("categories"), features: number("features"), clients: 32, batch: 200 };
+const shape = { categories: amount("categories"), features: amount("features"), clients: 32, batch: 200 };
 const measured = await measure(state, shape);
 const { usage, missShare, warnings } = monthOf(measured, traffic, assumed);
 const bill = billOf(usage);
@@ -101,20 +103,9 @@ function report(): string {
 }
 
 function given(name: keyof typeof values): number | undefined {
-  return values[name] === undefined ? undefined : number(name);
-}
-
-function number(name: keyof typeof values): number {
-  const value = Number(values[name]);
-  return Number.isFinite(value) && value >= 0 ? value : wrong(`--${name} must be a number from 0`);
+  return values[name] === undefined ? undefined : amount(name);
 }
 
 function share(name: keyof typeof values): number | undefined {
-  const value = given(name);
-  return value === undefined || value <= 1 ? value : wrong(`--${name} must be a share from 0 to 1`);
-}
-
-function wrong(fault: string): never {
-  console.error(`${fault}.\n${USAGE}`);
-  process.exit(1);
+  return values[name] === undefined ? undefined : number(name, { least: 0, most: 1, isWhole: false });
 }

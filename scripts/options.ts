@@ -9,8 +9,7 @@ export function readOptions<const O extends Options>(usage: string, options: O) 
   try {
     return parseArgs({ options }).values;
   } catch (cause) {
-    console.error(`${cause instanceof Error ? cause.message : cause}\n${usage}`);
-    process.exit(1);
+    return endWith(usage, cause instanceof Error ? cause.message : String(cause));
   }
 }
 
@@ -18,4 +17,40 @@ export function helpWhenAsked(usage: string): void {
   if (!process.argv.slice(2).some((argument) => argument === "--help" || argument === "-h")) return;
   console.log(usage.trim());
   process.exit(0);
+}
+
+export interface NumberRange {
+  least: number;
+  most?: number;
+  isWhole?: boolean;
+}
+
+/** What is wrong with an option that must be a number, as a sentence; null: nothing. Pure. */
+export function faultOfNumber(name: string, text: string, range: NumberRange): string | null {
+  const { least, most = Number.MAX_SAFE_INTEGER, isWhole = true } = range;
+  const value = text.trim() === "" ? Number.NaN : Number(text);
+  const fits = Number.isFinite(value) && value >= least && value <= most;
+  if (fits && (!isWhole || Number.isInteger(value))) return null;
+  const upTo = range.most === undefined ? "" : ` to ${most}`;
+  return `--${name} must be a ${isWhole ? "whole " : ""}number from ${least}${upTo}, not \`${text}\`.`;
+}
+
+/**
+ * Reads options that are numbers, without a range whole ones from 1. Ends with 1, the fault and the usage after one that
+ * is not.
+ *
+ * @param values As {@link readOptions} returns them.
+ */
+export function numbersOf<V extends Record<string, unknown>>(usage: string, values: V) {
+  return (name: keyof V & string, range: NumberRange = { least: 1 }): number => {
+    const text = String(values[name] ?? "");
+    const fault = faultOfNumber(name, text, range);
+    return fault === null ? Number(text) : endWith(usage, fault);
+  };
+}
+
+/** Ends with 1, the fault and the usage. */
+export function endWith(usage: string, fault: string): never {
+  console.error(`${fault}\n${usage}`);
+  process.exit(1);
 }

@@ -1,5 +1,5 @@
 import { nowMicros } from "../worker/timestamps.ts";
-import { readOptions } from "./options.ts";
+import { numbersOf, readOptions } from "./options.ts";
 import { readDefinitions } from "./seed/definitions.ts";
 import { lastDays, userName } from "./seed/generate.ts";
 import { createTenantKey, registerFeatures } from "./seed/prepare.ts";
@@ -31,10 +31,9 @@ const values = readOptions(USAGE, {
   seed: { type: "string", default: "1" },
   concurrency: { type: "string", default: "4" },
 });
-const users = wholeNumber("users");
-const days = wholeNumber("days");
-const seed = wholeNumber("seed");
-const concurrency = wholeNumber("concurrency");
+const number = numbersOf(USAGE, values);
+const [users, days] = [number("users"), number("days")];
+const [seed, concurrency] = [number("seed"), number("concurrency")];
 const url = values.url.replace(/\/+$/, "");
 
 try {
@@ -83,11 +82,4 @@ curl -X POST ${url}/api/v1/features/online \\
   -H "X-API-Key: $KEY" \\
   -H "Content-Type: application/json" \\
   -d '${JSON.stringify(body)}'`;
-}
-
-function wholeNumber(name: "users" | "days" | "seed" | "concurrency"): number {
-  const value = Number(values[name]);
-  if (Number.isSafeInteger(value) && value >= 1) return value;
-  console.error(`--${name} must be a whole number from 1.\n${USAGE}`);
-  process.exit(1);
 }

@@ -1,5 +1,5 @@
 /** The entities of the bench, and the requests about them. The same seed makes the same. */
-import { below, randomOf } from "../load/random.ts";
+import { below, randomOf } from "../random.ts";
 import type { Request } from "./connection.ts";
 
 export const CATEGORIES = ["profile", "transactions", "behaviour"] as const;

@@ -1,5 +1,5 @@
 /** Puts the entities where they are measured. */
-import { randomOf } from "../load/random.ts";
+import { randomOf } from "../random.ts";
 import { CATEGORIES, entityBody, type Headers, metadata } from "./data.ts";
 import type { Server } from "./servers.ts";
 

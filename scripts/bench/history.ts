@@ -1,5 +1,5 @@
 /** Point in time, with a short and with a long history. */
-import { below, randomOf } from "../load/random.ts";
+import { below, randomOf } from "../random.ts";
 import { compare, type Side } from "./compare.ts";
 import { bytesOf } from "./connection.ts";
 import { CATEGORIES, type Headers } from "./data.ts";

@@ -2,7 +2,7 @@
  * Writes: what committing them in groups gains, and how they stand beside a Worker that does nothing but write the
  * rows.
  */
-import { below, randomOf } from "../load/random.ts";
+import { below, randomOf } from "../random.ts";
 import { compare, type Side } from "./compare.ts";
 import { bytesOf, type Request } from "./connection.ts";
 import { FEATURES_PER_ENTITY, putMany, putOne } from "./data.ts";

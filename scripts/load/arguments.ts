@@ -1,5 +1,6 @@
 /** The arguments of `npm run load`, checked. Pure. */
 import { parseArgs } from "node:util";
+import { faultOfNumber, type NumberRange } from "../options.ts";
 
 export interface LoadOptions {
   url: string;
@@ -52,18 +53,11 @@ export function readArguments(args: string[]): LoadOptions | { fault: string } {
     return { fault: cause instanceof Error ? cause.message : String(cause) };
   }
   const faults: string[] = [];
-  const numberOf = (
-    name: string,
-    { most, least = 1, whole = true }: { most: number; least?: number; whole?: boolean },
-  ) => {
+  const numberOf = (name: string, range: Partial<NumberRange>) => {
     const text = values[name]?.trim() ?? "";
-    const value = text === "" ? Number.NaN : Number(text);
-    if (Number.isFinite(value) && value >= least && value <= most && (!whole || Number.isInteger(value)))
-      return value;
-    faults.push(
-      `--${name} must be a ${whole ? "whole " : ""}number from ${least} to ${most}, not \`${text}\`.`,
-    );
-    return Number.NaN;
+    const fault = faultOfNumber(name, text, { least: 1, ...range });
+    if (fault !== null) faults.push(fault);
+    return Number(text);
   };
   const url = readUrl(values.url ?? "");
   if (url === null)
@@ -72,12 +66,12 @@ export function readArguments(args: string[]): LoadOptions | { fault: string } {
   const options: LoadOptions = {
     url: url ?? "",
     users: numberOf("users", { most: MAX_USERS }),
-    rate: numberOf("rate", { most: MAX_RATE, least: 0.1, whole: false }),
-    durationSeconds: numberOf("duration", { most: MAX_SECONDS, least: 0.1, whole: false }),
+    rate: numberOf("rate", { most: MAX_RATE, least: 0.1, isWhole: false }),
+    durationSeconds: numberOf("duration", { most: MAX_SECONDS, least: 0.1, isWhole: false }),
     key: values.key ?? null,
     seed: numberOf("seed", { most: Number.MAX_SAFE_INTEGER, least: 0 }),
     entities: numberOf("entities", { most: MAX_ENTITIES }),
-    timeoutSeconds: numberOf("timeout", { most: MAX_SECONDS, least: 0.1, whole: false }),
+    timeoutSeconds: numberOf("timeout", { most: MAX_SECONDS, least: 0.1, isWhole: false }),
   };
   const [fault] = faults;
   return fault === undefined ? options : { fault };

@@ -1,5 +1,5 @@
 /** What the users ask, drawn by a seed: nine reads to one write. Pure. */
-import { below } from "./random.ts";
+import { below } from "../random.ts";
 
 export const KINDS = ["single", "multi", "online", "upsert"] as const;
 export type Kind = (typeof KINDS)[number];

@@ -1,8 +1,8 @@
 /** The entities that the users ask for, written before the clock starts. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { randomOf } from "../random.ts";
 import { resultOf, type Target } from "./ask.ts";
 import { entityBody, metadata } from "./mix.ts";
-import { randomOf } from "./random.ts";
 
 const ROWS_PER_REQUEST = 200;
 /** A busy service answers 503. */

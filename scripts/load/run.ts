@@ -1,9 +1,9 @@
 /** The load itself: users who ask at the pace of {@link Pacer} until the time is over. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { randomOf } from "../random.ts";
 import { ask, type Target } from "./ask.ts";
 import { nextRequest } from "./mix.ts";
 import { Pacer } from "./pacer.ts";
-import { randomOf } from "./random.ts";
 import { Tally } from "./tally.ts";
 
 export interface RunOptions {

@@ -8,7 +8,7 @@ import worker from "../../worker/index.ts";
 import { ENDED_JOB_TTL_SECONDS, MAX_INLINE_ENTITIES, MAX_UNFINISHED_JOBS } from "../../worker/limits.ts";
 import { MICROS_PER_SECOND, nowMicros } from "../../worker/timestamps.ts";
 import { expectProblem, faultPlaces, get, type Item, itemPath, post, TIMESTAMP } from "../setup/http.ts";
-import { until } from "../setup/writer.ts";
+import { until } from "../setup/waiting.ts";
 import { SCHEMA } from "./racing.ts";
 import {
   addVersion,

@@ -11,7 +11,7 @@ import {
 import { settings } from "../../worker/env.ts";
 import { Log } from "../../worker/log.ts";
 import { ask, expectProblem, get } from "../setup/http.ts";
-import { sleep, until } from "../setup/writer.ts";
+import { sleep, until } from "../setup/waiting.ts";
 import { arrived, consume, followerOf, ingestUnannounced, SCHEMA } from "./racing.ts";
 import {
   addVersion,

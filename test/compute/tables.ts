@@ -4,7 +4,7 @@ import { env } from "cloudflare:workers";
 import { expect } from "vitest";
 import { rawTableObject } from "../../worker/compute/raw-table-access.ts";
 import { ask, get, post } from "../setup/http.ts";
-import { until } from "../setup/writer.ts";
+import { until } from "../setup/waiting.ts";
 
 /** Requests without a key are of this one. */
 export const TENANT = "default";

@@ -1,6 +1,6 @@
 /** The checker itself: it accepts what a store without faults shows, and finds every fault that is planted. */
 import { expect, test } from "vitest";
-import { randomOf } from "../process/random.ts";
+import { randomOf } from "../../scripts/random.ts";
 import { checkHistory } from "./check.ts";
 import { linearize } from "./linearize.ts";
 import { smallestOffending } from "./offending.ts";

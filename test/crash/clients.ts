@@ -3,7 +3,8 @@
  * service dies under them, and take down every answer. They live on when it is started again, with their tokens.
  */
 
-import { pick, randomOf } from "../process/random.ts";
+import { randomOf } from "../../scripts/random.ts";
+import { pick } from "../setup/random.ts";
 import { type Answer, ask } from "../setup/service.ts";
 import type { Action, Operation, Outcome } from "./history.ts";
 import type { Change } from "./model.ts";

@@ -1,5 +1,5 @@
 /** Faults of events, deliveries, tables and what is computed from them, planted as in `planted.ts`. */
-import { pick } from "../process/random.ts";
+import { pick } from "../setup/random.ts";
 import type { Announcement, Ingest, TableEnd, TableHistory } from "./history.ts";
 import type { Planted } from "./planted.ts";
 import type { RandomHistory } from "./random-history.ts";

@@ -1,5 +1,5 @@
 /** Faults of reads, planted as in `planted-writes.ts`. */
-import { pick } from "../process/random.ts";
+import { pick } from "../setup/random.ts";
 import { isApplied, isCached, lastRead, type Planted } from "./planted.ts";
 import { type RandomHistory, shownAt } from "./random-history.ts";
 import { CATEGORIES } from "./writes.ts";

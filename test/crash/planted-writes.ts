@@ -1,5 +1,5 @@
 /** Faults of writes, planted: what was seen is changed in the way in which a broken store would have changed it. */
-import { pick } from "../process/random.ts";
+import { pick } from "../setup/random.ts";
 import type { Operation } from "./history.ts";
 import type { Step } from "./linearize.ts";
 import { type Applied, isApplied, type Planted, withLast } from "./planted.ts";

@@ -1,5 +1,5 @@
 /** A fault that is planted into a history that has none, and what is needed for it. */
-import { pick } from "../process/random.ts";
+import { pick } from "../setup/random.ts";
 import type { Operation, Rule } from "./history.ts";
 import type { Step } from "./linearize.ts";
 import { type RandomHistory, shownAt } from "./random-history.ts";

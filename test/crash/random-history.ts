@@ -2,7 +2,8 @@
  * Histories as a store without faults would have them: each operation takes effect at one moment, its call and its
  * answer lie at random around it, some answers are lost, requests are repeated, and caches lag behind.
  */
-import { pick, randomOf } from "../process/random.ts";
+import { randomOf } from "../../scripts/random.ts";
+import { pick } from "../setup/random.ts";
 import type { Action, Announcement, History, Operation, Outcome } from "./history.ts";
 import type { Step } from "./linearize.ts";
 import { NEW_ENTITY, type Part } from "./model.ts";

@@ -1,5 +1,5 @@
 /** The history of a raw table without faults, and the events of its vectors. */
-import { pick } from "../process/random.ts";
+import { pick } from "../setup/random.ts";
 import type { Announcement, Ingest, TableHistory } from "./history.ts";
 
 const ENTITIES = ["s1", "s2", "s3"];

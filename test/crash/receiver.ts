@@ -5,8 +5,8 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Webhook } from "standardwebhooks";
+import { randomOf } from "../../scripts/random.ts";
 import type { FeatureAvailable } from "../../worker/events/feature-available.ts";
-import { randomOf } from "../process/random.ts";
 import { type Answer, ask } from "../setup/service.ts";
 
 /** Of a hundred attempts. */

@@ -3,7 +3,7 @@
  * what it left, and in the end the checker is shown all that was seen.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { randomOf } from "../process/random.ts";
+import { randomOf } from "../../scripts/random.ts";
 import { SavedState } from "../process/state-files.ts";
 import { newDirectory, type Service, startService, waitUntil } from "../setup/service.ts";
 import { checkHistory } from "./check.ts";

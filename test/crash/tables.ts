@@ -2,7 +2,7 @@
  * Raw tables under the crash run: rows that clients ingest, a feature that follows them, one that is computed when
  * asked, and one so wide that its computation becomes a job.
  */
-import { pick } from "../process/random.ts";
+import { pick } from "../setup/random.ts";
 import { type Answer, ask } from "../setup/service.ts";
 import type { Life } from "./clients.ts";
 import type { Ingest, Job, TableHistory } from "./history.ts";

@@ -1,5 +1,6 @@
 /** Histories so small that every order of them can be tried: what the search is compared with. */
-import { pick, randomOf } from "../process/random.ts";
+import { randomOf } from "../../scripts/random.ts";
+import { pick } from "../setup/random.ts";
 import type { Operation } from "./history.ts";
 import { type Entity, NEW_ENTITY } from "./model.ts";
 import { randomHistory } from "./random-history.ts";

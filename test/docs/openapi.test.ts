@@ -29,7 +29,7 @@ import {
   resolve,
   type Schema,
 } from "../setup/openapi.ts";
-import { until } from "../setup/writer.ts";
+import { until } from "../setup/waiting.ts";
 
 const document = await readDocument();
 const operations = operationsOf(document);

@@ -8,7 +8,8 @@ import {
   featureAvailable,
 } from "../../worker/events/feature-available.ts";
 import { watched } from "../setup/faults.ts";
-import { inWriterObject, newTenant, remove, sleep, until, write } from "../setup/writer.ts";
+import { sleep, until } from "../setup/waiting.ts";
+import { inWriterObject, newTenant, remove, write } from "../setup/writer.ts";
 
 afterEach(() => vi.restoreAllMocks());
 

@@ -10,7 +10,7 @@ import {
 import { DELIVERY_RECOVERY_MS, MAX_DELIVERY_ATTEMPTS, MAX_PENDING_DELIVERIES } from "../../worker/limits.ts";
 import { formatTimestamp, nowMicros } from "../../worker/timestamps.ts";
 import { dieBefore } from "../setup/faults.ts";
-import { until } from "../setup/writer.ts";
+import { until } from "../setup/waiting.ts";
 import { event, failingSubscriptions, inSubscriber, receiving, storedSubscription } from "./receiving.ts";
 
 vi.setConfig({ testTimeout: 60_000 });

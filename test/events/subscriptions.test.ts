@@ -12,7 +12,7 @@ import { MAX_SUBSCRIPTIONS_PER_TENANT, REPLAY_ROWS_PER_STEP } from "../../worker
 import { SCOPES } from "../../worker/tenants/api-key.ts";
 import { failBefore } from "../setup/faults.ts";
 import { ask, expectProblem, faultPlaces, get, post } from "../setup/http.ts";
-import { until } from "../setup/writer.ts";
+import { until } from "../setup/waiting.ts";
 import { ask as askProduction, production, storedKey, storedTenant } from "../tenants/service.ts";
 import {
   databaseWatchedBy,

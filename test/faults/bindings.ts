@@ -4,14 +4,10 @@
  * Left out, because the platform does not do it or nobody could be right then: a put of KV that lands after its
  * caller was told of an error or has died (nothing orders it and the next put), and a D1 batch cut in two.
  */
+import { InjectedFault } from "../setup/injected-fault.ts";
 import { type CallFacts, type Fault, type FaultKind, faultOf } from "./decide.ts";
 import type { Schedule } from "./schedule.ts";
 import { type Actor, actor, type World } from "./world.ts";
-
-export class InjectedFault extends Error {
-  /** Where it was thrown says nothing, and costs more than the call. */
-  override readonly stack = "";
-}
 
 export interface Call extends CallFacts {
   label: string;

@@ -5,7 +5,7 @@
  *   npm run test:faults -- --seed 17                 one, with all that happens in it
  */
 import { spawnSync } from "node:child_process";
-import { readOptions } from "../../scripts/options.ts";
+import { numbersOf, readOptions } from "../../scripts/options.ts";
 
 /** Seeds of one process: the local runtime keeps in memory what it stores. */
 const SEEDS_AT_ONCE = 2_000;
@@ -18,13 +18,13 @@ npm run test:faults -- --seeds 20000 --from 1
   --seed   one schedule, with all that happens in it`;
 
 const values = readOptions(USAGE, {
-  seeds: { type: "string" },
-  from: { type: "string" },
+  seeds: { type: "string", default: "1000" },
+  from: { type: "string", default: "1" },
   seed: { type: "string" },
 });
 const isOne = values.seed !== undefined;
-const from = wholeNumber(values.seed ?? values.from ?? "1");
-const seeds = isOne ? 1 : wholeNumber(values.seeds ?? "1000");
+const number = numbersOf(USAGE, values);
+const [from, seeds] = isOne ? [number("seed"), 1] : [number("from"), number("seeds")];
 
 let failures = 0;
 for (let done = 0; done < seeds; done += SEEDS_AT_ONCE) {
@@ -40,9 +40,3 @@ console.log(
   `${seeds} schedules from seed ${from}: ${failures === 0 ? "every promise held" : "some failed, see above"}`,
 );
 process.exitCode = failures === 0 ? 0 : 1;
-
-function wholeNumber(text: string): number {
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value > 0) return value;
-  throw new Error(`${text} is not a whole number above 0`);
-}

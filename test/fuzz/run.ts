@@ -1,4 +1,4 @@
-import { readOptions } from "../../scripts/options.ts";
+import { numbersOf, readOptions } from "../../scripts/options.ts";
 import { endServices, newDirectory, startService } from "../setup/service.ts";
 import { fuzz, type OperationReport } from "./fuzz.ts";
 import { endConnections } from "./send.ts";
@@ -17,11 +17,8 @@ const values = readOptions(USAGE, {
   only: { type: "string" },
   url: { type: "string" },
 });
-const [seed, runs] = [Number(values.seed), Number(values.runs)];
-if (!Number.isSafeInteger(seed) || !Number.isSafeInteger(runs) || runs < 1) {
-  console.error(`--seed and --runs must be whole numbers.\n${USAGE}`);
-  process.exit(1);
-}
+const number = numbersOf(USAGE, values);
+const [seed, runs] = [number("seed", { least: 0 }), number("runs")];
 
 console.log(`seed ${seed}, ${runs} requests of each operation`);
 try {

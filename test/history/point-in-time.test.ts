@@ -3,7 +3,8 @@ import { env } from "cloudflare:workers";
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { pointInTimeSql, readPast } from "../../worker/history/point-in-time.ts";
-import { expectProblem, faultPlaces, pause, post, remove, WRITER } from "../setup/http.ts";
+import { expectProblem, faultPlaces, post, remove, WRITER } from "../setup/http.ts";
+import { sleep } from "../setup/waiting.ts";
 import {
   type Asked,
   type Event,
@@ -84,7 +85,7 @@ describe("for any history, with late, repeated and simultaneous events", () => {
           written += request.length;
           if (written % third !== 0) continue;
           // Another writer's clock may show the same millisecond a moment later.
-          await pause(2);
+          await sleep(2);
           const { body, text } = await askRows(rows, NAMES, { known_at: knownAt });
           expect(firstDifference(body.rows, expected(events.slice(0, written), rows))).toBe("none");
           earlier.push({ knownAt, text });

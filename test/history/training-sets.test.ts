@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { parquetMetadataAsync, parquetReadObjects } from "hyparquet";
 import { beforeAll, describe, expect, test } from "vitest";
-import { announceTrainingSet, writeTrainingSet } from "../../worker/history/write-training-set.ts";
+import { writeTrainingSet } from "../../worker/history/write-training-set.ts";
 import { trainingSetPrefix } from "../../worker/keys.ts";
 import {
   MAX_TRAINING_SET_ROWS,
@@ -80,7 +80,7 @@ async function typesIn({ files }: Set): Promise<string[][]> {
   );
 }
 
-const keysOf = async ({ training_set_id: id }: Set) =>
+const keysOf = async ({ training_set_id: id }: Pick<Set, "training_set_id">) =>
   (await archive().list({ prefix: trainingSetPrefix("default", id) })).objects.map(({ key }) => key);
 
 /** What announces goes where nobody consumes: every step is the test's own. */
@@ -370,13 +370,18 @@ describe("whatever happens on the way", () => {
     expect(await keysOf(set)).toEqual([]);
   });
 
-  test("a message of a set that is gone does nothing", async () => {
-    await announceTrainingSet(env, { tenantId: "default", trainingSetId: "ts_gone" });
-    await writeTrainingSet(byHand, {
-      kind: "training_set",
-      tenant_id: "default",
-      training_set_id: "ts_gone",
-    });
+  test("a message of a set that is gone removes what is left of it, and makes nothing", async () => {
+    const gone = { training_set_id: "ts_gone" };
+    await archive().put(`${trainingSetPrefix("default", gone.training_set_id)}00000-late.parquet`, "late");
+    const sent: unknown[] = [];
+    const FEATURE_COMPUTE = broken(env.FEATURE_COMPUTE, "send", async (message) => void sent.push(message));
+    await writeTrainingSet(
+      { ...byHand, FEATURE_COMPUTE },
+      { kind: "training_set", tenant_id: "default", ...gone },
+    );
+    expect([await keysOf(gone), sent]).toEqual([[], []]);
+    const rows = "SELECT count(*) AS n FROM training_sets WHERE training_set_id = ?";
+    expect(await env.DB.prepare(rows).bind(gone.training_set_id).first("n")).toBe(0);
   });
 });
 

@@ -15,7 +15,6 @@ import {
   type Items,
   itemPath,
   itemsBody,
-  pause,
   post,
   readItem,
   remove,
@@ -23,6 +22,7 @@ import {
   WRITER,
   type Written,
 } from "../setup/http.ts";
+import { sleep } from "../setup/waiting.ts";
 
 const TOKEN = "x-consistency-token";
 const key = (text: string) => ({ "idempotency-key": text });
@@ -43,7 +43,7 @@ describe("Idempotency-Key", () => {
   test("the same key and body answers the first response again, with its timestamp and token", async () => {
     const write = () => upsert("idem-1", [entry("c", { a: 1 })], { headers: key("k1") });
     const first = await write();
-    await pause(5);
+    await sleep(5);
     const second = await write();
     expect([first.status, second.status]).toEqual([200, 200]);
     expect(second.text).toBe(first.text);
@@ -361,7 +361,7 @@ describe.each(routes)("consistency of %s", (route, read) => {
   test("an entity that does not exist causes no KV write", async () => {
     const before = (await env.HOT.list()).keys.length;
     for (let i = 0; i < 5; i++) expectProblem(await read(value(`nobody${i}`), ""), 404);
-    await pause(50);
+    await sleep(50);
     expect((await env.HOT.list()).keys.length).toBe(before);
   });
 });

@@ -11,7 +11,6 @@ import {
   type Items,
   itemPath,
   itemsBody,
-  pause,
   post,
   readItem,
   readItems,
@@ -22,6 +21,7 @@ import {
   WRITER,
   type Written,
 } from "../setup/http.ts";
+import { sleep } from "../setup/waiting.ts";
 
 const aSource = expect.stringMatching(/^(memory|kv|d1)$/);
 const aTimestamp = expect.stringMatching(TIMESTAMP);
@@ -290,7 +290,7 @@ describe("POST /items", () => {
     await upsert("up-3", [entry("c", { a: 1 })]);
     const { meta: first } = (await readItem("up-3", "c")).body.features;
     for (const mode of ["replace", "merge"]) {
-      await pause(3);
+      await sleep(3);
       const before = (await readItem("up-3", "c")).body.features.meta;
       await upsert("up-3", [entry("c", { a: mode }, { mode })]);
       const { meta } = (await readItem("up-3", "c")).body.features;
@@ -594,7 +594,7 @@ describe("system A's shorter routes (001)", () => {
   test("POST /items/{id} replaces each category that it names, and keeps created_at", async () => {
     await write("short-2", { c: { a: 1, b: 1 }, d: { a: 1 } });
     const { created_at } = (await readItem("short-2", "c")).body.features.meta;
-    await pause(3);
+    await sleep(3);
     await write("short-2", { c: { b: 2 } });
     const { items } = (await readItems("short-2", ["c:*", "d:*"])).body;
     expect(items.c?.features.data).toEqual({ b: 2 });
@@ -736,7 +736,7 @@ describe("DELETE /entities", () => {
     }
     expectProblem(await readItem("del-3", "c"), 404);
     expectProblem(await readItem("del-3", "new"), 404);
-    await pause(3);
+    await sleep(3);
     expect((await upsert("del-3", [entry("c", { b: 1 })])).body).toMatchObject({
       outcome: "applied",
       revision: 3,
@@ -816,7 +816,7 @@ describe("TTL", () => {
     const first = await env.DB.prepare("SELECT created_at FROM bright_uid WHERE bright_uid = 'ttl-5'").first<{
       created_at: number;
     }>();
-    await pause(3);
+    await sleep(3);
     await upsert("ttl-5", [entry("c", { a: 2 })]);
     const { body } = await readItem("ttl-5", "c");
     expect(body.features.data).toEqual({ a: 2 });
@@ -827,7 +827,7 @@ describe("TTL", () => {
     await upsert("ttl-6", [entry("c", { a: 1 }, { ttl_seconds: 0.8 })]);
     expect((await readItem("ttl-6", "c")).status).toBe(200);
     expect((await readItem("ttl-6", "c")).body.source).toBe("memory");
-    await pause(850);
+    await sleep(850);
     expectProblem(await readItem("ttl-6", "c"), 404);
   });
 });

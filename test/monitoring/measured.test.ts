@@ -15,7 +15,8 @@ import { MetricsTotals } from "../../worker/monitoring/metrics-totals.ts";
 import { isolateMemory } from "../../worker/serving/memory.ts";
 import { watched } from "../setup/faults.ts";
 import { itemsBody } from "../setup/http.ts";
-import { inWriterObject, remove, until, write } from "../setup/writer.ts";
+import { until } from "../setup/waiting.ts";
+import { inWriterObject, remove, write } from "../setup/writer.ts";
 import { Scrape } from "./scrape.ts";
 
 let points: DataPoint[] = [];

@@ -2,6 +2,7 @@
 import { execFile, spawn } from "node:child_process";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { randomOf } from "../../scripts/random.ts";
 import { readDefinitions } from "../../scripts/seed/definitions.ts";
 import {
   type CategoryValues,
@@ -18,8 +19,8 @@ import {
   nowMicros,
   parseTimestamp,
 } from "../../worker/timestamps.ts";
+import { pick } from "../setup/random.ts";
 import { ask, endServices, newDirectory, root, type Service, startService } from "../setup/service.ts";
-import { pick, randomOf } from "./random.ts";
 import { examples, forService, registered } from "./seed-examples.ts";
 import { type ExpectedValue, expectedAt, featureNames } from "./seed-oracle.ts";
 

@@ -9,7 +9,7 @@ import { LOOKUP_SQL } from "../../worker/registry/stats-lookup.ts";
 import { compute, eventTime, ingest, newFeature, newTable, row } from "../compute/tables.ts";
 import { watched } from "../setup/faults.ts";
 import { type Answer, expectProblem, faultPlaces, get, remove, TIMESTAMP } from "../setup/http.ts";
-import { until } from "../setup/writer.ts";
+import { until } from "../setup/waiting.ts";
 import { addVersion, freshName, registered, setStatus, write } from "./features.ts";
 import { announced, counted, record, registerIn, tenantWith } from "./stats-tenants.ts";
 

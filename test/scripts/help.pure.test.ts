@@ -22,7 +22,7 @@ test.each([
   ["scripts/key-create.ts", "npm run key:create"],
   ["scripts/serve.ts", "npm run serve"],
   ["scripts/deploy.ts", "npm run deploy"],
-  ["scripts/crash.ts", "npm run test:crash"],
+  ["test/crash/main.ts", "npm run test:crash"],
   ["test/fuzz/run.ts", "npm run test:fuzz"],
   ["test/faults/run.ts", "npm run test:faults"],
 ])(

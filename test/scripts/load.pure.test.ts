@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { readArguments } from "../../scripts/load/arguments.ts";
 import { KINDS, type Kind, nextRequest } from "../../scripts/load/mix.ts";
-import { randomOf } from "../../scripts/load/random.ts";
 import { progressText, summaryText } from "../../scripts/load/summary.ts";
 import { Tally } from "../../scripts/load/tally.ts";
+import { randomOf } from "../../scripts/random.ts";
 
 describe("the mix", () => {
   const requests = (seed: number, count = 10_000) => {

@@ -11,7 +11,8 @@ import { encodeDocument } from "../../worker/serving/document.ts";
 import { isolateMemory } from "../../worker/serving/memory.ts";
 import { failBefore, isOfEntities, only, type Watched, watched } from "../setup/faults.ts";
 import { entry, type Item, itemPath, ORIGIN, remove, upsert } from "../setup/http.ts";
-import { ref, sleep, stored } from "../setup/writer.ts";
+import { sleep } from "../setup/waiting.ts";
+import { ref, stored } from "../setup/writer.ts";
 import type { Many } from "./online-asks.ts";
 
 const READERS = 20;

@@ -11,7 +11,6 @@ import {
   get,
   type Item,
   type ProblemBody,
-  pause,
   post,
   remove,
   secondsAgo,
@@ -19,6 +18,7 @@ import {
   upsert,
   WRITER,
 } from "../setup/http.ts";
+import { sleep } from "../setup/waiting.ts";
 import { countedRead } from "./counted-read.ts";
 import { type Many, online, register, valuesOf, write } from "./online-asks.ts";
 
@@ -389,7 +389,7 @@ describe("DELETE /cache/invalidate", () => {
   /** Reads until the document that a read asks for is there. */
   async function warm(type: string, id: string): Promise<void> {
     await get(`/get/item/${id}/c?entity_type=${type}`);
-    for (let i = 0; i < 50 && (await env.HOT.get(await keyOf(type, id))) === null; i++) await pause(20);
+    for (let i = 0; i < 50 && (await env.HOT.get(await keyOf(type, id))) === null; i++) await sleep(20);
     expect(await env.HOT.get(await keyOf(type, id))).not.toBeNull();
   }
 

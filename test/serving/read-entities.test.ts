@@ -12,9 +12,9 @@ import { type ReadContext, readEntities, readEntity } from "../../worker/serving
 import type { EntityChange } from "../../worker/writing/entity-write.ts";
 import { type Submitted, submitChanges } from "../../worker/writing/submit-changes.ts";
 import { failBefore, only, type Watched, watched } from "../setup/faults.ts";
-import { cached, newTenant, ref, remove, sleep, until, write } from "../setup/writer.ts";
+import { sleep, until } from "../setup/waiting.ts";
+import { cached, newTenant, ref, remove, user, write } from "../setup/writer.ts";
 
-const user = ref("user-1");
 const settings = readSettings(env);
 const log = new Log("test", { level: "ERROR", readable: false });
 const silent = new Log("test", { level: "ERROR", readable: false });

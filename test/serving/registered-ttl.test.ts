@@ -17,13 +17,13 @@ import {
   type Items,
   itemPath,
   ORIGIN,
-  pause,
   post,
   readItem,
   secondsAgo,
   upsert,
 } from "../setup/http.ts";
-import { ref, until } from "../setup/writer.ts";
+import { sleep, until } from "../setup/waiting.ts";
+import { ref } from "../setup/writer.ts";
 
 const HOUR = 3_600;
 const user = { entity_type: "bright_uid" };
@@ -144,7 +144,7 @@ test("nobody waits for the registry where an older one is at hand, and D1 is not
   const key = await documentKey("default", settings(env).writerPartitions, ref("aged"));
   await until("it is in KV", async () => (await env.HOT.get(key)) !== null);
   // The consumer of the write's event reads the registry too.
-  await pause(500);
+  await sleep(500);
   vi.spyOn(console, "error").mockReturnValue();
   const clock = vi.spyOn(Date, "now").mockReturnValue(Date.now() + 60_000);
   const bindings = watched({ database: () => new Promise(() => {}) });

@@ -10,7 +10,8 @@ import { encodeDocument } from "../../worker/serving/document.ts";
 import { isolateMemory } from "../../worker/serving/memory.ts";
 import { failBefore, isOfEntities, only, type Watched, watched } from "../setup/faults.ts";
 import { entry, type Item, itemPath, ORIGIN, upsert } from "../setup/http.ts";
-import { ref, sleep, stored } from "../setup/writer.ts";
+import { sleep } from "../setup/waiting.ts";
+import { ref, stored } from "../setup/writer.ts";
 
 const LASTS_MS = 60_000;
 /** So much of its time is over: past four fifths, not at its end. */

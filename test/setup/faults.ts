@@ -4,6 +4,7 @@
  */
 import { env } from "cloudflare:workers";
 import type { AvailabilityMessage, FeatureAvailable } from "../../worker/events/feature-available.ts";
+import { InjectedFault } from "./injected-fault.ts";
 
 interface Recorded {
   /** The real call has succeeded, whatever the caller was told. */
@@ -109,8 +110,6 @@ export function watched(
   };
   return all;
 }
-
-export class InjectedFault extends Error {}
 
 export const failBefore = async (): Promise<never> => {
   throw new InjectedFault("the call did not arrive");

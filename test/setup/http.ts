@@ -197,5 +197,3 @@ export const faultPlaces = ({ errors = [] }: ProblemBody) => errors.map(({ loc }
 
 export const secondsAgo = (seconds: number) =>
   new Date(Date.now() - seconds * 1_000).toISOString().replace("Z", "+00:00");
-
-export const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -32,6 +32,11 @@ export function ref(value: string, type = "bright_uid"): EntityRef {
   return { entityType: type, entityValue: value };
 }
 
+/** The entity of most tests. */
+export const user = ref("user-1");
+
+export const keyed = (key: string) => ({ key, fingerprint: "the-same-body" });
+
 type WriteOptions = Partial<Omit<CategoryWrite, "category" | "data" | "names">> & {
   ifRevision?: number;
   type?: string;
@@ -173,18 +178,3 @@ export async function history(tenant: string): Promise<HistoryFacts[]> {
 }
 
 export const idsOf = (events: readonly FeatureAvailable[]) => events.map(({ event_id: id }) => id);
-
-/** Waits until `holds`. @throws with `what` after `limitMs`. */
-export async function until(
-  what: string,
-  holds: () => boolean | Promise<boolean>,
-  limitMs = 15_000,
-): Promise<void> {
-  const endMs = performance.now() + limitMs;
-  while (!(await holds())) {
-    if (performance.now() > endMs) throw new Error(`not within ${limitMs} ms: ${what}`);
-    await sleep(10);
-  }
-}
-
-export const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -12,6 +12,7 @@ import {
   only,
   watched,
 } from "../setup/faults.ts";
+import { until } from "../setup/waiting.ts";
 import {
   cached,
   history,
@@ -22,11 +23,9 @@ import {
   remove,
   resultsOf,
   stored,
-  until,
+  user,
   write,
 } from "../setup/writer.ts";
-
-const user = ref("user-1");
 
 /** Where the first instance dies. Everything that it had under way stands still for ever. */
 const STEPS: { step: string; faults: Faults; isAnswered: boolean }[] = [

@@ -1,22 +1,19 @@
 import { describe, expect, test } from "vitest";
 import { WHOLE_ENTITY } from "../../worker/db/current-rows.ts";
 import { failAfter, failBefore, isCommit, only, watched } from "../setup/faults.ts";
+import { sleep, until } from "../setup/waiting.ts";
 import {
   cached,
   history,
   idsOf,
   inWriterObject,
-  ref,
+  keyed,
   remove,
   resultsOf,
-  sleep,
   stored,
-  until,
+  user,
   write,
 } from "../setup/writer.ts";
-
-const user = ref("user-1");
-const keyed = (key: string) => ({ key, fingerprint: "the-same-body" });
 
 /** The transaction leaves, its caller is told of an error at once, and it lands after `ms` all the same. */
 const landLate = (ms: number) => async (_call: unknown, run: () => Promise<unknown>) => {

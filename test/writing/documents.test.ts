@@ -6,6 +6,7 @@ import { Log } from "../../worker/log.ts";
 import { DocumentKeeper } from "../../worker/writing/document-keeper.ts";
 import { failBefore, isPut, only, watched } from "../setup/faults.ts";
 import { get, post } from "../setup/http.ts";
+import { sleep, until } from "../setup/waiting.ts";
 import {
   cached,
   inWriterObject,
@@ -13,13 +14,10 @@ import {
   ref,
   remove,
   resultsOf,
-  sleep,
   stored,
-  until,
+  user,
   write,
 } from "../setup/writer.ts";
-
-const user = ref("user-1");
 
 afterEach(() => vi.useRealTimers());
 

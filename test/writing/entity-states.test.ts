@@ -4,9 +4,9 @@ import { entityKey } from "../../worker/keys.ts";
 import { WRITER_STATE_MAX_CHARACTERS } from "../../worker/limits.ts";
 import { EntityStates } from "../../worker/writing/entity-states.ts";
 import { watched } from "../setup/faults.ts";
-import { inWriterObject, ref, until, write } from "../setup/writer.ts";
+import { until } from "../setup/waiting.ts";
+import { inWriterObject, user, write } from "../setup/writer.ts";
 
-const user = ref("user-1");
 const fat = { category: "c", data: "x".repeat(WRITER_STATE_MAX_CHARACTERS / 20) } as CategoryRow;
 
 const overtakenBy: [string, (states: EntityStates) => void][] = [

@@ -7,9 +7,8 @@ import {
   MAX_QUEUE_MESSAGE_BYTES,
 } from "../../worker/limits.ts";
 import { failAfter, failBefore, isPut, only, watched } from "../setup/faults.ts";
-import { cached, history, idsOf, inWriterObject, ref, sleep, until, write } from "../setup/writer.ts";
-
-const user = ref("user-1");
+import { sleep, until } from "../setup/waiting.ts";
+import { cached, history, idsOf, inWriterObject, user, write } from "../setup/writer.ts";
 
 const revisionsOf = (events: readonly FeatureAvailable[], value: string) =>
   events.filter((event) => event.entity_id === value).map(({ revision }) => revision);

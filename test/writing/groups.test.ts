@@ -2,9 +2,9 @@ import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { MAX_ENTITIES_BYTES, MAX_GROUP_CHARACTERS, MAX_PACKED_DATA_CHARACTERS } from "../../worker/limits.ts";
 import { isCommit, watched } from "../setup/faults.ts";
-import { cached, history, inWriterObject, ref, resultsOf, stored, until, write } from "../setup/writer.ts";
+import { until } from "../setup/waiting.ts";
+import { cached, history, inWriterObject, ref, resultsOf, stored, user, write } from "../setup/writer.ts";
 
-const user = ref("user-1");
 const text = (length: number) => "x".repeat(length);
 
 describe.concurrent("writes are committed in groups", () => {

@@ -6,20 +6,19 @@ import { IDEMPOTENCY_TTL_SECONDS } from "../../worker/limits.ts";
 import { Log } from "../../worker/log.ts";
 import { submitChanges } from "../../worker/writing/submit-changes.ts";
 import { dieBefore, failBefore, isCommit, only, watched } from "../setup/faults.ts";
+import { until } from "../setup/waiting.ts";
 import {
   history,
   inWriterObject,
+  keyed,
   newTenant,
   ref,
   remove,
   resultsOf,
   stored,
-  until,
+  user,
   write,
 } from "../setup/writer.ts";
-
-const user = ref("user-1");
-const keyed = (key: string) => ({ key, fingerprint: "the-same-body" });
 
 describe.concurrent("the Idempotency-Key", () => {
   test("of a request under way waits for it: the same answer, one revision", () =>

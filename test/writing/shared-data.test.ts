@@ -6,7 +6,7 @@ import { type EntityRef, entityKey } from "../../worker/keys.ts";
 import { MAX_PACKED_DATA_CHARACTERS } from "../../worker/limits.ts";
 import type { EntityWrite, WriteMode } from "../../worker/writing/entity-write.ts";
 import { isCommit, watched } from "../setup/faults.ts";
-import { inWriterObject, newTenant, ref, remove, resultsOf, write } from "../setup/writer.ts";
+import { inWriterObject, newTenant, ref, remove, resultsOf, user, write } from "../setup/writer.ts";
 
 /** Each of the two built-in types has a table of its own, all others share one. */
 const TYPES = ["bright_uid", "account_id", "device"];
@@ -75,7 +75,6 @@ function writeTexts(
   return { ...made, categories };
 }
 
-const user = ref("user-1");
 const padded = (start: string, length: number) => `${start}${"x".repeat(length - start.length - 2)}"}`;
 
 /** Data as JSON texts: D1 gets them through JSON, as a parameter or from the history, and none may change them. */

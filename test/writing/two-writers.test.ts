@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { EntityRef } from "../../worker/keys.ts";
 import type { ChangeReply, EntityChange } from "../../worker/writing/entity-write.ts";
 import { isCommit, only, watched } from "../setup/faults.ts";
+import { sleep, until } from "../setup/waiting.ts";
 import {
   cached,
   history,
@@ -11,14 +12,11 @@ import {
   ref,
   remove,
   resultsOf,
-  sleep,
   stored,
   type TestWriter,
-  until,
+  user,
   write,
 } from "../setup/writer.ts";
-
-const user = ref("user-1");
 
 /** A writer in an object of its own. What happens in there may be asked for from anywhere. */
 class Owner {

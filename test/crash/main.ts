@@ -1,9 +1,9 @@
 /** `npm run test:crash -- --rounds 20 --seed 1`: kills the service again and again, and checks what clients were told. */
-import type { Finding, History } from "../test/crash/history.ts";
-import { smallestOffending } from "../test/crash/offending.ts";
-import { type CrashReport, crashRun } from "../test/crash/run.ts";
-import { endServices } from "../test/setup/service.ts";
-import { readOptions } from "./options.ts";
+import { numbersOf, readOptions } from "../../scripts/options.ts";
+import { endServices } from "../setup/service.ts";
+import type { Finding, History } from "./history.ts";
+import { smallestOffending } from "./offending.ts";
+import { type CrashReport, crashRun } from "./run.ts";
 
 /** Findings of one rule that are printed; the others are counted. */
 const SHOWN_FINDINGS = 3;
@@ -23,9 +23,8 @@ const values = readOptions(USAGE, {
   seed: { type: "string", default: "1" },
   clients: { type: "string", default: "32" },
 });
-const rounds = wholeNumber("rounds");
-const seed = wholeNumber("seed");
-const clients = wholeNumber("clients");
+const number = numbersOf(USAGE, values);
+const [rounds, seed, clients] = [number("rounds"), number("seed"), number("clients")];
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 
@@ -71,11 +70,4 @@ function printFinding({ entity, detail }: Finding, history: History): void {
   for (const line of smallestOffending(history, entity) ?? []) {
     console.log(`      ${line.slice(0, SHOWN_CHARACTERS)}`);
   }
-}
-
-function wholeNumber(name: "rounds" | "seed" | "clients"): number {
-  const value = Number(values[name]);
-  if (Number.isSafeInteger(value) && value >= 1) return value;
-  console.error(`--${name} must be a whole number from 1`);
-  process.exit(1);
 }
