@@ -46,7 +46,7 @@ export const schemaDefinition = z
     override: { type: "object", additionalProperties: { type: "string" } },
     description: `Column → ${COLUMN_TYPES.join(", ")}.`,
     example: { user_id: "string", transaction_amount: "float", transaction_date: "string" },
-  } as never);
+  });
 
 export const rawTableSchema = lazily(() =>
   z

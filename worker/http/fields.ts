@@ -34,7 +34,7 @@ export function textUpTo(most: number) {
       const message = faultOfLength(text, most);
       if (message) ctx.addIssue({ code: "custom", message });
     })
-    .meta({ maxLength: most } as never);
+    .meta({ maxLength: most });
 }
 
 /** What is wrong with a name, or null. */
@@ -53,7 +53,7 @@ export function nameField(description: string, example: string) {
       const message = faultOfName(name);
       if (message) ctx.addIssue({ code: "custom", message });
     })
-    .meta({ description, example, minLength: 1, maxLength: MAX_NAME_CHARACTERS } as never);
+    .meta({ description, example, minLength: 1, maxLength: MAX_NAME_CHARACTERS });
 }
 
 export const entityValue = nameField("The entity: any text without control characters.", "user-123");
@@ -76,7 +76,7 @@ export interface FeatureValues {
 /** An object of feature values; any name is data, `__proto__` too, so it is not checked as a record. */
 export const featureValues = z
   .unknown()
-  .meta({ override: { type: "object", additionalProperties: true } } as never)
+  .meta({ override: { type: "object", additionalProperties: true } })
   .transform((value, ctx): FeatureValues => {
     const fail = (message: string, path: string[] = []) => {
       ctx.addIssue({ code: "custom", message, path });
@@ -155,7 +155,7 @@ export function categoriesOf<V extends z.ZodType>(
 ) {
   return z
     .unknown()
-    .meta({ override: { type: "object", additionalProperties: true, minProperties: 1, example } } as never)
+    .meta({ override: { type: "object", additionalProperties: true, minProperties: 1, example } })
     .transform((object, ctx): [string, z.output<V>][] => {
       if (!isJsonObject(object)) {
         ctx.addIssue({ code: "custom", message: "must be an object" });

@@ -39,7 +39,7 @@ export const versionField = z
     override: { type: ["integer", "string"] },
     description: `From 1 to ${MAX_VERSION}, as \`1\`, \`"1"\` or \`"v1"\`.`,
     example: 1,
-  } as never);
+  });
 
 /** The one that the bare name means. @param versions Of one feature, from the oldest to the newest. */
 export function newestActive<V extends { status: string }>(versions: readonly V[]): V | undefined {

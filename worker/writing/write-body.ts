@@ -40,7 +40,7 @@ const metadata = z.object({
   source: z
     .unknown()
     .optional()
-    .meta({ override: { type: "string" }, example: "prediction_service" } as never),
+    .meta({ override: { type: "string" }, example: "prediction_service" }),
   ...writeOptions,
   ...misspelt,
   if_revision: elsewhere("stands in `data`"),
