@@ -14,6 +14,7 @@
  * as long as it lives: when `WRITER_PARTITIONS` changes, the documents of the old writers are simply no longer asked
  * for, and expire.
  */
+import { createHash } from "node:crypto";
 import { KV_MAX_KEY_BYTES } from "./limits.ts";
 
 export interface EntityRef {
@@ -42,19 +43,18 @@ export function entityRef(key: string): EntityRef {
   };
 }
 
-/** The KV key of an entity's document. Asynchronous only for values whose key must be hashed to fit KV's limit. */
-export function documentKey(tenant: string, partitions: number, ref: EntityRef): string | Promise<string> {
+/** The KV key of an entity's document. */
+export function documentKey(tenant: string, partitions: number, ref: EntityRef): string {
   const prefix = `${encoded(tenant)}/doc/${partitions}/`;
   const key = prefix + entityKey(ref);
   // Percent-encoded text is ASCII: its length is its bytes.
   return key.length <= KV_MAX_KEY_BYTES ? key : hashedKey(prefix, ref);
 }
 
-async function hashedKey(prefix: string, ref: EntityRef): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(entityKey(ref)));
-  const hex = [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+function hashedKey(prefix: string, ref: EntityRef): string {
+  const digest = createHash("sha256").update(entityKey(ref)).digest("hex");
   // An entity type is at most 512 characters, a plain name: shortened here, the digest covers all of it.
-  return `${prefix}${encodeURIComponent(ref.entityType).slice(0, 128)}#${hex}`;
+  return `${prefix}${encodeURIComponent(ref.entityType).slice(0, 128)}#${digest}`;
 }
 
 /** The name of an archive file: by the day on which it was made, and its content. */

@@ -54,8 +54,8 @@ async function remembered(id: string, n = 1): Promise<string> {
   expect((await upsert(id, [entry("c", { n })])).status).toBe(200);
   const document = await stored("default", ref(id));
   if (!document) throw new Error("it was written");
-  await env.HOT.put(await keyOf(id), encodeDocument(document));
-  isolateMemory.put(await keyOf(id), document, { nowMs: Date.now() - 2_000, ttlMs: 1_000 });
+  await env.HOT.put(keyOf(id), encodeDocument(document));
+  isolateMemory.put(keyOf(id), document, { nowMs: Date.now() - 2_000, ttlMs: 1_000 });
   return id;
 }
 
@@ -94,9 +94,9 @@ describe("readers that come when a document's time is over", () => {
     await readers(bindings, id);
     await readers(bindings, id);
     expect(bindings.cache).toHaveLength(1);
-    const document = isolateMemory.last(await keyOf(id), Date.now());
+    const document = isolateMemory.last(keyOf(id), Date.now());
     if (!document) throw new Error("it was read");
-    isolateMemory.put(await keyOf(id), document, { nowMs: Date.now() - 2_000, ttlMs: 1_000 });
+    isolateMemory.put(keyOf(id), document, { nowMs: Date.now() - 2_000, ttlMs: 1_000 });
     expect(seen(await readers(bindings, id))).toEqual({ "200 1 kv": 1, "200 1 memory": READERS - 1 });
     expect(bindings.cache).toHaveLength(2);
   });
@@ -129,14 +129,14 @@ describe("readers that come when a document's time is over", () => {
   test("of what was deleted elsewhere find nothing, and then it is nobody's to wait for", async () => {
     const bindings = watched();
     const id = await remembered("gone");
-    const document = isolateMemory.last(await keyOf(id), Date.now());
+    const document = isolateMemory.last(keyOf(id), Date.now());
     expect((await remove(`/entities/bright_uid/${id}`)).status).toBeLessThan(300);
-    await env.HOT.delete(await keyOf(id));
+    await env.HOT.delete(keyOf(id));
     isolateMemory.clear();
     if (!document) throw new Error("it was remembered");
-    isolateMemory.put(await keyOf(id), document, { nowMs: Date.now() - 2_000, ttlMs: 1_000 });
+    isolateMemory.put(keyOf(id), document, { nowMs: Date.now() - 2_000, ttlMs: 1_000 });
     expect((await readers(bindings, id, 5)).map(({ status }) => status)).toEqual(Array(5).fill(404));
-    expect(isolateMemory.last(await keyOf(id), Date.now())).toBeNull();
+    expect(isolateMemory.last(keyOf(id), Date.now())).toBeNull();
   });
 });
 
@@ -164,7 +164,7 @@ describe("when the one that fetches", () => {
     for (const { status, body } of answers) if (status === 200) expect(body.features.data).toEqual({ n: 1 });
     expect(performance.now() - startMs).toBeLessThan(FETCH_WAIT_MS + SLACK_MS);
     // It is not waited for any more.
-    expect(isolateMemory.isFetched(await keyOf(id), Date.now())).toBe(false);
+    expect(isolateMemory.isFetched(keyOf(id), Date.now())).toBe(false);
     expect(bindings.cache.length).toBeGreaterThan(1);
   });
 
@@ -196,7 +196,7 @@ describe("when the one that fetches", () => {
     expect(bindings.cache).toHaveLength(1);
     const laterMs = startMs + FETCH_WAIT_MS;
     clock.mockReturnValue(laterMs);
-    expect(isolateMemory.mayFetch(await keyOf(id), laterMs)).toBe(true);
+    expect(isolateMemory.mayFetch(keyOf(id), laterMs)).toBe(true);
     expect(seen([await waiting])).toEqual({ "200 1 kv": 1 });
     letGo();
     expect((await hanging).status).toBe(200);

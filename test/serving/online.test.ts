@@ -389,8 +389,8 @@ describe("DELETE /cache/invalidate", () => {
   /** Reads until the document that a read asks for is there. */
   async function warm(type: string, id: string): Promise<void> {
     await get(`/get/item/${id}/c?entity_type=${type}`);
-    for (let i = 0; i < 50 && (await env.HOT.get(await keyOf(type, id))) === null; i++) await sleep(20);
-    expect(await env.HOT.get(await keyOf(type, id))).not.toBeNull();
+    for (let i = 0; i < 50 && (await env.HOT.get(keyOf(type, id))) === null; i++) await sleep(20);
+    expect(await env.HOT.get(keyOf(type, id))).not.toBeNull();
   }
 
   const invalidate = (id: string, query = "") =>
@@ -405,7 +405,7 @@ describe("DELETE /cache/invalidate", () => {
     await warm("user", "inv-1");
     const { status, body } = await invalidate("inv-1");
     expect([status, body]).toEqual([200, answer(1)]);
-    expect(await env.HOT.get(await keyOf("user", "inv-1"))).toBeNull();
+    expect(await env.HOT.get(keyOf("user", "inv-1"))).toBeNull();
     expect((await invalidate("inv-1")).body).toEqual(answer(0));
     const read = await get<Item>("/get/item/inv-1/c?entity_type=user");
     expect(read.body).toMatchObject({ source: "d1", features: { data: { a: 1 } } });

@@ -127,7 +127,7 @@ describe("one entity", () => {
     for (const [i, text] of ["not json", "null", "[]", '{"format":0}'].entries()) {
       const value = `user-${i}`;
       await submit(tenant, write(value, { a: { n: 1 } }));
-      await env.HOT.put(await documentKey(tenant, settings.writerPartitions, ref(value)), text);
+      await env.HOT.put(documentKey(tenant, settings.writerPartitions, ref(value)), text);
       const reader = readerOf(tenant, watched());
       expect((await reader.one(value)).source).toBe("d1");
       await reader.fills();
@@ -293,7 +293,7 @@ describe("consistency", () => {
     await submit(tenant, write("user-1", { a: { n: 1 } }));
     await reader.one("user-1");
     await reader.fills();
-    const key = await documentKey(tenant, settings.writerPartitions, user);
+    const key = documentKey(tenant, settings.writerPartitions, user);
     const old = (await env.HOT.get(key)) ?? "";
     const { bookmark } = await submit(tenant, write("user-1", { a: { n: 2 } }));
     await until("the writer has put revision 2", async () => (await cached(tenant, user, 4))?.revision === 2);
@@ -343,7 +343,7 @@ describe("consistency", () => {
   test("a read of many asks D1 once, at the newest of the bookmarks it needs", async () => {
     const { bindings, reader, bookmark } = await behind();
     isolateMemory.clear();
-    isolateMemory.noteWrite(await documentKey(newTenant(), 4, user), 1, null, Date.now());
+    isolateMemory.noteWrite(documentKey(newTenant(), 4, user), 1, null, Date.now());
     const session = { consistency: "session", token: tokenOf(2, bookmark) } as const;
     expect(await reader.many(["user-1", "user-2"], session)).toMatchObject([
       { revision: 2 },
@@ -354,14 +354,9 @@ describe("consistency", () => {
 
   test("what was written through this isolate is read through it, though KV is behind and the session's token is older", async () => {
     const { tenant, bindings, reader, bookmark } = await behind();
-    isolateMemory.noteWrite(
-      await documentKey(tenant, settings.writerPartitions, user),
-      2,
-      bookmark,
-      Date.now(),
-    );
+    isolateMemory.noteWrite(documentKey(tenant, settings.writerPartitions, user), 2, bookmark, Date.now());
     expect(await reader.one("user-1")).toMatchObject({ source: "d1", revision: 2 });
-    isolateMemory.forget(await documentKey(tenant, settings.writerPartitions, user));
+    isolateMemory.forget(documentKey(tenant, settings.writerPartitions, user));
     const session = { consistency: "session", token: tokenOf(1, null) } as const;
     expect(await reader.one("user-1", session)).toMatchObject({ source: "d1", revision: 2 });
     expect(bindings.database.map((call) => call.session)).toEqual([bookmark, bookmark]);
@@ -385,12 +380,7 @@ describe("consistency", () => {
     const reading = reader.one("user-1");
     await until("the read has left", () => slow.database.length === 1);
     const { bookmark } = await submit(tenant, write("user-1", { a: { n: 2 } }));
-    isolateMemory.noteWrite(
-      await documentKey(tenant, settings.writerPartitions, user),
-      2,
-      bookmark,
-      Date.now(),
-    );
+    isolateMemory.noteWrite(documentKey(tenant, settings.writerPartitions, user), 2, bookmark, Date.now());
     expect((await reading).revision).toBe(1);
     expect((await reader.one("user-1")).revision).toBe(2);
   });

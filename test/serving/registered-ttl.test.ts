@@ -141,7 +141,7 @@ test("a computed feature's TTL holds for its vector, whoever wrote that, on ever
 test("nobody waits for the registry where an older one is at hand, and D1 is not asked again at once", async () => {
   await upsert("aged", [entry("single", { alone: 5 })]);
   expect((await readItem("aged", "single")).status).toBe(200);
-  const key = await documentKey("default", settings(env).writerPartitions, ref("aged"));
+  const key = documentKey("default", settings(env).writerPartitions, ref("aged"));
   await until("it is in KV", async () => (await env.HOT.get(key)) !== null);
   // The consumer of the write's event reads the registry too.
   await sleep(500);

@@ -28,7 +28,7 @@ async function ageing(id: string, inKv = 1): Promise<string> {
   const document = await stored("default", ref(id));
   if (!document) throw new Error("it was written");
   isolateMemory.clear();
-  const key = await keyOf(id);
+  const key = keyOf(id);
   const shown = encodeDocument({ ...document, revision: inKv }).replace('\\"n\\":1', `\\"n\\":${inKv}`);
   await env.HOT.put(key, shown);
   isolateMemory.put(key, document, { nowMs: Date.now() - AGE_MS, ttlMs: LASTS_MS });
@@ -51,7 +51,7 @@ test("a reader near the end is answered from memory, and the next one has what K
   expect(first.told).toEqual([200, 1, "memory"]);
   await first.behind;
   expect((await read(bindings, id)).told).toEqual([200, 2, "memory"]);
-  expect(bindings.cache.map(({ kind, keys }) => [kind, keys])).toEqual([["get", [await keyOf(id)]]]);
+  expect(bindings.cache.map(({ kind, keys }) => [kind, keys])).toEqual([["get", [keyOf(id)]]]);
   expect(bindings.database.filter(isOfEntities)).toEqual([]);
 });
 
@@ -64,8 +64,7 @@ test("many are renewed by one read of KV", async () => {
   // Each `ageing` begins with an empty memory: they are put beside each other here.
   for (const id of ids) {
     const document = await stored("default", ref(id));
-    if (document)
-      isolateMemory.put(await keyOf(id), document, { nowMs: Date.now() - 35_000, ttlMs: LASTS_MS });
+    if (document) isolateMemory.put(keyOf(id), document, { nowMs: Date.now() - 35_000, ttlMs: LASTS_MS });
   }
   for (const id of ids) expect((await read(bindings, id)).told).toEqual([200, 1, "memory"]);
   expect(bindings.cache).toEqual([]);
@@ -94,7 +93,7 @@ test("KV that fails is nobody's failure: one reader fetches, and memory goes on 
 test("of what KV does not have as memory has it, one of many readers asks D1, and no other waits", async () => {
   const bindings = watched();
   const id = await ageing("not-in-kv");
-  await env.HOT.delete(await keyOf(id));
+  await env.HOT.delete(keyOf(id));
   const first = await read(bindings, id);
   await first.behind;
   const readers = await Promise.all(Array.from({ length: 20 }, () => read(bindings, id)));
@@ -122,6 +121,6 @@ test("what is written while it is renewed does not come back as it was", async (
   expect((await upsert(id, [entry("c", { n: 3 })])).status).toBe(200);
   resolve();
   await one.behind;
-  expect(isolateMemory.last(await keyOf(id), Date.now())).toBeNull();
+  expect(isolateMemory.last(keyOf(id), Date.now())).toBeNull();
   expect((await read(bindings, id)).told.slice(0, 2)).toEqual([200, 3]);
 });

@@ -53,7 +53,7 @@ export async function writeVectors(
     const round = rows.slice(start, start + ENTITIES_PER_ROUND);
     const writes = round.map((row) => vectorWrite({ ...row, timestamp: row.timestamp ?? fallback }, target));
     const submitted = await submitChanges(context, writes, null);
-    await rememberWrites(context, writes, submitted);
+    rememberWrites(context, writes, submitted);
     bookmarks.push(submitted.bookmark);
     for (const [i, result] of submitted.results.entries()) {
       const reason = reasonNotWritten(result);

@@ -55,7 +55,7 @@ export const invalidate = endpoint(
           context.log.warning("an entity writer did not answer", {}, cause);
           throw unavailable("the cache could not be reached; try again", RETRY_AFTER_SECONDS);
         });
-        isolateMemory.forget(await documentKey(context.tenant, context.settings.writerPartitions, ref));
+        isolateMemory.forget(documentKey(context.tenant, context.settings.writerPartitions, ref));
         return wasCached;
       }),
     );

@@ -32,21 +32,18 @@ class Keys<O extends object, K> {
 const ofOne = new Keys<EntityRef, string>();
 const ofMany = new Keys<readonly EntityRef[], readonly string[]>();
 
-/** @returns a promise where the key must be hashed. */
-export function documentKeyOf(context: Context, ref: EntityRef): string | Promise<string> {
-  const known = ofOne.get(ref, context);
-  if (known !== undefined) return known;
-  const key = documentKey(context.tenant, context.settings.writerPartitions, ref);
-  return typeof key === "string" ? ofOne.keep(ref, context, key) : key;
+export function documentKeyOf(context: Context, ref: EntityRef): string {
+  return ofOne.get(ref, context) ?? ofOne.keep(ref, context, keyOf(context, ref));
 }
 
-/** @returns in the order of `refs`, which must not be changed later; a promise where a key must be hashed. */
-export function documentKeys(
-  context: Context,
-  refs: readonly EntityRef[],
-): readonly string[] | Promise<readonly string[]> {
+/** @returns in the order of `refs`, which must not be changed later. */
+export function documentKeys(context: Context, refs: readonly EntityRef[]): readonly string[] {
   const known = ofMany.get(refs, context);
   if (known) return known;
-  const keys = refs.map((ref) => documentKey(context.tenant, context.settings.writerPartitions, ref));
-  return keys.every((key) => typeof key === "string") ? ofMany.keep(refs, context, keys) : Promise.all(keys);
+  const keys = refs.map((ref) => keyOf(context, ref));
+  return ofMany.keep(refs, context, keys);
+}
+
+function keyOf({ tenant, settings }: Context, ref: EntityRef): string {
+  return documentKey(tenant, settings.writerPartitions, ref);
 }

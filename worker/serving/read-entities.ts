@@ -52,8 +52,7 @@ interface Wanted {
 
 /** @throws Problem 503 when D1 is needed and does not answer. */
 export async function readEntity(context: ReadContext, ref: EntityRef): Promise<EntityRead> {
-  const key = documentKeyOf(context, ref);
-  const wanted = want(context, ref, typeof key === "string" ? key : await key);
+  const wanted = want(context, ref, documentKeyOf(context, ref));
   const remembered = fromMemory(context, wanted, context.nowMs);
   renewDue(context);
   const [read = NOTHING] = remembered ? [remembered] : await readMissing(context, [wanted]);
@@ -69,8 +68,7 @@ export async function readEntity(context: ReadContext, ref: EntityRef): Promise<
  * @throws Problem 422 when they are too large to be read together, 503 when D1 is needed and does not answer.
  */
 export async function readEntities(context: ReadContext, refs: readonly EntityRef[]): Promise<EntityRead[]> {
-  const keyed = documentKeys(context, refs);
-  const keys = keyed instanceof Promise ? await keyed : keyed;
+  const keys = documentKeys(context, refs);
   const reads = new Map<string, EntityRead>();
   const missing = new Map<string, Wanted>();
   refs.forEach((ref, position) => {

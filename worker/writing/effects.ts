@@ -230,7 +230,7 @@ export class Effects {
   async #putDocument(entity: string): Promise<void> {
     const { env, identity, states, store, metrics } = this.#d;
     const ref = entityRef(entity);
-    const key = await documentKey(identity.tenant, identity.partitions, ref);
+    const key = documentKey(identity.tenant, identity.partitions, ref);
     const loaded = await states.load(env.DB.withSession("first-primary"), identity.tenant, [ref]);
     const state = loaded?.get(entity);
     const document = state && documentOf(state.revision, state.rows.values());

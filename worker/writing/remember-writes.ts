@@ -5,18 +5,16 @@ import type { RequestRow } from "./entity-write.ts";
 import type { Submitted, WriterContext } from "./submit-changes.ts";
 
 /** A read through this isolate is then never older than these changes. */
-export async function rememberWrites(
+export function rememberWrites(
   { tenant, settings }: Pick<WriterContext, "tenant" | "settings">,
   rows: readonly RequestRow[],
   { results, bookmark }: Pick<Submitted, "results" | "bookmark">,
-): Promise<void> {
+): void {
   const nowMs = Date.now();
-  await Promise.all(
-    rows.map(async (row, i) => {
-      const result = results[i];
-      if (row.kind === "refused" || !result || result.outcome === "refused") return;
-      const key = await documentKey(tenant, settings.writerPartitions, row);
-      isolateMemory.noteWrite(key, result.revision, bookmark, nowMs);
-    }),
-  );
+  for (const [i, row] of rows.entries()) {
+    const result = results[i];
+    if (row.kind === "refused" || !result || result.outcome === "refused") continue;
+    const key = documentKey(tenant, settings.writerPartitions, row);
+    isolateMemory.noteWrite(key, result.revision, bookmark, nowMs);
+  }
 }

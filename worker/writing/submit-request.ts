@@ -39,7 +39,7 @@ export async function submitRequest(c: AppContext, rows: readonly RequestRow[]):
   metrics?.writing(changes);
   const submitted = await submitChanges(context, rows, await idempotencyOf(c));
   const { results, bookmark } = submitted;
-  await rememberWrites(context, rows, submitted);
+  rememberWrites(context, rows, submitted);
   const [only] = changes;
   const [revision = 0] = results.flatMap((result) => ("revision" in result ? result.revision : []));
   const entity = only && changes.length === 1 ? { key: entityKey(only), revision } : null;
