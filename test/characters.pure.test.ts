@@ -1,6 +1,12 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { charactersIn, firstCharacters, hasAtMost } from "../worker/characters.ts";
+import {
+  charactersIn,
+  exceedsUtf8Bytes,
+  firstCharacters,
+  hasAtMost,
+  utf8Length,
+} from "../worker/characters.ts";
 
 const texts = fc.string({
   unit: fc.oneof(fc.constantFrom("a", "é", "語", "💥", "\ud83d", "\udca5"), fc.string({ maxLength: 1 })),
@@ -20,6 +26,17 @@ test("any text is counted and cut by its code points", () => {
       expect(charactersIn(text)).toBe(characters.length);
       expect(hasAtMost(text, most)).toBe(characters.length <= most);
       expect(firstCharacters(text, most)).toBe(characters.slice(0, most).join(""));
+    }),
+  );
+});
+
+test("any text is measured by its bytes in UTF-8", () => {
+  fc.assert(
+    fc.property(texts, fc.nat(60), (text, limit) => {
+      const bytes = new TextEncoder().encode(text).length;
+      expect(utf8Length(text)).toBe(bytes);
+      expect(exceedsUtf8Bytes(text, limit)).toBe(bytes > limit);
+      expect([exceedsUtf8Bytes(text, bytes - 1), exceedsUtf8Bytes(text, bytes)]).toEqual([true, false]);
     }),
   );
 });

@@ -25,7 +25,15 @@ export function firstCharacters(text: string, most: number): string {
 
 const encoder = new TextEncoder();
 
-/** Bytes of a text in UTF-8, exact where that decides: a text that fits at three bytes a unit is not counted. */
-export function utf8Bytes(text: string, limit: number): number {
-  return text.length * 3 <= limit ? text.length : encoder.encode(text).length;
+/** One unit of a JavaScript string, in UTF-8. Two of them that are one character have four bytes together. */
+export const MAX_UTF8_BYTES_PER_UNIT = 3;
+
+export function utf8Length(text: string): number {
+  return encoder.encode(text).length;
+}
+
+/** Whether a text has more bytes than that in UTF-8. Counted only where the number of its units does not say it. */
+export function exceedsUtf8Bytes(text: string, limit: number): boolean {
+  if (text.length > limit) return true;
+  return text.length * MAX_UTF8_BYTES_PER_UNIT > limit && utf8Length(text) > limit;
 }

@@ -1,5 +1,5 @@
 /** From the rows of a computation to the vectors of entities. Pure. */
-import { hasAtMost, utf8Bytes } from "../characters.ts";
+import { exceedsUtf8Bytes, hasAtMost } from "../characters.ts";
 import { CONTROL_CHARACTER } from "../http/fields.ts";
 import { MAX_CATEGORY_BYTES, MAX_NAME_CHARACTERS, MAX_NAMED_SKIPS, MAX_SQL_RESULT_BYTES } from "../limits.ts";
 import { parseTimestamp } from "../timestamps.ts";
@@ -108,7 +108,7 @@ function vectorText(columns: readonly string[], cells: readonly unknown[], at: n
 
 function faultOfVector(vector: string | null): string | null {
   if (vector === null) return "a column is a BLOB";
-  return utf8Bytes(vector, MAX_CATEGORY_BYTES) > MAX_CATEGORY_BYTES
+  return exceedsUtf8Bytes(vector, MAX_CATEGORY_BYTES)
     ? `the vector has more than ${MAX_CATEGORY_BYTES} bytes as JSON`
     : null;
 }

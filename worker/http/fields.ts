@@ -1,6 +1,6 @@
 /** Schemas of the fields that many endpoints share, each with the limits and the words of its errors. */
 import * as z from "zod";
-import { charactersIn, firstCharacters, hasAtMost, utf8Bytes } from "../characters.ts";
+import { charactersIn, exceedsUtf8Bytes, firstCharacters, hasAtMost, utf8Length } from "../characters.ts";
 import { WRITE_MODES } from "../db/column-values.ts";
 import { isJsonObject, nestsDeeperThan } from "../json.ts";
 import { MAX_CATEGORY_BYTES, MAX_NAME_CHARACTERS, MAX_TTL_SECONDS, MAX_VALUE_DEPTH } from "../limits.ts";
@@ -92,9 +92,8 @@ export const featureValues = z
       }
     }
     const data = JSON.stringify(value);
-    const bytes = utf8Bytes(data, MAX_CATEGORY_BYTES);
-    if (bytes > MAX_CATEGORY_BYTES)
-      return fail(`must have at most ${MAX_CATEGORY_BYTES} bytes as JSON, has ${bytes}`);
+    if (exceedsUtf8Bytes(data, MAX_CATEGORY_BYTES))
+      return fail(`must have at most ${MAX_CATEGORY_BYTES} bytes as JSON, has ${utf8Length(data)}`);
     return { values: value, data, names };
   });
 

@@ -1,6 +1,6 @@
 /** What a registration asks for. Pure. */
 import * as z from "zod";
-import { utf8Bytes } from "../characters.ts";
+import { exceedsUtf8Bytes } from "../characters.ts";
 import { DTYPES, type Dtype, VERSION_STATUSES } from "../db/column-values.ts";
 import { unprocessable } from "../errors.ts";
 import { category, entityType, optional, optionalOr, textUpTo, ttlSeconds } from "../http/fields.ts";
@@ -203,7 +203,7 @@ function defaultOf(type: Dtype, value: unknown): string | null {
   const checked = conform(type, value);
   if (checked.ok) {
     const json = JSON.stringify(checked.value);
-    if (utf8Bytes(json, MAX_DEFAULT_VALUE_BYTES) <= MAX_DEFAULT_VALUE_BYTES) return json;
+    if (!exceedsUtf8Bytes(json, MAX_DEFAULT_VALUE_BYTES)) return json;
     const msg = `must have at most ${MAX_DEFAULT_VALUE_BYTES} bytes as JSON`;
     throw unprocessable({ loc, msg, type: "too_large" });
   }

@@ -4,7 +4,7 @@
  * The values of a category stay the text in which they are stored: a read of a whole category passes them on
  * unparsed, and integers keep their digits.
  */
-import { utf8Bytes } from "../characters.ts";
+import { MAX_UTF8_BYTES_PER_UNIT, utf8Length } from "../characters.ts";
 import type { CategoryRow } from "../db/current-rows.ts";
 import { type FeatureTimes, readFeatureTimes } from "../db/feature-times.ts";
 import { splitObject } from "../json.ts";
@@ -171,16 +171,13 @@ export function liveCategory(
 const bytesOf: (document: EntityDocument) => number = madeOnce(({ categories }) =>
   categories
     .values()
-    .reduce((sum, { data, eventTimes }) => sum + utf8Bytes(data, 0) + utf8Bytes(eventTimes ?? "", 0), 0),
+    .reduce((sum, { data, eventTimes }) => sum + utf8Length(data) + utf8Length(eventTimes ?? ""), 0),
 );
-
-/** Of one UTF-16 code unit. */
-const MAX_UTF8_BYTES = 3;
 
 /** By the measure of {@link bytesOf}, which is seldom needed: nearly always it is plain from their size. */
 export function haveMoreBytes(documents: readonly EntityDocument[], limit: number): boolean {
   const characters = documents.reduce((sum, { size }) => sum + size, 0);
-  if (characters * MAX_UTF8_BYTES <= limit) return false;
+  if (characters * MAX_UTF8_BYTES_PER_UNIT <= limit) return false;
   return documents.reduce((sum, document) => sum + bytesOf(document), 0) > limit;
 }
 

@@ -6,7 +6,7 @@
  * any order and any repetition of writes with distinct event times ends in the same values.
  */
 
-import { utf8Bytes } from "../characters.ts";
+import { exceedsUtf8Bytes, MAX_UTF8_BYTES_PER_UNIT, utf8Length } from "../characters.ts";
 import type { CategoryRow } from "../db/current-rows.ts";
 import { WHOLE_ENTITY } from "../db/current-rows.ts";
 import { type FeatureTimes, readFeatureTimes, writeFeatureTimes } from "../db/feature-times.ts";
@@ -203,15 +203,14 @@ function rejected(next: EntityState, rejection: Rejection): WriteDecision {
 function overLimit(rows: ReadonlyMap<string, CategoryRow>, changed: readonly string[]): Rejection | null {
   for (const category of changed) {
     const { data, eventTimes } = rows.get(category) ?? {};
-    const foundBytes = utf8Bytes(data ?? "", MAX_CATEGORY_BYTES);
-    if (foundBytes > MAX_CATEGORY_BYTES) {
-      return { reason: "category_too_large", category, limitBytes: MAX_CATEGORY_BYTES, foundBytes };
+    if (data && exceedsUtf8Bytes(data, MAX_CATEGORY_BYTES)) {
+      const limitBytes = MAX_CATEGORY_BYTES;
+      return { reason: "category_too_large", category, limitBytes, foundBytes: utf8Length(data) };
     }
     // Tens of thousands of features of one category, each with times of its own.
-    const timesBytes = utf8Bytes(eventTimes ?? "", MAX_EVENT_TIMES_BYTES);
-    if (timesBytes > MAX_EVENT_TIMES_BYTES) {
+    if (eventTimes && exceedsUtf8Bytes(eventTimes, MAX_EVENT_TIMES_BYTES)) {
       const limitBytes = MAX_EVENT_TIMES_BYTES;
-      return { reason: "event_times_too_large", category, limitBytes, foundBytes: timesBytes };
+      return { reason: "event_times_too_large", category, limitBytes, foundBytes: utf8Length(eventTimes) };
     }
   }
   const live = [...rows.values()].filter(({ data }) => data !== null);
@@ -220,9 +219,9 @@ function overLimit(rows: ReadonlyMap<string, CategoryRow>, changed: readonly str
   }
   const texts = live.flatMap(({ data, eventTimes }) => [data ?? "", eventTimes ?? ""]);
   const characters = texts.reduce((sum, text) => sum + text.length, 0);
-  // Counted in bytes only where three to a character would pass the limit.
-  if (characters * 3 <= MAX_ENTITY_BYTES) return null;
-  const foundBytes = texts.reduce((sum, text) => sum + utf8Bytes(text, 0), 0);
+  // Counted in bytes only where so many might pass the limit.
+  if (characters * MAX_UTF8_BYTES_PER_UNIT <= MAX_ENTITY_BYTES) return null;
+  const foundBytes = texts.reduce((sum, text) => sum + utf8Length(text), 0);
   return foundBytes > MAX_ENTITY_BYTES
     ? { reason: "entity_too_large", limitBytes: MAX_ENTITY_BYTES, foundBytes }
     : null;

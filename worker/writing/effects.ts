@@ -6,7 +6,7 @@
  * the consumer says that it has handled it, and a moment later still, since what it printed may be on its way.
  */
 
-import { utf8Bytes } from "../characters.ts";
+import { exceedsUtf8Bytes } from "../characters.ts";
 import type { Settings } from "../env.ts";
 import type { FeatureAvailable } from "../events/feature-available.ts";
 import { documentKey, type EntityRef, entityKey, entityRef } from "../keys.ts";
@@ -237,7 +237,7 @@ export class Effects {
     const text = document && encodeDocument(document);
     const [record] = store.documents([entity]);
     const isInvalidated = this.#invalidated.delete(entity);
-    if (!record || isInvalidated || !text || utf8Bytes(text, KV_MAX_VALUE_BYTES) > KV_MAX_VALUE_BYTES) {
+    if (!record || isInvalidated || !text || exceedsUtf8Bytes(text, KV_MAX_VALUE_BYTES)) {
       await timed(metrics, { operation: "kv.delete", items: 1 }, () => env.HOT.delete(key));
       store.removeDocument(entity);
       return;
