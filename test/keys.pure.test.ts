@@ -7,6 +7,9 @@ import {
   entityRef,
   fnv1a,
   partitionOf,
+  rawTableName,
+  statsName,
+  subscriberName,
   writerName,
 } from "../worker/keys.ts";
 import { KV_MAX_KEY_BYTES, MAX_NAME_CHARACTERS } from "../worker/limits.ts";
@@ -181,6 +184,17 @@ describe("a partition", () => {
     }
     expect(Math.min(...counts)).toBeGreaterThan(800);
   });
+});
+
+test("objects of one tenant are not those of another", () => {
+  expect(rawTableName("default", 7)).toBe("default/raw/7");
+  expect(subscriberName("default", "sub_5f0c")).toBe("default/sub_5f0c");
+  expect(statsName("default")).toBe("default/stats");
+  expect([rawTableName("a/raw", 7), statsName("a/b"), subscriberName("a/b", "sub_1")]).toEqual([
+    "a%2Fraw/raw/7",
+    "a%2Fb/stats",
+    "a%2Fb/sub_1",
+  ]);
 });
 
 test("a writer's name tells tenant, partitions and partition apart", () => {

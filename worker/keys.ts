@@ -1,6 +1,6 @@
 /**
- * Names of things outside D1: KV keys, the names of writers and files of the archive. The tenant comes first in each, and
- * no two `(tenant, type, value)` share one, because every part is percent-encoded and `/` never is left bare.
+ * Names of things outside D1: KV keys, files of the archive and Durable Objects. The tenant comes first in each but the
+ * last, and no two things share one, because every part is percent-encoded and `/` never is left bare.
  *
  * | key | where | example | lifetime |
  * |---|---|---|---|
@@ -9,6 +9,10 @@
  * | `<tenant>/history/<day>/<sha256>.parquet` | R2 `ARCHIVE` | `default/history/2026-01-31/5f0c….parquet` | for ever |
  * | `<tenant>/training-sets/<id>/<file>` | the same | `default/training-sets/ts_5f0c…/00000-9b2e….parquet` | until it is deleted |
  * | `<tenant>/<partitions>/<partition>` | object `EntityWriter` | `default/4/2` | for ever |
+ * | `<tenant>/raw/<table>` | object `RawTable` | `default/raw/7` | for ever |
+ * | `<tenant>/<subscription>` | object `Subscriber` | `default/sub_5f0c…` | until it is deleted |
+ * | `<tenant>/stats` | object `FeatureStats` | `default/stats` | for ever |
+ * | `all` | object `MetricsTotals` | | for ever |
  *
  * The number of partitions stands in the names of documents and writers, so that a document has exactly one writer for
  * as long as it lives: when `WRITER_PARTITIONS` changes, the documents of the old writers are simply no longer asked
@@ -82,3 +86,21 @@ export function fnv1a(text: string): number {
 export function writerName(tenant: string, partitions: number, partition: number): string {
   return `${encoded(tenant)}/${partitions}/${partition}`;
 }
+
+/** The object that holds the rows of a raw table. */
+export function rawTableName(tenant: string, tableId: number): string {
+  return `${encoded(tenant)}/raw/${tableId}`;
+}
+
+/** The object that delivers for a subscription. */
+export function subscriberName(tenant: string, subscriptionId: string): string {
+  return `${encoded(tenant)}/${subscriptionId}`;
+}
+
+/** The object that holds a tenant's statistics. */
+export function statsName(tenant: string): string {
+  return `${encoded(tenant)}/stats`;
+}
+
+/** There is one object: what adds up in it is a few numbers every second or two from each isolate. */
+export const TOTALS_NAME = "all";

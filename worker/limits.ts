@@ -1,6 +1,8 @@
 /**
- * Every limit, its unit and its reason. What a platform enforces in production only is enforced here as well, so
- * that a laptop refuses what the world would.
+ * What a caller, a store or the platform can meet as a limit, with its unit and its reason. What a platform enforces in
+ * production only is enforced here as well, so that a laptop refuses what the world would.
+ *
+ * A number that only has a meaning inside one file, such as the share of a wait or the size of an id, stands there.
  */
 
 const KIB = 1024;
@@ -11,6 +13,12 @@ export const MAX_BODY_BYTES = 10 * MIB;
 
 /** Characters of one answer that is put together in memory, its values above all: what an isolate can hold besides all else. */
 export const MAX_ANSWER_CHARACTERS = 32 * MIB;
+
+/** Faults of one request or message that are told: one more tells nobody anything. */
+export const MAX_NAMED_FAULTS = 20;
+
+/** A request slower than this is worth a warning: far over what a read or a write takes. */
+export const SLOW_REQUEST_MS = 1_000;
 
 /** Entities or rows of one request: what one D1 query answers well under a second. */
 export const MAX_ENTITIES_PER_REQUEST = 1_000;
@@ -84,6 +92,9 @@ export const MAX_QUEUE_BATCH_MESSAGES = 100;
 export const MAX_QUEUE_MESSAGE_BYTES = MAX_QUEUE_BATCH_BYTES / 4;
 /** Events that come within this time of the last batch wait for its end, to go together. */
 export const OUTBOX_PAUSE_MS = 50;
+/** What Queues has not taken is sent again after the first of these, then after twice as long each time, up to the second. */
+export const OUTBOX_FIRST_RETRY_MS = 100;
+export const OUTBOX_LONGEST_RETRY_MS = 30_000;
 /** Queues takes 128 KB a message; the names of an event's features are cut to this. */
 export const MAX_EVENT_NAMES_BYTES = 96 * KIB;
 
@@ -109,6 +120,11 @@ export const MEMORY_RENEW_SHARE = 0.8;
 /** Documents renewed behind one answer: as many as a request may ask for, ten reads of KV. */
 export const MEMORY_MAX_RENEWALS = 1_000;
 
+/** How long an isolate knows of a write through it: KV may show the old document for its cache time after a put, which itself may wait its turn; then some. */
+export const WRITE_MEMORY_MS = 2 * (KV_CACHE_TTL_SECONDS * 1_000 + KV_MIN_PUT_INTERVAL_MS);
+/** Writes, and documents asked for or fetched, that an isolate knows of; about 200 bytes each. */
+export const MAX_REMEMBERED_WRITES = 20_000;
+
 /** How long a reader waits for another one that fetches the same document, and how often it looks. */
 export const FETCH_WAIT_MS = 100;
 export const FETCH_LOOK_MS = 2;
@@ -121,6 +137,8 @@ export const KNOWN_INPUT_MAX_CHARACTERS = 20_000;
 export const FILL_GATHER_MS = 20;
 /** Whoever gathers them may be cancelled: after this long another does. */
 export const FILL_GATHER_STALE_MS = 1_000;
+/** How long an isolate does not ask again for a document that it has asked for. */
+export const FILL_PAUSE_MS = 5_000;
 /** Documents of one call. */
 export const MAX_FILL_ENTITIES = 1_000;
 
@@ -149,6 +167,8 @@ export const CATALOG_FRESH_MS = 2_000;
 export const CATALOG_MAX_AGE_MS = 10_000;
 /** After D1 did not answer for it, what can do without a new one does so for this long. */
 export const CATALOG_RETRY_MS = 1_000;
+/** Tenants whose catalog an isolate holds; one that served more would read them again and again, not fail. */
+export const CATALOG_MAX_TENANTS = 1_000;
 
 /** Features a request of training data may name, with its rows: what one query answers in seconds. */
 export const MAX_FEATURES_PER_REQUEST = 50;
@@ -199,6 +219,8 @@ export const MAX_RAW_TABLE_BYTES = 2 * 1024 * MIB;
 export const MAX_INLINE_ENTITIES = 2_000;
 /** Entities that a job writes with one message. */
 export const JOB_PAGE_ENTITIES = 1_000;
+/** Entities of one round of a computation to the writers: they spread over the partitions, and each commits its share as a group. */
+export const ENTITIES_PER_ROUND = 1_000;
 /** Touched entities that are recomputed with one query: as many as one ingest can touch. */
 export const MAX_TOUCHED_ENTITIES = MAX_INGEST_ROWS;
 /** How long after an ingest its table looks whether everything has been recomputed. */
@@ -307,7 +329,10 @@ export const DELIVERY_RECOVERY_MS = 5_000;
 export const REPLAY_LOW_WATER = 1_000;
 /** How often a paused subscription with something to deliver looks whether it still is, in case nobody could tell it. */
 export const PAUSED_CHECK_MS = 10 * 60 * 1_000;
-/** What retention archives at once, and in how many files: it stands in memory twice, as rows and as a file. With 50 times in a run it makes 700 calls of the platform at most. */
+/** Rows of the history that retention looks at in one statement, and statements in one run of the cron: far under D1's 30 s each. */
+export const RETENTION_ROWS_PER_STEP = 2_000;
+export const RETENTION_STEPS_PER_RUN = 50;
+/** What retention archives at once, and in how many files: it stands in memory twice, as rows and as a file. With all steps of a run it makes 700 calls of the platform at most. */
 export const ARCHIVE_MAX_BYTES_AT_ONCE = 4_000_000;
 export const ARCHIVE_MAX_FILES_AT_ONCE = 10;
 
@@ -342,6 +367,11 @@ export const AE_MAX_DOUBLES = 20;
 export const AE_MAX_INDEX_BYTES = 96;
 export const AE_MAX_POINTS_PER_INVOCATION = 25;
 
+/** A part that does not answer `/health` within this is down, as far as a caller is concerned. */
+export const HEALTH_TIMEOUT_MS = 2_000;
+/** A queue that does not say how long it is within this is left out of `/metrics`: a scrape has some seconds. */
+export const BACKLOG_TIMEOUT_MS = 2_000;
+
 /** How long an isolate gathers counts before it sends them to the object in which they add up. */
 export const METRICS_FLUSH_MS = 2_000;
 /** An invocation that has promised to send and not done it by then has been cancelled: another one takes over. */
@@ -355,7 +385,7 @@ export const METRICS_PERSIST_MS = 10_000;
 /** Series in the totals: endpoints × methods × statuses, ten times over. A Prometheus server keeps each of them. */
 export const MAX_METRIC_SERIES = 5_000;
 /** A gauge that its writer has not renewed by then is no more: the longest pause between tries, three times. */
-export const GAUGE_TTL_MS = 90_000;
+export const GAUGE_TTL_MS = 3 * OUTBOX_LONGEST_RETRY_MS;
 /** How long the number of an isolate's last flush is remembered: far longer than it repeats one. */
 export const FLUSH_MEMORY_MS = 60 * 60 * 1_000;
 /** One row of the stored totals: SQLite takes 2 MB, a character is at most three bytes. */

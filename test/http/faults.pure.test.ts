@@ -1,9 +1,10 @@
 /** What does not fit a schema, in our words. */
 import { expect, test } from "vitest";
 import * as z from "zod";
-import { faultsOf, MAX_FAULTS, PARSING } from "../../worker/http/faults.ts";
+import { faultsOf, PARSING } from "../../worker/http/faults.ts";
 import { categoriesOf, wholeNumber } from "../../worker/http/fields.ts";
 import { parseJson } from "../../worker/json.ts";
+import { MAX_NAMED_FAULTS } from "../../worker/limits.ts";
 
 function faults(schema: z.ZodType, value: unknown, part = "body") {
   const { error } = schema.safeParse(value, PARSING);
@@ -81,8 +82,8 @@ test("of many faults in categories some are told, and the others not looked for"
   });
   const schema = categoriesOf(value, { most: 1_000, example: {} });
   const all = Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`c${i}`, "x"]));
-  expect(faults(schema, all)).toHaveLength(MAX_FAULTS);
-  expect(looked).toBe(MAX_FAULTS);
+  expect(faults(schema, all)).toHaveLength(MAX_NAMED_FAULTS);
+  expect(looked).toBe(MAX_NAMED_FAULTS);
 });
 
 test("a number in an address is named with its range, one that is there twice as such", () => {

@@ -1,7 +1,7 @@
 /** From a tenant's raw table to the object that holds its rows. */
+import { rawTableName } from "../keys.ts";
 import type { RawTable } from "./raw-table.ts";
 
-/** The tenant comes first in the name, as in every key. */
 export function rawTableObject(env: Env, tenant: string, tableId: number): DurableObjectStub<RawTable> {
-  return env.RAW_TABLE.getByName(`${encodeURIComponent(tenant)}/raw/${tableId}`);
+  return env.RAW_TABLE.getByName(rawTableName(tenant, tableId));
 }

@@ -1,4 +1,5 @@
 /** Writes the vectors of a computation through the EntityWriters, a bounded number at a time. */
+import { ENTITIES_PER_ROUND } from "../limits.ts";
 import { storedName } from "../registry/versions.ts";
 import { newestBookmark } from "../serving/consistency.ts";
 import { type Micros, timestampOrNull } from "../timestamps.ts";
@@ -10,9 +11,6 @@ import type { ComputeMessage } from "./compute-message.ts";
 import type { Follower } from "./follower-store.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import { type ComputedRow, type Skipped, type VectorTarget, vectorWrite } from "./vectors.ts";
-
-/** Entities of one round to the writers: they spread over the partitions, and each commits its share as a group. */
-const ENTITIES_PER_ROUND = 1_000;
 
 /** The category of a computed feature's version, and who its entities are. */
 export function vectorTarget(

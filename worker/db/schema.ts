@@ -2,9 +2,12 @@
  * The tables of D1, from which `migrations/` is generated (`npm run db:generate`).
  *
  * Times are whole microseconds since 1970 (exact in a double until the year 2255), so that a timestamp of six
- * digits comes back as it was written. The tables are WITHOUT ROWID (added by hand to the first migration: drizzle
- * cannot say it), so that the rows of an entity lie side by side and a write bills one row, not two. The hot statements are hand-written in `writing/statements.ts` and
- * `db/current-rows.ts`; everything else queries through these definitions.
+ * digits comes back as it was written. The tables of current values and of the history are
+ * WITHOUT ROWID (added by hand to the first migration: drizzle cannot say it), so that the rows of an entity lie side by
+ * side and a write bills one row, not two.
+ *
+ * SQL is written by hand wherever current values or the history are read or written: its plan decides what that costs.
+ * Nearly everything else is queried through these definitions.
  */
 import { index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 import {

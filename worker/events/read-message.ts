@@ -1,8 +1,6 @@
 /** What a message of `feature-availability` holds. Pure. */
+import { MAX_NAMED_FAULTS } from "../limits.ts";
 import { availabilityMessage, type FeatureAvailable, featureAvailable } from "./feature-available.ts";
-
-/** Faults of a message that are told; the others are of the same kind. */
-const MAX_TOLD_FAULTS = 20;
 
 export interface MessageContents {
   /** Those that fit the schema, in order. */
@@ -23,7 +21,7 @@ export function readMessage(body: unknown): MessageContents {
   const entries = entriesOf(body);
   const parsed = availabilityMessage.safeParse(entries);
   if (parsed.success) return { events: parsed.data, faults: null };
-  const told = parsed.error.issues.slice(0, MAX_TOLD_FAULTS);
+  const told = parsed.error.issues.slice(0, MAX_NAMED_FAULTS);
   return {
     events: entries.flatMap((entry) => featureAvailable.safeParse(entry).data ?? []),
     faults: told.map(({ path, code }) => `${path.join(".")}: ${code}`).join(", "),

@@ -15,13 +15,12 @@
  */
 import * as z from "zod";
 import { jsonParts } from "../db/json-parts.ts";
+import { RETENTION_ROWS_PER_STEP, RETENTION_STEPS_PER_RUN } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { formatTimestamp, type Micros, nowMicros } from "../timestamps.ts";
 import { archivedAtOnce, archiveRows, type HistoryRow, type SizedRow } from "./archive.ts";
 
-/** Rows looked at in one statement, and statements in one run of the cron: far under D1's 30 s each. */
-const ROWS_PER_STEP = 2_000;
-const STEPS_PER_RUN = 50;
+/** A step that did not end is tried again with its rows divided by this. */
 const SMALLER = 8;
 
 const TASK = "history-retention-steps";
@@ -116,7 +115,7 @@ export async function removeOldHistory({
   let { place, rows } = await resume(db, log);
   let removed = 0;
   let finished = false;
-  for (let left = STEPS_PER_RUN; left > 0 && !finished; ) {
+  for (let left = RETENTION_STEPS_PER_RUN; left > 0 && !finished; ) {
     await writeProgress(db, { place, rows, isBegun: true });
     const done: Step = archive
       ? await archiveStep(db, { place, rows }, { archive, limit, now, left })
@@ -125,7 +124,7 @@ export async function removeOldHistory({
     left -= done.taken;
     finished = done.next === null;
     place = done.next ?? START;
-    rows = Math.min(SMALLER * rows, ROWS_PER_STEP);
+    rows = Math.min(SMALLER * rows, RETENTION_ROWS_PER_STEP);
     await writeProgress(db, { place, rows, isBegun: false });
   }
   log.info("history retention", { removed, finished, limit: formatTimestamp(limit) });
@@ -214,7 +213,7 @@ async function readProgress(db: D1Database): Promise<Progress> {
     .first<{ cursor: string }>();
   return row
     ? storedProgress.parse(JSON.parse(row.cursor))
-    : { place: START, rows: ROWS_PER_STEP, isBegun: false };
+    : { place: START, rows: RETENTION_ROWS_PER_STEP, isBegun: false };
 }
 
 async function writeProgress(db: D1Database, progress: Progress): Promise<void> {

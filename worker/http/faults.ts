@@ -2,12 +2,10 @@
 import type * as z from "zod";
 import type { Fault } from "../errors.ts";
 import { kindOf, rawDigits } from "../json.ts";
+import { MAX_NAMED_FAULTS } from "../limits.ts";
 
 type Issue = z.core.$ZodIssue;
 type Loc = (string | number)[];
-
-/** An answer names this many faults at most: one more tells nobody anything. */
-export const MAX_FAULTS = 20;
 
 const NOUNS: Record<string, string> = {
   string: "a string",
@@ -33,7 +31,7 @@ export function faultsOf(issues: readonly Issue[], value: unknown, at: Loc): Fau
     // Of a place that is no object each field would be missing; once is enough.
     if (!faults.has(place)) faults.set(place, fault);
   }
-  return [...faults.values()].slice(0, MAX_FAULTS);
+  return [...faults.values()].slice(0, MAX_NAMED_FAULTS);
 }
 
 function faultsIn(issue: Issue, value: unknown, at: Loc): Fault[] {

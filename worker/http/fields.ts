@@ -3,9 +3,15 @@ import * as z from "zod";
 import { charactersIn, exceedsUtf8Bytes, firstCharacters, hasAtMost, utf8Length } from "../characters.ts";
 import { WRITE_MODES } from "../db/column-values.ts";
 import { isJsonObject, nestsDeeperThan } from "../json.ts";
-import { MAX_CATEGORY_BYTES, MAX_NAME_CHARACTERS, MAX_TTL_SECONDS, MAX_VALUE_DEPTH } from "../limits.ts";
+import {
+  MAX_CATEGORY_BYTES,
+  MAX_NAME_CHARACTERS,
+  MAX_NAMED_FAULTS,
+  MAX_TTL_SECONDS,
+  MAX_VALUE_DEPTH,
+} from "../limits.ts";
 import { parseTimestamp, TIMESTAMP_FORM } from "../timestamps.ts";
-import { MAX_FAULTS, PARSING } from "./faults.ts";
+import { PARSING } from "./faults.ts";
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 export const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/;
@@ -172,11 +178,11 @@ export function categoriesOf<V extends z.ZodType>(
         const at = firstCharacters(name, MAX_NAME_CHARACTERS);
         const found = [category.safeParse(name, PARSING), value.safeParse(inner, PARSING)] as const;
         const issues = found.flatMap(({ error }) => error?.issues ?? []);
-        for (const { message, path } of issues.slice(0, MAX_FAULTS)) {
+        for (const { message, path } of issues.slice(0, MAX_NAMED_FAULTS)) {
           ctx.addIssue({ code: "custom", message, path: [at, ...path] });
         }
         // No more of them are told.
-        if (ctx.issues.length >= MAX_FAULTS) return z.NEVER;
+        if (ctx.issues.length >= MAX_NAMED_FAULTS) return z.NEVER;
         checked.push([name, found[1].data as z.output<V>]);
       }
       return checked;

@@ -1,10 +1,8 @@
 /** The outermost layer of every request: its failure made an answer, one log line, one metric record. */
+import { SLOW_REQUEST_MS } from "../limits.ts";
 import { type Answer, NO_SNIFFING, toResponse } from "./answer.ts";
 import type { AppContext } from "./context.ts";
 import { answerOfFailure } from "./failures.ts";
-
-/** A request slower than this is worth a warning: far over what a read or a write takes. */
-const SLOW_MS = 1_000;
 
 /** The layer between: see `browser.ts`. */
 export type Around = (answered: () => Promise<Response>) => Promise<Response>;
@@ -55,7 +53,7 @@ async function respond(c: AppContext, work: () => Promise<Answer | Response>): P
 }
 
 function logRequest(c: AppContext, status: number, durationMs: number): void {
-  const isSlow = durationMs > SLOW_MS;
+  const isSlow = durationMs > SLOW_REQUEST_MS;
   if (!c.log.enabled(isSlow ? "WARNING" : "INFO")) return;
   c.log[isSlow ? "warning" : "info"](isSlow ? "slow request" : "request", {
     request_id: c.requestId,

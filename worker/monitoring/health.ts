@@ -1,10 +1,8 @@
 /** Whether the parts that the service stands on answer. */
 import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
 import type { Settings } from "../env.ts";
+import { HEALTH_TIMEOUT_MS } from "../limits.ts";
 import type { Log } from "../log.ts";
-
-/** A part that does not answer within this is down, as far as a caller is concerned. */
-const CHECK_TIMEOUT_MS = 2_000;
 
 interface Check {
   ok: boolean;
@@ -62,7 +60,7 @@ async function check(name: string, log: Log, ask: () => Promise<unknown>): Promi
   const startedMs = Date.now();
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error("no answer in time")), CHECK_TIMEOUT_MS);
+    timer = setTimeout(() => reject(new Error("no answer in time")), HEALTH_TIMEOUT_MS);
   });
   try {
     await Promise.race([ask(), late]);

@@ -14,6 +14,7 @@
  * So no count waits for later traffic, and none is added twice. An owner that was cancelled is replaced when it is
  * overdue. One call at a time: numbers arrive in order.
  */
+import { TOTALS_NAME } from "../keys.ts";
 import {
   METRICS_FLUSH_MS,
   METRICS_OWNER_STALE_MS,
@@ -158,6 +159,3 @@ export const isolateMetrics = new IsolateMetrics({
     await env.METRICS_TOTALS.getByName(TOTALS_NAME).add(flush);
   },
 });
-
-/** There is one: what adds up in it is a few numbers every second or two from each isolate. */
-export const TOTALS_NAME = "all";

@@ -3,15 +3,13 @@ import { Problem, unavailable } from "../errors.ts";
 import { authorise } from "../http/auth.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { RETRY_AFTER_SECONDS } from "../limits.ts";
+import { TOTALS_NAME } from "../keys.ts";
+import { BACKLOG_TIMEOUT_MS, RETRY_AFTER_SECONDS } from "../limits.ts";
 import { DEFAULT_TENANT } from "../tenants/tenant-id.ts";
-import { isolateMetrics, TOTALS_NAME } from "./isolate-metrics.ts";
+import { isolateMetrics } from "./isolate-metrics.ts";
 import { isMetricsToken } from "./metrics-token.ts";
 import type { Totals } from "./metrics-totals.ts";
 import { type Gauges, PROMETHEUS_CONTENT_TYPE, prometheusText } from "./prometheus.ts";
-
-/** A queue that does not say how long it is within this is left out: a scrape has some seconds. */
-const BACKLOG_TIMEOUT_MS = 2_000;
 
 /**
  * The metrics are of all tenants together: for who administers all of them. `METRICS_TOKEN` opens this route and no other:

@@ -7,7 +7,13 @@ import type { FeatureKind, VersionDtype, VersionStatus } from "../db/column-valu
 import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
 import { unavailable } from "../errors.ts";
 import type { RequestContext } from "../http/context.ts";
-import { CATALOG_FRESH_MS, CATALOG_MAX_AGE_MS, CATALOG_RETRY_MS, RETRY_AFTER_SECONDS } from "../limits.ts";
+import {
+  CATALOG_FRESH_MS,
+  CATALOG_MAX_AGE_MS,
+  CATALOG_MAX_TENANTS,
+  CATALOG_RETRY_MS,
+  RETRY_AFTER_SECONDS,
+} from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
 import { MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
 import { isAhead } from "../waits.ts";
@@ -135,8 +141,6 @@ function addTtl(
 
 const ANY_AGE = Number.POSITIVE_INFINITY;
 
-const MAX_TENANTS = 1_000;
-
 interface Known {
   catalog: Catalog;
   loadedMs: number;
@@ -145,9 +149,9 @@ interface Known {
 }
 
 /** Until when D1 is not asked again for the catalog of a tenant, because it has just not answered. */
-const failed = new BoundedMap<number>(MAX_TENANTS);
+const failed = new BoundedMap<number>(CATALOG_MAX_TENANTS);
 
-const known = new BoundedMap<Known>(MAX_TENANTS);
+const known = new BoundedMap<Known>(CATALOG_MAX_TENANTS);
 /** Counts changes through this isolate: what was being loaded meanwhile is not kept. */
 let changes = 0;
 

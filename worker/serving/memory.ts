@@ -8,23 +8,18 @@
 import { BoundedMap } from "../bounded-map.ts";
 import {
   FETCH_WAIT_MS,
-  KV_CACHE_TTL_SECONDS,
-  KV_MIN_PUT_INTERVAL_MS,
+  FILL_PAUSE_MS,
+  MAX_REMEMBERED_WRITES,
   MEMORY_KNOWN_MS,
   MEMORY_LATE_SHARE,
   MEMORY_MAX_CHARACTERS,
   MEMORY_MAX_RENEWALS,
   MEMORY_RENEW_SHARE,
+  WRITE_MEMORY_MS,
 } from "../limits.ts";
 import { isAhead } from "../waits.ts";
 import { ANY_REVISION, type Requirement } from "./consistency.ts";
 import type { EntityDocument } from "./document.ts";
-
-/** KV may show the old document for its cache time after a put, which itself may wait its turn; then some. */
-const WRITE_MEMORY_MS = 2 * (KV_CACHE_TTL_SECONDS * 1_000 + KV_MIN_PUT_INTERVAL_MS);
-const MAX_REMEMBERED_WRITES = 20_000;
-/** How long an isolate does not ask again for a document that it has asked for. */
-const FILL_PAUSE_MS = 5_000;
 
 interface Remembered {
   document: EntityDocument;

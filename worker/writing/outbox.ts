@@ -7,11 +7,13 @@
  */
 import type { AvailabilityMessage, FeatureAvailable } from "../events/feature-available.ts";
 import { firstMessages, leastBytes } from "../events/pack-events.ts";
-import { MAX_QUEUE_BATCH_BYTES, OUTBOX_PAUSE_MS } from "../limits.ts";
+import {
+  MAX_QUEUE_BATCH_BYTES,
+  OUTBOX_FIRST_RETRY_MS,
+  OUTBOX_LONGEST_RETRY_MS,
+  OUTBOX_PAUSE_MS,
+} from "../limits.ts";
 import type { Log } from "../log.ts";
-
-const FIRST_RETRY_MS = 100;
-const LONGEST_RETRY_MS = 30_000;
 
 /** The events of one group. */
 interface Entry {
@@ -69,19 +71,19 @@ export class Outbox {
 
   async #drain(): Promise<void> {
     this.#draining = true;
-    let retryMs = FIRST_RETRY_MS;
+    let retryMs = OUTBOX_FIRST_RETRY_MS;
     while (this.#events.length > 0) {
       await this.#pause();
       const messages = firstMessages(this.#events);
       try {
         await this.#d.queue.sendBatch(messages.map((body) => ({ body, contentType: "json" })));
         this.#taken(messages.flat().length);
-        retryMs = FIRST_RETRY_MS;
+        retryMs = OUTBOX_FIRST_RETRY_MS;
       } catch (cause) {
         this.#report();
         this.#d.log.warning("queue did not take events, will try again", { retry_ms: retryMs }, cause);
         await new Promise((resolve) => setTimeout(resolve, retryMs));
-        retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS);
+        retryMs = Math.min(retryMs * 2, OUTBOX_LONGEST_RETRY_MS);
       }
     }
     this.#draining = false;
