@@ -60,8 +60,8 @@ export class Problem extends Error {
 }
 
 /** 422 for one fault; the detail says it too, for those who read no further. */
-export function unprocessable(fault: Fault): Problem {
-  return new Problem(422, `${fault.loc.join(".")}: ${fault.msg}`, { errors: [fault] });
+export function unprocessable(fault: Fault, detail = `${fault.loc.join(".")}: ${fault.msg}`): Problem {
+  return new Problem(422, detail, { errors: [fault] });
 }
 
 /** 503: what the caller asked for may work in a moment. */

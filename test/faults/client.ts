@@ -8,7 +8,7 @@ import { isolateMemory } from "../../worker/serving/memory.ts";
 import { readContext, TOKEN_HEADER } from "../../worker/serving/read-context.ts";
 import { readEntities } from "../../worker/serving/read-entities.ts";
 import type { EntityChange } from "../../worker/writing/entity-write.ts";
-import { IDEMPOTENCY_HEADER } from "../../worker/writing/submit-request.ts";
+import { IDEMPOTENCY_HEADER } from "../../worker/writing/submit-changes.ts";
 import { ownerOf } from "../../worker/writing/writer-access.ts";
 import type { Floor, Judge } from "./judge.ts";
 import { type Answer, contextOf, isUnavailable, throughAnother, throughThis } from "./requests.ts";

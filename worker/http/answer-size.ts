@@ -1,5 +1,5 @@
 /** Bounds what is read and answered at once: a small request may ask for a large value a thousand times. */
-import { Problem } from "../errors.ts";
+import { type Problem, unprocessable } from "../errors.ts";
 import { MAX_ANSWER_CHARACTERS, MAX_ENTITIES_BYTES } from "../limits.ts";
 
 /** @throws Problem 422 for more than an answer may have. */
@@ -18,5 +18,5 @@ export function entitiesTooLarge(): Problem {
 }
 
 function tooLarge(msg: string): Problem {
-  return new Problem(422, msg, { errors: [{ loc: ["body"], msg, type: "answer_too_large" }] });
+  return unprocessable({ loc: ["body"], msg, type: "answer_too_large" }, msg);
 }

@@ -1,5 +1,5 @@
 /** A request's JSON body: its size, its type, and its numbers to the last digit. */
-import { Problem } from "../errors.ts";
+import { Problem, unprocessable } from "../errors.ts";
 import { NumberOutOfRange, parseJson, rawDigits } from "../json.ts";
 import { MAX_BODY_BYTES } from "../limits.ts";
 import type { AppContext } from "./context.ts";
@@ -81,11 +81,10 @@ export function parseBody(text: string): unknown {
     return rawDigits(value) === null ? value : Number(text);
   } catch (cause) {
     if (cause instanceof NumberOutOfRange) {
-      throw new Problem(422, "the body holds a number beyond the range of float64", {
-        errors: [
-          { loc: ["body"], msg: "a number is beyond the range of float64", type: "number_out_of_range" },
-        ],
-      });
+      throw unprocessable(
+        { loc: ["body"], msg: "a number is beyond the range of float64", type: "number_out_of_range" },
+        "the body holds a number beyond the range of float64",
+      );
     }
     throw new Problem(
       400,

@@ -1,6 +1,6 @@
 /** How a request says how fresh its answer must be. */
 import * as z from "zod";
-import { Problem, unprocessable } from "../errors.ts";
+import { unprocessable } from "../errors.ts";
 import { type AppContext, requestContext } from "../http/context.ts";
 import { CONSISTENCIES, type Consistency, type ConsistencyToken, decodeToken } from "./consistency.ts";
 import type { ReadContext } from "./read-entities.ts";
@@ -37,11 +37,10 @@ export function readContext(c: AppContext, asked: Consistency | undefined): Read
   const text = c.header(TOKEN_HEADER);
   const token = text === undefined ? null : readToken(text);
   if (asked === "session" && !token) {
-    throw new Problem(422, `consistency \`session\` needs the header ${TOKEN_HEADER} of a write`, {
-      errors: [
-        { loc: ["header", TOKEN_HEADER], msg: "is needed for consistency `session`", type: "missing" },
-      ],
-    });
+    throw unprocessable(
+      { loc: ["header", TOKEN_HEADER], msg: "is needed for consistency `session`", type: "missing" },
+      `consistency \`session\` needs the header ${TOKEN_HEADER} of a write`,
+    );
   }
   const { env, settings, tenant, log, nowMs, metrics, after } = requestContext(c);
   const consistency = asked ?? (token ? "session" : "edge");

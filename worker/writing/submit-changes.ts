@@ -1,7 +1,7 @@
 /** Brings changes to the EntityWriters that own their entities, and their results back in order. */
 
 import type { Settings } from "../env.ts";
-import { assert, Problem, unavailable } from "../errors.ts";
+import { assert, type Problem, unavailable, unprocessable } from "../errors.ts";
 import { fnv1a, partitionOf } from "../keys.ts";
 import { RETRY_AFTER_SECONDS } from "../limits.ts";
 import type { Log } from "../log.ts";
@@ -20,6 +20,8 @@ import type {
   Settled,
 } from "./entity-write.ts";
 import { writerOf } from "./writer-access.ts";
+
+export const IDEMPOTENCY_HEADER = "Idempotency-Key";
 
 export interface WriterContext {
   env: Env;
@@ -149,9 +151,10 @@ async function askWriter(
 
 export function keyReused(): Problem {
   const msg = "was used before with another request";
-  return new Problem(422, "Idempotency-Key was used before for a different request", {
-    errors: [{ loc: ["header", "Idempotency-Key"], msg, type: "idempotency_key_reused" }],
-  });
+  return unprocessable(
+    { loc: ["header", IDEMPOTENCY_HEADER], msg, type: "idempotency_key_reused" },
+    `${IDEMPOTENCY_HEADER} was used before for a different request`,
+  );
 }
 
 function notCommitted(): Problem {

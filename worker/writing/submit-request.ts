@@ -1,5 +1,5 @@
 /** From a request to the writers and back: idempotency, what this isolate remembers, and the consistency token. */
-import { Problem } from "../errors.ts";
+import { Problem, unprocessable } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
 import { entityKey } from "../keys.ts";
 import { MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_WRITE_CHARACTERS } from "../limits.ts";
@@ -8,10 +8,8 @@ import { TOKEN_HEADER } from "../serving/read-context.ts";
 import { formatTimestamp } from "../timestamps.ts";
 import type { EntityChange, Idempotency, RequestRow, RowResult } from "./entity-write.ts";
 import { rememberWrites } from "./remember-writes.ts";
-import { submitChanges } from "./submit-changes.ts";
+import { IDEMPOTENCY_HEADER, submitChanges } from "./submit-changes.ts";
 import { sizeOfChange } from "./take-group.ts";
-
-export const IDEMPOTENCY_HEADER = "Idempotency-Key";
 
 /** For the API documents of every route that writes. */
 export const writeRequestHeaders = {
@@ -67,9 +65,10 @@ export async function idempotencyOf(c: AppContext): Promise<Idempotency | null> 
   if (key === undefined) return null;
   if (key.length === 0 || key.length > MAX_IDEMPOTENCY_KEY_CHARACTERS) {
     const msg = `must have 1 to ${MAX_IDEMPOTENCY_KEY_CHARACTERS} characters`;
-    throw new Problem(422, `${IDEMPOTENCY_HEADER}: ${msg}`, {
-      errors: [{ loc: ["header", IDEMPOTENCY_HEADER], msg, type: "invalid" }],
-    });
+    throw unprocessable(
+      { loc: ["header", IDEMPOTENCY_HEADER], msg, type: "invalid" },
+      `${IDEMPOTENCY_HEADER}: ${msg}`,
+    );
   }
   const body = c.bodyText ?? "";
   const url = new URL(c.request.url);
