@@ -52,8 +52,8 @@ test("fields and parameters that are there only to be refused are not described"
   const { paths } = document() as {
     paths: Record<string, { post?: { requestBody?: unknown; parameters?: { name: string }[] } }>;
   };
-  const short = paths["/api/v1/items/{identifier}"]?.post?.parameters?.map(({ name }) => name);
-  expect(short).toEqual(["identifier", "entity_type", "table_type", "Idempotency-Key"]);
+  const short = paths["/api/v1/items/{entity_value}"]?.post?.parameters?.map(({ name }) => name);
+  expect(short).toEqual(["entity_value", "entity_type", "table_type", "Idempotency-Key"]);
   const written = JSON.stringify(paths["/api/v1/items"]?.post?.requestBody);
   expect(written).toContain('"entity_value"');
   expect(written).not.toMatch(/"table_type"|"event_time"|"ttl"|"not"/);

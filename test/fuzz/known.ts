@@ -12,7 +12,6 @@ const MAX_VALUES = 12;
 const OTHER_NAMES: Record<string, string[]> = {
   feature: ["name", "feature_id"],
   feature_name: ["name"],
-  identifier: ["entity_value"],
   entity_id: ["entity_value"],
   entity_ids: ["entity_value", "entity_id"],
   feature_names: ["name"],

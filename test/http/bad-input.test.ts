@@ -436,7 +436,7 @@ describe("system A's requests", () => {
     ["/items/bad", "a value in place of features", { c: 1 }, ["body.c"]],
     ["/items/bad", "a colon in a category", { "a:b": { a: 1 } }, ["body.a:b"]],
     ["/items/bad", "an empty category", { "": { a: 1 } }, ["body."]],
-    ["/items/%00", "a NUL in the path", { c: { a: 1 } }, ["path.identifier"]],
+    ["/items/%00", "a NUL in the path", { c: { a: 1 } }, ["path.entity_value"]],
     ["/get/items", "null", null, ["body"]],
     ["/get/items", "no data", {}, ["body.data"]],
     ["/get/items", "no entity_value", asked({ entity_value: undefined }), ["body.data.entity_value"]],
@@ -511,7 +511,7 @@ describe("system A's requests", () => {
     ["/get/item/bad", "a text in place of names", { c: "a" }, ["body.c"]],
     ["/get/item/bad", "a number as a name", { c: ["a", 1] }, ["body.c.1"]],
     ["/get/item/bad", "a colon in a category", { "a:b": ["a"] }, ["body.a:b"]],
-    ["/get/item/%0a", "a line break in the path", { c: ["a"] }, ["path.identifier"]],
+    ["/get/item/%0a", "a line break in the path", { c: ["a"] }, ["path.entity_value"]],
   ];
 
   test.each(table)("POST %s: %s is 422, naming the place", async (path, _, body, places) => {

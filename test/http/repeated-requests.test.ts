@@ -45,7 +45,10 @@ const READS: [string, (value: string) => [method: string, path: string, body?: u
     "POST /get/items",
     (value) => ["POST", "/get/items", itemsAsked(value, ["c:n", "d:*", "none:*", "c:none"])],
   ],
-  ["POST /get/item/{identifier}", (value) => ["POST", `/get/item/${value}`, { c: ["n", "none"], d: ["*"] }]],
+  [
+    "POST /get/item/{entity_value}",
+    (value) => ["POST", `/get/item/${value}`, { c: ["n", "none"], d: ["*"] }],
+  ],
   ["POST /features/online of one", (value) => ["POST", "/features/online", onlineAsked(value)]],
   [
     "POST /features/online of several",

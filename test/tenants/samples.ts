@@ -129,7 +129,7 @@ export const samples: Record<string, Sample> = {
       return { line: "POST /api/v1/get/items", body: { data: { entity_value: id, feature_list: ["c:*"] } } };
     },
   },
-  "POST /api/v1/get/item/{identifier}": {
+  "POST /api/v1/get/item/{entity_value}": {
     toAnother: "not found",
     request: async (owner, id) => {
       await entity(owner, id);
@@ -143,7 +143,7 @@ export const samples: Record<string, Sample> = {
       return { line: "POST /api/v1/items", body: itemBody(id, { b: 1 }), seenBy: itemLine(id) };
     },
   },
-  "POST /api/v1/items/{identifier}": {
+  "POST /api/v1/items/{entity_value}": {
     toAnother: "own",
     request: async (owner, id) => {
       await entity(owner, id);

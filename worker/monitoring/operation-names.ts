@@ -4,11 +4,11 @@ import { joinLabels } from "./metric-counts.ts";
 const NAMED: Record<string, string> = {
   "GET /api/v1/get/item/{entity_value}/{category}": "read.single_item",
   "POST /api/v1/get/items": "read.multi_category",
-  "POST /api/v1/get/item/{identifier}": "read.multi_category",
+  "POST /api/v1/get/item/{entity_value}": "read.multi_category",
   "POST /api/v1/features/online": "read.online",
   "POST /api/v1/features/batch": "read.training",
   "POST /api/v1/items": "write.multi_category",
-  "POST /api/v1/items/{identifier}": "write.multi_category",
+  "POST /api/v1/items/{entity_value}": "write.multi_category",
   "POST /api/v1/items/batch": "write.batch",
   "DELETE /api/v1/cache/invalidate/{entity_id}": "cache.invalidate",
   "POST /api/v1/features/register": "write.features",

@@ -197,13 +197,13 @@ export const getItems = endpoint(
 export const getItemFiltered = endpoint(
   {
     method: "post",
-    path: "/api/v1/get/item/{identifier}",
+    path: "/api/v1/get/item/{entity_value}",
     tag: "items",
     summary: "Read named features of several categories",
     scope: "read",
     isRepeated: true,
     request: {
-      param: z.object({ identifier: entityValue }),
+      param: z.object({ entity_value: entityValue }),
       query: itemQuery,
       json: categoriesOf(z.array(featureName).max(MAX_ENTITIES_PER_REQUEST), {
         most: MAX_ENTITIES_PER_REQUEST,
@@ -215,7 +215,7 @@ export const getItemFiltered = endpoint(
     problems: [404],
   },
   async (c, { param, query, json }) => {
-    const ref = { entityType: await entityTypeOf(c, query), entityValue: param.identifier };
+    const ref = { entityType: await entityTypeOf(c, query), entityValue: param.entity_value };
     const selection = json.map(([name, asked]) => {
       const names = [...new Set(asked)].filter((feature) => feature !== WHOLE_CATEGORY);
       return [name, { whole: asked.includes(WHOLE_CATEGORY), names }] as const;

@@ -89,14 +89,14 @@ const optionsOfLongForm = optionsOfBody(
 export const putItemsOf = endpoint(
   {
     method: "post",
-    path: "/api/v1/items/{identifier}",
+    path: "/api/v1/items/{entity_value}",
     tag: "items",
     summary: "Write categories of an entity, the short form",
     description:
       "The body maps categories to their features; each category is replaced. The scope `write` is enough, no `source` is needed. An entity whose value is `batch` is written by `POST /api/v1/items`.",
     scope: "write",
     request: {
-      param: z.object({ identifier: entityValue }),
+      param: z.object({ entity_value: entityValue }),
       query: z.object({ ...entityTypeQuery, ...optionsOfLongForm }),
       json: categoriesOf(featureValues, {
         most: MAX_CATEGORIES_PER_ENTITY,
@@ -111,7 +111,7 @@ export const putItemsOf = endpoint(
     const asked: UntypedWrite = {
       kind: "write",
       entityType: await entityTypeOf(c, query),
-      entityValue: param.identifier,
+      entityValue: param.entity_value,
       source: null,
       ifRevision: null,
       categories: json.map(([name, features]) => ({
