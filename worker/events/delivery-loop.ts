@@ -14,6 +14,7 @@ import {
   REPLAY_LOW_WATER,
 } from "../limits.ts";
 import type { Log } from "../log.ts";
+import { sleep } from "../waits.ts";
 import { type Attempt, deliver } from "./deliver.ts";
 import { afterFailure, type NextAttempt } from "./delivery-schedule.ts";
 import type { Due, SubscriberStore } from "./subscriber-store.ts";
@@ -95,7 +96,7 @@ export class DeliveryLoop {
       .catch(async (cause: unknown) => {
         this.#d.log.error("a delivery was not noted", cause, named(receiver));
         // It is still due: a receiver must not get it over and over as fast as it can answer.
-        await new Promise((resolve) => setTimeout(resolve, DELIVERY_RECOVERY_MS));
+        await sleep(DELIVERY_RECOVERY_MS);
       })
       .finally(() => {
         this.#running.delete(running);

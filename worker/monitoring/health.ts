@@ -3,6 +3,7 @@ import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
 import type { Settings } from "../env.ts";
 import { HEALTH_TIMEOUT_MS } from "../limits.ts";
 import type { Log } from "../log.ts";
+import { within } from "../waits.ts";
 
 interface Check {
   ok: boolean;
@@ -58,17 +59,11 @@ async function existingTables(db: D1Database): Promise<string[]> {
 
 async function check(name: string, log: Log, ask: () => Promise<unknown>): Promise<Omit<Check, "needed">> {
   const startedMs = Date.now();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error("no answer in time")), HEALTH_TIMEOUT_MS);
-  });
   try {
-    await Promise.race([ask(), late]);
+    await within(HEALTH_TIMEOUT_MS, ask());
     return { ok: true, duration_ms: Date.now() - startedMs };
   } catch (cause) {
     log.warning("health check failed", { check: name }, cause);
     return { ok: false, duration_ms: Date.now() - startedMs };
-  } finally {
-    clearTimeout(timer);
   }
 }

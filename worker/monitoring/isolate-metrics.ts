@@ -21,6 +21,7 @@ import {
   METRICS_SEND_ATTEMPTS,
   METRICS_SEND_STALE_MS,
 } from "../limits.ts";
+import { sleep } from "../waits.ts";
 import { countRecord } from "./count-record.ts";
 import { CountBuffer, type MetricCounts } from "./metric-counts.ts";
 import type { GaugeName } from "./metric-names.ts";
@@ -74,10 +75,10 @@ export class IsolateMetrics {
   #owner: symbol | null = null;
   #ownerUntilMs = 0;
 
-  constructor({ send, sleep, now }: IsolateMetricsOptions) {
-    this.#send = send;
-    this.#sleep = sleep ?? ((ms) => new Promise((resolve) => setTimeout(resolve, ms)));
-    this.#now = now ?? Date.now;
+  constructor(options: IsolateMetricsOptions) {
+    this.#send = options.send;
+    this.#sleep = options.sleep ?? sleep;
+    this.#now = options.now ?? Date.now;
   }
 
   attach(exporter: MetricExporter): void {

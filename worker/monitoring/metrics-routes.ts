@@ -6,6 +6,7 @@ import { endpoint } from "../http/endpoint.ts";
 import { TOTALS_NAME } from "../keys.ts";
 import { BACKLOG_TIMEOUT_MS, RETRY_AFTER_SECONDS } from "../limits.ts";
 import { DEFAULT_TENANT } from "../tenants/tenant-id.ts";
+import { within } from "../waits.ts";
 import { isolateMetrics } from "./isolate-metrics.ts";
 import { isMetricsToken } from "./metrics-token.ts";
 import type { Totals } from "./metrics-totals.ts";
@@ -58,25 +59,11 @@ async function readBacklog(env: Env): Promise<Gauges> {
   const found: Record<string, number> = {};
   await Promise.all(
     Object.entries(queues).map(async ([name, queue]) => {
-      const backlog = await inTime(queue.metrics());
+      const backlog = await within(BACKLOG_TIMEOUT_MS, queue.metrics()).catch(() => null);
       if (backlog) found[name] = backlog.backlogCount;
     }),
   );
   return { feature_store_queue_backlog_messages: found };
-}
-
-async function inTime<T>(answer: Promise<T>): Promise<T | null> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<null>((resolve) => {
-    timer = setTimeout(() => resolve(null), BACKLOG_TIMEOUT_MS);
-  });
-  try {
-    return await Promise.race([answer, late]);
-  } catch {
-    return null;
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 export const metricsEndpoints = [metrics];

@@ -7,6 +7,7 @@
 import { type Settings, settings } from "../env.ts";
 import { STATSD_FLUSH_TIMEOUT_MS, STATSD_LOG_MS, STATSD_RETRY_MS } from "../limits.ts";
 import { Log } from "../log.ts";
+import { within } from "../waits.ts";
 import type { MetricExporter } from "./isolate-metrics.ts";
 import type { MetricRecord } from "./metric-record.ts";
 import { StatsdBatch } from "./statsd-batch.ts";
@@ -90,17 +91,4 @@ async function writeAll(writable: WritableStream<Uint8Array>, bytes: Uint8Array)
   const writer = writable.getWriter();
   await writer.write(bytes);
   await writer.close();
-}
-
-async function within(ms: number, work: Promise<void>): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`not done within ${ms} ms`)), ms);
-  });
-  try {
-    // When time wins, `work` may still fail: the race has handled that.
-    await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -3,6 +3,7 @@
  * gathered for two seconds and written together: far fewer than a call of an object may write.
  */
 import { METRICS_FLUSH_MS } from "../limits.ts";
+import { sleep } from "../waits.ts";
 import type { Waiting } from "../writing/outbox.ts";
 import { isolateMetrics } from "./isolate-metrics.ts";
 import type { GaugeName } from "./metric-names.ts";
@@ -72,7 +73,7 @@ export class WriterMetrics implements OperationSink {
   }
 
   async #writePoints(): Promise<void> {
-    await new Promise((resolve) => setTimeout(resolve, METRICS_FLUSH_MS));
+    await sleep(METRICS_FLUSH_MS);
     this.#isWritingPoints = false;
     writePoints(this.#d.env, this.#d.tenant, this.#operations.take());
   }

@@ -1,6 +1,7 @@
 /** Asking the writers for the documents that readers have missed: gathered for a moment, one call to each writer. */
 import { type EntityRef, partitionOf, writerName } from "../keys.ts";
 import { FILL_GATHER_MS, FILL_GATHER_STALE_MS, MAX_FILL_ENTITIES } from "../limits.ts";
+import { sleep } from "../waits.ts";
 import { writerOf } from "../writing/writer-access.ts";
 import type { ReadContext } from "./read-entities.ts";
 
@@ -34,7 +35,7 @@ async function send(
   context: ReadContext,
   { name, partition, gathering }: { name: string; partition: number; gathering: Gathering },
 ): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, FILL_GATHER_MS));
+  await sleep(FILL_GATHER_MS);
   if (gatherings.get(name) === gathering) gatherings.delete(name);
   try {
     const { writer, identity } = writerOf(context, partition);

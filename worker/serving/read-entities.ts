@@ -13,6 +13,7 @@ import { type EntityRef, entityKey } from "../keys.ts";
 import { FETCH_LOOK_MS, FETCH_WAIT_MS, MAX_ENTITIES_BYTES, RETRY_AFTER_SECONDS } from "../limits.ts";
 import type { Tier } from "../monitoring/metric-record.ts";
 import { timed } from "../monitoring/timed.ts";
+import { sleep } from "../waits.ts";
 import {
   ANY_REVISION,
   both,
@@ -144,7 +145,7 @@ async function awaitOthers(
   const notBrought: Wanted[] = [];
   let waiting = others;
   for (let pauseMs = FETCH_LOOK_MS; waiting.length > 0; pauseMs *= 2) {
-    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    await sleep(pauseMs);
     const nowMs = Date.now();
     const isOver = nowMs - context.nowMs >= FETCH_WAIT_MS;
     waiting = waiting.filter((one) => {

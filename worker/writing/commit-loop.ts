@@ -15,6 +15,7 @@ import type { Log } from "../log.ts";
 import { timed } from "../monitoring/timed.ts";
 import type { WriterMetrics } from "../monitoring/writer-metrics.ts";
 import { MICROS_PER_MS, type Micros } from "../timestamps.ts";
+import { sleep } from "../waits.ts";
 import { NEVER_WRITTEN } from "./apply-write.ts";
 import { committedKeys } from "./committed-keys.ts";
 import type { Effects } from "./effects.ts";
@@ -215,7 +216,7 @@ export class CommitLoop {
     const seqs = new Set(stored.map(({ seq }) => seq));
     this.#unresolved.add(stored);
     for (const delayMs of SETTLE_DELAYS_MS) {
-      await new Promise((resolve) => setTimeout(resolve, delayMs));
+      await sleep(delayMs);
       try {
         const committed = await this.#unresolved.settle(this.#d.db.withSession("first-primary"), seqs);
         const results = group.map(({ change }, i) =>

@@ -6,6 +6,7 @@
  */
 import { KV_MIN_PUT_INTERVAL_MS } from "../limits.ts";
 import type { Log } from "../log.ts";
+import { sleep } from "../waits.ts";
 
 export interface KeeperDependencies {
   /** Writes what the entity is now into KV, or removes the key when the entity is no more. */
@@ -49,7 +50,7 @@ export class DocumentKeeper {
   async #putNext(entity: string, kept: Kept): Promise<void> {
     await kept.putting;
     const waitMs = kept.lastPutMs + KV_MIN_PUT_INTERVAL_MS - Date.now();
-    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+    if (waitMs > 0) await sleep(waitMs);
     // From here on a change needs a put of its own: this one is about to look at the state.
     kept.next = null;
     kept.lastPutMs = Date.now();

@@ -20,6 +20,7 @@ import type { Log } from "../log.ts";
 import { timed } from "../monitoring/timed.ts";
 import type { WriterMetrics } from "../monitoring/writer-metrics.ts";
 import { documentOf, encodeDocument } from "../serving/document.ts";
+import { sleep } from "../waits.ts";
 import { DocumentKeeper } from "./document-keeper.ts";
 import type { EntityStates } from "./entity-states.ts";
 import { Outbox } from "./outbox.ts";
@@ -206,7 +207,7 @@ export class Effects {
       };
       for (const { event_id: id } of events) this.#unconfirmed.set(id, confirmed);
     });
-    await new Promise((resolve) => setTimeout(resolve, CONFIRMATION_GRACE_MS));
+    await sleep(CONFIRMATION_GRACE_MS);
   }
 
   #isFilled(entity: string): boolean {

@@ -6,6 +6,7 @@
  * A write that comes alone never waits: nobody was answered together with another, or it is long ago.
  */
 import { GATHER_MAX_MS } from "../limits.ts";
+import { sleep } from "../waits.ts";
 
 /** How the last group ended. */
 export interface LastGroup {
@@ -52,7 +53,7 @@ export class Gathering {
     const wanted = Math.min(answered + others, most);
     if (waiting() === 0 || wanted <= 1 || nowMs - endedMs > BUSY_MS) return;
     // In a busy runtime changes are on their way that only come when nobody has anything left to do.
-    await new Promise((resolve) => setTimeout(resolve, 0));
+    await sleep(0);
     const mostMs = Math.min(GATHER_MAX_MS, tookMs);
     // The clock may have stepped back since.
     const leftMs = Math.min(endedMs + mostMs - nowMs, mostMs);

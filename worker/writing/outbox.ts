@@ -14,6 +14,7 @@ import {
   OUTBOX_PAUSE_MS,
 } from "../limits.ts";
 import type { Log } from "../log.ts";
+import { sleep } from "../waits.ts";
 
 /** The events of one group. */
 interface Entry {
@@ -82,7 +83,7 @@ export class Outbox {
       } catch (cause) {
         this.#report();
         this.#d.log.warning("queue did not take events, will try again", { retry_ms: retryMs }, cause);
-        await new Promise((resolve) => setTimeout(resolve, retryMs));
+        await sleep(retryMs);
         retryMs = Math.min(retryMs * 2, OUTBOX_LONGEST_RETRY_MS);
       }
     }
