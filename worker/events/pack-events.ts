@@ -4,6 +4,7 @@
  * Sizes are bytes of JSON in UTF-8.
  */
 import { MAX_QUEUE_BATCH_BYTES, MAX_QUEUE_MESSAGE_BYTES } from "../limits.ts";
+import { partsUpTo } from "../parts.ts";
 import { type AvailabilityMessage, type FeatureAvailable, SCHEMA_VERSION } from "./feature-available.ts";
 
 /** Quotes and a comma. */
@@ -56,12 +57,6 @@ function textOf(event: FeatureAvailable): string {
   return named + (compute_id ?? "") + features.join("");
 }
 
-interface Part {
-  events: FeatureAvailable[];
-  /** Of the JSON array. */
-  bytes: number;
-}
-
 /**
  * The messages of one `sendBatch`, of what waits the first that fit.
  *
@@ -71,33 +66,22 @@ interface Part {
 export function firstMessages(waiting: readonly FeatureAvailable[]): AvailabilityMessage[] {
   const messages: AvailabilityMessage[] = [];
   let bytes = 0;
-  for (const part of eachPart(waiting, MAX_QUEUE_MESSAGE_BYTES)) {
-    bytes += part.bytes;
+  for (const { items, size } of eachPart(waiting, MAX_QUEUE_MESSAGE_BYTES)) {
+    bytes += size + BYTES_LEFT_OVER;
     if (messages.length > 0 && bytes > MAX_QUEUE_BATCH_BYTES) break;
-    messages.push(part.events);
+    messages.push(items);
   }
   return messages;
 }
 
 /** All events, in parts whose JSON is no larger than that; an event that is larger is a part of its own. */
 export function partsOf(events: readonly FeatureAvailable[], maxBytes: number): FeatureAvailable[][] {
-  return [...eachPart(events, maxBytes)].map((part) => part.events);
+  return [...eachPart(events, maxBytes)].map(({ items }) => items);
 }
 
-function* eachPart(events: readonly FeatureAvailable[], maxBytes: number): Generator<Part, void> {
-  if (events.length === 0) return;
-  let part = emptyPart();
-  for (const event of events) {
-    const bytes = bytesOf(event) + 1;
-    if (part.events.length > 0 && part.bytes + bytes > maxBytes) {
-      yield part;
-      part = emptyPart();
-    }
-    part.events.push(event);
-    part.bytes += bytes;
-  }
-  yield part;
-}
+/** Of the JSON array's brackets and commas each event has one, and one is left over. */
+const BYTES_LEFT_OVER = 1;
 
-/** Of the array's brackets and commas each event has one, and one is left over. */
-const emptyPart = (): Part => ({ events: [], bytes: 1 });
+function eachPart(events: readonly FeatureAvailable[], maxBytes: number) {
+  return partsUpTo(events, (event) => bytesOf(event) + 1, maxBytes - BYTES_LEFT_OVER);
+}

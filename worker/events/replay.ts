@@ -6,6 +6,7 @@
  */
 import { jsonParts } from "../db/json-parts.ts";
 import { REPLAY_BYTES_PER_QUERY, REPLAY_ROWS_PER_STEP } from "../limits.ts";
+import { partsUpTo } from "../parts.ts";
 import type { Micros } from "../timestamps.ts";
 import { eventOf, type FeatureAvailable } from "./feature-available.ts";
 
@@ -133,7 +134,7 @@ export async function* eventsOf(
   tenant: string,
   keys: readonly HistoryKey[],
 ): AsyncGenerator<FeatureAvailable[]> {
-  for (const part of partsOf(keys)) {
+  for (const { items: part } of partsUpTo(keys, ({ bytes }) => bytes, REPLAY_BYTES_PER_QUERY)) {
     const rows = part.map((key) => [
       key.entity_type,
       key.entity_value,
@@ -172,19 +173,4 @@ function announce(
     names: JSON.parse(names) as string[],
   };
   return [eventOf(tenant, ref, row)];
-}
-
-function partsOf(keys: readonly HistoryKey[]): HistoryKey[][] {
-  const parts: HistoryKey[][] = [];
-  let bytes = 0;
-  for (const key of keys) {
-    bytes += key.bytes;
-    const last = parts.at(-1);
-    if (last && bytes <= REPLAY_BYTES_PER_QUERY) last.push(key);
-    else {
-      parts.push([key]);
-      bytes = key.bytes;
-    }
-  }
-  return parts;
 }

@@ -6,6 +6,7 @@
  */
 import type { FeatureAvailable } from "../events/feature-available.ts";
 import { MAX_COUNTED_FEATURES_PER_WRITE, MAX_STATS_VALUES_PER_CALL } from "../limits.ts";
+import { partsUpTo } from "../parts.ts";
 import { type Micros, parseTimestamp } from "../timestamps.ts";
 import type { Catalog, CatalogFeature, StoredFeature } from "./catalog.ts";
 import type { Observation } from "./stats-roll-up.ts";
@@ -133,17 +134,7 @@ function observationOf([type, number]: [type: string, number: number | null]): O
 
 /** Cut into calls of the object; an event is in one of them, since it is counted as a whole. */
 export function callsOf(contributions: readonly Contribution[]): Contribution[][] {
-  const parts: Contribution[][] = [];
-  let values = 0;
-  for (const contribution of contributions) {
-    const own = contribution.features.reduce((total, { columns }) => total + 1 + columns.length, 0);
-    values += own;
-    const last = parts.at(-1);
-    if (last && values <= MAX_STATS_VALUES_PER_CALL) last.push(contribution);
-    else {
-      parts.push([contribution]);
-      values = own;
-    }
-  }
-  return parts;
+  const valuesIn = ({ features }: Contribution) =>
+    features.reduce((total, { columns }) => total + 1 + columns.length, 0);
+  return [...partsUpTo(contributions, valuesIn, MAX_STATS_VALUES_PER_CALL)].map(({ items }) => items);
 }

@@ -6,6 +6,7 @@
 import type { FeatureAvailable } from "../events/feature-available.ts";
 import type { EntityRef } from "../keys.ts";
 import { MAX_INTENT_CHARACTERS } from "../limits.ts";
+import { partsUpTo } from "../parts.ts";
 import type { Micros } from "../timestamps.ts";
 import type { Settled } from "./entity-write.ts";
 import type { EntityPlan, GroupPlan } from "./plan-group.ts";
@@ -70,23 +71,13 @@ export function intentsOf(
   plan: GroupPlan,
   rememberedOf: (entity: string) => RememberedResult[],
 ): WrittenIntent[] {
-  const pieces: { entities: IntendedEntity[]; texts: string[] }[] = [];
-  let characters = MAX_INTENT_CHARACTERS;
-  for (const [key, entity] of plan.entities) {
-    const intended = intendedEntity(entity, rememberedOf(key));
-    if (!intended) continue;
-    const text = JSON.stringify(intended);
-    if (characters + text.length > MAX_INTENT_CHARACTERS) {
-      pieces.push({ entities: [], texts: [] });
-      characters = 0;
-    }
-    const piece = pieces.at(-1);
-    piece?.entities.push(intended);
-    piece?.texts.push(text);
-    characters += text.length;
-  }
-  return pieces.map(({ entities, texts }) => ({
-    intent: { entities },
-    text: `{"entities":[${texts.join(",")}]}`,
+  const written = [...plan.entities].flatMap(([key, own]) => {
+    const entity = intendedEntity(own, rememberedOf(key));
+    return entity ? [{ entity, text: JSON.stringify(entity) }] : [];
+  });
+  const parts = partsUpTo(written, ({ text }) => text.length, MAX_INTENT_CHARACTERS);
+  return Array.from(parts, ({ items }) => ({
+    intent: { entities: items.map(({ entity }) => entity) },
+    text: `{"entities":[${items.map(({ text }) => text).join(",")}]}`,
   }));
 }
