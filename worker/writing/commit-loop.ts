@@ -18,6 +18,7 @@ import { MICROS_PER_MS, type Micros } from "../timestamps.ts";
 import { sleep } from "../waits.ts";
 import { NEVER_WRITTEN } from "./apply-write.ts";
 import { committedKeys } from "./committed-keys.ts";
+import type { Documents } from "./documents.ts";
 import type { Effects } from "./effects.ts";
 import type { EntityStates } from "./entity-states.ts";
 import type { ChangeResult, EntityChange, Settled } from "./entity-write.ts";
@@ -41,6 +42,7 @@ export interface CommitDependencies {
   groupWrites: number;
   store: WriterStore;
   states: EntityStates;
+  documents: Documents;
   effects: Effects;
   ensureAlarm: () => void;
   log: Log;
@@ -245,7 +247,7 @@ export class CommitLoop {
   #withCounts(result: ChangeResult, plan: GroupPlan, results: readonly D1Result[]): ChangeResult {
     const [only] = plan.entities.values();
     if (result.outcome !== "deleted" || !only?.deletion) return result;
-    return { ...result, history: historyRemoved(results), cached: this.#d.effects.isCached(only.ref) };
+    return { ...result, history: historyRemoved(results), cached: this.#d.documents.isCached(only.ref) };
   }
 
   /** Strictly increasing, though the clock may stand still or step back. */

@@ -1,5 +1,5 @@
 /**
- * Keeps the hot-cache documents current: says when the document of an entity is put.
+ * Keeps the hot-cache documents current: says when the document of an entity is put, which `documents.ts` does.
  *
  * One put of a key at a time and at most one a second (KV's limit); a change that comes meanwhile is covered by the
  * next put, which takes the state as it is when it starts. So the last put always carries the last state.

@@ -6,23 +6,15 @@
  * the consumer says that it has handled it, and a moment later still, since what it printed may be on its way.
  */
 
-import { exceedsUtf8Bytes } from "../characters.ts";
 import type { Settings } from "../env.ts";
 import type { FeatureAvailable } from "../events/feature-available.ts";
-import { documentKey, type EntityRef, entityKey, entityRef } from "../keys.ts";
-import {
-  KV_CACHE_TTL_SECONDS,
-  KV_MAX_VALUE_BYTES,
-  KV_MIN_EXPIRATION_SECONDS,
-  MAX_OWED_CHARACTERS,
-} from "../limits.ts";
+import { type EntityRef, entityKey } from "../keys.ts";
+import { MAX_OWED_CHARACTERS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { timed } from "../monitoring/timed.ts";
 import type { WriterMetrics } from "../monitoring/writer-metrics.ts";
-import { documentOf, encodeDocument } from "../serving/document.ts";
 import { sleep } from "../waits.ts";
-import { DocumentKeeper } from "./document-keeper.ts";
-import type { EntityStates } from "./entity-states.ts";
+import type { Documents } from "./documents.ts";
 import { Outbox } from "./outbox.ts";
 import type { Identity, WriterStore } from "./writer-store.ts";
 
@@ -38,8 +30,7 @@ export interface EffectsDependencies {
   settings: Settings;
   identity: Identity;
   store: WriterStore;
-  states: EntityStates;
-  ensureAlarm: () => void;
+  documents: Documents;
   log: Log;
   metrics: WriterMetrics | undefined;
 }
@@ -52,11 +43,8 @@ export interface CommittedEntity {
 export class Effects {
   readonly #d: EffectsDependencies;
   readonly #outbox: Outbox;
-  readonly #keeper: DocumentKeeper;
   /** Events that the local consumer has not confirmed, with whom to tell of each; see above. */
   readonly #unconfirmed = new Map<string, () => void>();
-  /** Entities whose document is to be removed, not put. */
-  readonly #invalidated = new Set<string>();
   /** Intents that are being driven. */
   readonly #driven = new Map<number, readonly CommittedEntity[]>();
   /** Intents that are driven to their end and still in the log. */
@@ -79,11 +67,6 @@ export class Effects {
       log,
       report: (waiting) => metrics?.outbox(waiting),
     });
-    this.#keeper = new DocumentKeeper({
-      put: (entity) => this.#putDocument(entity),
-      owe: (entity) => this.#oweDocument(entity),
-      log,
-    });
   }
 
   /** Whether what is owed to queue and cache is as much as this object may hold in memory. */
@@ -99,9 +82,8 @@ export class Effects {
     this.#driven.set(seq, entities);
     const confirmed = this.#confirmed(events);
     const sent = this.#outbox.send(events);
-    const cached = this.#d.store.documents(entities.map(({ ref }) => entityKey(ref)));
-    const kept = cached.map(({ entity }) => this.#keeper.keep(entity));
-    const delivered = Promise.all([sent, ...kept]).then(() => {
+    const cached = this.#d.documents.keepCached(entities.map(({ ref }) => ref));
+    const delivered = Promise.all([sent, cached]).then(() => {
       this.#owedCharacters -= characters;
     });
     Promise.all([delivered, confirmed])
@@ -148,49 +130,6 @@ export class Effects {
     }
   }
 
-  /** Documents for entities that somebody has read and not found in KV. Those that do not exist get none. */
-  async fill(refs: readonly EntityRef[]): Promise<void> {
-    const { env, identity, states, store } = this.#d;
-    const wanted = refs.filter((ref) => !this.#isFilled(entityKey(ref)));
-    const db = env.DB.withSession("first-primary");
-    const found = await states.load(db, identity.tenant, wanted);
-    if (!found) {
-      const half = Math.ceil(wanted.length / 2);
-      await this.fill(wanted.slice(0, half));
-      return this.fill(wanted.slice(half));
-    }
-    const filling: Promise<void>[] = [];
-    for (const [entity, state] of found) {
-      const document = documentOf(state.revision, state.rows.values());
-      if (!document || document.size * 2 > KV_MAX_VALUE_BYTES) continue;
-      // The record comes before the put: a commit that looks from now on owes the next put. An old debt stays one.
-      const [known] = store.documents([entity]);
-      store.putDocument({ entity, expiresAtMs: this.#newExpiryMs(), dirty: known?.dirty ?? false });
-      filling.push(this.#keeper.keep(entity));
-    }
-    this.#d.ensureAlarm();
-    await Promise.all(filling);
-  }
-
-  /** Removes an entity's document until somebody reads it again. Answers whether there was one. */
-  async invalidate(ref: EntityRef): Promise<boolean> {
-    const entity = entityKey(ref);
-    if (!this.isCached(ref)) return false;
-    // A debt until it is done: after a crash the alarm makes the document current again, which does no harm.
-    this.#oweDocument(entity);
-    this.#invalidated.add(entity);
-    await this.#keeper.keep(entity);
-    return true;
-  }
-
-  isCached(ref: EntityRef): boolean {
-    return this.#d.store.documents([entityKey(ref)]).length > 0;
-  }
-
-  async payDebts(limit: number): Promise<void> {
-    await Promise.all(this.#d.store.dirtyDocuments(limit).map(({ entity }) => this.#keeper.keep(entity)));
-  }
-
   /**
    * Resolves when the local consumer has handled the events; at once where Queues stores them, and where the consumer
    * tells other writers, because there is another number of them now than when this one was made.
@@ -208,49 +147,6 @@ export class Effects {
       for (const { event_id: id } of events) this.#unconfirmed.set(id, confirmed);
     });
     await sleep(CONFIRMATION_GRACE_MS);
-  }
-
-  #isFilled(entity: string): boolean {
-    const [record] = this.#d.store.documents([entity]);
-    // KV tells a miss for as long as it caches one, though the document is there: it need not be put again.
-    return (
-      record !== undefined && !record.dirty && this.#keeper.wasPutWithin(entity, KV_CACHE_TTL_SECONDS * 1_000)
-    );
-  }
-
-  #newExpiryMs(): number {
-    return Date.now() + this.#d.settings.documentTtlSeconds * 1_000;
-  }
-
-  #oweDocument(entity: string): void {
-    this.#d.store.putDocument({ entity, expiresAtMs: this.#newExpiryMs(), dirty: true });
-    this.#d.ensureAlarm();
-  }
-
-  /** Makes KV show what the entity is now: its document where one is kept, else nothing. */
-  async #putDocument(entity: string): Promise<void> {
-    const { env, identity, states, store, metrics } = this.#d;
-    const ref = entityRef(entity);
-    const key = documentKey(identity.tenant, identity.partitions, ref);
-    const loaded = await states.load(env.DB.withSession("first-primary"), identity.tenant, [ref]);
-    const state = loaded?.get(entity);
-    const document = state && documentOf(state.revision, state.rows.values());
-    const text = document && encodeDocument(document);
-    const [record] = store.documents([entity]);
-    const isInvalidated = this.#invalidated.delete(entity);
-    if (!record || isInvalidated || !text || exceedsUtf8Bytes(text, KV_MAX_VALUE_BYTES)) {
-      await timed(metrics, { operation: "kv.delete", items: 1 }, () => env.HOT.delete(key));
-      store.removeDocument(entity);
-      return;
-    }
-    const lastsMs = record.expiresAtMs - Date.now();
-    const expiresAtMs =
-      lastsMs > 2 * KV_MIN_EXPIRATION_SECONDS * 1_000 ? record.expiresAtMs : this.#newExpiryMs();
-    if (expiresAtMs !== record.expiresAtMs) store.putDocument({ ...record, expiresAtMs });
-    const expiration = Math.ceil(expiresAtMs / 1_000);
-    await timed(metrics, { operation: "kv.put", items: 1 }, () => env.HOT.put(key, text, { expiration }));
-    const isStillWanted = store.documents([entity]).length > 0;
-    if (record.dirty && isStillWanted) store.putDocument({ entity, expiresAtMs, dirty: false });
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * The Durable Object that orders the writes of one partition of a tenant's entities: its door. How a group is
- * committed is in `commit-loop.ts`, what follows a commit in `effects.ts`.
+ * committed is in `commit-loop.ts`, what follows a commit in `effects.ts` and `documents.ts`.
  *
  * Only the intent log, the idempotency records and the list of documents, all in its SQLite, have to survive; all
  * other state in here is a copy that may be lost at any moment.
@@ -17,6 +17,7 @@ import {
 import { Log } from "../log.ts";
 import { WriterMetrics } from "../monitoring/writer-metrics.ts";
 import { CommitLoop } from "./commit-loop.ts";
+import { Documents } from "./documents.ts";
 import { Effects } from "./effects.ts";
 import { EntityStates } from "./entity-states.ts";
 import type { ChangeReply, ChangeRequest, Idempotency, RefusedRow, Settled } from "./entity-write.ts";
@@ -32,6 +33,7 @@ const DOCUMENT_RECORD_GRACE_MS = 5 * 60 * 1_000;
 interface Parts {
   loop: CommitLoop;
   effects: Effects;
+  documents: Documents;
 }
 
 export class EntityWriter extends DurableObject<Env> {
@@ -91,12 +93,12 @@ export class EntityWriter extends DurableObject<Env> {
 
   /** A reader has found these entities in D1 and not in KV. */
   async fill(identity: Identity, refs: EntityRef[]): Promise<void> {
-    await this.#open(identity).effects.fill(refs);
+    await this.#open(identity).documents.fill(refs);
   }
 
   /** Removes an entity's hot-cache document; answers whether there was one. */
   async invalidate(identity: Identity, ref: EntityRef): Promise<boolean> {
-    return this.#open(identity).effects.invalidate(ref);
+    return this.#open(identity).documents.invalidate(ref);
   }
 
   /** The consumer has handled these events; only a queue that lives in memory needs to be told. */
@@ -108,10 +110,10 @@ export class EntityWriter extends DurableObject<Env> {
     this.#alarmAtMs = Number.POSITIVE_INFINITY;
     const identity = this.#store.identity();
     if (!identity) return;
-    const { loop, effects } = this.#open(identity);
+    const { loop, effects, documents } = this.#open(identity);
     try {
       await loop.settle();
-      await effects.payDebts(DEBTS_PER_ALARM);
+      await documents.payDebts(DEBTS_PER_ALARM);
     } finally {
       effects.removeDone();
       const nowMs = Date.now();
@@ -178,19 +180,22 @@ export class EntityWriter extends DurableObject<Env> {
     const after = (work: Promise<unknown>) => this.ctx.waitUntil(work);
     const metrics =
       own.metrics === "on" ? new WriterMetrics({ env, tenant: identity.tenant, after }) : undefined;
-    const effects = new Effects({ env, settings: own, identity, store, states, ensureAlarm, log, metrics });
+    const shared = { env, settings: own, identity, store, log, metrics };
+    const documents = new Documents({ ...shared, states, ensureAlarm });
+    const effects = new Effects({ ...shared, documents });
     const loop = new CommitLoop({
       db: env.DB,
       tenant: identity.tenant,
       groupWrites: own.writerGroupWrites,
       store,
       states,
+      documents,
       effects,
       ensureAlarm,
       log,
       metrics,
     });
-    this.#parts = { loop, effects };
+    this.#parts = { loop, effects, documents };
     return this.#parts;
   }
 
