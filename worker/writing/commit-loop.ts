@@ -16,21 +16,21 @@ import { timed } from "../monitoring/timed.ts";
 import type { WriterMetrics } from "../monitoring/writer-metrics.ts";
 import { MICROS_PER_MS, type Micros } from "../timestamps.ts";
 import { sleep } from "../waits.ts";
-import { NEVER_WRITTEN } from "./apply-write.ts";
+import type { EntityState } from "./apply-write.ts";
 import { committedKeys } from "./committed-keys.ts";
+import { type DecidedGroup, decideGroup } from "./decide-group.ts";
 import type { Documents } from "./documents.ts";
 import type { Effects } from "./effects.ts";
 import type { EntityStates } from "./entity-states.ts";
 import type { ChangeResult, EntityChange, Settled } from "./entity-write.ts";
 import { Gathering } from "./gathering.ts";
-import { committedEntity, rememberedResults } from "./group-results.ts";
-import { intentsOf } from "./intent.ts";
+import { committedEntity } from "./group-results.ts";
 import { answer, type Pending, withoutRemembered } from "./pending.ts";
-import { emptyPlan, type GroupPlan, planGroup } from "./plan-group.ts";
+import type { GroupPlan } from "./plan-group.ts";
 import { groupStatements, historyRemoved } from "./statements.ts";
 import { isGroupFull, takeGroup } from "./take-group.ts";
 import { UnresolvedIntents } from "./unresolved-intents.ts";
-import type { StoredIntent, WriterStore } from "./writer-store.ts";
+import type { WriterStore } from "./writer-store.ts";
 
 /** Waits before D1 is asked again what became of a transaction that ended in an error. */
 const SETTLE_DELAYS_MS = [50, 250, 1_000];
@@ -47,6 +47,13 @@ export interface CommitDependencies {
   ensureAlarm: () => void;
   log: Log;
   metrics: WriterMetrics | undefined;
+}
+
+interface LoadedGroup {
+  group: readonly Pending[];
+  states: ReadonlyMap<string, EntityState>;
+  /** The session that has read them: it writes, too. */
+  db: D1DatabaseSession;
 }
 
 export class CommitLoop {
@@ -100,10 +107,15 @@ export class CommitLoop {
       await this.#gather();
       const startedMs = Date.now();
       this.#answered = 0;
-      const group = takeGroup(this.#queue, this.#d.groupWrites);
+      let group = takeGroup(this.#queue, this.#d.groupWrites);
       const measured = this.#d.metrics?.group(group.length, this.#queue.length);
       try {
-        await this.#commit(group);
+        let loaded = await this.#load(group);
+        while (!loaded) {
+          group = this.#firstHalf(group);
+          loaded = await this.#load(group);
+        }
+        await this.#commit(loaded);
       } catch (cause) {
         this.#d.log.error("group was not committed", cause, { group_size: group.length });
         for (const { resolve } of group) resolve(null);
@@ -123,75 +135,55 @@ export class CommitLoop {
     return this.#gathering.wait(waiting, groupWrites, Date.now());
   }
 
-  async #commit(taken: Pending[]): Promise<void> {
-    const { tenant, states, store } = this.#d;
+  /** Null where the entities are too large to be read together. */
+  async #load(group: readonly Pending[]): Promise<LoadedGroup | null> {
     const db = this.#d.db.withSession("first-primary");
-    const known = await states.load(
-      db,
-      tenant,
-      taken.map(({ change }) => change),
-    );
-    if (!known) {
-      // The rest goes with the next group. One entity is always read, so this comes to an end.
-      this.#queue.unshift(...taken.splice(Math.ceil(taken.length / 2)));
-      return this.#commit(taken);
-    }
-    await this.#unresolved.settle(db);
-    const group = withoutRemembered(store, taken);
-    if (group.length === 0) return;
     const changes = group.map(({ change }) => change);
-    // No await from here until the intents are written: nobody else decides meanwhile.
-    const plan = planGroup(changes, {
-      states: known,
-      tick: () => this.#tick(),
-      newEventId: () => crypto.randomUUID(),
-    });
-    // What changes nothing rests on a remembered state too: D1 confirms its revision, as that of all others.
-    for (const change of changes) {
-      const key = entityKey(change);
-      if (!plan.entities.has(key)) plan.entities.set(key, emptyPlan(change, known.get(key) ?? NEVER_WRITTEN));
-    }
-    const remembered = rememberedResults(group, plan);
-    const intents = intentsOf(plan, (entity) => remembered.get(entity) ?? []);
-    this.#d.effects.removeDone();
-    const stored = intents.map(({ intent, text }) => ({ seq: store.addIntent(text), intent }));
-    if (stored.length > 0) this.#d.ensureAlarm();
-    for (const { ref, deletion } of plan.entities.values()) if (deletion) this.#d.effects.preserve(ref);
+    const states = await this.#d.states.load(db, this.#d.tenant, changes);
+    return states && { group, states, db };
+  }
+
+  /** The rest goes with the next group. One entity is always read, so halving comes to an end. */
+  #firstHalf(group: Pending[]): Pending[] {
+    const half = Math.ceil(group.length / 2);
+    this.#queue.unshift(...group.slice(half));
+    return group.slice(0, half);
+  }
+
+  async #commit({ group, states, db }: LoadedGroup): Promise<void> {
+    await this.#unresolved.settle(db);
+    const unanswered = withoutRemembered(this.#d.store, group);
+    if (unanswered.length === 0) return;
+    const decided = decideGroup(unanswered, states, { ...this.#d, tick: () => this.#tick() });
+    const { plan } = decided;
     let results: D1Result[];
     try {
       const measured = { operation: "d1.put_item", items: plan.entities.size } as const;
-      results = await timed(this.#d.metrics, measured, () => db.batch(groupStatements(db, tenant, plan)));
+      const batch = () => db.batch(groupStatements(db, this.#d.tenant, plan));
+      results = await timed(this.#d.metrics, measured, batch);
     } catch (cause) {
-      await this.#afterError(cause, group, plan, stored);
+      await this.#afterError(decided, cause);
       return;
     }
-    this.#afterCommit(group, plan, stored, results, db.getBookmark());
+    this.#afterCommit(decided, results, db.getBookmark());
   }
 
   #afterCommit(
-    group: Pending[],
-    plan: GroupPlan,
-    stored: StoredIntent[],
-    results: D1Result[],
+    { group, plan, stored }: DecidedGroup,
+    results: readonly D1Result[],
     bookmark: string | null,
   ): void {
     const { effects, states, store, tenant } = this.#d;
     const committed = committedKeys(results);
-    const moved = new Set<string>();
     for (const [key, entity] of plan.entities) {
       if (committed.has(key)) states.committed(key, entity.next);
-      else {
-        states.forget(key);
-        moved.add(key);
-      }
+      else states.forget(key);
     }
-    const changeResults = plan.results.map((result) => this.#withCounts(result, plan, results));
-    const done = group.filter(({ change }) => !moved.has(entityKey(change)));
-    const doneResults = changeResults.filter((_, i) => {
-      const pending = group[i];
-      return pending !== undefined && !moved.has(entityKey(pending.change));
-    });
-    answer(store, done, doneResults, { committedAt: plan.decidedAt, bookmark });
+    const isCommitted = ({ change }: Pending) => committed.has(entityKey(change));
+    const doneResults = plan.results
+      .filter((_, i) => group[i] && isCommitted(group[i]))
+      .map((result) => this.#withCounts(result, plan, results));
+    answer(store, group.filter(isCommitted), doneResults, { committedAt: plan.decidedAt, bookmark });
     for (const { seq, intent } of stored) {
       const entities = intent.entities.filter(({ ref }) => committed.has(entityKey(ref)));
       if (entities.length === 0) store.removeIntent(seq);
@@ -202,16 +194,11 @@ export class CommitLoop {
           entities.map((entity) => committedEntity(tenant, entity, plan)),
         );
     }
-    this.#retry(group.filter(({ change }) => moved.has(entityKey(change))));
+    this.#retry(group.filter((pending) => !isCommitted(pending)));
   }
 
   /** The transaction may or may not have happened. D1 is asked; as long as it does not answer, nobody is told anything. */
-  async #afterError(
-    cause: unknown,
-    group: Pending[],
-    plan: GroupPlan,
-    stored: StoredIntent[],
-  ): Promise<void> {
+  async #afterError({ group, plan, stored }: DecidedGroup, cause: unknown): Promise<void> {
     const { states, log, tenant } = this.#d;
     log.warning("a transaction ended in an error", { group_size: group.length }, cause);
     for (const key of plan.entities.keys()) states.forget(key);
@@ -234,9 +221,9 @@ export class CommitLoop {
   }
 
   /** The entity was changed by somebody else since it was loaded: its changes are decided anew, before all others. */
-  #retry(group: Pending[]): void {
+  #retry(moved: readonly Pending[]): void {
     const again: Pending[] = [];
-    for (const pending of group) {
+    for (const pending of moved) {
       if (pending.attempts + 1 < MAX_COMMIT_ATTEMPTS)
         again.push({ ...pending, attempts: pending.attempts + 1 });
       else pending.resolve(null);
