@@ -1,4 +1,4 @@
-/** Puts texts and bytes one behind the other, as UTF-8. */
+/** Joins texts and bytes as UTF-8. */
 
 /** Up to here a loop is faster than a call of the encoder. */
 const SHORT_CHARACTERS = 256;
@@ -8,7 +8,7 @@ export class ByteWriter {
   #bytes: Uint8Array<ArrayBuffer>;
   #length = 0;
 
-  /** @param capacity Bytes, as far as they are known before; it grows. */
+  /** @param capacity Bytes to begin with; more are made when needed. */
   constructor(capacity: number) {
     this.#bytes = new Uint8Array(capacity);
   }
@@ -31,18 +31,18 @@ export class ByteWriter {
     this.#length += bytes.length;
   }
 
-  /** All that was written; valid for as long as nothing else is. */
+  /** All that was written. The bytes are valid until the next write. */
   end(): Uint8Array<ArrayBuffer> {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** Begins anew, in the same room. @param capacity Bytes that it will take, as far as they are known before. */
+  /** Begins anew in the same buffer. @param capacity Bytes that are expected. */
   clear(capacity: number): void {
     this.#length = 0;
     this.#reserve(capacity);
   }
 
-  /** Writes up to the first character that takes more than a byte; returns how many. */
+  /** Writes ASCII, up to the first character that takes more than a byte. @returns how many characters were written. */
   #ascii(text: string): number {
     this.#reserve(text.length);
     for (let i = 0; i < text.length; i++) {

@@ -3,7 +3,7 @@
  * JavaScript string two; and in bytes.
  */
 
-/** @returns whether a text has at most so many; of most texts its length says it already. */
+/** Whether a text has at most so many characters. For most texts `length` decides it without counting. */
 export function hasAtMost(text: string, most: number): boolean {
   return text.length <= most || (text.length <= 2 * most && charactersIn(text) <= most);
 }
@@ -25,14 +25,14 @@ export function firstCharacters(text: string, most: number): string {
 
 const encoder = new TextEncoder();
 
-/** One unit of a JavaScript string, in UTF-8. Two of them that are one character have four bytes together. */
+/** What one unit of a JavaScript string takes in UTF-8 at most; a character of two units takes four bytes together. */
 export const MAX_UTF8_BYTES_PER_UNIT = 3;
 
 export function utf8Length(text: string): number {
   return encoder.encode(text).length;
 }
 
-/** Whether a text has more bytes than that in UTF-8. Counted only where the number of its units does not say it. */
+/** Whether a text has more bytes than that in UTF-8. For most texts `length` decides it without counting. */
 export function exceedsUtf8Bytes(text: string, limit: number): boolean {
   if (text.length > limit) return true;
   return text.length * MAX_UTF8_BYTES_PER_UNIT > limit && utf8Length(text) > limit;

@@ -21,7 +21,7 @@ export interface Settings {
   apiKeySecret: string | null;
   rateLimit: "on" | "off";
   metrics: "on" | "off";
-  /** Reads `/metrics` beside an `admin` key of the tenant `default`; null when there is none. */
+  /** Opens `/metrics`, as an `admin` key of the tenant `default` does; null when it is not set. */
   metricsToken: string | null;
   /** Null when there is no StatsD server. */
   statsd: { host: string; port: number; prefix: string; tags: "datadog" | "none" } | null;

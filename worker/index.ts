@@ -21,7 +21,7 @@ export { MetricsTotals } from "./monitoring/metrics-totals.ts";
 export { FeatureStats } from "./registry/feature-stats.ts";
 export { EntityWriter } from "./writing/entity-writer.ts";
 
-/** A queue's name begins with what it is for; the environment stands behind. */
+/** A queue's name begins with its purpose; the name of the environment may follow. */
 async function consume(batch: MessageBatch, env: Env): Promise<void> {
   if (batch.queue.startsWith("feature-compute")) await consumeCompute(batch, env);
   else await consumeAvailability(batch, env);
@@ -36,7 +36,7 @@ export default {
   async scheduled(_controller, env) {
     const own = settings(env);
     const log = Log.of("cron", own);
-    // To the end, both: a step of the retention that is cut off counts as one that could not be done.
+    // Neither failure ends the other: a step of the retention that is cut off would be tried again with fewer rows.
     const both = await Promise.allSettled([
       removeOldHistory({ db: env.DB, retentionDays: own.historyRetentionDays, archive: env.ARCHIVE, log }),
       removeEndedJobs(env.DB, nowMicros()),

@@ -30,7 +30,7 @@ export class NumberOutOfRange extends Error {}
  */
 export function parseJson(text: string): unknown {
   if (!MAY_LOSE_DIGITS.test(text)) return JSON.parse(text);
-  // Drawn when it is needed: the platform has no chance to give while a script starts.
+  // Drawn when it is needed: the platform gives no randomness while a script starts.
   mark ??= crypto.randomUUID();
   return withDigits(JSON.parse(withMarks(text, mark)), mark);
 }
@@ -55,7 +55,7 @@ function withMarks(text: string, mark: string): string {
   return marked + text.slice(from);
 }
 
-/** Behind the closing quotation mark; of a text that does not end, the end of all. */
+/** The position behind the closing quotation mark, or the end of the input for a string that is not closed. */
 function endOfText(text: string, start: number): number {
   for (let at = start + 1; ; ) {
     const quote = text.indexOf('"', at);
@@ -82,7 +82,7 @@ function withDigits(value: unknown, mark: string): unknown {
       continue;
     }
     for (const [name, inner] of Object.entries(at)) {
-      // Its own already, so that `__proto__` is a name like any other.
+      // Every name is an own property already: setting `__proto__` here changes a value, not the prototype.
       (at as Record<string, unknown>)[name] = settled(inner);
     }
   }
@@ -131,7 +131,7 @@ export function nestsDeeperThan(value: unknown, limit: number): boolean {
   return Object.values(value).some((inner) => nestsDeeperThan(inner, limit - 1));
 }
 
-/** One text for all that say the same: the order of an object's names says nothing. */
+/** One text for all JSON that says the same, whatever the order of names and the white space. */
 export function canonicalJson(text: string): string {
   return JSON.stringify(sorted(parseJson(text)));
 }
@@ -143,7 +143,7 @@ function sorted(value: unknown): unknown {
   return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** The text of a JSON object as pairs of name and the text of the value; of anything else no pairs. */
+/** Splits a JSON object into its names and the texts of their values. Anything else has no pairs. */
 export function splitObject(text: string): [name: string, json: string][] {
   const object = parseJson(text);
   if (!isJsonObject(object)) return [];

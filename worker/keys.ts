@@ -66,7 +66,7 @@ export function archiveKey(tenant: string, day: string, digest: string): string 
   return `${encoded(tenant)}/history/${day}/${digest}.parquet`;
 }
 
-/** Under which all files of a training set are. */
+/** The prefix of the names of all files of a training set. */
 export function trainingSetPrefix(tenant: string, trainingSetId: string): string {
   return `${encoded(tenant)}/training-sets/${encoded(trainingSetId)}/`;
 }
@@ -102,5 +102,5 @@ export function statsName(tenant: string): string {
   return `${encoded(tenant)}/stats`;
 }
 
-/** There is one object: what adds up in it is a few numbers every second or two from each isolate. */
+/** The one object in which the metrics add up: each isolate sends it a few numbers every second or two. */
 export const TOTALS_NAME = "all";

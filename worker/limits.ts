@@ -64,7 +64,7 @@ export const MAX_GROUP_CHARACTERS = 4_000_000;
 export const MAX_GROUP_WRITES = 1_000;
 export const MAX_GROUP_CATEGORIES = 5_000;
 
-/** A group waits for those that the last one has answered as long as that took at most, and no longer than this. */
+/** How long a group waits at most for more changes; also no longer than the group before it took. */
 export const GATHER_MAX_MS = 20;
 
 /** One row of an EntityWriter's intent log: SQLite takes 2 MB, a character is at most three bytes. */
@@ -79,10 +79,13 @@ export const MAX_WRITE_CHARACTERS = 12_000_000;
 /** Writes waiting in one EntityWriter. Beyond it a caller is told to come back: memory is 128 MB. */
 export const MAX_QUEUED_CHARACTERS = 24_000_000;
 
-/** Events that Queues has not taken, in one EntityWriter. Beyond it writes are refused: memory is 128 MB. */
+/** What events that Queues has not taken may occupy in one EntityWriter. Beyond it writes are refused: memory is 128 MB. */
 export const MAX_OWED_CHARACTERS = 16_000_000;
 
-/** `sendBatch` of Queues takes 256 KB, of 1,000 bytes, about 100 of each message being its own; and 100 messages. */
+/**
+ * One `sendBatch` of Queues takes 100 messages and 256 KB (of 1,000 bytes), in which Queues counts about 100 bytes of its
+ * own for each message.
+ */
 export const MAX_QUEUE_BATCH_BYTES = 250_000;
 export const MAX_QUEUE_BATCH_MESSAGES = 100;
 /**
@@ -92,7 +95,7 @@ export const MAX_QUEUE_BATCH_MESSAGES = 100;
 export const MAX_QUEUE_MESSAGE_BYTES = MAX_QUEUE_BATCH_BYTES / 4;
 /** Events that come within this time of the last batch wait for its end, to go together. */
 export const OUTBOX_PAUSE_MS = 50;
-/** What Queues has not taken is sent again after the first of these, then after twice as long each time, up to the second. */
+/** Pauses before what Queues has not taken is sent again: the first one, and the longest. Each is twice the one before. */
 export const OUTBOX_FIRST_RETRY_MS = 100;
 export const OUTBOX_LONGEST_RETRY_MS = 30_000;
 /** Queues takes 128 KB a message; the names of an event's features are cut to this. */
@@ -108,45 +111,51 @@ export const KV_MAX_BULK_KEYS = 100;
 /** KV: bytes of one key. */
 export const KV_MAX_KEY_BYTES = 512;
 
-/** KV: a value may have 25 MiB; an entity's document is its data, escaped once more. One whose data alone are half of this, or that is larger, is not cached. */
+/**
+ * KV: a value may have 25 MiB. A document is an entity's data, escaped once more; where the data alone have half of this,
+ * or the document is larger, it is not cached.
+ */
 export const KV_MAX_VALUE_BYTES = 24 * MIB;
 
 /**
- * Of a remembered document's time: who reads one after the second share has it renewed behind the answer, and with it
- * those that were read after the first.
+ * Shares of the time for which a document is remembered. A read after the second renews it behind the answer, together
+ * with all others that were read after their first: KV reads many keys at once.
  */
 export const MEMORY_LATE_SHARE = 0.5;
 export const MEMORY_RENEW_SHARE = 0.8;
 /** Documents renewed behind one answer: as many as a request may ask for, ten reads of KV. */
 export const MEMORY_MAX_RENEWALS = 1_000;
 
-/** How long an isolate knows of a write through it: KV may show the old document for its cache time after a put, which itself may wait its turn; then some. */
+/**
+ * How long an isolate knows of a write through it: twice the time for which KV may show the old document, which is its
+ * cache time after a put that itself may have waited its turn.
+ */
 export const WRITE_MEMORY_MS = 2 * (KV_CACHE_TTL_SECONDS * 1_000 + KV_MIN_PUT_INTERVAL_MS);
-/** Writes, and documents asked for or fetched, that an isolate knows of; about 200 bytes each. */
+/** How many writes an isolate knows of, and how many documents that were asked for or are being fetched. */
 export const MAX_REMEMBERED_WRITES = 20_000;
 
 /** How long a reader waits for another one that fetches the same document, and how often it looks. */
 export const FETCH_WAIT_MS = 100;
 export const FETCH_LOOK_MS = 2;
 
-/** Requests that an endpoint recognises by their text; it holds addresses and bodies of so many characters each. */
+/** Texts of requests (addresses, bodies) by which an endpoint recognises them: all together, and the longest one. */
 export const KNOWN_INPUTS_MAX_CHARACTERS = 400_000;
 export const KNOWN_INPUT_MAX_CHARACTERS = 20_000;
 
-/** Misses that come within this time ask for their documents together. */
+/** Reads that miss the cache within this time ask for their documents with one call. */
 export const FILL_GATHER_MS = 20;
-/** Whoever gathers them may be cancelled: after this long another does. */
+/** The request that gathers them may be cancelled: after this long another one does. */
 export const FILL_GATHER_STALE_MS = 1_000;
 /** How long an isolate does not ask again for a document that it has asked for. */
 export const FILL_PAUSE_MS = 5_000;
-/** Documents of one call. */
+/** Documents of one such call. */
 export const MAX_FILL_ENTITIES = 1_000;
 
-/** An answer for many entities up to this size is put together in room that stays; a larger one in its own. */
+/** An answer for many entities up to this size is put together in a buffer that is used again; a larger one in its own. */
 export const ONLINE_ROOM_BYTES = 4_000_000;
-/** Entity documents in an isolate's memory. With all that is prepared from it a character takes 12 bytes, of 128 MB. */
+/** Entity documents in an isolate's memory: a character takes up to 12 bytes of 128 MB, with all that is prepared from it. */
 export const MEMORY_MAX_CHARACTERS = 6_000_000;
-/** How long a document whose time is over is known again when KV answers the same. */
+/** How long after its time a document is kept, to be used again when KV answers the same revision. */
 export const MEMORY_KNOWN_MS = 10_000;
 /** Entity states in an EntityWriter's memory. */
 export const WRITER_STATE_MAX_CHARACTERS = 24_000_000;
@@ -165,9 +174,9 @@ export const RETRY_AFTER_SECONDS = 1;
 /** A catalog older than this is renewed behind the answer; older than the second, before it. */
 export const CATALOG_FRESH_MS = 2_000;
 export const CATALOG_MAX_AGE_MS = 10_000;
-/** After D1 did not answer for it, what can do without a new one does so for this long. */
+/** When D1 has not answered for a catalog, requests that can do without a new one do not ask again for this long. */
 export const CATALOG_RETRY_MS = 1_000;
-/** Tenants whose catalog an isolate holds; one that served more would read them again and again, not fail. */
+/** Tenants whose catalog an isolate holds. With more, those not asked for lately are read from D1 again. */
 export const CATALOG_MAX_TENANTS = 1_000;
 
 /** Features a request of training data may name, with its rows: what one query answers in seconds. */
@@ -185,7 +194,7 @@ export const MAX_DEFAULT_VALUES_BYTES = 8 * MIB;
 export const MAX_TAGS = 50;
 /** A description, in characters. */
 export const MAX_DESCRIPTION_CHARACTERS = 4_000;
-/** Rows of a page of a list, and how many it has when nobody says. */
+/** Rows of a page of a list: at most, and where the caller does not say. */
 export const MAX_PAGE_ROWS = 1_000;
 export const DEFAULT_PAGE_ROWS = 100;
 
@@ -215,17 +224,20 @@ export const MAX_RAW_ROW_CHARACTERS = 300_000;
 /** Rows and bytes of one raw table: a Durable Object holds 10 GB, and one query must stay within seconds. */
 export const MAX_RAW_ROWS = 1_000_000;
 export const MAX_RAW_TABLE_BYTES = 2 * 1024 * MIB;
-/** Entities that a computation writes before it answers; more become a job. */
+/** A computation with at most so many entities writes them before it answers; with more it becomes a job. */
 export const MAX_INLINE_ENTITIES = 2_000;
 /** Entities that a job writes with one message. */
 export const JOB_PAGE_ENTITIES = 1_000;
-/** Entities of one round of a computation to the writers: they spread over the partitions, and each commits its share as a group. */
+/**
+ * Entities that a computation sends to the writers at once: they spread over the partitions, and each writer commits its
+ * share as a group.
+ */
 export const ENTITIES_PER_ROUND = 1_000;
 /** Touched entities that are recomputed with one query: as many as one ingest can touch. */
 export const MAX_TOUCHED_ENTITIES = MAX_INGEST_ROWS;
 /** How long after an ingest its table looks whether everything has been recomputed. */
 export const RECOMPUTE_ALARM_MS = 10_000;
-/** The longest such a look waits, when it has asked in vain again and again. */
+/** How long it waits at most for its next look, after looks that brought nothing. */
 export const RECOMPUTE_ALARM_MAX_MS = 60 * 60 * 1_000;
 /** Pages of touched entities of one feature with one message: what has come meanwhile waits behind other tables. */
 export const MAX_ROUNDS_PER_MESSAGE = 5;
@@ -329,10 +341,16 @@ export const DELIVERY_RECOVERY_MS = 5_000;
 export const REPLAY_LOW_WATER = 1_000;
 /** How often a paused subscription with something to deliver looks whether it still is, in case nobody could tell it. */
 export const PAUSED_CHECK_MS = 10 * 60 * 1_000;
-/** Rows of the history that retention looks at in one statement, and statements in one run of the cron: far under D1's 30 s each. */
+/**
+ * Rows of the history that retention looks at in one statement, far under D1's 30 s, and statements in one run of the
+ * cron.
+ */
 export const RETENTION_ROWS_PER_STEP = 2_000;
 export const RETENTION_STEPS_PER_RUN = 50;
-/** What retention archives at once, and in how many files: it stands in memory twice, as rows and as a file. With all steps of a run it makes 700 calls of the platform at most. */
+/**
+ * What retention archives at once, and in how many files: it stands in memory twice, as rows and as a file. All steps of
+ * a run together make 700 calls of the platform at most.
+ */
 export const ARCHIVE_MAX_BYTES_AT_ONCE = 4_000_000;
 export const ARCHIVE_MAX_FILES_AT_ONCE = 10;
 
@@ -347,13 +365,13 @@ export const MAX_TRAINING_SETS_PER_TENANT = 100;
 export const TRAINING_SET_FILE_ROWS = 10_000;
 export const TRAINING_SET_FILE_VALUES = 100_000;
 export const TRAINING_SET_FILE_CHARACTERS = 8 * MIB;
-/** What is read for it with one query: rows, look-ups in the history (one for each category of a row), and about so many characters. */
+/** What one query reads for such a file: rows, look-ups (one for each category of a row), and about so many characters. */
 export const TRAINING_SET_QUERY_ROWS = 1_000;
 export const TRAINING_SET_QUERY_LOOKUPS = 5_000;
 export const TRAINING_SET_QUERY_CHARACTERS = 2 * MIB;
-/** How often a file is begun before its set has failed: the queue's own tries, and those of who asks for it. */
+/** How often a file is begun before its set counts as failed, whoever asks for it: the queue, or a caller who looks. */
 export const MAX_TRAINING_SET_TRIES = 8;
-/** A training set of which no file was begun or noted for so long has lost its message: who asks for it wakes it. */
+/** A training set that has made no progress for so long has lost its message: the next request for it sends another. */
 export const TRAINING_SET_STALLED_MS = 5 * 60_000;
 
 /** Rows of the history that one step of a replay looks at, and dead deliveries that it revives. */
@@ -378,13 +396,13 @@ export const METRICS_FLUSH_MS = 2_000;
 export const METRICS_OWNER_STALE_MS = 5_000;
 /** A call that carries counts and has no outcome by then is repeated; its number keeps it from counting twice. */
 export const METRICS_SEND_STALE_MS = 10_000;
-/** Tries of one invocation: longer than a call may hang, shorter than the 30 s that a Worker lives after its answer. */
+/** Tries of one invocation: together longer than a call may hang, shorter than the 30 s that a Worker lives after its answer. */
 export const METRICS_SEND_ATTEMPTS = 8;
 /** How often the totals are written down while they change: each time a few rows, at $1 a million. */
 export const METRICS_PERSIST_MS = 10_000;
 /** Series in the totals: endpoints × methods × statuses, ten times over. A Prometheus server keeps each of them. */
 export const MAX_METRIC_SERIES = 5_000;
-/** A gauge that its writer has not renewed by then is no more: the longest pause between tries, three times. */
+/** A gauge that its writer has not renewed by then is dropped: three times the longest pause between its tries. */
 export const GAUGE_TTL_MS = 3 * OUTBOX_LONGEST_RETRY_MS;
 /** How long the number of an isolate's last flush is remembered: far longer than it repeats one. */
 export const FLUSH_MEMORY_MS = 60 * 60 * 1_000;
@@ -393,7 +411,10 @@ export const MAX_TOTALS_ROW_CHARACTERS = 500_000;
 
 /** Series of StatsD between two flushes of an isolate: endpoints × methods × statuses × entity types, twice over. */
 export const STATSD_MAX_SERIES = 500;
-/** Durations of one series sent in one flush; of more, so many are drawn and sent with their rate. With the limit above a flush is 5 MB at the very most. */
+/**
+ * Durations of one series that a flush sends; where there are more, so many are drawn by chance and sent with their rate.
+ * With the limit above a flush is 5 MB at the very most.
+ */
 export const STATSD_MAX_SAMPLES = 20;
 /** A tag or a name is cut here: Datadog takes 200 characters. */
 export const STATSD_MAX_NAME_CHARACTERS = 200;

@@ -26,7 +26,7 @@ export class Log {
     this.#options = options;
   }
 
-  /** As the settings of the service want it. */
+  /** A log with the level and the form that the settings ask for. */
   static of(name: string, { logLevel, isDevelopment }: Settings): Log {
     return new Log(name, { level: logLevel, readable: isDevelopment });
   }
@@ -63,7 +63,7 @@ export class Log {
 }
 
 /**
- * An error's name, message and stack. Of a failed query only the engine's own words: drizzle's message holds the
+ * An error's name, message and stack. For a failed query only what the engine itself said: drizzle's message holds the
  * SQL and its parameters, which are values.
  */
 function describeCause(cause: unknown): LogFields {

@@ -1,8 +1,8 @@
 /**
- * What is made of an object: once for each, and gone with it. A repeated request has its input as the same object again,
- * see `http/known-inputs.ts`; a document in memory is one for as long as it is there.
+ * Derives a value from an object once, and keeps it for as long as the object lives. It pays where the same object comes
+ * again: the input of a repeated request (see `http/known-inputs.ts`), a document that stays in memory.
  *
- * @param make Of the object alone; what it throws is thrown, and nothing is kept.
+ * @param make Depends on the object alone; what it throws is thrown on, and nothing is kept.
  */
 export function madeOnce<O extends object, T extends NonNullable<unknown>>(make: (of: O) => T): (of: O) => T {
   const made = new WeakMap<O, T>();

@@ -2,13 +2,13 @@
 
 export interface Part<T> {
   items: T[];
-  /** Of all items together. */
+  /** The sum of the sizes of its items. */
   size: number;
 }
 
 /**
- * All items in their order, in parts as large as they may be; an item that is larger is a part of its own. Of no items
- * there is no part.
+ * All items in their order, in parts of at most this size; an item that is larger is a part of its own. No items make no
+ * part.
  */
 export function* partsUpTo<T>(
   items: Iterable<T>,

@@ -86,14 +86,14 @@ function dayOfNumber(year: number, number: number): number | null {
   return number > 0 && new Date(ms).getUTCFullYear() === year ? ms : null;
 }
 
-/** @param digits Behind the decimal point. */
+/** @param digits Those behind the decimal point. */
 function fractionOf(unit: Micros, digits: string): Micros {
   if (digits === "") return 0;
   if (unit === MICROS_PER_SECOND) return Number(digits.slice(0, 6).padEnd(6, "0"));
   return Number((BigInt(digits) * BigInt(unit)) / 10n ** BigInt(digits.length));
 }
 
-/** Times that are written one after the other are mostly of the same millisecond. */
+/** The millisecond that was written last, and its text: times written one after the other mostly share it. */
 let lastMs = Number.NaN;
 let lastText = "";
 
@@ -107,7 +107,7 @@ export function formatTimestamp(time: Micros): string {
   return `${lastText}${String(time - ms * MICROS_PER_MS).padStart(3, "0")}+00:00`;
 }
 
-/** The same; null stays null. */
+/** As {@link formatTimestamp}; null stays null. */
 export function timestampOrNull(time: Micros | null): string | null {
   return time === null ? null : formatTimestamp(time);
 }

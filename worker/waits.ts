@@ -4,7 +4,7 @@ export function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** What `work` brings, if it does so in time. @throws what it throws, or an error when time is over; then it goes on unseen. */
+/** The result of `work`. @throws what `work` throws, or an error after `ms`; `work` itself is not stopped by that. */
 export async function within<T>(ms: number, work: Promise<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -19,7 +19,8 @@ export async function within<T>(ms: number, work: Promise<T>): Promise<T> {
 }
 
 /**
- * Whether such a time is still to come. One that is further away than it can be is none: the clock has stepped back.
+ * Whether a time that was set is still to come. If it is further away than it was then, the clock has stepped back, and
+ * it counts as over.
  *
  * @param lastsMs How far away it was when it was set.
  */

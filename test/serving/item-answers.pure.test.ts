@@ -5,7 +5,7 @@ import type { Tier } from "../../worker/monitoring/metric-record.ts";
 import type { Catalog } from "../../worker/registry/catalog.ts";
 import { type DocumentCategory, liveCategory } from "../../worker/serving/document.ts";
 import * as answers from "../../worker/serving/item-answers.ts";
-import { find, type Judged, type Selection } from "../../worker/serving/item-answers.ts";
+import { findCategories, type Judged, type Selection } from "../../worker/serving/item-answers.ts";
 import type { EntityRead } from "../../worker/serving/read-entities.ts";
 import { parseTimestamp } from "../../worker/timestamps.ts";
 
@@ -21,12 +21,12 @@ function selecting(entries: [string, "*" | string[]][]): Selection {
 }
 
 function itemAnswer(ref: EntityRef, name: string, read: EntityRead, judged: Judged): string | null {
-  const [found] = find(ref, selecting([[name, "*"]]), read, judged);
+  const [found] = findCategories(ref, selecting([[name, "*"]]), read, judged);
   return found ? answers.itemAnswer(ref, found, read) : null;
 }
 
 const itemsAnswer = (ref: EntityRef, selection: Selection, read: EntityRead, judged: Judged) =>
-  answers.itemsAnswer(ref, selection, find(ref, selection, read, judged), read);
+  answers.itemsAnswer(ref, selection, findCategories(ref, selection, read, judged), read);
 
 const judgedAt = (now: number): Judged => ({ now, catalog: null });
 
@@ -309,7 +309,7 @@ describe("an answer that is asked for again", () => {
     // The same text object again is one that was kept: what is put together anew is looked for by what it reads.
     const isKept = (asked: Selection, one: EntityRead) => {
       let looked = 0;
-      const found = find(REF, asked, one, judgedAt(0)).map((each) => ({
+      const found = findCategories(REF, asked, one, judgedAt(0)).map((each) => ({
         ...each,
         get wanted() {
           looked += 1;

@@ -20,7 +20,7 @@ export async function computeInParts(
 ): Promise<ComputedParts> {
   const computed: ComputedRow[] = [];
   const failed: string[] = [];
-  /** Of the first of them. */
+  /** How it failed on the first of them. */
   let error: string | null = null;
   let failures = 0;
   const parts = [entities];

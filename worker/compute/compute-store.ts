@@ -210,7 +210,7 @@ export async function advanceJob(
   return advanced.length > 0;
 }
 
-/** Of all tenants: ended jobs for which nobody asks any more, among those that have been there longest. */
+/** Removes ended jobs whose time is over, for all tenants; one run looks only at the oldest jobs. */
 export async function removeEndedJobs(db: D1Database, now: Micros): Promise<void> {
   const oldest = primary(db).select().from(jobs).orderBy(sql`rowid`).limit(JOBS_PER_CLEANING).as("oldest");
   const limit = now - ENDED_JOB_TTL_SECONDS * MICROS_PER_SECOND;

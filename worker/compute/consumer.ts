@@ -151,7 +151,7 @@ type Outcome =
   | { kind: "computed"; note: string | null; isMore: boolean }
   /** Nothing to do, or another consumer does it. */
   | { kind: "idle" }
-  /** Of the tenant's SQL or rows up to an ingest. */
+  /** The tenant's SQL or rows are at fault, up to this ingest. */
   | { kind: "own fault"; error: string; upTo: number }
   | { kind: "store fault" };
 

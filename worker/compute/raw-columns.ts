@@ -53,7 +53,7 @@ function sqliteType(type: ColumnType): "TEXT" | "REAL" | "INTEGER" {
   return type === "integer" || type === "boolean" ? "INTEGER" : "TEXT";
 }
 
-/** Of a `CREATE TABLE`. */
+/** The column list of a `CREATE TABLE`. */
 export function columnDefinitions(columns: RawSchema["columns"]): string {
   return columns.map(([name, type]) => `${quoted(name)} ${sqliteType(type)}`).join(", ");
 }

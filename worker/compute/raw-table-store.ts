@@ -128,7 +128,7 @@ export class RawTableStore {
     });
   }
 
-  /** Of the rows over which a query would run, without making them. */
+  /** Statistics of the rows over which a query would run, without making them. */
   statistics(schema: RawSchema, source: ComputeSource, entityKey: string): TableStatistics {
     if (source.kind === "given") return { rows: source.count, longestText: source.longestText };
     const { rows, longest_text: longestText } = this.#numbers();
@@ -174,7 +174,7 @@ export class RawTableStore {
     );
   }
 
-  /** Of each entity in `data`, where the table has both columns. */
+  /** The newest timestamp of each entity in `data`; empty where the table lacks either column. */
   newestTimestamps({ columns, timestampColumn }: RawSchema, entityKey: string): Map<string, string> {
     if (timestampColumn === null || !columns.some(([name]) => name === entityKey)) return new Map();
     const key = quoted(entityKey);
@@ -192,7 +192,7 @@ export class RawTableStore {
     return newest;
   }
 
-  /** Of two at once the first stays. */
+  /** Keeps the reply to a key; where two requests come at once, the first reply stays. */
   keepReply({ key, fingerprint }: NonNullable<IngestRequest["idempotency"]>, reply: unknown): void {
     const nowMs = Date.now();
     run(this.#sql, "DELETE FROM fs_idempotency WHERE expires_at <= ?", nowMs);

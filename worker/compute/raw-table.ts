@@ -38,7 +38,7 @@ interface ComputeRequest {
   sql: string;
   entityKey: string;
   source: ComputeSource;
-  /** Of a computation by hand over the ingested rows: which later ones overtake, see {@link RawTable.isOvertaken}. */
+  /** Set for a computation by hand over the ingested rows: a later one may overtake it, see {@link RawTable.isOvertaken}. */
   version?: { featureId: number; version: number };
   /** With more entities than this the result is kept as a job of this id. */
   job: { jobId: string; moreThan: number; table: { tenant: string; tableId: number } } | null;

@@ -16,7 +16,7 @@ import { measureGroups, measureTexts } from "./sql-measure.ts";
 interface RunLimits {
   rows: number;
   columns: number;
-  /** Of text in UTF-16, and eight for each cell. */
+  /** Bytes of text in UTF-16, and eight for each cell. */
   bytes: number;
 }
 
@@ -50,8 +50,8 @@ export type CheckResult = { ok: true; columns: string[] } | { ok: false; fault: 
 /**
  * Runs one SELECT over `data`.
  *
- * @param statistics Of `data` as `prepare` leaves it, or of anything larger. Of a table that is not large better ones
- *   are measured.
+ * @param statistics What is known of `data` as `prepare` leaves it; it may be overstated. For a table that is not large
+ *   better ones are measured.
  * @throws what `prepare` throws, and what the engine says when it is not about the caller's SQL.
  */
 export function runSql(
@@ -84,7 +84,7 @@ export function checkAgainstSchema(
   sql: string,
   columns: RawSchema["columns"],
 ): CheckResult {
-  // Of no rows: what is refused here is refused for any data.
+  // Judged for an empty table: what is refused here is refused for any data.
   const create = `CREATE TABLE data (${columnDefinitions(columns)})`;
   const nothing = { rows: 0, longestText: 0 };
   const result = runSql(storage, sql, nothing, { prepare: () => run(storage.sql, create) });

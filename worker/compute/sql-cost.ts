@@ -18,7 +18,7 @@ import { type PlanNode, type PlanRow, readPlan } from "./sql-steps.ts";
 import { textWork } from "./sql-texts.ts";
 import type { SqlToken } from "./sql-tokens.ts";
 
-/** Of the table `data`. More than there is does no harm but a refusal. */
+/** What is known of the table `data`. Numbers that are too high do no harm, but may refuse a query. */
 export interface TableStatistics {
   rows: number;
   /** Characters of the longest text in a column that the query may read. */

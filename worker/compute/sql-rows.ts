@@ -14,7 +14,7 @@ export class RowBounds {
   readonly #known = new Map<Select, number>();
   /** What a name of the plan may mean: tables by alias and by name. */
   readonly named = new Map<string, Set<Select | "data">>([["data", new Set(["data"])]]);
-  /** Of a subquery for which the plan makes up a name. */
+  /** Rows, at most, of a subquery for which the plan makes up a name. */
   readonly unnamed: number;
   /** How often a select is written out; once: the plan's line of that name is about it. */
   readonly instances = new Map<Select, number>();

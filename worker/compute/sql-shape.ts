@@ -197,7 +197,7 @@ export class ShapeReader {
       const inner =
         isWord(before, "filter") && isWord(group.pieces[0], "where") ? group.pieces.slice(1) : group.pieces;
       const args = isWord(before, "cast") ? [castOperand(inner)] : splitAtCommas(inner);
-      // Of two arguments it is not the operator but the function.
+      // With two arguments it is the function, not the operator.
       if (isWord(before, "like", "glob") && args.length > 1) throw refusedFunction(before);
       const empty = inner.length === 0 && isWord(before, "over", "in");
       return {

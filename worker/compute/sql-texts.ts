@@ -35,7 +35,7 @@ interface TextAssumptions {
 interface TextWork {
   /** Made or walked through by functions and operators. */
   handled: number;
-  /** Of columns that are read. */
+  /** Characters of the columns that are read. */
   carried: number;
 }
 
@@ -161,7 +161,7 @@ class Texts {
 
 const beyondShort = (length: number) => Math.max(0, length - SHORT_TEXT);
 
-/** Of all LIKE and GLOB in an expression. */
+/** The lengths of all patterns of LIKE and GLOB in an expression, added up. */
 function patternLengths(expression: Expression): number {
   const lengths = expression.map((part, i) => {
     if (!isToken(part, "like") && !isToken(part, "glob")) return 0;

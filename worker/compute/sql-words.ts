@@ -22,7 +22,7 @@ type TextEffect =
   | "replaces";
 
 interface SqlFunction {
-  /** Of about 2 ns each, but for what depends on the length of text. */
+  /** Steps (of about 2 ns) of one call, without what depends on the length of text. */
   steps: number;
   effect: TextEffect;
   aggregate: boolean;

@@ -36,7 +36,7 @@ type Vectors =
 
 /**
  * @param timestamps Newest times by entity.
- * @param mostBytes Of all vectors together, in memory.
+ * @param mostBytes What all vectors together may take in memory.
  */
 export function vectorsOf(
   result: { columns: readonly string[]; rows: readonly (readonly unknown[])[] },

@@ -87,8 +87,8 @@ interface RawRow {
  * Reads every row of `refs` in one round trip: one indexed query per table that they live in (one, as a rule).
  *
  * @param db A session of D1, so that the caller decides how fresh the answer must be.
- * @returns in the order of `refs`; null when the rows of a table are together more than is read at once, of which then
- * nothing left the database. One entity alone is always read.
+ * @returns in the order of `refs`; null when the rows of one table are together more than is read at once: then none of
+ * them has left the database. One entity alone is always read.
  */
 export async function selectEntities(
   db: D1DatabaseSession,
@@ -128,7 +128,7 @@ function selectStatements(
   });
 }
 
-/** In place of a position, where nothing is read because it would be too much. */
+/** Stands in place of a position where nothing is read, because it would be too much. */
 const TOO_LARGE = -1;
 
 // CROSS JOIN: SQLite keeps the order, the short list outside and the table found by its key inside.

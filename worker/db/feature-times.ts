@@ -1,5 +1,5 @@
 /**
- * The column `event_times`: what is true of single features of a row and not of the row. Pure.
+ * The column `event_times`: the times of those features whose times differ from their row's. Pure.
  *
  * JSON object feature → event time, or → [event time, expiry] where its TTL differs too; features that are as the row
  * is do not stand in it. Null when that is all of them.

@@ -139,10 +139,10 @@ export const features = sqliteTable(
     tenantId: text("tenant_id").notNull(),
     name: text("name").notNull(),
     entityType: text("entity_type").notNull(),
-    /** Where a scalar's values are; of a computed feature its name: its vector is the whole category. */
+    /** Where a scalar's values are. For a computed feature its name, because its vector is the whole category. */
     category: text("category").notNull(),
     kind: text("kind", { enum: FEATURE_KINDS }).notNull().default("scalar"),
-    /** Of a computed feature: the raw table, and the column of its result that names the entity. */
+    /** For a computed feature: its raw table, and the column of its result that names the entity. */
     rawTableId: integer("raw_table_id"),
     entityKey: text("entity_key"),
     materialize: text("materialize", { enum: MATERIALIZATIONS }),
@@ -247,7 +247,7 @@ export const trainingSets = sqliteTable(
     written: integer("written").notNull(),
     /** Only what had been ingested by then is in it. */
     knownAt: integer("known_at").notNull(),
-    /** One higher with every change of what stands above and below: of two that take the same step one is noted. */
+    /** One higher with every change of this row: when two consumers take the same step, only one of them is noted. */
     step: integer("step").notNull(),
     /** How often the next file has been begun. */
     tries: integer("tries").notNull(),
@@ -262,7 +262,7 @@ export const trainingSets = sqliteTable(
   (t) => [index("training_sets_tenant").on(t.tenantId, t.createdAt)],
 );
 
-/** Who wants to hear of events, and where. What is under way to each lives in the `Subscriber` object of its id. */
+/** Who is told of events, and where. Deliveries under way live in the `Subscriber` object of the same id. */
 export const subscriptions = sqliteTable(
   "subscriptions",
   {
@@ -271,7 +271,7 @@ export const subscriptions = sqliteTable(
     kind: text("kind", { enum: SUBSCRIPTION_KINDS }).notNull(),
     url: text("url").notNull(),
     format: text("format", { enum: EVENT_FORMATS }).notNull(),
-    /** Of a `kafka-rest` subscription. */
+    /** Only a `kafka-rest` subscription has one. */
     topic: text("topic"),
     description: text("description"),
     /** JSON arrays of names, of which an event must match one; null: all do. */
@@ -279,7 +279,7 @@ export const subscriptions = sqliteTable(
     categories: text("categories"),
     features: text("features"),
     status: text("status", { enum: SUBSCRIPTION_STATUSES }).notNull(),
-    /** From which, with the pepper, the signing secret is made: the database alone tells nobody a secret. */
+    /** The signing secret is made from it and the pepper: the database alone tells nobody a secret. */
     secretNonce: text("secret_nonce").notNull(),
     createdAt: integer("created_at").notNull(),
     updatedAt: integer("updated_at").notNull(),

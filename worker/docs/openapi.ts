@@ -149,7 +149,7 @@ export function openApiDocument(endpoints: readonly Endpoint[], version: string)
   return withoutElsewhere(createDocument(document)) as ReturnType<typeof createDocument>;
 }
 
-/** Nothing, or null, which says the same as leaving it out. */
+/** How a field of `elsewhere` is described: it takes nothing, or null, which says the same as leaving it out. */
 const ELSEWHERE = '{"anyOf":[{"not":{}},{"type":"null"}]}';
 
 const isElsewhere = (schema: unknown) => JSON.stringify(schema) === ELSEWHERE;

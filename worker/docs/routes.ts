@@ -42,7 +42,7 @@ const redocPage = html`<!doctype html>
   </body>
 </html>`;
 
-/** @param described What the document is about; the document describes its own endpoints too. */
+/** @param described The endpoints that the document describes, beside its own. */
 export function docsEndpoints(described: readonly Endpoint[]): Endpoint[] {
   let document: ReturnType<typeof openApiDocument> | undefined;
   const page = (path: string, summary: string, body: typeof swaggerPage) =>

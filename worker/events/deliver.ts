@@ -15,7 +15,7 @@ import { signatureHeaders, signingSecret } from "./webhook-signature.ts";
 type Receiver = Pick<Subscription, "subscriptionId" | "secretNonce" | "kind" | "url" | "format" | "topic">;
 
 export interface Attempt {
-  /** Of the answer; null when there was none. */
+  /** The status of the answer; null when there was none. */
   status: number | null;
   /** In words without any value, URL or secret; null when all was delivered. */
   error: string | null;

@@ -21,7 +21,7 @@ export function selectDeliveries(
   page: { status: DeliveryStatus | null; before: number; limit: number },
 ): DeliveryRecord[] {
   const only = page.status === null ? "" : "AND d.status = ?3";
-  // Of the events only what a list shows: a thousand whole ones may be more than a call answers.
+  // Only what a list shows of each event: a thousand whole events may be more than a call can answer.
   const rows = rowsOf<DeliveryRow>(
     sql,
     `SELECT d.seq, d.status, d.attempts, d.last_status, d.last_error, d.created_at, d.delivered_at, d.event_id, d.revision,

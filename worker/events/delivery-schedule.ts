@@ -10,7 +10,7 @@ interface FailedAttempt {
   /** Tries so far, this one among them. */
   attempts: number;
   nowMs: number;
-  /** Of the longest wait before the second try. */
+  /** The longest wait before the second try. */
   firstRetryMs: number;
   /** What the receiver asked for, in milliseconds from now. */
   retryAfterMs: number | null;

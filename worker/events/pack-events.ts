@@ -58,7 +58,7 @@ function textOf(event: FeatureAvailable): string {
 }
 
 /**
- * The messages of one `sendBatch`, of what waits the first that fit.
+ * The messages of one `sendBatch`: as many of the waiting events as fit, from the first.
  *
  * They are never too many for it: a message begins with an event that did not fit into the one before, so that two
  * neighbours are larger than one may be, and seven are the most that fit.
@@ -79,7 +79,7 @@ export function partsOf(events: readonly FeatureAvailable[], maxBytes: number): 
   return [...eachPart(events, maxBytes)].map(({ items }) => items);
 }
 
-/** Of the JSON array's brackets and commas each event has one, and one is left over. */
+/** The size of an event includes one bracket or comma of the JSON array; the array has one more than events. */
 const BYTES_LEFT_OVER = 1;
 
 function eachPart(events: readonly FeatureAvailable[], maxBytes: number) {

@@ -38,7 +38,7 @@ export interface HistoryKey {
 }
 
 interface HistoryStep {
-  /** Of announced rows in the range; of each entity in revision order. */
+  /** The keys of announced rows in the range; those of one entity are in revision order. */
   keys: HistoryKey[];
   /** Null: all has been walked. */
   next: Place | null;

@@ -65,7 +65,7 @@ export async function findSubscription(db: D1Database, key: SubscriptionKey): Pr
   return row ? toSubscription(row) : null;
 }
 
-/** Of several tenants with one query. */
+/** The subscriptions of several tenants, with one query. */
 export async function subscriptionsOf(db: D1Database, tenants: readonly string[]): Promise<Subscription[]> {
   const rows = await drizzle(db)
     .select()

@@ -21,7 +21,7 @@ const OF_DTYPE: Partial<Record<CatalogVersion["dtype"], ColumnType>> = {
 /**
  * @param texts The values as JSON; `null` where there is none.
  * @param dtype Null: not registered.
- * @param known Of the same column in another file, which shall have one type with it; null: none.
+ * @param known The type of the same column in another file, since all files shall have one type; null: none.
  * @returns `known` if the values fit it, else a wider type; null for a column that has no values and no type yet.
  */
 export function columnType(
@@ -41,7 +41,7 @@ export function valueColumn(name: string, texts: readonly string[], type: Column
   return { name, type, values: texts.map((text) => (text === "null" ? null : toValue(type, text))) };
 }
 
-/** Of values that are registered nowhere: all numbers are float64, unless that would round one of them. */
+/** The type of values that are not registered: all numbers are float64, unless that would round one of them. */
 function typeOf(present: readonly string[]): ColumnType | null {
   const [first] = present;
   if (first === undefined) return null;

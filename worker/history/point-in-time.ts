@@ -1,7 +1,7 @@
 /**
  * What was known of entities at given times, from the history alone and in one query.
  *
- * Of a category at a time T the newest row with event time ≤ T decides. If it replaced the category, it decides for
+ * For a category at a time T, the newest row with event time ≤ T decides. If it replaced the category, it decides for
  * every feature; if it merged, it decides for the features that it names, and each other one is decided by the newest
  * row that names it or replaced the category. Every step is one look-up in the primary key, so the cost of a row
  * grows with the logarithm of the history.
@@ -84,9 +84,9 @@ const SAID = `ifnull(w.carried, (SELECT ${CUT} FROM feature_history AS h
     WHERE ${SAME_CATEGORY("h")} AND (h.event_time, h.revision, h.ingested_at) = (w.event_time, w.revision, w.ingested_at)))`;
 
 /**
- * Of the names `missing` of a row `w` those that may ever have been written: one that is not in the current values, to
- * which every write since the category was last replaced has added its own, need not be looked for in all of its
- * history. All of them where the replacement came after the row's time, or may not have been known by then.
+ * Those of the names `missing` of a row `w` that may ever have been written. Every write since the category was last
+ * replaced has added its names to the current values: a name that is not among them need not be looked for in all of the
+ * history. All names are kept where that replacement came after the row's time, or may not have been known by then.
  */
 const EVER_WRITTEN = (table: CurrentTable, knownAt: boolean) => `CASE
     WHEN w.missing = '[]' OR instr(w.missing, '"${WHOLE_CATEGORY}"') THEN w.missing
@@ -100,7 +100,7 @@ const EVER_WRITTEN = (table: CurrentTable, knownAt: boolean) => `CASE
  * Parameters: the tenant, the questions, and how many bytes of data the answer may have; where it would have more, one
  * row says so and nothing is sent. Until that is known only keys, sizes and short data are held.
  *
- * @param entityType Of all questions.
+ * @param entityType The one of all questions.
  * @param knownAt Restricts to rows ingested by then; a parameter only where it is used, so that the plan stays simple.
  */
 export function pointInTimeSql(entityType: string, knownAt: boolean): string {
@@ -137,9 +137,9 @@ export function pointInTimeSql(entityType: string, knownAt: boolean): string {
 /**
  * @param questions All of one entity type.
  * @param knownAt Only what had been ingested by then; null: all.
- * @param mostBytes Of the values found.
- * @returns for each question the values found, by stored name; null when they are more than `mostBytes`, of which then
- * nothing left the database.
+ * @param mostBytes What the values found may have together.
+ * @returns for each question the values found, by stored name; null when they have more than `mostBytes`: then none of
+ * them has left the database.
  */
 export async function readPast(
   db: D1DatabaseSession,

@@ -47,7 +47,10 @@ const AFTER_PLACE = `(${KEY}) > (?1, ?2, ?3, ?4, ?5, ?6, ?7)`;
 
 const STEP = `SELECT * FROM feature_history WHERE ${AFTER_PLACE} ORDER BY ${KEY} LIMIT ?9`;
 
-/** Of a row `h` of the step. The merges come first: of a category that is only ever merged the next few rows tell. */
+/**
+ * Whether a row `h` of the step may go. The test for merges comes first: in a category that is only ever merged a look at
+ * the next few rows decides it.
+ */
 const MAY_GO = `h.event_time < ?8 AND h.ingested_at < ?8 AND (
       h.mode = 'merge' AND NOT EXISTS (
         SELECT 1 FROM json_each(h.data) AS f WHERE NOT EXISTS (
@@ -89,7 +92,7 @@ interface Retention {
 
 interface Step {
   removed: number;
-  /** Of the steps of a run that it counts as. */
+  /** How many of the steps of a run it counts as. */
   taken: number;
   /** Where the next step begins; null: the table is at its end. */
   next: Place | null;

@@ -19,7 +19,7 @@ import type { TrainingColumn, TrainingRow } from "./training-answers.ts";
 const LOOKED_FROM = "The time from which is looked back: nothing that became true later is in the row.";
 const rowTime = timestamp.meta({ description: LOOKED_FROM });
 
-/** @param mostRows Of one request. */
+/** @param mostRows How many rows one request may have. */
 export function trainingRequest(mostRows: number) {
   return z.object({
     entity_ids: optional(z.array(entityValue).min(1).max(mostRows)).meta({

@@ -217,7 +217,7 @@ function isStalled({ status, updatedAt }: TrainingSet): boolean {
   return isUnderWay && nowMicros() - updatedAt > TRAINING_SET_STALLED_MS * MICROS_PER_MS;
 }
 
-/** Of many that ask at once, one sends the message. */
+/** Sends the message of a set once more; when many ask at once, only one of them does. */
 async function wake(c: AppContext, set: TrainingSet): Promise<void> {
   try {
     if (await touchTrainingSet(c.env.DB, set)) await announceTrainingSet(c.env, set);

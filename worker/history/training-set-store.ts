@@ -70,7 +70,11 @@ export async function selectTrainingSets(db: D1Database, tenantId: string): Prom
 const isUnderWay = inArray(trainingSets.status, ["queued", "running"]);
 const later = () => sql`max(${nowMicros()}, ${trainingSets.updatedAt} + 1)`;
 
-/** Another try begins, before anything that may fail. @returns the how manieth; null when there is nothing to do. */
+/**
+ * Notes that another try begins, before anything that may fail.
+ *
+ * @returns the number of this try, from 1; null when nothing is left to do.
+ */
 export async function beginTry(db: D1Database, key: TrainingSetKey): Promise<number | null> {
   const [begun] = await primary(db)
     .update(trainingSets)

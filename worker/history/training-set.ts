@@ -35,7 +35,7 @@ export interface NextFile {
   position: number;
   /** Its first row. */
   from: number;
-  /** Of a file that is written anew; null: as many as a file holds. */
+  /** How many rows it has, where the file is written anew; null: as many as a file holds. */
   rows: number | null;
 }
 

@@ -6,7 +6,7 @@ interface Range {
 }
 
 /**
- * @param offered The first is what everybody gets who asks for none of them: an answer in another form is better than none.
+ * @param offered The first is for callers who ask for none of them: an answer in another form is better than none.
  * @returns the offered type of the highest quality; of several the one that is named first.
  */
 export function preferredType(accept: string | undefined, offered: readonly [string, ...string[]]): string {

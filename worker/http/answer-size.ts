@@ -10,7 +10,7 @@ export function assertAnswerSize(characters: number): void {
   );
 }
 
-/** Of entities that are together more than is read at once, whatever of them was asked for. */
+/** The entities asked for are together more than is read at once, however little of them was asked for. */
 export function entitiesTooLarge(): Problem {
   return tooLarge(
     `the entities asked for have more than ${MAX_ENTITIES_BYTES} bytes together: ask for fewer at a time`,

@@ -34,10 +34,10 @@ export function problemAnswer(problem: Problem, requestId: string): Answer {
 
 const NONE: Record<string, string> = {};
 
-/** Of an answer that holds a secret, or who has which: not for any cache on the way. */
-export const PRIVATE = { "cache-control": "no-store" };
+/** For answers that hold a secret, or say who has one: no cache on the way may keep them. */
+export const NO_STORE = { "cache-control": "no-store" };
 
-/** Of every answer: what it says it is, it is. */
+/** For every answer: browsers must not guess another content type. */
 export const NO_SNIFFING = { "x-content-type-options": "nosniff" };
 
 export function toResponse({ status, body, contentType, headers }: Answer, requestId: string): Response {

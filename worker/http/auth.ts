@@ -19,7 +19,7 @@ export type { Scope } from "../tenants/api-key.ts";
 export interface Principal {
   tenant: string;
   scopes: ReadonlySet<Scope>;
-  /** Null for the developer without a key. */
+  /** Null for a request without a key, in development. */
   keyId: string | null;
 }
 

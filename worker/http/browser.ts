@@ -20,7 +20,7 @@ export function isFromPage(request: Request): boolean {
   return request.headers.has("origin");
 }
 
-/** The answer with the headers that its origin needs; of a preflight request the rules alone. */
+/** Adds the headers that the origin needs to an answer; a preflight request is answered with those headers alone. */
 export function crossOrigin(c: Context): Around {
   return async (answered) => {
     const preflight = await allowOrigins(c, async () => {
@@ -30,7 +30,7 @@ export function crossOrigin(c: Context): Around {
   };
 }
 
-/** Of a page, beside its own rules for what it may load. */
+/** For pages, which add their own rules for what they may load. */
 export const PAGE_SECURITY_HEADERS = {
   "referrer-policy": "no-referrer",
   "strict-transport-security": "max-age=15552000; includeSubDomains",

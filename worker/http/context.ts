@@ -9,7 +9,7 @@ import type { Principal } from "./auth.ts";
 
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
-/** What of the platform comes with a request. */
+/** What the platform hands over with a request. */
 export interface Arrival {
   request: Request;
   env: Env;
@@ -22,7 +22,7 @@ export class AppContext {
   readonly env: Env;
   readonly settings: Settings;
   readonly log: Log;
-  /** The caller's, where it is one; else a new one. */
+  /** The caller's own, where it is well-formed; else a new one. */
   readonly requestId: string;
   /** The pattern of the route, such as `/api/v1/items`; never the path, which holds entity values. */
   readonly route: string;
@@ -70,7 +70,7 @@ export class AppContext {
 
 let logs: { of: Settings; log: Log } | undefined;
 
-/** One for all requests: it holds nothing of any. */
+/** One log for all requests: it holds nothing of any of them. */
 function logOf(own: Settings): Log {
   if (logs?.of !== own) {
     logs = { of: own, log: Log.of("http", own) };

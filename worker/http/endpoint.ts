@@ -35,10 +35,10 @@ type InputOf<R extends RequestSchemas> = {
 /** A successful answer: its schema with an example, or just what it is. */
 export interface AnswerSpec {
   description: string;
-  /** Made when it is asked for, which only the documents do: all of them would be a tenth of the start. */
+  /** Made when it is asked for: only the API documents do so, and making all of them would be a tenth of the start. */
   schema?: () => z.ZodType;
   contentType?: string;
-  /** In which the same is answered to those who ask for it by `Accept`. */
+  /** Other forms of the same answer, chosen by `Accept`. */
   otherContentTypes?: readonly string[];
   headers?: Record<string, string>;
 }
@@ -56,7 +56,7 @@ export interface EndpointSpec<R extends RequestSchemas = RequestSchemas> {
   /** Lets others in beside the keys that have the scope. @throws Problem as `authorise`, for all who may not. */
   authorise?: (c: AppContext) => Promise<void>;
   request: R;
-  /** The same comes again and again: what was right once is known by its text. The handler must not change it. */
+  /** The same request comes again and again: its checked input is kept by its text. The handler must not change it. */
   isRepeated?: boolean;
   /** A request without a body is taken too: the handler then has no `json`. */
   bodyOptional?: boolean;
@@ -140,7 +140,7 @@ function queryOf(request: HonoRequest): Record<string, string | string[]> {
   const start = url.indexOf("?");
   if (start === -1) return {};
   const first = request.query();
-  // As many names as pairs: none is there twice, and there is nothing odd to look at more closely.
+  // As many names as pairs: no parameter is given twice.
   if (Object.keys(first).length === url.slice(start).split("&").length) return first;
   const given = Object.entries(request.queries());
   return Object.fromEntries(

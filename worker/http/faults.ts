@@ -20,7 +20,8 @@ const NOUNS: Record<string, string> = {
 export const PARSING: z.core.ParseContext<Issue> = { error: wordsOf, reportInput: true };
 
 /**
- * What is wrong with a part of a request; never a value that was sent. Of a union the alternative that came furthest.
+ * What is wrong with a part of a request; never a value that was sent. For a union, what is wrong with the alternative
+ * that came furthest.
  *
  * @param at Where `value` stands in the request.
  */
@@ -28,7 +29,7 @@ export function faultsOf(issues: readonly Issue[], value: unknown, at: Loc): Fau
   const faults = new Map<string, Fault>();
   for (const fault of issues.flatMap((issue) => faultsIn(issue, value, at))) {
     const place = JSON.stringify(fault.loc);
-    // Of a place that is no object each field would be missing; once is enough.
+    // Where no object was found, every field of it would be missing: one fault for the place is enough.
     if (!faults.has(place)) faults.set(place, fault);
   }
   return [...faults.values()].slice(0, MAX_NAMED_FAULTS);

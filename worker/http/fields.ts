@@ -132,7 +132,7 @@ export const ifRevision = z.int().min(0).meta({
 });
 
 /**
- * A field that is not read here: passed over, what is asked for would be another thing than what was meant.
+ * A field that is not read here. It is refused: ignoring it would do something else than the caller meant.
  *
  * @param message What to do instead.
  */

@@ -10,7 +10,7 @@ function tooLarge(): never {
   throw new Problem(413, `the body is larger than the ${MAX_BODY_BYTES} bytes that a request may have`);
 }
 
-/** The bytes of a body that does not say its length: no more of it is taken than may be. */
+/** The bytes of a body without a declared length; reading stops at the limit. */
 async function undeclaredBytes(body: ReadableStream<Uint8Array> | null): Promise<ArrayBuffer> {
   const chunks: Uint8Array[] = [];
   let size = 0;
@@ -53,7 +53,7 @@ function assertPlain(contentEncoding: string | undefined): void {
   const coded = contentEncoding.split(",").map((name) => name.trim().toLowerCase());
   const other = coded.find((name) => name !== "" && name !== "identity");
   if (other === undefined) return;
-  // Only what everybody knows is repeated.
+  // A known name is repeated to the caller, any other text is not.
   const named = ENCODINGS.includes(other) ? `\`${other}\`` : "this one";
   throw new Problem(415, `Content-Encoding ${named} is not supported: send the body uncompressed`, {
     headers: { "accept-encoding": "identity" },
@@ -73,7 +73,7 @@ function decodeBody(bytes: ArrayBuffer): string {
   }
 }
 
-/** With our own parser. @throws Problem 400 for what is no JSON, 422 for a number no type can hold. */
+/** Parses with our own parser. @throws Problem 400 for what is no JSON, 422 for a number no type can hold. */
 export function parseBody(text: string): unknown {
   try {
     const value = parseJson(text);

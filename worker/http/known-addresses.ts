@@ -19,7 +19,7 @@ interface KnownAddress {
   input: Input;
 }
 
-/** Of this isolate. What an address means is the same for every tenant. */
+/** Shared by all tenants of this isolate: an address means the same for each of them. */
 const addresses = new Map<string, BoundedMap<KnownAddress>>();
 
 export function noteAddress(method: string, url: string, known: KnownAddress): void {
@@ -32,11 +32,11 @@ export function noteAddress(method: string, url: string, known: KnownAddress): v
   ofMethod.set(url, known, url.length);
 }
 
-/** For `fetch` of the Worker. */
+/** The Worker's `fetch`. */
 export function answerKnownFirst<E extends { Bindings: Env }>(app: Hono<E>) {
   return (request: Request, env: Env, executionCtx: ExecutionContext): Response | Promise<Response> => {
     const known = addresses.get(request.method)?.get(request.url);
-    // Cross-origin rules are the router's.
+    // A request from a page needs the cross-origin rules, which the router applies.
     if (!known || isFromPage(request)) return app.fetch(request, env, executionCtx);
     const { endpoint, route, input } = known;
     const c = new AppContext({ request, env, executionCtx }, route);

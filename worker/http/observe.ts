@@ -4,10 +4,10 @@ import { type Answer, NO_SNIFFING, toResponse } from "./answer.ts";
 import type { AppContext } from "./context.ts";
 import { answerOfFailure } from "./failures.ts";
 
-/** The layer between: see `browser.ts`. */
+/** A layer around the answer, such as the cross-origin rules of `browser.ts`. */
 export type Around = (answered: () => Promise<Response>) => Promise<Response>;
 
-/** @param around Of a request that needs something done around its answer. */
+/** @param around Null for most requests: few need a layer around their answer. */
 export async function observed(
   c: AppContext,
   work: () => Promise<Answer | Response>,
@@ -22,7 +22,7 @@ export async function observed(
     const durationMs = Date.now() - c.startedMs;
     countRequest(c, status, durationMs);
     logRequest(c, status, durationMs);
-    // The last context of all stays (see `hidden-classes.ts`), a large body need not.
+    // The last context is kept alive (see `hidden-classes.ts`); its body, which may be large, need not be.
     c.bodyText = null;
   }
 }

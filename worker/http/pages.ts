@@ -14,7 +14,7 @@ export const nextCursor = z
   .nullable()
   .meta({ description: "Null on the last page.", example: null });
 
-/** @param found One row more than the page has, when there are more. */
+/** @param found At most `limit + 1` rows: the one beyond the page says that there are more. */
 export function pageOf<R>(found: R[], limit: number): { rows: R[]; last: R | undefined } {
   const rows = found.slice(0, limit);
   return { rows, last: found.length > limit ? rows.at(-1) : undefined };

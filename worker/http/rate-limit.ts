@@ -7,7 +7,7 @@ import type { AppContext } from "./context.ts";
 export async function limitRate(c: AppContext, keyId: string): Promise<void> {
   if (await isWithinLimit(c, keyId)) return;
   throw new Problem(429, "this key has made too many requests", {
-    // The platform does not say when; after a whole period the counter is certainly another.
+    // The platform does not say when the counter begins anew; after a whole period it certainly has.
     headers: { "retry-after": String(RATE_LIMIT_PERIOD_SECONDS) },
   });
 }

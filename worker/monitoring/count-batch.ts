@@ -25,13 +25,13 @@ export async function countBatch(
     await timed(operations, measuredOf(batch), consume);
   } finally {
     writePoints(env, NO_TENANT, operations.take());
-    // Not a moment later, as behind an answer: the next batch may have to wait for the end of this invocation.
+    // At once, not a moment later as behind an answer: the next batch may have to wait for the end of this invocation.
     const flushed = await isolateMetrics.flush(env);
     if (flushed === "not sent") isolateMetrics.keepFlushing(env, (work) => ctx.waitUntil(work));
   }
 }
 
-/** Of computations the messages, of availability the events: a message has many of them. */
+/** Computations are counted by message, availability by event: a message holds many. */
 function measuredOf({ queue, messages }: MessageBatch): { operation: Operation; items: number } {
   if (queue.startsWith("feature-compute")) return { operation: "compute.consume", items: messages.length };
   const events = messages.reduce((count, { body }) => count + entriesOf(body).length, 0);

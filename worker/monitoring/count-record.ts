@@ -1,4 +1,5 @@
 /** From records to the series of `/metrics`. */
+import { MICROS_PER_MS } from "../timestamps.ts";
 import type { CountBuffer } from "./metric-counts.ts";
 import { joinLabels } from "./metric-counts.ts";
 import {
@@ -11,8 +12,6 @@ import {
 import { routeOf } from "./operation-names.ts";
 import { VALUE_STATUSES, type ValueTally } from "./value-tally.ts";
 
-const MICROS = 1_000;
-
 export function countRecord(counts: CountBuffer, record: MetricRecord): void {
   if (record.kind === "request") countRequest(counts, record);
   else countOperation(counts, record);
@@ -22,7 +21,7 @@ function countRequest(counts: CountBuffer, record: RequestRecord): void {
   const { status, durationMs, reads, values } = record;
   const route = routeOf(record.endpoint, record.method);
   counts.count("feature_store_api_requests_total", route.withStatus(status));
-  counts.observe("feature_store_api_latency_seconds", route.labels, durationMs * MICROS);
+  counts.observe("feature_store_api_latency_seconds", route.labels, durationMs * MICROS_PER_MS);
   if (reads) {
     if (reads.memory > 0) counts.count("feature_store_cache_hits_total", "memory", reads.memory);
     if (reads.kv > 0) counts.count("feature_store_cache_hits_total", "kv", reads.kv);
@@ -48,7 +47,7 @@ function countOperation(counts: CountBuffer, record: OperationRecord): void {
   const durations = operation.startsWith("d1.")
     ? "feature_store_db_query_duration_seconds"
     : "feature_store_operation_duration_seconds";
-  counts.observe(durations, operation, durationMs * MICROS);
+  counts.observe(durations, operation, durationMs * MICROS_PER_MS);
   if (operation === "writer.commit" && items !== UNKNOWN)
     counts.observe("feature_store_write_group_size", "", items);
   for (const each of writes ? WRITE_OUTCOMES : []) {

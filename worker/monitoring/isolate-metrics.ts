@@ -27,7 +27,7 @@ import { CountBuffer, type MetricCounts } from "./metric-counts.ts";
 import type { GaugeName } from "./metric-names.ts";
 import type { MetricRecord } from "./metric-record.ts";
 
-/** What one writer says of itself; null: nothing any more. */
+/** What one writer says of itself; a null value takes it back. */
 export interface GaugeReading {
   name: GaugeName;
   /** An instance of an object, by a random id. */

@@ -81,7 +81,7 @@ export interface OperationRecord {
   longestMs: number;
   /** Entities, keys, rows, events, messages, or the writes of a group, all together; {@link UNKNOWN} when not counted. */
   items: number;
-  /** Of `writer.commit`: what became of the writes. */
+  /** Only `writer.commit` has them: what became of the writes. */
   writes: Partial<Record<WriteOutcome, number>> | null;
 }
 

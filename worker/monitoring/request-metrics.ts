@@ -81,7 +81,7 @@ export class RequestMetrics implements RequestRecord, OperationSink {
     return this.values;
   }
 
-  /** Of the log line. */
+  /** Fields for the log line. */
   get facts(): { cache_tier?: string; entity_count?: number; feature_count?: number } {
     const tier = slowestTier(this.reads);
     return {
@@ -155,7 +155,7 @@ function copyOf({
   return { kind, operation, outcome, count, durationMs, longestMs, items, writes: writes && { ...writes } };
 }
 
-/** Of an invocation that has no request. */
+/** Writes the points of an invocation that has no request. */
 export function writePoints(env: Env, tenant: string, records: readonly MetricRecord[]): void {
   for (const record of records.slice(0, AE_MAX_POINTS_PER_INVOCATION)) writePoint(env, tenant, record);
 }

@@ -1,4 +1,4 @@
-/** What has added up of the flushes of all isolates. No I/O: `metrics-totals.ts` keeps it. */
+/** The sum of the flushes of all isolates. No I/O: `metrics-totals.ts` keeps it. */
 import { FLUSH_MEMORY_MS, GAUGE_TTL_MS, MAX_METRIC_SERIES } from "../limits.ts";
 import type { Flush, GaugeReading } from "./isolate-metrics.ts";
 import { addCounts, type MetricCounts, noCounts } from "./metric-counts.ts";

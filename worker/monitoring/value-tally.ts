@@ -35,8 +35,8 @@ export class ValueTally implements Record<ValueStatus, number> {
   }
 
   /**
-   * @param age Since its event time; what is dated in the future is of now.
-   * @param count So many values of this age.
+   * @param age Time since its event time; 0 for a value that is dated in the future.
+   * @param count How many values have this age.
    */
   present(age: Micros, count = 1): void {
     if (age !== this.#age) this.#startRun(age);

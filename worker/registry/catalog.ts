@@ -52,7 +52,7 @@ export interface CategoryTtls {
   shortest: Micros;
   /** By stored name. */
   byName: Map<string, Micros>;
-  /** Of all that is not in it: a computed feature's vector is the whole category. */
+  /** The TTL of all names that are not in `byName`: a computed feature's vector is the whole category. */
   others: Micros;
 }
 
@@ -117,7 +117,7 @@ export function buildCatalog(entries: readonly CatalogEntry[]): Catalog {
   };
 }
 
-/** Of a category whose values are all of one version. */
+/** The TTLs of a category whose values are all of one version. */
 export function ttlOfAll(seconds: number | null): CategoryTtls | undefined {
   if (seconds === null) return undefined;
   const others = seconds * MICROS_PER_SECOND;

@@ -24,7 +24,7 @@ export interface FeatureNumbers {
   lastEventTime: Micros | null;
   /** Oldest first; those in which nothing was written are left out. */
   hours: { hour: Hour; rollUp: RollUp }[];
-  /** Of a vector, each over all the hours. */
+  /** The columns of a vector, each over all the hours. */
   columns: { column: string; total: RollUp }[];
 }
 

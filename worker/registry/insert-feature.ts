@@ -156,7 +156,7 @@ const mayHaveVersion = (tenant: string, version: NewVersion | null) =>
 
 /** Features of the other kind whose values would stand in the category of this one: a vector is all of its category. */
 function sharesCategory(tenant: string, { name, kind, entityType, category }: NewFeature): SQL | undefined {
-  // Of version 2 the vector is in the category `name@2`.
+  // The vectors of version 2 are in the category `name@2`.
   const isInVector =
     kind === "computed"
       ? sql`(${features.category} = ${name} OR (substr(${features.category}, 1, ${name.length + 1}) = ${`${name}@`}

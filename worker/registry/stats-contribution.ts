@@ -26,7 +26,7 @@ interface ObservedFeature {
   feature: string;
   version: number;
   value: Observation;
-  /** Of a vector. */
+  /** The columns of a vector; empty for a scalar. */
   columns: [name: string, value: Observation][];
 }
 

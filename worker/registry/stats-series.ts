@@ -24,7 +24,7 @@ export function oldestKeptHour(now: Micros, retentionDays: number): Hour {
 export interface SeriesKey {
   feature: string;
   version: number;
-  /** Of a vector; null: the feature itself. */
+  /** A column of a vector; null: the series is the feature itself. */
   column: string | null;
 }
 

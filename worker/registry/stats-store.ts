@@ -109,7 +109,7 @@ export class StatsStore {
     );
   }
 
-  /** Of a feature itself and of its columns, in the order in which they were first seen. */
+  /** The series of a feature itself and of its columns, in the order in which they were first seen. */
   series(feature: string, version: number): SeriesRow[] {
     return rowsOf<{ series_id: number; slot: string; last_write: number; last_event_time: number }>(
       this.#sql,

@@ -1,4 +1,4 @@
-/** Of which hours statistics are asked. Pure. */
+/** Which hours a request for statistics is about. Pure. */
 import type { Fault } from "../errors.ts";
 import { DEFAULT_STATS_HOURS, MAX_STATS_HOURS } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";

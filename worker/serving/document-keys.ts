@@ -1,6 +1,6 @@
 /**
- * The KV keys of documents, made once for an entity, or a list of many, that is asked for again as the same object: see
- * `http/known-inputs.ts`.
+ * The KV keys of documents, kept with the object that names the entities: a repeated request brings the same object again
+ * (see `http/known-inputs.ts`).
  */
 import type { RequestContext } from "../http/context.ts";
 import { documentKey, type EntityRef } from "../keys.ts";

@@ -51,7 +51,7 @@ interface StoredDocument {
   categories: StoredCategory[];
 }
 
-/** The document of what D1 holds; null when there is no category: nothing is cached of what does not exist. */
+/** The document of what D1 holds; null when there is no category: an entity that does not exist is not cached. */
 export function documentOf(revision: number, rows: Iterable<CategoryRow>): EntityDocument | null {
   const categories = new Map<string, DocumentCategory>();
   let size = 0;
@@ -83,8 +83,8 @@ export function encodeDocument({ revision, categories }: EntityDocument): string
 }
 
 /**
- * A document that is in KV: `known` itself where that has its revision, with all that was prepared from it. The state
- * of an entity at a revision is one.
+ * A document from KV: `known` itself, with all that was prepared from it, where it has the same revision. At one revision
+ * an entity has one state.
  */
 export function decodeKnown(text: string, known: EntityDocument | null): EntityDocument | null {
   const isSame = known && text.startsWith(`{"format":${FORMAT},"revision":${known.revision},`);
@@ -140,7 +140,7 @@ export function isLive({ expiresAt }: { expiresAt: Micros | null }, now: Micros)
  * The category as it may be read at `now`: null when nothing of it may. Features that were merged into it with
  * another TTL, or are registered with one, come and go by their own.
  *
- * @param ttls Those registered; undefined where there are none.
+ * @param ttls The registered ones; undefined where there are none.
  */
 export function liveCategory(
   category: DocumentCategory | undefined,
@@ -158,7 +158,7 @@ export function liveCategory(
     const ttl = ttls && (ttls.byName.get(name) ?? ttls.others);
     return isLive(times, now) && (ttl === undefined || now - times.eventTime <= ttl);
   });
-  // Of no features the category's own time decides.
+  // A category without features expires by its own time.
   if (live.length === all.length) return all.length > 0 || isLive(category, now) ? category : null;
   if (live.length === 0) return null;
   return {
@@ -167,14 +167,14 @@ export function liveCategory(
   };
 }
 
-/** Of its values and their times in UTF-8, as D1 has them. */
+/** Bytes of its values and their times in UTF-8, as D1 has them. */
 const bytesOf: (document: EntityDocument) => number = madeOnce(({ categories }) =>
   categories
     .values()
     .reduce((sum, { data, eventTimes }) => sum + utf8Length(data) + utf8Length(eventTimes ?? ""), 0),
 );
 
-/** By the measure of {@link bytesOf}, which is seldom needed: nearly always it is plain from their size. */
+/** Whether documents have more than `limit` bytes together. Their size in characters nearly always decides it. */
 export function haveMoreBytes(documents: readonly EntityDocument[], limit: number): boolean {
   const characters = documents.reduce((sum, { size }) => sum + size, 0);
   if (characters * MAX_UTF8_BYTES_PER_UNIT <= limit) return false;

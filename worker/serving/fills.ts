@@ -10,7 +10,7 @@ interface Gathering {
   sinceMs: number;
 }
 
-/** By the writer's name. The first request to miss sends what others add meanwhile. */
+/** By the writer's name. The first request that misses makes the call; others add to it until then. */
 const gatherings = new Map<string, Gathering>();
 
 /** Returns at once: nobody's answer waits for a document. */

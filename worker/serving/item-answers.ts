@@ -10,7 +10,7 @@ import { formatTimestamp, type Micros } from "../timestamps.ts";
 import { type DocumentCategory, type EntityDocument, liveCategory, valuesOf } from "./document.ts";
 import type { EntityRead } from "./read-entities.ts";
 
-/** What is asked for of a category: all of it, or the features named; with all of it, names say only what is missing. */
+/** What is asked of a category: all of it, or the features named. Names beside `whole` are only reported when missing. */
 export interface Wanted {
   whole: boolean;
   names: readonly string[];
@@ -22,7 +22,7 @@ export type Selection = ReadonlyMap<string, Wanted>;
 /** What is judged when an answer is made. */
 export interface Judged {
   now: Micros;
-  /** Of the tenant; null where it could not be had: then only the TTLs with which values were written count. */
+  /** The tenant's; null where it could not be read: then only the TTLs with which values were written count. */
   catalog: Catalog | null;
 }
 
@@ -35,7 +35,7 @@ export interface Found {
 }
 
 /** In the order of the selection. */
-export function find(
+export function findCategories(
   { entityType }: EntityRef,
   selection: Selection,
   { document }: EntityRead,
@@ -65,8 +65,8 @@ interface Kept {
 }
 
 /**
- * The answer that was made last of a document: whoever asks again asks the same, mostly. It takes no more memory than the
- * document, for which there is a bound: not one that mostly says what is missing.
+ * The last answer made from each document, since the next request mostly asks the same. It is kept only while it is about
+ * as large as the document, whose memory is bounded: not when it mostly names what is missing.
  */
 const kept = new WeakMap<EntityDocument, Kept>();
 

@@ -30,13 +30,13 @@ interface Remembered {
   wasReadLate: boolean;
   /** It could not be renewed: the next reader fetches it, while the others go on with it. */
   isToFetch: boolean;
-  /** For ever, though the clock may step back. */
+  /** Once true it stays true, though the clock may step back. */
   isOver: boolean;
 }
 
 export class IsolateMemory {
   readonly #documents = new BoundedMap<Remembered>(MEMORY_MAX_CHARACTERS);
-  /** Documents that were read late in their time, and from when on one of them is to be renewed. */
+  /** Documents that were read late in their time; and when the first of them is to be renewed. */
   readonly #readLate = new Set<string>();
   #dueAtMs = Number.POSITIVE_INFINITY;
   readonly #writes = new BoundedMap<{ revision: number; bookmark: string | null; untilMs: number }>(
@@ -47,7 +47,7 @@ export class IsolateMemory {
   readonly #fetched = new BoundedMap<number>(MAX_REMEMBERED_WRITES);
 
   /**
-   * Null sends the reader to KV.
+   * The document, while its time lasts. Null sends the reader to KV.
    *
    * @param key KV key of the document: it names the tenant.
    */
@@ -97,7 +97,7 @@ export class IsolateMemory {
     else this.put(key, document, lasts);
   }
 
-  /** One of its readers is to fetch it, before its time is over and all of them miss it at once. */
+  /** It was not renewed: the next reader is to fetch the document, before its time is over and all readers miss it at once. */
   notRenewed(key: string): void {
     const entry = this.#documents.get(key);
     if (entry) entry.isToFetch = true;

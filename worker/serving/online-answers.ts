@@ -66,7 +66,7 @@ export class OnlineAnswers {
     return joined(pieces);
   }
 
-  /** @param room Where the answer is put together: it is valid until the next one is. Without it the answer has its own. */
+  /** @param room Buffer for the answer, which is then valid until the next one is made. Without it the answer has its own. */
   many(entities: readonly AskedEntity[], room?: ByteWriter): Uint8Array<ArrayBuffer> {
     const pieces: Pieces = ['{"results":['];
     for (const [i, entity] of entities.entries()) {

@@ -63,7 +63,7 @@ const onlineSchema = lazily(() =>
     .meta({ id: "Online", description: "For `entity_ids`: `results`, in the order of the request." }),
 );
 
-/** Large answers are put together in the same room each time: new room would have to be found, cleared and collected. */
+/** The buffer in which large answers are put together: a new one each time would have to be allocated and collected. */
 const room = new ByteWriter(0);
 
 export const readOnline = endpoint(
@@ -97,7 +97,7 @@ export const readOnline = endpoint(
 
 type Body = z.output<typeof body>;
 
-/** Of each catalog, and gone with it, what was asked by the body that asked it. Throws as `newQuestion` and `idsOf`. */
+/** What a body asks, kept for as long as both the catalog and the body live. @throws as `newQuestion` and `idsOf`. */
 const preparedWith = madeOnce((catalog: Catalog) =>
   madeOnce((json: Body): { question: OnlineQuestion; refs: readonly EntityRef[] } => {
     const question = newQuestion(json, catalog);

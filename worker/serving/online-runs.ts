@@ -48,7 +48,7 @@ export interface CategoryRun {
   isPlain: boolean;
   /** The oldest that every value may be. */
   longest: Micros;
-  /** The same for the same names with the same versions, whoever asks. */
+  /** Equal for runs of the same names with the same versions, whoever asks. */
   signature: string;
 }
 
@@ -79,7 +79,7 @@ interface Prepared {
   missing: number;
 }
 
-/** Of each category the run that was asked for last: whoever asks again asks the same, mostly. */
+/** For each category the run that was asked for last, since the next request mostly asks the same. */
 const prepared = new WeakMap<DocumentCategory, Prepared>();
 
 /**

@@ -12,7 +12,7 @@ export const consistency = z.enum(CONSISTENCIES).meta({
     "`edge` (default): memory, KV or a replica. `session`: never older than the write whose `x-consistency-token` is sent. `strong`: the primary database.",
 });
 
-/** A query of a route whose body may say the same. */
+/** The query of routes whose body may name the consistency, too. */
 export const consistencyQuery = z.object({ consistency: consistency.optional() });
 
 /** @throws Problem 422 where query and body disagree. */
@@ -29,7 +29,7 @@ export function oneConsistency(
 }
 
 /**
- * A token asks for `session` where nothing else is asked for.
+ * How the request wants to read. A token alone asks for `session`.
  *
  * @throws Problem 422 for a token that is none of ours, or `session` without one.
  */

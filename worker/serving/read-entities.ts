@@ -87,7 +87,7 @@ export async function readEntities(context: ReadContext, refs: readonly EntityRe
     const read = found[position];
     if (read) reads.set(key, read);
   });
-  // Whichever of them were cached: what is answered today is answered tomorrow.
+  // Refused whether or not they were cached: the same request must not succeed at one time and fail at another.
   const documents = [...reads.values()].flatMap(({ document }) => document ?? []);
   if (documents.length > 1 && haveMoreBytes(documents, MAX_ENTITIES_BYTES)) throw entitiesTooLarge();
   context.metrics?.about(refs[0]?.entityType ?? "", refs.length);
@@ -113,8 +113,8 @@ function fromMemory(
 }
 
 /**
- * What is not in memory, in the order of `wanted`. What was there a moment ago many readers miss at once: one of them
- * fetches it, and the others wait until it is there again.
+ * Reads what is not in memory, in the order of `wanted`. When the time of a remembered document is over, many readers miss
+ * it at once: one of them fetches it, and the others wait until it is there again.
  */
 async function readMissing(context: ReadContext, wanted: readonly Wanted[]): Promise<EntityRead[]> {
   const { settings, nowMs } = context;

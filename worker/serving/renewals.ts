@@ -16,7 +16,7 @@ export function renewDue(context: RequestContext): void {
 
 async function renew(context: RequestContext, keys: readonly string[]): Promise<void> {
   const { env, settings, log } = context;
-  // The documents may be other tenants' than the request's: what it costs is the isolate's own, and nobody's.
+  // The documents may belong to other tenants than the request: the cost is counted for no tenant.
   const operations = settings.metrics === "on" ? new InvocationOperations() : undefined;
   try {
     const found = await getDocuments(context, operations, keys);

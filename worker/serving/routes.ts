@@ -34,7 +34,7 @@ import { WHOLE_CATEGORY } from "../registry/resolve-references.ts";
 import { parseReference } from "../registry/versions.ts";
 import { MICROS_PER_MS } from "../timestamps.ts";
 import type { Consistency } from "./consistency.ts";
-import { type Found, find, itemAnswer, itemsAnswer, type Selection } from "./item-answers.ts";
+import { type Found, findCategories, itemAnswer, itemsAnswer, type Selection } from "./item-answers.ts";
 import { consistency, consistencyQuery, oneConsistency, readContext, TOKEN_HEADER } from "./read-context.ts";
 import { type EntityRead, type ReadContext, readEntity } from "./read-entities.ts";
 import { itemsAsked, registeredSelection } from "./select-items.ts";
@@ -224,7 +224,7 @@ export const getItemFiltered = endpoint(
   },
 );
 
-/** @param selection `known`: the same where the same request makes the same object of it again; else null. */
+/** @param selection `known`: the selection, where a repeated request brings the same object again; else null. */
 async function readSelection(
   c: AppContext,
   ref: EntityRef,
@@ -236,7 +236,7 @@ async function readSelection(
   return answer(itemsAnswer(ref, known, found, read));
 }
 
-/** Registered TTLs are in the catalog, which is had while the entity is read. */
+/** Registered TTLs are in the catalog, which is loaded while the entity is read. */
 async function readFound(
   context: ReadContext,
   ref: EntityRef,
@@ -246,7 +246,7 @@ async function readFound(
   const read = await readEntity(context, ref);
   const catalog = known instanceof Promise ? await known : known;
   const now = context.nowMs * MICROS_PER_MS;
-  const found = find(ref, selection, read, { now, catalog });
+  const found = findCategories(ref, selection, read, { now, catalog });
   if (context.metrics) tallyItems(context.metrics.tally, found, now);
   return { read, found };
 }

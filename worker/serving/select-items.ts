@@ -13,7 +13,7 @@ interface ItemsAsked {
   feature_list: Reference[];
 }
 
-/** The selection is null where the catalog must be asked: what names its category can be read when D1 is down. */
+/** The selection; null where it needs the catalog. Names with a category do not, so they can be read when D1 is down. */
 export const itemsAsked = madeOnce(({ entity_type, entity_value, feature_list }: ItemsAsked) => ({
   ref: { entityType: entity_type, entityValue: entity_value },
   selection: feature_list.every((one) => one.kind === "category")
@@ -21,7 +21,7 @@ export const itemsAsked = madeOnce(({ entity_type, entity_value, feature_list }:
     : null,
 }));
 
-/** For registered names the catalog is needed. */
+/** The selection for registered names, which needs the catalog. */
 export async function registeredSelection(
   c: AppContext,
   type: string,

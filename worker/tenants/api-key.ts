@@ -48,12 +48,12 @@ export function hashSecret(secret: string, pepper: string): string {
 
 export type Verdict = "valid" | "wrong_secret" | "revoked" | "expired";
 
-/** @param secretHash Of the secret that was presented, by {@link hashSecret}. */
+/** @param secretHash The hash of the presented secret, by {@link hashSecret}. */
 export function judgeSecret(record: KeyRecord, secretHash: string, now: Micros): Verdict {
   return isSameHash(record.secretHash, secretHash) ? judgeRecord(record, now) : "wrong_secret";
 }
 
-/** Of a key whose secret is known to be right. A key is over at its `expires_at`, not after it. */
+/** Judges a key whose secret is known to be right. A key is over at its `expires_at`, not after it. */
 export function judgeRecord(
   { revokedAt, expiresAt }: KeyRecord,
   now: Micros,

@@ -20,7 +20,7 @@ import {
 import { MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
 import type { CategoryWrite, EntityWrite, Rejection, WriteMode } from "./entity-write.ts";
 
-/** All that is known of an entity. Rows by category, tombstones among them. Never changed in place. */
+/** All that is known of an entity: its rows by category, tombstones among them. Never changed in place. */
 export interface EntityState {
   readonly revision: number;
   readonly rows: ReadonlyMap<string, CategoryRow>;

@@ -52,7 +52,7 @@ export interface CommitDependencies {
 interface LoadedGroup {
   group: readonly Pending[];
   states: ReadonlyMap<string, EntityState>;
-  /** The session that has read them: it writes, too. */
+  /** The session that has read the states, and will write. */
   db: D1DatabaseSession;
 }
 
@@ -62,7 +62,7 @@ export class CommitLoop {
   readonly #unresolved: UnresolvedIntents;
   readonly #gathering = new Gathering();
   #running: Promise<void> | null = null;
-  /** Changes whose callers were told, since the group began. */
+  /** How many changes were answered since the group began. */
   #answered = 0;
   #lastTick: Micros = 0;
 

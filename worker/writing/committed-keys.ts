@@ -2,7 +2,7 @@
 import type { CurrentTable } from "../db/current-rows.ts";
 import { type EntityRef, entityKey } from "../keys.ts";
 
-/** A row of a result that names an entity: of a built-in type in the column that is called like it. */
+/** A row of a result that names an entity; a built-in type has a column of the same name, which holds the value. */
 type NamingRow = Partial<Record<"entity_type" | "entity_value" | CurrentTable["name"], string>>;
 
 /** The entities that the transaction changed, or confirmed, as {@link entityKey}s. */

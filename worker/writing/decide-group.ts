@@ -27,7 +27,7 @@ interface Deciding {
   tick: () => Micros;
 }
 
-/** @param states Of all entities of the group. */
+/** @param states The state of each entity of the group. */
 export function decideGroup(
   group: readonly Pending[],
   states: ReadonlyMap<string, EntityState>,

@@ -2,7 +2,7 @@
  * The hot-cache documents of a writer's entities: that KV shows what an entity is now, or nothing.
  *
  * The object's SQLite has a record of each document that may be in KV. Only an entity with a record is put again when it
- * changes; one gets its first document when somebody has read it. A put that failed is a debt in the record, paid by
+ * changes; it gets its first document when somebody has read it. A put that failed is a debt in the record, paid by
  * the alarm.
  */
 import { exceedsUtf8Bytes } from "../characters.ts";

@@ -43,7 +43,7 @@ export interface CommittedEntity {
 export class Effects {
   readonly #d: EffectsDependencies;
   readonly #outbox: Outbox;
-  /** Events that the local consumer has not confirmed, with whom to tell of each; see above. */
+  /** What to call when the local consumer confirms an event, by its id; see above. */
   readonly #unconfirmed = new Map<string, () => void>();
   /** Intents that are being driven. */
   readonly #driven = new Map<number, readonly CommittedEntity[]>();

@@ -10,7 +10,7 @@ const ROW_OVERHEAD = 300;
 
 export class EntityStates {
   readonly #known = new BoundedMap<EntityState>(WRITER_STATE_MAX_CHARACTERS);
-  /** Of each load under way the entities that were committed or forgotten since it began: what it reads may be older. */
+  /** For each load under way, the entities that were committed or forgotten since it began: what it reads may be too old. */
   readonly #loads = new Set<Set<string>>();
 
   /** States by `entityKey`; those not at hand in one round trip to D1. Null: too large to be read together. */

@@ -62,7 +62,7 @@ export type ChangeResult = WriteResult | DeleteResult;
 export interface Settled {
   result: ChangeResult;
   committedAt: Micros;
-  /** Of the D1 session that committed it; null when it is not known: the transaction's own answer was lost. */
+  /** The bookmark of the D1 session that committed it; null when it is not known: the own answer of the transaction was lost. */
   bookmark: string | null;
 }
 

@@ -1,7 +1,7 @@
 /**
  * Whether the next group waits a moment for more. Clients that write in a loop come back soon after they are answered:
- * a group that leaves just before finds a few of them, the next one a few others, and so on, at several times the
- * transactions. So those just answered are waited for; where they do not come back, ever more rarely.
+ * a group that leaves just before that finds a few of them, the next one a few others, and so on, which takes several
+ * times as many transactions. So a group waits for those just answered; where they do not come back, ever more rarely.
  *
  * A write that comes alone never waits: nobody was answered together with another, or it is long ago.
  */
@@ -18,11 +18,11 @@ export interface LastGroup {
   endedMs: number;
 }
 
-/** Of those waited for this part must come, or the wait was in vain. */
+/** A wait was in vain unless at least this share of the awaited changes has come. */
 const ENOUGH_SHARE = 0.5;
 /** A group that ended longer ago tells nothing of what comes now. */
 const BUSY_MS = 1_000;
-/** However often it was in vain, one group in so many waits. */
+/** However often waiting was in vain, at least one group in so many waits again. */
 const MAX_SKIPPED = 64;
 
 export class Gathering {
@@ -46,13 +46,13 @@ export class Gathering {
    * which is no longer than the last group took.
    *
    * @param waiting How many wait now; `Infinity` where the group can take no more.
-   * @param most What a group takes.
+   * @param most How many changes a group takes.
    */
   async wait(waiting: () => number, most: number, nowMs: number): Promise<void> {
     const { answered, waiting: others, tookMs, endedMs } = this.#last;
     const wanted = Math.min(answered + others, most);
     if (waiting() === 0 || wanted <= 1 || nowMs - endedMs > BUSY_MS) return;
-    // In a busy runtime changes are on their way that only come when nobody has anything left to do.
+    // In a busy runtime more changes may be on their way, which arrive only after one turn of the event loop.
     await sleep(0);
     const mostMs = Math.min(GATHER_MAX_MS, tookMs);
     // The clock may have stepped back since.

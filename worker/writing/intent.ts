@@ -11,7 +11,7 @@ import type { Micros } from "../timestamps.ts";
 import type { Settled } from "./entity-write.ts";
 import type { EntityPlan, GroupPlan } from "./plan-group.ts";
 
-/** The key of an announced history row, with the event id that makes it ours. */
+/** The key of an announced history row, with the event id by which a writer knows the row for its own. */
 export interface HistoryKey {
   category: string;
   eventTime: Micros;
@@ -30,7 +30,7 @@ export type Proof =
 /** A result to be kept under the caller's `Idempotency-Key`. */
 export interface RememberedResult {
   key: string;
-  /** Of the change in its request. */
+  /** The position of the change in its request. */
   position: number;
   settled: Settled;
 }

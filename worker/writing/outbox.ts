@@ -18,7 +18,7 @@ import { sleep } from "../waits.ts";
 
 /** The events of one group. */
 interface Entry {
-  /** Not sent yet. */
+  /** How many of them are not sent yet. */
   left: number;
   sinceMs: number;
   sent: () => void;
@@ -36,9 +36,9 @@ export interface OutboxDependencies {
 
 export class Outbox {
   readonly #d: OutboxDependencies;
-  /** Of all entries, in order. */
+  /** The events of all entries, in order. */
   readonly #events: FeatureAvailable[] = [];
-  /** Of these events, at least. */
+  /** What these events have at least. */
   #bytes = 0;
   readonly #entries: Entry[] = [];
   #sentAtMs = 0;

@@ -21,7 +21,7 @@ export function packData(data: string | null): { data: string | null; longData: 
   return isLong ? { data: null, longData: data } : { data, longData: null };
 }
 
-/** In as few parameters as hold the rows; of those with long data each has one of its own. */
+/** As few parameters as hold all rows; each row with long data has one of its own. */
 export function chunkRows(rows: readonly PackedRow[]): RowChunk[] {
   const chunks: RowChunk[] = [];
   const together: Cell[][] = [];

@@ -14,7 +14,7 @@ export function rejectionProblem(rejection: Rejection): Problem {
   return new Problem(isConflict ? 409 : 422, detail, { errors: [{ loc, msg: detail, type }] });
 }
 
-/** @param loc Of the category's features. */
+/** @param loc Where the features of the category stand in the request. */
 export function typeProblem(fault: TypeFault, loc: (string | number)[]): Problem {
   return unprocessable({ loc: [...loc, fault.feature], msg: describeFault(fault), type: fault.reason });
 }

@@ -30,7 +30,7 @@ const HISTORY_COLUMNS = [
   "event_id",
 ] as const;
 
-/** Whether a history row may be what is there already: see {@link historySql}. */
+/** `may_repeat` says that a row may equal the newest one that is there: {@link historySql} then leaves it out. */
 const HISTORY_CELLS = [...HISTORY_COLUMNS, "may_repeat"] as const;
 
 /** A current row is followed by what identifies its proof beside its own category, revision and time of update. */
@@ -41,7 +41,7 @@ const refsOf = (cells: readonly string[]) => `(
   SELECT ${[...KEY_CELLS, ...cells].map((name, position) => `cells ->> ${position} AS ${name}`).join(", ")}
   FROM (SELECT value AS cells FROM json_each(?2) LIMIT -1) LIMIT -1) AS ref`;
 
-/** @param dataElse Where data comes from that is not packed: too long for it, or known to D1 already. */
+/** @param dataElse SQL for data that is not in the packed rows: it is too long for them, or D1 has it already. */
 const valuesOf = (columns: readonly string[], dataElse: string) =>
   columns.map((name) => (name === "data" ? `coalesce(ref.data, ${dataElse})` : `ref.${name}`)).join(", ");
 
@@ -89,7 +89,7 @@ const tombstoneSql = (table: CurrentTable) => upsertSql(table, `WHERE ${isAtBase
 const confirmSql = (table: CurrentTable) => `
   SELECT ref.entity_type, ref.entity_value FROM ${refsOf([])} WHERE ${isAtBase(table)}`;
 
-/** The transaction of a group: of writes, or of the one deletion that it is. */
+/** The transaction of a group: its writes, or its one deletion. */
 export function groupStatements(
   db: D1DatabaseSession,
   tenant: string,
@@ -167,12 +167,12 @@ function deleteStatements(
   return statements;
 }
 
-/** Rows of history that a deletion removed. @param results Of the statements of its transaction, in their order. */
+/** Rows of history that a deletion removed. @param results The results of its transaction, in order. */
 export function historyRemoved([, history]: readonly D1Result[]): number {
   return history?.meta.changes ?? 0;
 }
 
-/** No two of a plan are the same. */
+/** The entities of a plan are all different: there is no third case. */
 function isBefore(a: EntityRef, b: EntityRef): boolean {
   return a.entityType === b.entityType ? a.entityValue < b.entityValue : a.entityType < b.entityType;
 }

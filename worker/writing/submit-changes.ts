@@ -108,7 +108,8 @@ async function askWriters(
 }
 
 /**
- * One writer of the tenant knows each key, wherever its requests go: two of them may change different entities.
+ * Each key belongs to one writer of the tenant, whichever entities its request changes: another request with the same
+ * key may change other entities.
  *
  * @param refused Rows of the request that no writer is asked about.
  * @returns those of the first time, when this is not it.

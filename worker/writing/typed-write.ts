@@ -9,7 +9,7 @@ export type UntypedWrite = Omit<EntityWrite, "categories"> & {
   categories: (Omit<CategoryWrite, "data" | "names"> & { features: FeatureValues })[];
 };
 
-/** `position`: of the category with the fault. */
+/** `position`: which of the categories has the fault. */
 export type TypedWrite = { ok: true; write: EntityWrite } | { ok: false; fault: TypeFault; position: number };
 
 export function typedWrite(catalog: Catalog, asked: UntypedWrite): TypedWrite {

@@ -40,7 +40,8 @@ export class UnresolvedIntents {
    * Asks D1 about intents of unknown outcome. What was committed is driven on; what was not is kept until no late
    * transaction can land any more.
    *
-   * @returns the entities found committed of the intents `of`.
+   * @param of Intents whose outcome the caller wants to know.
+   * @returns the entities of these intents that were committed.
    */
   async settle(db: D1DatabaseSession, of: ReadonlySet<number> = new Set()): Promise<Set<string>> {
     const found = new Set<string>();

@@ -18,7 +18,7 @@ import { MAX_CATEGORIES_PER_ENTITY, MAX_ENTITIES_PER_REQUEST } from "../limits.t
 import type { CategoryWrite } from "./entity-write.ts";
 import type { UntypedWrite } from "./typed-write.ts";
 
-/** What the options are often called; taken for what they are not, they would say nothing. */
+/** Names that are often used for the options. They are refused: ignored, they would lose what the caller meant. */
 const misspelt = {
   event_time: elsewhere("is called `event_timestamp`"),
   ttl_hours: elsewhere("is called `ttl_seconds`, and is in seconds"),
@@ -47,7 +47,7 @@ const metadata = z.object({
 });
 type Metadata = z.output<typeof metadata>;
 
-/** The same names where they are not read: a write that replaces is another than the merge that was meant. */
+/** The options where they are not read. They are refused: a caller who asks for a merge must not get a replacement. */
 const optionsElsewhere = (message: string) =>
   ({
     mode: elsewhere(message),
@@ -56,7 +56,7 @@ const optionsElsewhere = (message: string) =>
     ttl_seconds: elsewhere(message),
   }) satisfies Record<keyof typeof writeOptions, unknown>;
 
-/** In a query. @param message What to do instead. */
+/** The options in a query, refused there. @param message What to do instead. */
 export const optionsOfBody = (message: string) => ({
   ...optionsElsewhere(message),
   if_revision: elsewhere(message),
