@@ -32,7 +32,7 @@ interface LoopDependencies {
 }
 
 export class DeliveryLoop {
-  readonly #d: LoopDependencies;
+  readonly #dependencies: LoopDependencies;
   readonly #claimed = new Set<string>();
   readonly #running = new Set<Promise<void>>();
   #refilling: Promise<void> | null = null;
@@ -43,7 +43,7 @@ export class DeliveryLoop {
   #wake: () => void = () => {};
 
   constructor(dependencies: LoopDependencies) {
-    this.#d = dependencies;
+    this.#dependencies = dependencies;
   }
 
   /** Something has changed: look again. */
@@ -66,7 +66,7 @@ export class DeliveryLoop {
         this.#wake = resolve;
       });
       const isOver = Date.now() >= untilMs || this.#requests >= MAX_REQUESTS_PER_RUN;
-      const receiver = isOver || this.#stopped ? null : this.#d.receiver();
+      const receiver = isOver || this.#stopped ? null : this.#dependencies.receiver();
       const nextMs = receiver ? this.#startDue(receiver) : null;
       if (receiver) this.#startRefill();
       const tasks = [...this.#running, ...(this.#refilling ? [this.#refilling] : [])];
@@ -77,14 +77,15 @@ export class DeliveryLoop {
 
   /** @returns when the first of those that are not due yet will be, or could be if there were a connection. */
   #startDue(receiver: Subscription): number | null {
+    const { store } = this.#dependencies;
     const size = receiver.kind === "kafka-rest" ? MAX_KAFKA_EVENTS : 1;
     for (;;) {
-      const heads = this.#d.store.heads(this.#claimed.size + size);
+      const heads = store.heads(this.#claimed.size + size);
       const free = heads.filter(({ entity }) => !this.#claimed.has(entity));
       if (this.#running.size >= DELIVERIES_AT_ONCE || this.#requests >= MAX_REQUESTS_PER_RUN) return null;
       const due = free.filter(({ dueAtMs }) => dueAtMs <= Date.now()).slice(0, size);
       if (due.length === 0) return free[0]?.dueAtMs ?? null;
-      this.#start(receiver, fitting(due.flatMap(({ entity }) => this.#d.store.firstOf(entity) ?? [])));
+      this.#start(receiver, fitting(due.flatMap(({ entity }) => store.firstOf(entity) ?? [])));
     }
   }
 
@@ -94,7 +95,7 @@ export class DeliveryLoop {
     for (const { entity } of batch) this.#claimed.add(entity);
     const running = this.#deliver(receiver, batch)
       .catch(async (cause: unknown) => {
-        this.#d.log.error("a delivery was not noted", cause, named(receiver));
+        this.#dependencies.log.error("a delivery was not noted", cause, named(receiver));
         // It is still due: a receiver must not get it over and over as fast as it can answer.
         await sleep(DELIVERY_RECOVERY_MS);
       })
@@ -109,18 +110,18 @@ export class DeliveryLoop {
     const attempt = await deliver(
       batch.map(({ event }) => event),
       receiver,
-      this.#d.settings,
+      this.#dependencies.settings,
     );
     if (this.#stopped) return;
     const failed = new Set(attempt.failed);
     for (const [i, due] of batch.entries()) {
       if (failed.has(i)) this.#noteFailure(receiver, due, attempt);
-      else this.#d.store.settleDelivered(due, attempt.status, Date.now());
+      else this.#dependencies.store.settleDelivered(due, attempt.status, Date.now());
     }
   }
 
   #noteFailure(receiver: Subscription, due: Due, attempt: Attempt): void {
-    const { store, settings, log } = this.#d;
+    const { store, settings, log } = this.#dependencies;
     const attempts = due.attempts + 1;
     const nowMs = Date.now();
     const { status, error, retryAfterMs } = attempt;
@@ -135,7 +136,7 @@ export class DeliveryLoop {
   }
 
   #startRefill(): void {
-    const { hasMore, refill, store, log } = this.#d;
+    const { hasMore, refill, store, log } = this.#dependencies;
     if (this.#refilling || this.#refillFailed || !hasMore()) return;
     if (store.count("pending") >= REPLAY_LOW_WATER) return;
     this.#refilling = refill()

@@ -18,7 +18,7 @@ interface WriterMetricsOptions {
 }
 
 export class WriterMetrics implements OperationSink {
-  readonly #d: WriterMetricsOptions;
+  readonly #dependencies: WriterMetricsOptions;
   /** This instance: what it said of itself ends with it. */
   readonly #source = crypto.randomUUID();
   readonly #operations = new InvocationOperations();
@@ -26,7 +26,7 @@ export class WriterMetrics implements OperationSink {
   #isWritingPoints = false;
 
   constructor(options: WriterMetricsOptions) {
-    this.#d = options;
+    this.#dependencies = options;
   }
 
   measured(record: OperationRecord): void {
@@ -34,7 +34,7 @@ export class WriterMetrics implements OperationSink {
     this.#flushSoon();
     if (this.#isWritingPoints) return;
     this.#isWritingPoints = true;
-    this.#d.after(this.#writePoints());
+    this.#dependencies.after(this.#writePoints());
   }
 
   /** Each change once, when its caller is told. */
@@ -69,12 +69,12 @@ export class WriterMetrics implements OperationSink {
   }
 
   #flushSoon(): void {
-    isolateMetrics.keepFlushing(this.#d.env, this.#d.after);
+    isolateMetrics.keepFlushing(this.#dependencies.env, this.#dependencies.after);
   }
 
   async #writePoints(): Promise<void> {
     await sleep(METRICS_FLUSH_MS);
     this.#isWritingPoints = false;
-    writePoints(this.#d.env, this.#d.tenant, this.#operations.take());
+    writePoints(this.#dependencies.env, this.#dependencies.tenant, this.#operations.take());
   }
 }

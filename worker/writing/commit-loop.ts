@@ -57,7 +57,7 @@ interface LoadedGroup {
 }
 
 export class CommitLoop {
-  readonly #d: CommitDependencies;
+  readonly #dependencies: CommitDependencies;
   readonly #queue: Pending[] = [];
   readonly #unresolved: UnresolvedIntents;
   readonly #gathering = new Gathering();
@@ -67,7 +67,7 @@ export class CommitLoop {
   #lastTick: Micros = 0;
 
   constructor(dependencies: CommitDependencies) {
-    this.#d = dependencies;
+    this.#dependencies = dependencies;
     this.#unresolved = new UnresolvedIntents(dependencies);
     if (this.#unresolved.count > 0) dependencies.ensureAlarm();
   }
@@ -79,7 +79,7 @@ export class CommitLoop {
   submit(change: EntityChange, remember: Pending["remember"]): Promise<Settled | null> {
     const settled = new Promise<Settled | null>((answer) => {
       const resolve: Pending["resolve"] = (one) => {
-        this.#d.metrics?.settled(one?.result.outcome ?? "unacknowledged");
+        this.#dependencies.metrics?.settled(one?.result.outcome ?? "unacknowledged");
         this.#answered += 1;
         answer(one);
       };
@@ -107,8 +107,8 @@ export class CommitLoop {
       await this.#gather();
       const startedMs = Date.now();
       this.#answered = 0;
-      let group = takeGroup(this.#queue, this.#d.groupWrites);
-      const measured = this.#d.metrics?.group(group.length, this.#queue.length);
+      let group = takeGroup(this.#queue, this.#dependencies.groupWrites);
+      const measured = this.#dependencies.metrics?.group(group.length, this.#queue.length);
       try {
         let loaded = await this.#load(group);
         while (!loaded) {
@@ -117,7 +117,7 @@ export class CommitLoop {
         }
         await this.#commit(loaded);
       } catch (cause) {
-        this.#d.log.error("group was not committed", cause, { group_size: group.length });
+        this.#dependencies.log.error("group was not committed", cause, { group_size: group.length });
         for (const { resolve } of group) resolve(null);
       } finally {
         measured?.end();
@@ -129,7 +129,7 @@ export class CommitLoop {
   }
 
   #gather(): Promise<void> {
-    const { groupWrites } = this.#d;
+    const { groupWrites } = this.#dependencies;
     const waiting = () =>
       isGroupFull(this.#queue, groupWrites) ? Number.POSITIVE_INFINITY : this.#queue.length;
     return this.#gathering.wait(waiting, groupWrites, Date.now());
@@ -137,10 +137,11 @@ export class CommitLoop {
 
   /** Null where the entities are too large to be read together. */
   async #load(group: readonly Pending[]): Promise<LoadedGroup | null> {
-    const db = this.#d.db.withSession("first-primary");
+    const { states, tenant } = this.#dependencies;
+    const db = this.#dependencies.db.withSession("first-primary");
     const changes = group.map(({ change }) => change);
-    const states = await this.#d.states.load(db, this.#d.tenant, changes);
-    return states && { group, states, db };
+    const loaded = await states.load(db, tenant, changes);
+    return loaded && { group, states: loaded, db };
   }
 
   /** The rest goes with the next group. One entity is always read, so halving comes to an end. */
@@ -151,16 +152,16 @@ export class CommitLoop {
   }
 
   async #commit({ group, states, db }: LoadedGroup): Promise<void> {
+    const { metrics, store, tenant } = this.#dependencies;
     await this.#unresolved.settle(db);
-    const unanswered = withoutRemembered(this.#d.store, group);
+    const unanswered = withoutRemembered(store, group);
     if (unanswered.length === 0) return;
-    const decided = decideGroup(unanswered, states, { ...this.#d, tick: () => this.#tick() });
+    const decided = decideGroup(unanswered, states, { ...this.#dependencies, tick: () => this.#tick() });
     const { plan } = decided;
     let results: D1Result[];
     try {
       const measured = { operation: "d1.put_item", items: plan.entities.size } as const;
-      const batch = () => db.batch(groupStatements(db, this.#d.tenant, plan));
-      results = await timed(this.#d.metrics, measured, batch);
+      results = await timed(metrics, measured, () => db.batch(groupStatements(db, tenant, plan)));
     } catch (cause) {
       await this.#afterError(decided, cause);
       return;
@@ -173,7 +174,7 @@ export class CommitLoop {
     results: readonly D1Result[],
     bookmark: string | null,
   ): void {
-    const { effects, states, store, tenant } = this.#d;
+    const { effects, states, store, tenant } = this.#dependencies;
     const committed = committedKeys(results);
     for (const [key, entity] of plan.entities) {
       if (committed.has(key)) states.committed(key, entity.next);
@@ -199,7 +200,7 @@ export class CommitLoop {
 
   /** The transaction may or may not have happened. D1 is asked; as long as it does not answer, nobody is told anything. */
   async #afterError({ group, plan, stored }: DecidedGroup, cause: unknown): Promise<void> {
-    const { states, log, tenant } = this.#d;
+    const { db, states, store, log, tenant } = this.#dependencies;
     log.warning("a transaction ended in an error", { group_size: group.length }, cause);
     for (const key of plan.entities.keys()) states.forget(key);
     const seqs = new Set(stored.map(({ seq }) => seq));
@@ -207,11 +208,11 @@ export class CommitLoop {
     for (const delayMs of SETTLE_DELAYS_MS) {
       await sleep(delayMs);
       try {
-        const committed = await this.#unresolved.settle(this.#d.db.withSession("first-primary"), seqs);
+        const committed = await this.#unresolved.settle(db.withSession("first-primary"), seqs);
         const results = group.map(({ change }, i) =>
           committed.has(entityKey(change)) ? plan.results[i] : undefined,
         );
-        answer(this.#d.store, group, results, { committedAt: plan.decidedAt, bookmark: null });
+        answer(store, group, results, { committedAt: plan.decidedAt, bookmark: null });
         return;
       } catch (again) {
         log.warning("D1 does not say whether a transaction was committed", { tenant_id: tenant }, again);
@@ -234,7 +235,8 @@ export class CommitLoop {
   #withCounts(result: ChangeResult, plan: GroupPlan, results: readonly D1Result[]): ChangeResult {
     const [only] = plan.entities.values();
     if (result.outcome !== "deleted" || !only?.deletion) return result;
-    return { ...result, history: historyRemoved(results), cached: this.#d.documents.isCached(only.ref) };
+    const cached = this.#dependencies.documents.isCached(only.ref);
+    return { ...result, history: historyRemoved(results), cached };
   }
 
   /** Strictly increasing, though the clock may stand still or step back. */

@@ -29,13 +29,13 @@ export interface DocumentsDependencies {
 }
 
 export class Documents {
-  readonly #d: DocumentsDependencies;
+  readonly #dependencies: DocumentsDependencies;
   readonly #keeper: DocumentKeeper;
   /** Entities whose document is to be removed, not put. */
   readonly #invalidated = new Set<string>();
 
   constructor(dependencies: DocumentsDependencies) {
-    this.#d = dependencies;
+    this.#dependencies = dependencies;
     this.#keeper = new DocumentKeeper({
       put: (entity) => this.#put(entity),
       owe: (entity) => this.#owe(entity),
@@ -45,13 +45,13 @@ export class Documents {
 
   /** Entities have changed. Resolves when the documents of those that have one show it, or are owed. Never rejects. */
   keepCached(refs: readonly EntityRef[]): Promise<unknown> {
-    const cached = this.#d.store.documents(refs.map(entityKey));
+    const cached = this.#dependencies.store.documents(refs.map(entityKey));
     return Promise.all(cached.map(({ entity }) => this.#keeper.keep(entity)));
   }
 
   /** Documents for entities that somebody has read and not found in KV. Those that do not exist get none. */
   async fill(refs: readonly EntityRef[]): Promise<void> {
-    const { env, identity, states, store } = this.#d;
+    const { env, identity, states, store } = this.#dependencies;
     const wanted = refs.filter((ref) => !this.#isFilled(entityKey(ref)));
     const db = env.DB.withSession("first-primary");
     const found = await states.load(db, identity.tenant, wanted);
@@ -69,7 +69,7 @@ export class Documents {
       store.putDocument({ entity, expiresAtMs: this.#newExpiryMs(), dirty: known?.dirty ?? false });
       filling.push(this.#keeper.keep(entity));
     }
-    this.#d.ensureAlarm();
+    this.#dependencies.ensureAlarm();
     await Promise.all(filling);
   }
 
@@ -85,15 +85,17 @@ export class Documents {
   }
 
   isCached(ref: EntityRef): boolean {
-    return this.#d.store.documents([entityKey(ref)]).length > 0;
+    return this.#dependencies.store.documents([entityKey(ref)]).length > 0;
   }
 
   async payDebts(limit: number): Promise<void> {
-    await Promise.all(this.#d.store.dirtyDocuments(limit).map(({ entity }) => this.#keeper.keep(entity)));
+    await Promise.all(
+      this.#dependencies.store.dirtyDocuments(limit).map(({ entity }) => this.#keeper.keep(entity)),
+    );
   }
 
   #isFilled(entity: string): boolean {
-    const [record] = this.#d.store.documents([entity]);
+    const [record] = this.#dependencies.store.documents([entity]);
     // KV tells a miss for as long as it caches one, though the document is there: it need not be put again.
     return (
       record !== undefined && !record.dirty && this.#keeper.wasPutWithin(entity, KV_CACHE_TTL_SECONDS * 1_000)
@@ -101,17 +103,17 @@ export class Documents {
   }
 
   #newExpiryMs(): number {
-    return Date.now() + this.#d.settings.documentTtlSeconds * 1_000;
+    return Date.now() + this.#dependencies.settings.documentTtlSeconds * 1_000;
   }
 
   #owe(entity: string): void {
-    this.#d.store.putDocument({ entity, expiresAtMs: this.#newExpiryMs(), dirty: true });
-    this.#d.ensureAlarm();
+    this.#dependencies.store.putDocument({ entity, expiresAtMs: this.#newExpiryMs(), dirty: true });
+    this.#dependencies.ensureAlarm();
   }
 
   /** Makes KV show what the entity is now: its document where one is kept, else nothing. */
   async #put(entity: string): Promise<void> {
-    const { env, identity, states, store, metrics } = this.#d;
+    const { env, identity, states, store, metrics } = this.#dependencies;
     const ref = entityRef(entity);
     const key = documentKey(identity.tenant, identity.partitions, ref);
     const loaded = await states.load(env.DB.withSession("first-primary"), identity.tenant, [ref]);

@@ -41,7 +41,7 @@ export interface CommittedEntity {
 }
 
 export class Effects {
-  readonly #d: EffectsDependencies;
+  readonly #dependencies: EffectsDependencies;
   readonly #outbox: Outbox;
   /** What to call when the local consumer confirms an event, by its id; see above. */
   readonly #unconfirmed = new Map<string, () => void>();
@@ -53,7 +53,7 @@ export class Effects {
   #owedCharacters = 0;
 
   constructor(dependencies: EffectsDependencies) {
-    this.#d = dependencies;
+    this.#dependencies = dependencies;
     const { env, log, metrics } = dependencies;
     this.#outbox = new Outbox({
       queue: {
@@ -82,7 +82,7 @@ export class Effects {
     this.#driven.set(seq, entities);
     const confirmed = this.#confirmed(events);
     const sent = this.#outbox.send(events);
-    const cached = this.#d.documents.keepCached(entities.map(({ ref }) => ref));
+    const cached = this.#dependencies.documents.keepCached(entities.map(({ ref }) => ref));
     const delivered = Promise.all([sent, cached]).then(() => {
       this.#owedCharacters -= characters;
     });
@@ -92,7 +92,7 @@ export class Effects {
         this.#done.push(seq);
         this.#doneTimer ??= setTimeout(() => this.removeDone(), DONE_STAYS_MS);
       })
-      .catch((cause: unknown) => this.#d.log.error("intent was not driven to its end", cause));
+      .catch((cause: unknown) => this.#dependencies.log.error("intent was not driven to its end", cause));
   }
 
   /**
@@ -102,7 +102,7 @@ export class Effects {
   removeDone(): void {
     if (this.#doneTimer !== null) clearTimeout(this.#doneTimer);
     this.#doneTimer = null;
-    this.#d.store.removeIntents(this.#done.splice(0));
+    this.#dependencies.store.removeIntents(this.#done.splice(0));
   }
 
   /**
@@ -118,7 +118,7 @@ export class Effects {
         proof: { kind: "known" as const, events },
         remembered: [],
       }));
-      this.#d.store.replaceIntent(seq, { entities: known });
+      this.#dependencies.store.replaceIntent(seq, { entities: known });
     }
   }
 
@@ -135,7 +135,7 @@ export class Effects {
    * tells other writers, because there is another number of them now than when this one was made.
    */
   async #confirmed(events: readonly FeatureAvailable[]): Promise<void> {
-    const { settings, identity } = this.#d;
+    const { settings, identity } = this.#dependencies;
     const isTold = settings.queueStorage === "memory" && identity.partitions === settings.writerPartitions;
     if (!isTold || events.length === 0) return;
     await new Promise<void>((resolve) => {

@@ -35,7 +35,7 @@ export interface OutboxDependencies {
 }
 
 export class Outbox {
-  readonly #d: OutboxDependencies;
+  readonly #dependencies: OutboxDependencies;
   /** The events of all entries, in order. */
   readonly #events: FeatureAvailable[] = [];
   /** What these events have at least. */
@@ -46,7 +46,7 @@ export class Outbox {
   #draining = false;
 
   constructor(dependencies: OutboxDependencies) {
-    this.#d = dependencies;
+    this.#dependencies = dependencies;
   }
 
   /** Resolves when the queue has taken all of them. */
@@ -77,12 +77,16 @@ export class Outbox {
       await this.#pause();
       const messages = firstMessages(this.#events);
       try {
-        await this.#d.queue.sendBatch(messages.map((body) => ({ body, contentType: "json" })));
+        await this.#dependencies.queue.sendBatch(messages.map((body) => ({ body, contentType: "json" })));
         this.#taken(messages.flat().length);
         retryMs = OUTBOX_FIRST_RETRY_MS;
       } catch (cause) {
         this.#report();
-        this.#d.log.warning("queue did not take events, will try again", { retry_ms: retryMs }, cause);
+        this.#dependencies.log.warning(
+          "queue did not take events, will try again",
+          { retry_ms: retryMs },
+          cause,
+        );
         await sleep(retryMs);
         retryMs = Math.min(retryMs * 2, OUTBOX_LONGEST_RETRY_MS);
       }
@@ -123,6 +127,6 @@ export class Outbox {
 
   #report(): void {
     const [oldest] = this.#entries;
-    this.#d.report(oldest ? { events: this.#events.length, oldestMs: oldest.sinceMs } : null);
+    this.#dependencies.report(oldest ? { events: this.#events.length, oldestMs: oldest.sinceMs } : null);
   }
 }

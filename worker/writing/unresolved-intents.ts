@@ -18,11 +18,11 @@ interface UnresolvedDependencies {
 }
 
 export class UnresolvedIntents {
-  readonly #d: UnresolvedDependencies;
+  readonly #dependencies: UnresolvedDependencies;
   #intents: (StoredIntent & { sinceMs: number })[] = [];
 
   constructor(dependencies: UnresolvedDependencies) {
-    this.#d = dependencies;
+    this.#dependencies = dependencies;
     // Whatever is in the log now was left by an instance that is gone.
     this.add(dependencies.store.intents());
   }
@@ -47,7 +47,7 @@ export class UnresolvedIntents {
     const found = new Set<string>();
     const asked = this.#intents;
     if (asked.length === 0) return found;
-    const { effects, store, tenant } = this.#d;
+    const { effects, store, tenant } = this.#dependencies;
     const outcomes = await askCommitted(
       db,
       tenant,
@@ -60,7 +60,7 @@ export class UnresolvedIntents {
       const others = intent.entities.filter((entity) => !outcomeOf.get(entity)?.committed);
       for (const { ref, remembered } of committed) {
         // Whoever loaded the entity before it landed has remembered an older state.
-        this.#d.states.forget(entityKey(ref));
+        this.#dependencies.states.forget(entityKey(ref));
         if (of.has(seq)) found.add(entityKey(ref));
         for (const { key, position, settled } of remembered) store.rememberResult(key, position, settled);
       }
