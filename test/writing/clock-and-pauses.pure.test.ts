@@ -4,6 +4,7 @@ import { GATHER_MAX_MS, OUTBOX_PAUSE_MS } from "../../worker/limits.ts";
 import { Log } from "../../worker/log.ts";
 import { Gathering } from "../../worker/writing/gathering.ts";
 import { Outbox } from "../../worker/writing/outbox.ts";
+import { Ticks } from "../../worker/writing/ticks.ts";
 
 beforeEach(() => void vi.useFakeTimers({ now: 1_800_000_000_000 }));
 afterEach(() => void vi.useRealTimers());
@@ -36,6 +37,18 @@ test("a clock that steps back does not make a group wait longer", async () => {
   void gathering.wait(() => 1, 1_000, Date.now()).then(left);
   await vi.advanceTimersByTimeAsync(GATHER_MAX_MS);
   expect(left).toHaveBeenCalled();
+});
+
+test("what a writer decides has its own time, whatever the clock does", () => {
+  const ticks = new Ticks();
+  const first = ticks.next(0);
+  expect(first).toBe(Date.now() * 1_000);
+  expect(ticks.next(0)).toBe(first + 1);
+  vi.setSystemTime(Date.now() - MINUTE_MS);
+  expect(ticks.next(0)).toBe(first + 2);
+  expect(ticks.next(first + 1_000)).toBe(first + 1_001);
+  // That was one entity's alone.
+  expect(ticks.next(0)).toBe(first + 4);
 });
 
 test("a clock that steps back does not make events wait longer", async () => {

@@ -25,19 +25,42 @@ const remove = (entityValue: string, category: string | null = null): EntityDele
   category,
 });
 
-/** Plans with a clock that starts at 1001 and event ids that count. */
-function plan(changes: (EntityWrite | EntityDelete)[], states = new Map<string, EntityState>()): GroupPlan {
-  let time = 1_000;
+/** Plans with a clock that starts after `now` and event ids that count. */
+function plan(
+  changes: (EntityWrite | EntityDelete)[],
+  states = new Map<string, EntityState>(),
+  now = 1_000,
+): GroupPlan {
+  let time = now;
   let id = 0;
-  const tick = () => ++time;
+  const tick = (after: number) => Math.max(++time, after + 1);
   const newEventId = () => `event-${++id}`;
   return planGroup(changes, { states, tick, newEventId });
 }
 
 /** What planning these writes leaves. */
 function stateAfter(...writes: EntityWrite[]): EntityState {
-  return [...plan(writes).entities.values()][0]?.next ?? NEVER_WRITTEN;
+  return [...plan(writes, undefined, 500).entities.values()][0]?.next ?? NEVER_WRITTEN;
 }
+
+test("a write without an event time is not late because the writer before had a clock that was ahead", () => {
+  const ahead = stateAfter(write("u", '{"a":1}', { eventTime: null }));
+  const rows = new Map(
+    [...ahead.rows].map(([name, row]) => [
+      name,
+      { ...row, updatedAt: 9_000, eventTime: 9_000, floor: 9_000 },
+    ]),
+  );
+  const states = new Map([[keyOf("u"), { ...ahead, rows }]]);
+  const { results, entities } = plan(
+    [write("u", '{"a":2}', { eventTime: null }), write("v", '{"a":2}', { eventTime: null })],
+    states,
+  );
+  expect(results.map(({ outcome }) => outcome)).toEqual(["applied", "applied"]);
+  expect(entities.get(keyOf("u"))?.next.rows.get("c")).toMatchObject({ data: '{"a":2}', eventTime: 9_001 });
+  // Other entities keep this writer's time.
+  expect(entities.get(keyOf("v"))?.next.rows.get("c")?.eventTime).toBeLessThan(1_100);
+});
 
 describe("changes of one entity in a group", () => {
   const existing = new Map([[keyOf("u"), stateAfter(write("u", '{"a":1}'), write("u", '{"a":2}'))]]);

@@ -14,7 +14,6 @@ import { MAX_COMMIT_ATTEMPTS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { timed } from "../monitoring/timed.ts";
 import type { WriterMetrics } from "../monitoring/writer-metrics.ts";
-import { MICROS_PER_MS, type Micros } from "../timestamps.ts";
 import { sleep } from "../waits.ts";
 import type { EntityState } from "./apply-write.ts";
 import { committedKeys } from "./committed-keys.ts";
@@ -29,6 +28,7 @@ import { answer, type Pending, withoutRemembered } from "./pending.ts";
 import type { GroupPlan } from "./plan-group.ts";
 import { groupStatements, historyRemoved } from "./statements.ts";
 import { isGroupFull, takeGroup } from "./take-group.ts";
+import { Ticks } from "./ticks.ts";
 import { UnresolvedIntents } from "./unresolved-intents.ts";
 import type { WriterStore } from "./writer-store.ts";
 
@@ -62,9 +62,11 @@ export class CommitLoop {
   readonly #unresolved: UnresolvedIntents;
   readonly #gathering = new Gathering();
   #running: Promise<void> | null = null;
+  /** They wait for a group that begins from now on. */
+  readonly #awaitingGroup: (() => void)[] = [];
   /** How many changes were answered since the group began. */
   #answered = 0;
-  #lastTick: Micros = 0;
+  readonly #ticks = new Ticks();
 
   constructor(dependencies: CommitDependencies) {
     this.#dependencies = dependencies;
@@ -86,18 +88,30 @@ export class CommitLoop {
       this.#queue.push({ change, remember, attempts: 0, resolve });
     });
     this.#gathering.came();
-    void this.settle();
+    this.#start();
     return settled;
   }
 
-  /** Works through the queue, and first finds out about intents of unknown outcome. Never rejects. */
+  /**
+   * Finds out about intents of unknown outcome: waits for one whole group, which asks D1 about them first, even if it is
+   * empty. Not for the end of the queue, which under load never comes. Never rejects.
+   */
   settle(): Promise<void> {
+    const settled = new Promise<void>((resolve) => this.#awaitingGroup.push(resolve));
+    this.#start();
+    return settled;
+  }
+
+  get #isAnythingWaiting(): boolean {
+    return this.#queue.length > 0 || this.#awaitingGroup.length > 0;
+  }
+
+  #start(): void {
     this.#running ??= this.#run().finally(() => {
       this.#running = null;
-      // A change that came after the last look at the queue found the loop still running.
-      if (this.#queue.length > 0) void this.settle();
+      // What came after the last look at the queue found the loop still running.
+      if (this.#isAnythingWaiting) this.#start();
     });
-    return this.#running;
   }
 
   async #run(): Promise<void> {
@@ -107,6 +121,7 @@ export class CommitLoop {
       await this.#gather();
       const startedMs = Date.now();
       this.#answered = 0;
+      const awaiting = this.#awaitingGroup.splice(0);
       let group = takeGroup(this.#queue, this.#dependencies.groupWrites);
       const measured = this.#dependencies.metrics?.group(group.length, this.#queue.length);
       try {
@@ -121,11 +136,12 @@ export class CommitLoop {
         for (const { resolve } of group) resolve(null);
       } finally {
         measured?.end();
+        for (const resolve of awaiting) resolve();
         const endedMs = Date.now();
         const [answered, waiting] = [this.#answered, this.#queue.length];
         this.#gathering.ended({ answered, waiting, tookMs: endedMs - startedMs, endedMs });
       }
-    } while (this.#queue.length > 0);
+    } while (this.#isAnythingWaiting);
   }
 
   #gather(): Promise<void> {
@@ -156,7 +172,7 @@ export class CommitLoop {
     await this.#unresolved.settle(db);
     const unanswered = withoutRemembered(store, group);
     if (unanswered.length === 0) return;
-    const decided = decideGroup(unanswered, states, { ...this.#dependencies, tick: () => this.#tick() });
+    const decided = decideGroup(unanswered, states, { ...this.#dependencies, ticks: this.#ticks });
     const { plan } = decided;
     let results: D1Result[];
     try {
@@ -237,11 +253,5 @@ export class CommitLoop {
     if (result.outcome !== "deleted" || !only?.deletion) return result;
     const cached = this.#dependencies.documents.isCached(only.ref);
     return { ...result, history: historyRemoved(results), cached };
-  }
-
-  /** Strictly increasing, though the clock may stand still or step back. */
-  #tick(): Micros {
-    this.#lastTick = Math.max(Date.now() * MICROS_PER_MS, this.#lastTick + 1);
-    return this.#lastTick;
   }
 }

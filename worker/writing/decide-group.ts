@@ -3,13 +3,13 @@
  * the log nobody else decides.
  */
 import { entityKey } from "../keys.ts";
-import type { Micros } from "../timestamps.ts";
 import { type EntityState, NEVER_WRITTEN } from "./apply-write.ts";
 import type { Effects } from "./effects.ts";
 import { rememberedResults } from "./group-results.ts";
 import { intentsOf } from "./intent.ts";
 import type { Pending } from "./pending.ts";
 import { emptyPlan, type GroupPlan, planGroup } from "./plan-group.ts";
+import type { Ticks } from "./ticks.ts";
 import type { StoredIntent, WriterStore } from "./writer-store.ts";
 
 /** A group whose intents are in the log. */
@@ -23,18 +23,21 @@ interface Deciding {
   store: WriterStore;
   effects: Effects;
   ensureAlarm: () => void;
-  /** Strictly increasing. */
-  tick: () => Micros;
+  ticks: Ticks;
 }
 
 /** @param states The state of each entity of the group. */
 export function decideGroup(
   group: readonly Pending[],
   states: ReadonlyMap<string, EntityState>,
-  { store, effects, ensureAlarm, tick }: Deciding,
+  { store, effects, ensureAlarm, ticks }: Deciding,
 ): DecidedGroup {
   const changes = group.map(({ change }) => change);
-  const plan = planGroup(changes, { states, tick, newEventId: () => crypto.randomUUID() });
+  const plan = planGroup(changes, {
+    states,
+    tick: (after) => ticks.next(after),
+    newEventId: () => crypto.randomUUID(),
+  });
   // What changes nothing rests on a remembered state too: D1 confirms its revision, as that of all others.
   for (const change of changes) {
     const key = entityKey(change);

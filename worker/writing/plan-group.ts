@@ -49,7 +49,8 @@ export interface GroupPlan {
 export interface GroupContext {
   states: ReadonlyMap<string, EntityState>;
   /** Strictly increasing. */
-  tick: () => Micros;
+  /** Later than all times that it has told before, and than `after`. */
+  tick: (after: Micros) => Micros;
   newEventId: () => string;
 }
 
@@ -63,7 +64,7 @@ export function planGroup(changes: readonly EntityChange[], context: GroupContex
     if (plan.rows.size > 0 || plan.history.length > 0) entities.set(key, plan);
     return result;
   });
-  return { entities, results, decidedAt: context.tick() };
+  return { entities, results, decidedAt: context.tick(0) };
 }
 
 /** The plan that changes nothing of an entity. */
@@ -73,7 +74,7 @@ export function emptyPlan({ entityType, entityValue }: EntityRef, state: EntityS
 }
 
 function planWrite(plan: EntityPlan, write: EntityWrite, { tick, newEventId }: GroupContext): ChangeResult {
-  const now = tick();
+  const now = tick(newestUpdate(plan.next));
   const decision = applyWrite(plan.next, write, now);
   const { revision } = decision.next;
   plan.next = decision.next;
@@ -100,7 +101,7 @@ function planWrite(plan: EntityPlan, write: EntityWrite, { tick, newEventId }: G
 }
 
 function planDelete(plan: EntityPlan, change: EntityDelete, { tick }: GroupContext): ChangeResult {
-  const decision = applyDelete(plan.next, change, tick());
+  const decision = applyDelete(plan.next, change, tick(newestUpdate(plan.next)));
   const { revision } = decision.next;
   if (decision.outcome === "not_found") return { outcome: "not_found", revision };
   plan.next = decision.next;
@@ -110,6 +111,13 @@ function planDelete(plan: EntityPlan, change: EntityDelete, { tick }: GroupConte
   plan.deletion = change;
   // The counts are the transaction's and the cache's to tell.
   return { outcome: "deleted", revision, categories: decision.categories, history: 0, cached: false };
+}
+
+/** When the entity was last decided on. */
+function newestUpdate({ rows }: EntityState): Micros {
+  let newest = 0;
+  for (const { updatedAt } of rows.values()) newest = Math.max(newest, updatedAt);
+  return newest;
 }
 
 function isOfSameTime(a: HistoryEntry, b: HistoryEntry): boolean {
