@@ -186,9 +186,12 @@ export const MAX_ONLINE_FEATURES = 1_000;
 /** Features of a tenant, and their versions, all together: an isolate that serves the tenant holds them in memory. */
 export const MAX_FEATURES_PER_TENANT = 5_000;
 export const MAX_VERSIONS_PER_TENANT = 10_000;
-/** The default value of a version as JSON, and those of a tenant together: they are held with them. */
+/** The default value of a version as JSON. */
 export const MAX_DEFAULT_VALUE_BYTES = 64 * KIB;
-export const MAX_DEFAULT_VALUES_BYTES = 8 * MIB;
+/** All texts of a tenant's registry together: default values, SQL, descriptions, tags. A list may answer all of them. */
+export const MAX_DEFINITIONS_BYTES = 16 * MIB;
+/** Raw tables of a tenant: a list answers all of them, with their columns. */
+export const MAX_RAW_TABLES_PER_TENANT = 500;
 
 /** Tags of a feature. */
 export const MAX_TAGS = 50;

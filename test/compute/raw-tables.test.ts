@@ -1,7 +1,9 @@
 /** Raw tables and what may be ingested into them. */
 import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { RawTableStore } from "../../worker/compute/raw-table-store.ts";
+import { MAX_RAW_TABLES_PER_TENANT } from "../../worker/limits.ts";
 import { expectProblem, faultPlaces, get, post, remove } from "../setup/http.ts";
 import {
   COLUMNS,
@@ -65,6 +67,20 @@ describe("registering", () => {
     const { name } = await newFeature(table, { computation_logic: sql });
     expect((await compute(name)).body.computed).toBe(1);
     expect(await vectorOf("u", name)).toEqual({ constructor: 1, select: 0.5 });
+  });
+
+  test("of more tables than a tenant may have the next is 409, and says so", async () => {
+    await env.DB.prepare(
+      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+       INSERT INTO raw_tables (tenant_id, name, columns, created_at) SELECT 'default', 'planted_' || i, '[["a","string"]]', 0 FROM n`,
+    )
+      .bind(MAX_RAW_TABLES_PER_TENANT)
+      .run();
+    const define = (name: string) => post("/raw-tables", { name, schema_definition: { a: "string" } });
+    expect(expectProblem(await define("one_more"), 409).detail).toContain(String(MAX_RAW_TABLES_PER_TENANT));
+    expect(expectProblem(await define("planted_1"), 409).detail).toContain("of this name");
+    await env.DB.prepare("DELETE FROM raw_tables WHERE name LIKE 'planted_%'").run();
+    expect((await define("one_more")).status).toBe(201);
   });
 
   test("a second table of a name is 409", async () => {

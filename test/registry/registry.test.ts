@@ -3,10 +3,11 @@ import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import {
   MAX_DEFAULT_VALUE_BYTES,
-  MAX_DEFAULT_VALUES_BYTES,
+  MAX_DEFINITIONS_BYTES,
   MAX_VERSIONS_PER_TENANT,
 } from "../../worker/limits.ts";
 import { insertVersion, whyNotAdded } from "../../worker/registry/insert-feature.ts";
+import type { NewVersion } from "../../worker/registry/registry-store.ts";
 import { type Answer, expectProblem, faultPlaces, get, TIMESTAMP } from "../setup/http.ts";
 import {
   addVersion,
@@ -109,11 +110,17 @@ describe("POST /features/register", () => {
         .bind(count, tenant, defaultValue)
         .run();
     await plant("many", MAX_VERSIONS_PER_TENANT, null);
-    await plant("large", 8, JSON.stringify("x".repeat(MAX_DEFAULT_VALUES_BYTES / 8 - 10)));
-    for (const [tenant, of] of [
+    // 160 bytes are left.
+    await plant("large", 16, JSON.stringify("x".repeat(MAX_DEFINITIONS_BYTES / 16 - 12)));
+    const text = "x".repeat(200);
+    const cases: [string, NewVersion][] = [
       ["many", version(null)],
-      ["large", version(JSON.stringify("x".repeat(100)))],
-    ] as const) {
+      ["large", version(JSON.stringify(text))],
+      ["large", { ...version(null), computationLogic: text }],
+      ["large", { ...version(null), words: { ...words, description: text } }],
+      ["large", { ...version(null), words: { ...words, tags: [text] } }],
+    ];
+    for (const [tenant, of] of cases) {
       const { added, feature: there } = await insertVersion(env.DB, tenant, feature("new"), of, 1);
       expect([added, there]).toEqual([false, null]);
       expect(await whyNotAdded(env.DB, tenant, feature("new"), of)).toEqual({ sharing: null, isFull: true });

@@ -6,7 +6,7 @@ import { and, asc, eq, inArray, lt, notExists, sql } from "drizzle-orm";
 import * as z from "zod";
 import { primary } from "../db/primary.ts";
 import { computations, features, featureVersions, jobs, rawTables } from "../db/schema.ts";
-import { ENDED_JOB_TTL_SECONDS, JOBS_PER_CLEANING } from "../limits.ts";
+import { ENDED_JOB_TTL_SECONDS, JOBS_PER_CLEANING, MAX_RAW_TABLES_PER_TENANT } from "../limits.ts";
 import { MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
 import { COLUMN_TYPES, type RawSchema } from "./raw-columns.ts";
 import type { Skips } from "./vectors.ts";
@@ -31,26 +31,34 @@ const storedSkips = z.object({
   skippedCount: z.int(),
 });
 
-/** Null when the tenant has a table of this name. */
 export async function insertRawTable(
   db: D1Database,
   tenant: string,
   { name, description, schema }: Pick<RegisteredTable, "name" | "description" | "schema">,
   now: Micros,
-): Promise<RegisteredTable | null> {
-  const [row] = await primary(db)
+): Promise<RegisteredTable | "name taken" | "too many"> {
+  const orm = primary(db);
+  const isBelow = sql`(SELECT count(*) FROM ${rawTables} AS own WHERE own.tenant_id = ${tenant}) < ${MAX_RAW_TABLES_PER_TENANT}`;
+  const values = orm.select({
+    tableId: sql<number>`NULL`.as("table_id"),
+    tenantId: sql<string>`${tenant}`.as("tenant_id"),
+    name: sql<string>`${name}`.as("name"),
+    description: sql<string | null>`${description}`.as("description"),
+    columns: sql<string>`${JSON.stringify(schema.columns)}`.as("columns"),
+    timestampColumn: sql<string | null>`${schema.timestampColumn}`.as("timestamp_column"),
+    createdAt: sql<number>`${now}`.as("created_at"),
+  });
+  const [row] = await orm
     .insert(rawTables)
-    .values({
-      tenantId: tenant,
-      name,
-      description,
-      columns: JSON.stringify(schema.columns),
-      timestampColumn: schema.timestampColumn,
-      createdAt: now,
-    })
+    .select(values.from(sql`(SELECT 1)`).where(isBelow))
     .onConflictDoNothing()
     .returning();
-  return row ? toTable(row) : null;
+  if (row) return toTable(row);
+  const [namesake] = await orm
+    .select({ tableId: rawTables.tableId })
+    .from(rawTables)
+    .where(and(eq(rawTables.tenantId, tenant), eq(rawTables.name, name)));
+  return namesake ? "name taken" : "too many";
 }
 
 export async function selectRawTables(db: D1Database, tenant: string): Promise<RegisteredTable[]> {

@@ -5,7 +5,12 @@ import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { textUpTo, wholeNumber } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
-import { MAX_DESCRIPTION_CHARACTERS, MAX_RAW_ROWS, MAX_RAW_TABLE_BYTES } from "../limits.ts";
+import {
+  MAX_DESCRIPTION_CHARACTERS,
+  MAX_RAW_ROWS,
+  MAX_RAW_TABLE_BYTES,
+  MAX_RAW_TABLES_PER_TENANT,
+} from "../limits.ts";
 import { registeredName } from "../registry/versions.ts";
 import { nowMicros } from "../timestamps.ts";
 import { featuresOfTable, insertRawTable, removeRawTable, selectRawTables } from "./compute-store.ts";
@@ -54,7 +59,9 @@ const registerRawTable = endpoint(
       schema: { columns: json.schema_definition, timestampColumn },
     };
     const row = await insertRawTable(c.env.DB, c.principal.tenant, table, nowMicros());
-    if (!row) throw new Problem(409, "there is a raw table of this name already");
+    if (row === "name taken") throw new Problem(409, "there is a raw table of this name already");
+    if (row === "too many")
+      throw new Problem(409, `a tenant may have ${MAX_RAW_TABLES_PER_TENANT} raw tables`);
     return jsonAnswer(tableAnswer(row), 201);
   },
 );

@@ -1,10 +1,11 @@
 /** Adding features and versions to the registry in D1: what may be added is decided within the statement. */
 import { and, eq, getTableColumns, inArray, ne, or, type SQL, sql } from "drizzle-orm";
 import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
+import { utf8Length } from "../characters.ts";
 import type { VersionDtype, VersionStatus } from "../db/column-values.ts";
 import { primary } from "../db/primary.ts";
 import { features, featureVersions, rawTables } from "../db/schema.ts";
-import { MAX_DEFAULT_VALUES_BYTES, MAX_FEATURES_PER_TENANT, MAX_VERSIONS_PER_TENANT } from "../limits.ts";
+import { MAX_DEFINITIONS_BYTES, MAX_FEATURES_PER_TENANT, MAX_VERSIONS_PER_TENANT } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
 import {
   type Computed,
@@ -15,6 +16,7 @@ import {
   type RegisteredFeature,
   selectVersionsOf,
   toFeature,
+  type Words,
 } from "./registry-store.ts";
 
 const usualStatus = sql`CASE WHEN EXISTS (
@@ -67,7 +69,7 @@ export async function insertVersion(
               eq(features.entityType, entityType),
               eq(features.category, category),
               eq(features.kind, kind),
-              mayHaveVersion(tenant, version),
+              mayHaveVersion(tenant, textsOfVersion(version)),
             ),
           ),
       )
@@ -133,7 +135,7 @@ function insertFeature(
             // One that is there would take an id with it that nobody has.
             sql`NOT EXISTS (SELECT 1 FROM ${features} WHERE ${or(isNamed(tenant, feature.name), sharesCategory(tenant, feature))})`,
             isBelow(features, tenant, MAX_FEATURES_PER_TENANT),
-            mayHaveVersion(tenant, version),
+            mayHaveVersion(tenant, textsOf(feature, version)),
           ),
         ),
     )
@@ -144,15 +146,37 @@ function insertFeature(
 const isBelow = (table: typeof features | typeof featureVersions, tenant: string, most: number) =>
   sql`(SELECT count(*) FROM ${table} AS own WHERE own.tenant_id = ${tenant}) < ${most}`;
 
-/** Whether the tenant may have a version more, with its default value. */
-const mayHaveVersion = (tenant: string, version: NewVersion | null) =>
+/** Whether the tenant may have a version more, and these texts beside all that its registry holds. */
+const mayHaveVersion = (tenant: string, texts: readonly string[]) =>
   and(
     isBelow(featureVersions, tenant, MAX_VERSIONS_PER_TENANT),
-    version?.defaultValue == null
-      ? undefined
-      : sql`(SELECT total(octet_length(own.default_value)) FROM ${featureVersions} AS own
-          WHERE own.tenant_id = ${tenant}) + octet_length(${version.defaultValue}) <= ${MAX_DEFAULT_VALUES_BYTES}`,
+    sql`${bytesIn(features, tenant, ["description", "owner", "tags", "computation_logic"])}
+      + ${bytesIn(featureVersions, tenant, ["description", "owner", "tags", "computation_logic", "default_value"])}
+      + ${texts.reduce((bytes, text) => bytes + utf8Length(text), 0)} <= ${MAX_DEFINITIONS_BYTES}`,
   );
+
+function bytesIn(
+  table: typeof features | typeof featureVersions,
+  tenant: string,
+  columns: readonly string[],
+): SQL {
+  const lengths = columns.map((name) => sql`coalesce(octet_length(own.${sql.identifier(name)}), 0)`);
+  return sql`(SELECT total(${sql.join(lengths, sql` + `)}) FROM ${table} AS own WHERE own.tenant_id = ${tenant})`;
+}
+
+const textsOfWords = ({ description, owner, tags }: Words) => [
+  description,
+  owner,
+  tags && JSON.stringify(tags),
+];
+
+const textsOfVersion = ({ words, computationLogic, defaultValue }: NewVersion) =>
+  [...textsOfWords(words), computationLogic, defaultValue].filter((text) => text !== null);
+
+function textsOf(feature: NewFeature, version: NewVersion | null): string[] {
+  const own = [...textsOfWords(feature), feature.computationLogic].filter((text) => text !== null);
+  return version ? [...own, ...textsOfVersion(version)] : own;
+}
 
 /** Features of the other kind whose values would stand in the category of this one: a vector is all of its category. */
 function sharesCategory(tenant: string, { name, kind, entityType, category }: NewFeature): SQL | undefined {
@@ -179,7 +203,10 @@ export async function whyNotAdded(
   version: NewVersion | null,
 ): Promise<{ sharing: string | null; isFull: boolean }> {
   const orm = primary(db);
-  const hasRoom = and(isBelow(features, tenant, MAX_FEATURES_PER_TENANT), mayHaveVersion(tenant, version));
+  const hasRoom = and(
+    isBelow(features, tenant, MAX_FEATURES_PER_TENANT),
+    mayHaveVersion(tenant, textsOf(feature, version)),
+  );
   const [[other], [room]] = await orm.batch([
     orm.select().from(features).where(sharesCategory(tenant, feature)).limit(1),
     orm.select({ hasRoom: sql<number>`${hasRoom}` }).from(sql`(SELECT 1)`),

@@ -1,7 +1,7 @@
 /** Whether a registration is what is registered already. Pure. */
 import { Problem } from "../errors.ts";
 import { canonicalJson } from "../json.ts";
-import { MAX_DEFAULT_VALUES_BYTES, MAX_FEATURES_PER_TENANT, MAX_VERSIONS_PER_TENANT } from "../limits.ts";
+import { MAX_DEFINITIONS_BYTES, MAX_FEATURES_PER_TENANT, MAX_VERSIONS_PER_TENANT } from "../limits.ts";
 import type { SentTtl } from "./definitions.ts";
 import {
   type NewFeature,
@@ -74,7 +74,7 @@ export function notAdded(
   return new Problem(409, isFull ? FULL : "this feature was removed meanwhile");
 }
 
-const FULL = `a tenant may have ${MAX_FEATURES_PER_TENANT} features, and ${MAX_VERSIONS_PER_TENANT} versions of them with ${MAX_DEFAULT_VALUES_BYTES} bytes of default values`;
+const FULL = `a tenant may have ${MAX_FEATURES_PER_TENANT} features, and ${MAX_VERSIONS_PER_TENANT} versions of them with ${MAX_DEFINITIONS_BYTES} bytes of SQL, default values, descriptions and tags`;
 
 function sentTtlField({ ttl_hours, ttl_seconds }: SentTtl): keyof SentTtl {
   return ttl_seconds == null && ttl_hours !== undefined ? "ttl_hours" : "ttl_seconds";
