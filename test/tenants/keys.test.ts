@@ -184,6 +184,33 @@ describe("what an isolate remembers", () => {
     expect(await ask(SCOPED_OUT, { key, env: repeppered })).toMatchObject({ status: 403 });
   });
 
+  test("a key that is used all the time is looked up again behind an answer, and refused once D1 says so", async () => {
+    const { key, keyId } = await storedKey("default", ["read"]);
+    const { state, env: watched } = watchedDatabase();
+    const startedMs = Date.now();
+    const clock = vi.spyOn(Date, "now").mockReturnValue(startedMs);
+    const statusOf = async () => (await ask(SCOPED_OUT, { key, env: watched })).status;
+    expect(await statusOf()).toBe(403);
+    clock.mockReturnValue(startedMs + KEY_MEMORY_MS / 2);
+    for (let i = 0; i < 3; i++) expect(await statusOf()).toBe(403);
+    expect(state.queries).toBe(2);
+    clock.mockReturnValue(startedMs + KEY_MEMORY_MS + 1);
+    expect(await statusOf()).toBe(403);
+    expect(state.queries).toBe(3);
+    // It does so behind the answer: D1 may fail.
+    state.isDown = true;
+    clock.mockReturnValue(startedMs + 2 * KEY_MEMORY_MS - 2);
+    expect(await statusOf()).toBe(403);
+    state.isDown = false;
+    keyMemory.clear();
+    clock.mockReturnValue(startedMs + KEY_MEMORY_MS);
+    expect(await statusOf()).toBe(403);
+    await revokeKey(env.DB, { tenantId: "default", keyId }, nowMicros());
+    clock.mockReturnValue(startedMs + 2 * KEY_MEMORY_MS - 1);
+    expect(await statusOf()).toBe(403);
+    expect(await statusOf()).toBe(401);
+  });
+
   test("a made-up key costs one query, however often it comes; what is none in form costs nothing", async () => {
     const { state, env: watched } = watchedDatabase();
     const key = formatApiKey(newApiKey());

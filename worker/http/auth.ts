@@ -7,8 +7,9 @@
 import { Problem, unavailable } from "../errors.ts";
 import { MIN_API_KEY_SECRET_CHARACTERS, RETRY_AFTER_SECONDS } from "../limits.ts";
 import { type KeyRecord, SCOPES, type Scope } from "../tenants/api-key.ts";
+import { keyMemory } from "../tenants/key-memory.ts";
 import { DEFAULT_TENANT } from "../tenants/tenant-id.ts";
-import { type Verification, verifyFromMemory, verifyKey } from "../tenants/verify-key.ts";
+import { renewKey, type Verification, verifyFromMemory, verifyKey } from "../tenants/verify-key.ts";
 import { bearerToken } from "./bearer.ts";
 import type { AppContext } from "./context.ts";
 import { isDevelopersHost } from "./local-names.ts";
@@ -41,8 +42,19 @@ export async function authorise(c: AppContext, scope: Scope): Promise<void> {
 
 function rememberedPrincipal(c: AppContext): Principal | null {
   const text = c.header("x-api-key");
-  const verification = text === undefined ? null : verifyFromMemory(text, c.startedMs);
-  return verification && "record" in verification ? principalOf(verification.record) : null;
+  if (text === undefined) return null;
+  const verification = verifyFromMemory(text, c.startedMs);
+  if (!verification || "refusal" in verification) return null;
+  if (keyMemory.takeDue(text, c.startedMs)) c.after(renew(c, text));
+  return principalOf(verification.record);
+}
+
+async function renew({ env, settings, log, requestId }: AppContext, text: string): Promise<void> {
+  const pepper = settings.apiKeySecret;
+  if (pepper === null) return;
+  await renewKey({ db: env.DB, pepper, text, nowMs: Date.now() }).catch((cause: unknown) =>
+    log.warning("a key could not be looked up again", { request_id: requestId }, cause),
+  );
 }
 
 function principalOf({ tenantId, scopes, keyId }: KeyRecord): Principal {

@@ -15,7 +15,7 @@ export type Scope = (typeof SCOPES)[number];
 /** A stored key. A scope implies no other: a key may do what it lists. */
 export type KeyRecord = Omit<typeof apiKeys.$inferSelect, "scopes"> & { scopes: ReadonlySet<Scope> };
 
-interface ApiKey {
+export interface ApiKey {
   keyId: string;
   secret: string;
 }

@@ -5,6 +5,8 @@
  * everywhere that much later, however slow the answer was. Ids that do not exist are remembered too, or a made-up key
  * would cost a query each time. Both maps are bounded.
  *
+ * What is asked with all the time is looked up again behind an answer, so that no request waits for D1.
+ *
  * While D1 does not answer, a key that this isolate has proven goes on being good for {@link KEY_GRACE_MS}: what the
  * caches hold can still be read.
  */
@@ -13,7 +15,7 @@ import { KEY_GRACE_MS, KEY_MEMORY_MAX_KEYS, KEY_MEMORY_MS } from "../limits.ts";
 import { isAhead } from "../waits.ts";
 import type { KeyRecord } from "./api-key.ts";
 
-interface RememberedKey {
+export interface RememberedKey {
   /** Null: there is no key of this id. */
   record: KeyRecord | null;
   untilMs: number;
@@ -26,6 +28,7 @@ interface ProvenKey extends RememberedKey {
 interface LastingKey extends ProvenKey {
   /** Until then it may be prolonged. */
   graceUntilMs: number;
+  isRenewed: boolean;
 }
 
 export class KeyMemory {
@@ -37,9 +40,17 @@ export class KeyMemory {
     return live(this.#proven.get(text), nowMs)?.record ?? null;
   }
 
+  /** Whether a key's time is nearly over, and nobody is at it yet: true for one caller, who then looks it up again. */
+  takeDue(text: string, nowMs: number): boolean {
+    const key = this.#proven.get(text);
+    if (!key || key.isRenewed || key.untilMs - nowMs > KEY_MEMORY_MS / 2) return false;
+    key.isRenewed = true;
+    return true;
+  }
+
   /** It lives no longer than the record that it was proven by. */
   prove(text: string, key: ProvenKey): void {
-    this.#proven.set(text, { ...key, graceUntilMs: key.untilMs + KEY_GRACE_MS }, 1);
+    this.#proven.set(text, { ...key, graceUntilMs: key.untilMs + KEY_GRACE_MS, isRenewed: false }, 1);
   }
 
   /** D1 says that it is not good any more: it is not prolonged either. */

@@ -1,6 +1,7 @@
 /** Whether a presented key is good: memory, then D1. */
 import { MICROS_PER_MS } from "../timestamps.ts";
 import {
+  type ApiKey,
   hashSecret,
   judgeRecord,
   judgeSecret,
@@ -8,7 +9,7 @@ import {
   parseApiKey,
   type Verdict,
 } from "./api-key.ts";
-import { keyMemory } from "./key-memory.ts";
+import { keyMemory, type RememberedKey } from "./key-memory.ts";
 import { findKey } from "./key-store.ts";
 
 type Refusal = Exclude<Verdict, "valid"> | "malformed" | "unknown";
@@ -38,7 +39,8 @@ export function verifyFromMemory(text: string, nowMs: number): Verification | nu
   return verdict === "valid" ? { record: proven } : { refusal: verdict, keyId: proven.keyId };
 }
 
-async function proveKey({ db, pepper, text, nowMs }: Presented): Promise<Verification> {
+async function proveKey(presented: Presented): Promise<Verification> {
+  const { db, text, nowMs } = presented;
   const key = parseApiKey(text);
   if (!key) return { refusal: "malformed", keyId: null };
   const { keyId } = key;
@@ -51,14 +53,27 @@ async function proveKey({ db, pepper, text, nowMs }: Presented): Promise<Verific
     const verdict = judgeRecord(record, nowMs * MICROS_PER_MS);
     return verdict === "valid" ? { record } : { refusal: verdict, keyId };
   }
-  const { record, untilMs } = remembered;
-  const verdict = record
-    ? judgeSecret(record, hashSecret(key.secret, pepper), nowMs * MICROS_PER_MS)
-    : "unknown";
-  if (!record || verdict !== "valid") {
-    keyMemory.disprove(text);
-    return { refusal: verdict === "valid" ? "unknown" : verdict, keyId };
+  return judge(presented, key, remembered);
+}
+
+/** Looks a key up again before its time in memory is over. @throws when D1 does not answer: then it ends at its time. */
+export async function renewKey(presented: Presented): Promise<void> {
+  const { db, text, nowMs } = presented;
+  const key = parseApiKey(text);
+  if (!key) return;
+  judge(presented, key, keyMemory.remember(key.keyId, await findKey(db, key.keyId), nowMs));
+}
+
+function judge(
+  { pepper, text, nowMs }: Presented,
+  { keyId, secret }: ApiKey,
+  { record, untilMs }: RememberedKey,
+): Verification {
+  const verdict = record ? judgeSecret(record, hashSecret(secret, pepper), nowMs * MICROS_PER_MS) : "unknown";
+  if (record && verdict === "valid") {
+    keyMemory.prove(text, { record, untilMs });
+    return { record };
   }
-  keyMemory.prove(text, { record, untilMs });
-  return { record };
+  keyMemory.disprove(text);
+  return { refusal: verdict === "valid" ? "unknown" : verdict, keyId };
 }
