@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { checkSql, describeSqlFault } from "../../worker/compute/sql-gate.ts";
 import { isColumnOfData } from "../../worker/compute/sql-origin.ts";
+import { countLooks } from "./count-looks.ts";
 
 const COLUMNS = ["user_id", "amt", "Seen", "other_id"];
 
@@ -104,4 +105,25 @@ describe("it is not proven that the entity key is the column", () => {
     "SELECT other_id AS o, user_id, sum(amt) AS s FROM data GROUP BY 1",
     "SELECT user_id, amt FROM data UNION ALL SELECT user_id, sum(amt) FROM data",
   ])("%s", (sql) => expect(isProven(sql)).toBe(false));
+});
+
+describe("a select is looked into once for each name", () => {
+  const chain = (length: number, body: string) =>
+    Array.from({ length }, (_, i) => `, c${i + 1} AS (SELECT ${body.replaceAll("$", `c${i}`)})`).join("");
+
+  test.each([
+    ["user_id, user_id, user_id, user_id FROM $", false],
+    ["*, * FROM $", false],
+    ["user_id FROM $ a JOIN $ b USING (user_id)", true],
+    ["user_id FROM $ UNION ALL SELECT user_id FROM $", true],
+    ["user_id FROM $ GROUP BY user_id, user_id, user_id", true],
+  ])("however often its columns are named: SELECT %s", (body, proven) => {
+    const checked = checkSql(
+      `WITH c0 AS (SELECT user_id FROM data)${chain(8, body)} SELECT user_id, 1 AS v FROM c8`,
+    );
+    if (!checked.ok) throw new Error(describeSqlFault(checked.fault));
+    const looks = countLooks(checked.shape);
+    expect(isColumnOfData(checked.shape, "user_id", COLUMNS)).toBe(proven);
+    expect(looks()).toBeLessThan(20 * checked.shape.selects.length);
+  });
 });

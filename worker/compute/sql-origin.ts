@@ -25,6 +25,8 @@ export function isColumnOfData({ select }: Shape, name: string, columns: readonl
 
 class Origins {
   readonly #columns: ReadonlySet<string>;
+  /** A select may be read from many places, and each of its columns from many more: all are looked into once. */
+  readonly #known = new Map<Select, Map<string, Origin>>();
 
   constructor(columns: ReadonlySet<string>) {
     this.#columns = columns;
@@ -32,6 +34,14 @@ class Origins {
 
   of(source: Select | "data", name: string): Origin {
     if (source === "data") return this.#columns.has(name) ? { kind: "column", column: name } : ABSENT;
+    const known = this.#known.get(source) ?? new Map<string, Origin>();
+    this.#known.set(source, known);
+    const origin = known.get(name) ?? this.#find(source, name);
+    known.set(name, origin);
+    return origin;
+  }
+
+  #find(source: Select, name: string): Origin {
     const [core, ...others] = source.cores;
     if (!core || source.renamed) return UNKNOWN;
     const found = core.columns.flatMap((column, at) => {
