@@ -3,8 +3,11 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { estimateCost } from "../../worker/compute/sql-cost.ts";
 import { checkSql, describeSqlFault, type SqlFault } from "../../worker/compute/sql-gate.ts";
+import { checkWrittenOut } from "../../worker/compute/sql-parts.ts";
+import { readShape } from "../../worker/compute/sql-shape.ts";
 import { readTokens } from "../../worker/compute/sql-tokens.ts";
 import { MAX_SQL_CHARACTERS, MAX_SQL_NESTING } from "../../worker/limits.ts";
+import { countLooks } from "./count-looks.ts";
 import { cross } from "./sql-gate-hostile.ts";
 
 const faultOf = (sql: string): SqlFault | null => {
@@ -154,6 +157,43 @@ describe("the gate refuses", () => {
     const fault = faultOf(sql);
     expect(fault?.reason).toBe(reason);
     expect(fault && describeSqlFault(fault)).not.toMatch(/undefined|NaN/);
+  });
+});
+
+describe("the gate itself takes no time", () => {
+  /** Each level asks twice for the one below, inside columns that are twice as wide each time. */
+  function widening(levels: number): string {
+    const names = Array.from({ length: levels }, (_, i) => {
+      const wide = `a${" + 0".repeat(2 ** i)}`;
+      return `, c${i + 1} AS (SELECT (SELECT 1 FROM c${i}) + (SELECT (SELECT 1 FROM c${i}) FROM (SELECT ${wide})))`;
+    });
+    return `SELECT user_id, (WITH c0 AS (SELECT 1)${names.join("")} SELECT 1 FROM c${levels}) AS v FROM data`;
+  }
+
+  test("where a query is too large written out it is not written out to its end to know that", () => {
+    const looksInto = (sql: string) => {
+      const read = readTokens(sql);
+      const reading = read.ok ? readShape(read.tokens) : null;
+      if (!reading?.ok) throw new Error(sql);
+      const looks = countLooks(reading.shape);
+      expect(checkWrittenOut(reading.shape)?.reason).toBe("too-large-when-written-out");
+      return looks();
+    };
+    expect(looksInto(widening(10))).toBeLessThan(1.2 * looksInto(widening(8)));
+  });
+
+  test("whatever a text is full of", () => {
+    const ms = (filling: string) => {
+      const sql = `SELECT user_id, '${filling.repeat(19_900)}' AS v FROM data`;
+      const runs = Array.from({ length: 5 }, () => {
+        const begun = performance.now();
+        expect(faultOf(sql)).toBeNull();
+        return performance.now() - begun;
+      });
+      return Math.min(...runs);
+    };
+    expect(ms(" ")).toBeLessThan(50 * ms("x"));
+    expect(ms(";")).toBeLessThan(50 * ms("x"));
   });
 });
 

@@ -41,7 +41,8 @@ export function checkSql(sql: string): SqlCheck {
   return { ok: true, sql: withoutEnd(read.bare), named: withoutEnd(read.named), tokens, shape };
 }
 
-const withoutEnd = (statement: string) => statement.replace(/[ ;]+$/, "").trim();
+/** Not by a pattern for all of it, which would be tried from every space of a text full of them. */
+const withoutEnd = (statement: string) => statement.trim().replace(/;$/, "").trim();
 
 function refuse(fault: SqlFault): SqlCheck {
   return { ok: false, fault };
