@@ -1,10 +1,13 @@
 /** What the gate refuses by the words alone, and what a plan costs. */
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { estimateCost } from "../../worker/compute/sql-cost.ts";
 import { checkSql, describeSqlFault, type SqlFault } from "../../worker/compute/sql-gate.ts";
 import { checkWrittenOut } from "../../worker/compute/sql-parts.ts";
+import { Plan } from "../../worker/compute/sql-plan.ts";
+import { RowBounds } from "../../worker/compute/sql-rows.ts";
 import { readShape } from "../../worker/compute/sql-shape.ts";
+import { readPlan } from "../../worker/compute/sql-steps.ts";
 import { readTokens } from "../../worker/compute/sql-tokens.ts";
 import { MAX_SQL_CHARACTERS, MAX_SQL_NESTING } from "../../worker/limits.ts";
 import { countLooks } from "./count-looks.ts";
@@ -310,6 +313,19 @@ describe("a plan", () => {
     const twice = Number(stepsOf(sql, rows(...inner, [0, "REUSE SUBQUERY 1"])));
     expect(once).toBeGreaterThan(1_000 * 1_000 * 20);
     expect(twice / once).toBeGreaterThan(1.8);
+  });
+
+  test("is added up once, however deep it nests", () => {
+    const bounds = new RowBounds(query("select k from data").shape, 10);
+    const scans = vi.spyOn(bounds, "of");
+    const levels = Array.from({ length: 12 }, (_, i): [number, string][] => [
+      [Math.max(0, 2 * i - 1), `CORRELATED LIST SUBQUERY ${i}`],
+      [2 * i + 1, "SCAN data"],
+    ]);
+    const read = readPlan(rows(...levels.flat()));
+    if (!read.ok) throw new Error(read.step);
+    new Plan(read.nodes, { bounds, statistics: small, distrustsColumns: false }).work(read.nodes);
+    expect(scans).toHaveBeenCalledTimes(12);
   });
 
   test("of a few rows is refused for the text that it makes", () => {

@@ -42,6 +42,8 @@ export class Plan {
   readonly #rows = new Map<PlanNode, number | null>();
   readonly #subqueries = new Map<string, PlanNode>();
   readonly #entered = new Set<string>();
+  /** What stands under a line is asked for several times by each line around it. */
+  readonly #work = new Map<readonly PlanNode[], PlanWork>();
 
   constructor(nodes: readonly PlanNode[], facts: PlanFacts) {
     this.#facts = facts;
@@ -68,8 +70,15 @@ export class Plan {
     return null;
   }
 
-  /** The work of one select: its loops from the outermost to the innermost, then what is done with their rows. */
-  work(nodes: readonly PlanNode[]): PlanWork {
+  /** The work of one select. */
+  work(nodes: readonly PlanNode[]): Readonly<PlanWork> {
+    const work = this.#work.get(nodes) ?? this.#addUp(nodes);
+    this.#work.set(nodes, work);
+    return work;
+  }
+
+  /** Its loops from the outermost to the innermost, then what is done with their rows. */
+  #addUp(nodes: readonly PlanNode[]): PlanWork {
     const total: PlanWork = { rows: 1, visits: 1, steps: 0, kept: 0 };
     for (const node of nodes) this.#addLoop(total, node);
     for (const { step, children } of nodes) {
@@ -139,7 +148,7 @@ export class Plan {
   }
 
   /** Nothing, when it is computed once and its result kept. Infinite inside itself, which SQLite has no way to be. */
-  #workOfSubquery(number: string): PlanWork {
+  #workOfSubquery(number: string): Readonly<PlanWork> {
     const node = this.#subqueries.get(number);
     if (!node || this.#entered.has(number))
       return { rows: 1, visits: Number.POSITIVE_INFINITY, steps: 0, kept: 0 };
@@ -217,7 +226,7 @@ export class Plan {
   }
 }
 
-function add(total: PlanWork, inner: PlanWork, times: number): void {
+function add(total: PlanWork, inner: Readonly<PlanWork>, times: number): void {
   total.visits += times * inner.visits;
   total.steps += times * inner.steps;
   total.kept += times * inner.kept;
