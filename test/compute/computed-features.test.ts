@@ -3,6 +3,7 @@ import { createScheduledController } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { insertJob } from "../../worker/compute/compute-store.ts";
+import { RawTableStore } from "../../worker/compute/raw-table-store.ts";
 import { availabilityMessage, type FeatureAvailable } from "../../worker/events/feature-available.ts";
 import worker from "../../worker/index.ts";
 import { ENDED_JOB_TTL_SECONDS, MAX_INLINE_ENTITIES, MAX_UNFINISHED_JOBS } from "../../worker/limits.ts";
@@ -278,6 +279,34 @@ describe("computing", () => {
     expect((await vector("v", name)).body.event_timestamp).toBe(eventTime(2));
     const now = Date.parse((await vector("w", name)).body.event_timestamp);
     expect(Math.abs(now - Date.now())).toBeLessThan(10_000);
+  });
+
+  test.each([
+    ["integer", ["9223372036854775807", "7"]],
+    ["float", ["1", "0.1", "1e+21", "-2.5"]],
+  ])("an event time is found of entities in a column of type %s", async (type, ids) => {
+    const table = await newTable({ id: type, at: "timestamp" });
+    const data = ids.map((id) => [1, 2].map((second) => `{"id":${id},"at":"${eventTime(second)}"}`));
+    const headers = { "content-type": "application/json" };
+    await post("/ingest", `{"raw_table_id":${table.id},"data":[${data.flat()}]}`, headers);
+    const sql = "SELECT id, count(*) AS n, 9007199254740993 AS big FROM data GROUP BY id";
+    const { name } = await newFeature(table, { computation_logic: sql, entity_key: "id" });
+    expect((await compute(name)).body.computed).toBe(ids.length);
+    for (const id of ids) expect((await vector(id, name)).body.event_timestamp).toBe(eventTime(2));
+  });
+
+  test("event times are looked up of the result's entities alone, and of none before the query has run", async () => {
+    const lookUps = vi.spyOn(RawTableStore.prototype, "newestTimestamps");
+    const { name } = await computed(ROWS, {
+      computation_logic: "SELECT 'u' AS user_id, count(*) AS n FROM data",
+    });
+    expect(lookUps.mock.results.map(({ value }) => value)).toEqual([new Map([["u", eventTime(3)]])]);
+    const joins = Array.from({ length: 20 }, (_, i) => `data AS d${i}`);
+    const sql = `SELECT 'u' AS user_id, count(*) AS n FROM ${joins}`;
+    await addVersion(name, { version: 2, computation_logic: sql });
+    const problem = expectProblem(await compute(name, undefined, "?version=2"), 422);
+    expect(problem.errors?.[0]?.type).toBe("too-costly");
+    expect(lookUps).toHaveBeenCalledTimes(1);
   });
 
   test("two rows of one entity are 400 naming it, and nothing is kept", async () => {

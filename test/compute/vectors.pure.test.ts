@@ -38,6 +38,11 @@ describe("vectors", () => {
     });
   });
 
+  test("two of one text that is too long for an entity are skipped: such texts are not compared", () => {
+    const long = "x".repeat(513);
+    expect(of([long, 1], [long, 2])).toMatchObject({ computed: [], skippedCount: 2 });
+  });
+
   test("are refused when they take more than they may together, wide characters twice", () => {
     const rows = (value: string) => [1, 2, 3].map((id) => [id, value]);
     const bytes = 3 * '{"n":"aé"}'.length;

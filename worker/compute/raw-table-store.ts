@@ -1,11 +1,10 @@
 /** The rows of a RawTable in its SQLite. All its SQL is here but the tenant's; every method is synchronous. */
 import { jsonParts } from "../db/json-parts.ts";
 import { rowsOf, run } from "../db/object-sql.ts";
-import { IDEMPOTENCY_TTL_SECONDS } from "../limits.ts";
+import { IDEMPOTENCY_TTL_SECONDS, MAX_NAME_CHARACTERS } from "../limits.ts";
 import { type Follower, FollowerStore } from "./follower-store.ts";
 import { columnDefinitions, quoted, type RawSchema } from "./raw-columns.ts";
 import type { TableStatistics } from "./sql-cost.ts";
-import { entityText } from "./vectors.ts";
 
 export interface TableNumbers {
   rows: number;
@@ -174,22 +173,34 @@ export class RawTableStore {
     );
   }
 
-  /** The newest timestamp of each entity in `data`; empty where the table lacks either column. */
-  newestTimestamps({ columns, timestampColumn }: RawSchema, entityKey: string): Map<string, string> {
-    if (timestampColumn === null || !columns.some(([name]) => name === entityKey)) return new Map();
-    const key = quoted(entityKey);
-    // An integer as text, for its digits; a float as it is, since SQLite would write 1.0 where a vector has 1.
-    const rows = rowsOf<{ entity: string | number | null; newest: string | null }>(
-      this.#sql,
-      `SELECT CASE typeof(${key}) WHEN 'integer' THEN CAST(${key} AS TEXT) ELSE ${key} END AS entity,
-           max(${quoted(timestampColumn)}) AS newest FROM data GROUP BY 1`,
-    );
-    const newest = new Map<string, string>();
-    for (const { entity, newest: timestamp } of rows) {
-      const text = entityText(entity);
-      if (text !== null && timestamp !== null) newest.set(text, timestamp);
+  /**
+   * Of these entities in `data`, where the table has both columns: what is in memory is bounded by them, however many
+   * others there are. Called inside the transaction that is rolled back.
+   */
+  newestTimestamps(
+    { columns, timestampColumn }: RawSchema,
+    entityKey: string,
+    entities: readonly string[],
+  ): Map<string, string> {
+    const type = columns.find(([name]) => name === entityKey)?.[1];
+    if (timestampColumn === null || type === undefined || entities.length === 0) return new Map();
+    // A float as it is, since SQLite would write 1.0 where a vector has 1; all else as text, an integer for its digits.
+    const isFloat = type === "float";
+    run(this.#sql, `CREATE TABLE fs_named (entity ${isFloat ? "REAL" : "TEXT"} PRIMARY KEY)`);
+    for (const part of jsonParts(isFloat ? entities.map(Number) : entities)) {
+      run(this.#sql, "INSERT OR IGNORE INTO fs_named SELECT value FROM json_each(?)", part);
     }
-    return newest;
+    const key = quoted(entityKey);
+    const rows = rowsOf<{ entity: string | number; newest: string }>(
+      this.#sql,
+      // By number, so that no sorter holds their texts. Longer keys are no entity's, and are not even read.
+      `SELECT entity, newest FROM fs_named JOIN (
+           SELECT named.rowid AS id, max(${quoted(timestampColumn)}) AS newest
+           FROM data CROSS JOIN fs_named AS named ON named.entity = ${isFloat ? key : `CAST(${key} AS TEXT)`}
+           WHERE octet_length(${key}) <= ${4 * MAX_NAME_CHARACTERS} GROUP BY 1
+         ) ON id = fs_named.rowid WHERE newest IS NOT NULL`,
+    );
+    return new Map(rows.map(({ entity, newest }) => [String(entity), newest]));
   }
 
   /** Keeps the reply to a key; where two requests come at once, the first reply stays. */

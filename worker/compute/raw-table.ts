@@ -29,9 +29,9 @@ import {
   RawTableStore,
   type TableNumbers,
 } from "./raw-table-store.ts";
-import { type CheckResult, checkAgainstSchema, runSql } from "./run-sql.ts";
+import { type CheckResult, checkAgainstSchema, runSql, type SqlRows } from "./run-sql.ts";
 import { checkSql, type SqlFault } from "./sql-gate.ts";
-import { type ComputedRow, type Skips, vectorsOf } from "./vectors.ts";
+import { type ComputedRow, entitiesAmong, type Skips, vectorsOf } from "./vectors.ts";
 
 interface ComputeRequest {
   schema: RawSchema;
@@ -130,15 +130,22 @@ export class RawTable extends DurableObject<Env> {
   #run({ schema, sql, entityKey, source }: ComputeRequest) {
     const statistics = this.#store.statistics(schema, source, entityKey);
     let timestamps = new Map<string, string>();
-    const prepare = () => {
-      this.#store.createData(schema, source, entityKey);
-      timestamps = this.#store.newestTimestamps(schema, entityKey);
-    };
-    const result = runSql(this.ctx.storage, sql, statistics, { prepare });
+    const prepare = () => this.#store.createData(schema, source, entityKey);
+    // Last: they are of the result's entities, and no estimate counts what they cost.
+    const concluding =
+      (read: (cell: unknown) => unknown) =>
+      ({ columns, rows }: SqlRows) => {
+        const at = columns.indexOf(entityKey);
+        const entities = entitiesAmong(rows.map((cells) => read(cells[at])));
+        timestamps = this.#store.newestTimestamps(schema, entityKey, entities);
+      };
+    const conclude = concluding((cell) => cell);
+    const result = runSql(this.ctx.storage, sql, statistics, { prepare, conclude });
     const checked = checkSql(sql);
     if (!result.ok || !checked.ok || !mayBeRounded(result.rows)) return { ...result, timestamps };
     const digits = withDigits(checked.sql, result.columns);
-    const exact = runSql(this.ctx.storage, digits, statistics, { prepare, isOurs: true });
+    const ours = { prepare, conclude: concluding(readDigits), isOurs: true };
+    const exact = runSql(this.ctx.storage, digits, statistics, ours);
     return exact.ok
       ? { ...exact, rows: exact.rows.map((cells) => cells.map(readDigits)), timestamps }
       : { ...exact, timestamps };

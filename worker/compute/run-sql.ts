@@ -29,13 +29,15 @@ const LIMITS: RunLimits = {
 export interface RunOptions {
   /** Makes `data`; runs inside the transaction, before anything is measured. */
   prepare?: () => void;
+  /** Sees `data` and the result of the query, if there is one; runs inside the transaction. */
+  conclude?: (result: SqlRows) => void;
   /** Default: MAX_SQL_RESULT_ROWS, _COLUMNS, _BYTES. */
   limits?: RunLimits;
   /** The quoted names are known to be names: the SQL is ours, around one of the tenant's that has run. */
   isOurs?: boolean;
 }
 
-interface SqlRows {
+export interface SqlRows {
   ok: true;
   columns: string[];
   rows: SqlStorageValue[][];
@@ -52,13 +54,13 @@ export type CheckResult = { ok: true; columns: string[] } | { ok: false; fault: 
  *
  * @param statistics What is known of `data` as `prepare` leaves it; it may be overstated. For a table that is not large
  *   better ones are measured.
- * @throws what `prepare` throws, and what the engine says when it is not about the caller's SQL.
+ * @throws what `prepare` and `conclude` throw, and what the engine says when it is not about the caller's SQL.
  */
 export function runSql(
   storage: DurableObjectStorage,
   sql: string,
   statistics: TableStatistics,
-  { prepare, limits = LIMITS, isOurs = false }: RunOptions = {},
+  { prepare, conclude, limits = LIMITS, isOurs = false }: RunOptions = {},
 ): RunResult {
   const checked = checkSql(sql);
   if (!checked.ok) return checked;
@@ -74,7 +76,10 @@ export function runSql(
     const measured = measureTexts(storage.sql, checked.shape, statistics);
     const largestGroup = measureGroups(storage.sql, planned.plan, measured);
     const cost = estimateCost(checked, planned.plan, { ...measured, largestGroup });
-    return cost.ok ? readRows(storage.sql, wrapped, limits) : cost;
+    if (!cost.ok) return cost;
+    const result = readRows(storage.sql, wrapped, limits);
+    if (result.ok) conclude?.(result);
+    return result;
   });
 }
 

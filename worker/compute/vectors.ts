@@ -51,7 +51,7 @@ export function vectorsOf(
   let skippedCount = 0;
   let bytes = 0;
   for (const [row, cells] of result.rows.entries()) {
-    const entity = entityText(cells[at]);
+    const [entity = null] = entitiesAmong([cells[at]]);
     const earlier = entity === null ? undefined : seen.get(entity);
     if (entity !== null && earlier !== undefined)
       return { ok: false, kind: "entity_twice", entity, rows: [earlier, row] };
@@ -79,6 +79,14 @@ function bytesInMemory(text: string): number {
 export function entityText(value: unknown): string | null {
   if (typeof value === "string") return value;
   return typeof value === "number" || typeof value === "bigint" ? String(value) : null;
+}
+
+/** The values that may be entities, as text. Of longer ones V8 hashes the length alone, so none is looked up. */
+export function entitiesAmong(values: readonly unknown[]): string[] {
+  return values.flatMap((value) => {
+    const text = entityText(value);
+    return text !== null && hasAtMost(text, MAX_NAME_CHARACTERS) ? [text] : [];
+  });
 }
 
 function faultOfEntity(value: unknown, entityKey: string): string | null {
