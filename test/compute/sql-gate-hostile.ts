@@ -4,6 +4,8 @@ import type { SqlFault } from "../../worker/compute/sql-gate.ts";
 const nest = (levels: number, form: (inner: string) => string, start: string): string =>
   levels === 0 ? start : form(nest(levels - 1, form, start));
 
+const ones = (count: number) => Array.from({ length: count }, () => "1").join();
+
 export const HOSTILE: [reason: SqlFault["reason"], sql: string][] = [
   // Other statements.
   ["several-statements", "select 1; delete from fs_kept"],
@@ -83,6 +85,23 @@ export const HOSTILE: [reason: SqlFault["reason"], sql: string][] = [
     nest(15, (inner) => `select y+y as y from (${inner})`, "select k as y from data"),
   ],
   ["too-large-when-written-out", `with ${cross(20)} select count(*) as n from c20`],
+  [
+    "too-large-when-written-out",
+    nest(14, (inner) => `select y+y as y from (select * from (${inner}))`, "select k as y from data"),
+  ],
+  [
+    "too-large-when-written-out",
+    nest(
+      5,
+      (inner) => `select y+y as y from (${inner})`,
+      `select (select k in (${ones(1_000)})) as y from data`,
+    ),
+  ],
+  [
+    "too-large-when-written-out",
+    `select k in (${ones(500)}) as z from data where k in (${"z,".repeat(500)} z)`,
+  ],
+  ["too-large-when-written-out", `select k in (${ones(500)}) as z from data order by ${"1,".repeat(80)} 1`],
   // Text.
   [
     "too-costly",

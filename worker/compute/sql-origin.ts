@@ -5,7 +5,7 @@
  * That is the same as computing all of them only when each row of the result is of the entity in that column. What is
  * not proven here may still be true; it is computed by hand.
  */
-import { expressionsOf, isColumn, withoutAlias } from "./sql-parts.ts";
+import { expressionsOf, isColumn, isStar, isText, withoutAlias } from "./sql-parts.ts";
 import { isOneRow, selectsIn } from "./sql-rows.ts";
 import type { Core, Expression, Part, Select, Shape } from "./sql-shape.ts";
 import { SQL_FUNCTIONS } from "./sql-words.ts";
@@ -152,7 +152,8 @@ function agreeing(origins: readonly Origin[]): Origin {
   return origins.every((one) => one.kind === "column" && one.column === first.column) ? first : UNKNOWN;
 }
 
-function readReference(column: Expression): { table: string | null; column: string } | null {
+/** `x` and `t.x`, either with an alias; null for any other expression. */
+export function readReference(column: Expression): { table: string | null; column: string } | null {
   const bare = withoutAlias(column);
   // `x y`, `t.x y`: an alias without AS.
   const hasAlias = bare.length === column.length && bare.length % 2 === 0;
@@ -162,16 +163,6 @@ function readReference(column: Expression): { table: string | null; column: stri
   if (!isText(dot, ".") || !second || !isColumn(second)) return null;
   return { table: nameOf(first), column: nameOf(second) ?? "" };
 }
-
-/** `*` and `t.*`. */
-function isStar(column: Expression): boolean {
-  return (
-    isText(column.at(-1), "*") && (column.length === 1 || (column.length === 3 && isText(column[1], ".")))
-  );
-}
-
-const isText = (part: Part | undefined, text: string) =>
-  part?.kind === "token" && part.token.kind === "operator" && part.token.text === text;
 
 /** In lower case; SQLite takes a string for a name too. */
 function nameOf(part: Part | undefined): string | null {
