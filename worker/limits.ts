@@ -268,6 +268,11 @@ export const MAX_SQL_PARTS = 30_000;
 export const MAX_SQL_STEPS = 1_000_000_000;
 /** What a query may keep for sorting, grouping and subqueries: the object has 128 MB for everything. */
 export const MAX_SQL_KEPT_BYTES = 96 * MIB;
+/**
+ * What one row of a query may have, whatever its data: SQLite has made all of it, and the object a copy, before its
+ * bytes are counted. Eight of the longest texts that SQLite makes.
+ */
+export const MAX_SQL_ROW_BYTES = 64 * MIB;
 /** SQLITE_LIMIT_LENGTH as workerd sets it (found by trying): a longer text is an error when it is made. */
 export const SQLITE_MAX_LENGTH = 8 * MIB + 64;
 /**

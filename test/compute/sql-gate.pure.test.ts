@@ -328,6 +328,29 @@ describe("a plan", () => {
     expect(scans).toHaveBeenCalledTimes(12);
   });
 
+  test.each([
+    [
+      "behind a star",
+      "with a as (select replace(name, 'a', name) as x from data), b as (select * from a) select replace(x, 'a', x) as y from b",
+      "with a as (select replace(name, 'a', name) as x from data), b as (select x from a) select replace(x, 'a', x) as y from b",
+    ],
+    [
+      "in a blob",
+      `select replace(x'${"61".repeat(900)}', 'a', name) as x from data`,
+      `select replace('${"a".repeat(900)}', 'a', name) as x from data`,
+    ],
+    [
+      "of a select around that is longer than the one before",
+      "select (with c as (select replace(x, 'a', x) as y) select (select y from c) from c c2, (select replace(x, 'a', 'b') || x as x) z) as n from (select name as x from data)",
+      "select (with c as (select replace(x, 'a', x) as y) select (select y from c) from (select replace(x, 'a', 'b') || x as x) z) as n from (select name as x from data)",
+    ],
+  ])("costs what its text does %s", (_, sql, same) => {
+    const statistics = { rows: 100, longestText: 1_000 };
+    const plan = rows([0, "SCAN data"]);
+    const [steps, least] = [sql, same].map((one) => Number(stepsOf(one, plan, statistics)));
+    expect(steps).toBeGreaterThan(0.9 * Number(least));
+  });
+
   test("of a few rows is refused for the text that it makes", () => {
     const nested = (levels: number): string =>
       levels === 0 ? "name" : `replace(${nested(levels - 1)}, 'a', ${nested(0)})`;

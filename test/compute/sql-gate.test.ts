@@ -3,7 +3,8 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { checkAgainstSchema, type RunOptions, runSql } from "../../worker/compute/run-sql.ts";
-import { describeSqlFault, hasRun, type SqlFault } from "../../worker/compute/sql-gate.ts";
+import { checkSql, describeSqlFault, hasRun, type SqlFault } from "../../worker/compute/sql-gate.ts";
+import { measureTexts } from "../../worker/compute/sql-measure.ts";
 import { cross, HOSTILE } from "./sql-gate-hostile.ts";
 
 /** Any object with SQLite will do. No other test uses this name. */
@@ -181,6 +182,17 @@ describe("benign SQL that looks hostile works", () => {
     expect(result).toMatchObject({ ok: true, rows });
   });
 
+  test("a long text beside many columns that are named once each", async () => {
+    const names = Array.from({ length: 60 }, (_, i) => `c${i}`);
+    const long = `replace('${"a".repeat(2_000)}', 'a', '${"b".repeat(2_000)}') as s`;
+    const columns = names.map((name) => `max(k) as ${name}`);
+    const result = await run(
+      `with b as (select ${long}, ${columns} from data) select s, ${names} from (select * from b)`,
+      few,
+    );
+    expect(result.ok ? result.columns.length : describeSqlFault(result.fault)).toBe(61);
+  });
+
   test("over many rows too", async () => {
     const result = await run("select user_id, count(*) as n, avg(v) as a from data group by user_id", many);
     expect(result).toMatchObject({
@@ -262,6 +274,20 @@ describe("a result", () => {
     expect(result.ok ? "ran" : hasRun(result.fault)).toBe(expected);
   });
 
+  test("of which one row may be too large is refused before there is one", async () => {
+    const long = `replace('${"a".repeat(2_000)}', 'a', '${"b".repeat(4_000)}') as s`;
+    const b = `with b as materialized (select k, ${long} from data)`;
+    const copies = (count: number) => Array.from({ length: count }, (_, i) => `s as c${i}`);
+    const faultOf = async (sql: string) => {
+      const result = await run(sql, few);
+      return result.ok ? "ran" : result.fault.reason;
+    };
+    expect(await faultOf(`${b} select k, ${copies(60)} from b`)).toBe("row-too-large");
+    const within = `(select k, ${copies(9)} from b)`;
+    expect(await faultOf(`${b} select length(c0) as n from ${within}`)).toBe("row-too-large");
+    expect(await faultOf(`${b} select k, ${copies(2)} from b`)).toBe("too-many-bytes");
+  });
+
   test("at its limits comes whole", async () => {
     expect(await run("select k, v from data limit 2", few, { limits })).toMatchObject({
       ok: true,
@@ -282,6 +308,22 @@ describe("a result", () => {
     );
     await expect(failing).rejects.toThrow("not the caller's");
   });
+});
+
+test("a natural join compares columns that no word names: their texts are measured", async () => {
+  const query = checkSql("select count(*) as n from data a natural join data b");
+  if (!query.ok) throw new Error(describeSqlFault(query.fault));
+  let longest = 0;
+  const rollback = new Error("as runSql does");
+  const measuring = storage((it) =>
+    it.transactionSync(() => {
+      many(it);
+      longest = measureTexts(it.sql, query, STATISTICS).longestText;
+      throw rollback;
+    }),
+  );
+  await expect(measuring).rejects.toThrow(rollback.message);
+  expect(longest).toBe(100);
 });
 
 describe("at creation", () => {

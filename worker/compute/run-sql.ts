@@ -6,7 +6,12 @@
  * what they might have missed, and removes `data`.
  */
 import { run } from "../db/object-sql.ts";
-import { MAX_SQL_RESULT_BYTES, MAX_SQL_RESULT_COLUMNS, MAX_SQL_RESULT_ROWS } from "../limits.ts";
+import {
+  MAX_SQL_RESULT_BYTES,
+  MAX_SQL_RESULT_COLUMNS,
+  MAX_SQL_RESULT_ROWS,
+  MAX_SQL_ROW_BYTES,
+} from "../limits.ts";
 import { columnDefinitions, type RawSchema } from "./raw-columns.ts";
 import { estimateCost, type TableStatistics } from "./sql-cost.ts";
 import { faultOfQuotedNames, proveReadsDataOnly, queryPlan, tellEngineError } from "./sql-engine.ts";
@@ -73,10 +78,16 @@ export function runSql(
     const misread = isOurs ? null : faultOfQuotedNames(storage.sql, wrap(checked.named));
     if (misread) return { ok: false, fault: misread };
     if (!proveReadsDataOnly(storage.sql, wrapped)) return { ok: false, fault: { reason: "reads-elsewhere" } };
-    const measured = measureTexts(storage.sql, checked.shape, statistics);
+    const measured = measureTexts(storage.sql, checked, statistics);
     const largestGroup = measureGroups(storage.sql, planned.plan, measured);
     const cost = estimateCost(checked, planned.plan, { ...measured, largestGroup });
     if (!cost.ok) return cost;
+    // Ours has a character more in each cell than the tenant's, which has run.
+    if (!isOurs && cost.rowBytes > MAX_SQL_ROW_BYTES)
+      return {
+        ok: false,
+        fault: { reason: "row-too-large", bytes: cost.rowBytes, limit: MAX_SQL_ROW_BYTES },
+      };
     const result = readRows(storage.sql, wrapped, limits);
     if (result.ok) conclude?.(result);
     return result;

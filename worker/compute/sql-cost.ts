@@ -8,7 +8,7 @@
  * statement is evaluated at most once, as SQLite has written it out (sql-parts.ts). Each evaluation handles at most
  * the text of sql-texts.ts. All else that SQLite does (sorting, indexes, keeping rows) is in the plan.
  */
-import { MAX_SQL_KEPT_BYTES, MAX_SQL_STEPS, SQLITE_MAX_LENGTH } from "../limits.ts";
+import { MAX_RAW_ROW_CHARACTERS, MAX_SQL_KEPT_BYTES, MAX_SQL_STEPS, SQLITE_MAX_LENGTH } from "../limits.ts";
 import type { SqlFault } from "./sql-faults.ts";
 import { expressionsOf, WrittenOut } from "./sql-parts.ts";
 import { Plan } from "./sql-plan.ts";
@@ -36,7 +36,10 @@ interface Query {
   shape: Shape;
 }
 
-type Estimate = { ok: true; steps: number; keptBytes: number } | { ok: false; fault: SqlFault };
+/** `rowBytes`: of the longest row of the result, or of a select within. */
+type Estimate =
+  | { ok: true; steps: number; keptBytes: number; rowBytes: number }
+  | { ok: false; fault: SqlFault };
 
 /** In steps: a character handled, one read, and one read past. */
 const HANDLED = 1.5;
@@ -68,7 +71,7 @@ export function estimateCost(query: Query, plan: readonly PlanRow[], statistics:
     return refuse({ reason: "too-costly", estimate: steps, budget: MAX_SQL_STEPS });
   if (!(keptBytes <= MAX_SQL_KEPT_BYTES))
     return refuse({ reason: "too-much-memory", bytes: keptBytes, limit: MAX_SQL_KEPT_BYTES });
-  return { ok: true, steps, keptBytes };
+  return { ok: true, steps, keptBytes, rowBytes: text.rowBytes };
 }
 
 function refuse(fault: SqlFault): Estimate {
@@ -87,6 +90,7 @@ function textOf({ select, selects }: Shape, { statistics, bounds, visits, copies
   const { rows, longestText, longestRow = longestText, textCharacters = rows * longestText } = statistics;
   const worst = textWork(select, {
     longest: longestText,
+    longestRow: statistics.longestRow ?? 3 * MAX_RAW_ROW_CHARACTERS,
     gatheredRows: (core) => bounds.joined(core),
     cap: SQLITE_MAX_LENGTH,
   });
@@ -95,6 +99,7 @@ function textOf({ select, selects }: Shape, { statistics, bounds, visits, copies
   const everyRow = {
     steps: worstSteps,
     keptCharacters: (kept: number) => kept * (worst.carried + copies * worst.handled),
+    rowBytes: worst.longestRow,
   };
   if (!isPipeline(selects, bounds)) return everyRow;
 
@@ -102,7 +107,7 @@ function textOf({ select, selects }: Shape, { statistics, bounds, visits, copies
   // Gathering moves text from rows into one, and makes none. How much a function makes of a text is convex in its
   // length, so the slope far out bounds the growth from nothing to any length.
   const at = (longest: number) =>
-    textWork(select, { longest, gatheredRows: () => 1, cap: Number.POSITIVE_INFINITY });
+    textWork(select, { longest, longestRow: 0, gatheredRows: () => 1, cap: Number.POSITIVE_INFINITY });
   const [none, far] = [at(0), at(LONG)];
   const total = (kind: "handled" | "carried") =>
     copies * (rows * none[kind] + (far[kind] / LONG) * textCharacters);
@@ -110,6 +115,7 @@ function textOf({ select, selects }: Shape, { statistics, bounds, visits, copies
     total("handled") * HANDLED + total("carried") * CARRIED + selects.length * textCharacters * PASSED;
   if (steps >= worstSteps) return everyRow;
   return {
+    ...everyRow,
     steps,
     keptCharacters: (kept: number) =>
       Math.max(1, kept / Math.max(1, rows)) * (textCharacters + total("handled")),

@@ -33,6 +33,7 @@ export type SqlFault =
   | { reason: "reads-elsewhere" }
   | { reason: "too-costly"; estimate: number; budget: number }
   | { reason: "too-much-memory"; bytes: number; limit: number }
+  | { reason: "row-too-large"; bytes: number; limit: number }
   // The run.
   | { reason: "engine"; message: string; when: "prepare" | "run" }
   | { reason: "duplicate-column"; column: string }
@@ -100,6 +101,8 @@ export function describeSqlFault(fault: SqlFault): string {
       return `the query may take ${round(fault.estimate)} steps; at most ${fault.budget} are allowed`;
     case "too-much-memory":
       return `the query may need ${round(fault.bytes)} bytes for intermediate results; at most ${fault.limit} are allowed`;
+    case "row-too-large":
+      return `a row of the query may have ${round(fault.bytes)} bytes; at most ${fault.limit} are allowed`;
     case "engine":
       return fault.message;
     case "duplicate-column":

@@ -1,17 +1,17 @@
 /** Statistics of `data` that are measured before a query. Cheap: lengths stand in each row's head, text is not read. */
 import { MAX_SQL_MEASURED_ROWS } from "../limits.ts";
 import { quoted } from "./raw-columns.ts";
-import type { TableStatistics } from "./sql-cost.ts";
+import type { Query, TableStatistics } from "./sql-cost.ts";
 import { expressionsOf, isColumn } from "./sql-parts.ts";
-import type { Expression, Shape } from "./sql-shape.ts";
+import type { Expression } from "./sql-shape.ts";
 import { type PlanNode, type PlanRow, readPlan } from "./sql-steps.ts";
 
 /** The true number of rows; of a table that is not large also the lengths of what the query reads. */
-export function measureTexts(sql: SqlStorage, shape: Shape, given: TableStatistics): TableStatistics {
+export function measureTexts(sql: SqlStorage, query: Query, given: TableStatistics): TableStatistics {
   const { rows } = sql.exec<{ rows: number }>("SELECT count(*) AS rows FROM data").one();
   if (rows > MAX_SQL_MEASURED_ROWS) return { ...given, rows };
   const all = sql.exec("SELECT * FROM data LIMIT 0").columnNames;
-  const read = columnsRead(shape, all);
+  const read = columnsRead(query, all);
   const longest = read.map((name) => `max(octet_length(${quoted(name)}))`);
   const bytes = (names: readonly string[]) =>
     ["0", ...names.map((name) => `coalesce(octet_length(${quoted(name)}), 0)`)].join(" + ");
@@ -62,8 +62,9 @@ function searchedColumns(nodes: readonly PlanNode[]): string[] {
   ]);
 }
 
-/** The columns of `data` that the statement names anywhere, or all where it says `*`. */
-function columnsRead(shape: Shape, all: readonly string[]): string[] {
+/** The columns of `data` that the statement names anywhere, or all where it says `*` or compares them all. */
+function columnsRead({ tokens, shape }: Query, all: readonly string[]): string[] {
+  if (tokens.some(({ kind, name }) => kind === "word" && name === "natural")) return [...all];
   const expressions = shape.selects.flatMap((select) =>
     select.cores.flatMap((core) => expressionsOf(core, select)),
   );

@@ -5,7 +5,8 @@
  * lengths are upper bounds, in characters (a character is at most three bytes of UTF-8 per UTF-16 unit), and none is
  * over SQLite's own limit, which refuses longer text when it is made.
  */
-import { isColumn, withoutAlias } from "./sql-parts.ts";
+import { readReference } from "./sql-origin.ts";
+import { isColumn, isStar, outerOf, withoutAlias } from "./sql-parts.ts";
 import type { Core, Expression, Part, Select } from "./sql-shape.ts";
 import { SQL_FUNCTIONS } from "./sql-words.ts";
 
@@ -23,8 +24,9 @@ const MAX_PATTERN = 50;
 const MEMCMP = 64;
 
 interface TextAssumptions {
-  /** The longest text of a column of `data`. */
+  /** The longest text of a column of `data`, and of a row of it. */
   longest: number;
+  longestRow: number;
   /** How many rows `group_concat` and its like may gather from a core. */
   gatheredRows: (core: Core) => number;
   /** The longest that SQLite makes: a longer one is an error. */
@@ -37,6 +39,14 @@ interface TextWork {
   handled: number;
   /** Characters of the columns that are read. */
   carried: number;
+  /** Of the longest row of any select: all of it is in memory at once. */
+  longestRow: number;
+}
+
+/** How long the columns of a select may be, each and all together. */
+interface Lengths {
+  longest: number;
+  row: number;
 }
 
 /** Adds up the text of a select and of all that it reads. */
@@ -53,40 +63,48 @@ interface Place {
 }
 
 class Texts {
-  readonly work: TextWork = { handled: 0, carried: 0 };
+  readonly work: TextWork = { handled: 0, carried: 0, longestRow: 0 };
   readonly #assumptions: TextAssumptions;
-  readonly #lengths = new Map<Select, number>();
+  readonly #known = new Map<Select, { outer: number; lengths: Lengths }>();
 
   constructor(assumptions: TextAssumptions) {
     this.#assumptions = assumptions;
   }
 
   /**
-   * Counts a select, once however often it is read, and answers the longest text of its columns.
+   * Counts a select, once however often it is read, but again where it may name longer columns.
    *
    * @param outer The longest text of the selects around it, whose columns it may name.
    */
-  visit(select: Select, outer: number): number {
-    const known = this.#lengths.get(select);
-    if (known !== undefined) return known;
-    const lengths = select.cores.map((core) => this.#visitCore(core, select, outer));
-    const length = Math.max(SHORT_TEXT, ...lengths);
-    this.#lengths.set(select, length);
-    return length;
+  visit(select: Select, outer: number): Lengths {
+    const known = this.#known.get(select);
+    if (known && known.outer >= outer) return known.lengths;
+    const cores = select.cores.map((core) => this.#visitCore(core, select, outer));
+    const lengths = {
+      longest: Math.max(SHORT_TEXT, ...cores.map(({ longest }) => longest)),
+      row: Math.max(0, ...cores.map(({ row }) => row)),
+    };
+    this.work.longestRow = Math.max(this.work.longestRow, lengths.row);
+    this.#known.set(select, { outer, lengths });
+    return lengths;
   }
 
-  #visitCore(core: Core, select: Select, outer: number): number {
+  #visitCore(core: Core, select: Select, outer: number): Lengths {
+    const { longest, longestRow } = this.#assumptions;
     const sources = core.sources.map(({ select: source }) =>
-      source === "data" ? this.#assumptions.longest : this.visit(source, outer),
+      source === "data" ? { longest, row: longestRow } : this.visit(source, outerOf(source, outer)),
     );
-    const place = { core, base: Math.max(outer, SHORT_TEXT, ...sources) };
-    const lengths = core.columns.map((column) => this.#add(column, place));
+    const place = { core, base: Math.max(outer, SHORT_TEXT, ...sources.map((source) => source.longest)) };
+    const lengths = core.columns.map((column) =>
+      Math.max(this.#add(column, place), isStar(column) ? place.base : 0),
+    );
     // Rows that are compared whole are compared to their ends.
     const isCompared = core.distinct || select.cores.length > 1 || select.tail.length > 0;
     if (isCompared) for (const length of lengths) this.#handle(length);
     for (const one of core.conditions) this.#add(one, place);
     for (const one of [...core.groupBy, ...select.tail]) this.#handle(this.#add(one, place));
-    return Math.max(0, ...lengths);
+    const read = sources.reduce((sum, { row }) => sum + row, 0);
+    return { longest: Math.max(0, ...lengths), row: lengthOfRow(core, select, { lengths, read }) };
   }
 
   /** Counts an expression; answers the longest text that it may make. */
@@ -108,12 +126,13 @@ class Texts {
 
   #lengthOfPart(part: Part, place: Place): number {
     const { base } = place;
-    if (part.kind === "select") return this.visit(part.select, base);
+    if (part.kind === "select") return this.visit(part.select, base).longest;
     if (part.kind === "call") return this.#call(part, place);
     if (part.token.kind === "quoted" || part.token.kind === "string") {
       // An unknown name in double quotes is a string to SQLite.
       return Math.max(part.token.kind === "quoted" ? base : 0, part.token.name.length, 1);
     }
+    if (part.token.kind === "blob") return part.token.name.length;
     return isColumn(part) ? base : SHORT_TEXT;
   }
 
@@ -157,6 +176,28 @@ class Texts {
   #cap(length: number): number {
     return Math.min(length, this.#assumptions.cap);
   }
+}
+
+/**
+ * What is made in it, and what it reads: all columns together, as often as one of them is named.
+ *
+ * @param lengths Of its columns. @param read Of the rows that it reads, one of each.
+ */
+function lengthOfRow(
+  core: Core,
+  { inExpression }: Select,
+  { lengths, read }: { lengths: readonly number[]; read: number },
+): number {
+  const named = new Map<string, number>();
+  let [made, stars] = [0, 0];
+  for (const [i, column] of core.columns.entries()) {
+    // In an expression it may be a column of a select around it.
+    const reference = inExpression ? null : readReference(column);
+    if (isStar(column)) stars += 1;
+    else if (reference) named.set(reference.column, (named.get(reference.column) ?? 0) + 1);
+    else made += lengths[i] ?? 0;
+  }
+  return made + (stars + Math.max(0, ...named.values())) * read;
 }
 
 const beyondShort = (length: number) => Math.max(0, length - SHORT_TEXT);
