@@ -4,7 +4,8 @@ import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { checkAgainstSchema, type RunOptions, runSql } from "../../worker/compute/run-sql.ts";
 import { checkSql, describeSqlFault, hasRun, type SqlFault } from "../../worker/compute/sql-gate.ts";
-import { measureTexts } from "../../worker/compute/sql-measure.ts";
+import { measureGroups, measureTexts } from "../../worker/compute/sql-measure.ts";
+import { MAX_SQL_KEPT_BYTES } from "../../worker/limits.ts";
 import { cross, HOSTILE } from "./sql-gate-hostile.ts";
 
 /** Any object with SQLite will do. No other test uses this name. */
@@ -310,20 +311,35 @@ describe("a result", () => {
   });
 });
 
-test("a natural join compares columns that no word names: their texts are measured", async () => {
-  const query = checkSql("select count(*) as n from data a natural join data b");
-  if (!query.ok) throw new Error(describeSqlFault(query.fault));
-  let longest = 0;
-  const rollback = new Error("as runSql does");
-  const measuring = storage((it) =>
-    it.transactionSync(() => {
-      many(it);
-      longest = measureTexts(it.sql, query, STATISTICS).longestText;
-      throw rollback;
-    }),
-  );
-  await expect(measuring).rejects.toThrow(rollback.message);
-  expect(longest).toBe(100);
+describe("before a query", () => {
+  async function measuring<T>(measure: (sql: SqlStorage) => T): Promise<T | undefined> {
+    let found: T | undefined;
+    const rollback = new Error("as runSql does");
+    const measured = storage((it) =>
+      it.transactionSync(() => {
+        many(it);
+        found = measure(it.sql);
+        throw rollback;
+      }),
+    );
+    await expect(measured).rejects.toThrow(rollback.message);
+    return found;
+  }
+
+  test("the columns are measured that a natural join compares, which no word names", async () => {
+    const query = checkSql("select count(*) as n from data a natural join data b");
+    if (!query.ok) throw new Error(describeSqlFault(query.fault));
+    const measured = await measuring((sql) => measureTexts(sql, query, STATISTICS));
+    expect(measured?.longestText).toBe(100);
+  });
+
+  test("rows of one value are counted, but not among more text than a query may keep", async () => {
+    const plan = [{ id: 1, parent: 0, detail: "SEARCH b USING AUTOMATIC COVERING INDEX (user_id=?)" }];
+    const groups = (textCharacters: number) =>
+      measuring((sql) => measureGroups(sql, plan, { ...STATISTICS, textCharacters }));
+    expect(await groups(MAX_SQL_KEPT_BYTES)).toEqual(new Map([["user_id", ROWS]]));
+    expect(await groups(MAX_SQL_KEPT_BYTES + 1)).toEqual(new Map());
+  });
 });
 
 describe("at creation", () => {

@@ -1,5 +1,5 @@
 /** Statistics of `data` that are measured before a query. Cheap: lengths stand in each row's head, text is not read. */
-import { MAX_SQL_MEASURED_ROWS } from "../limits.ts";
+import { MAX_SQL_KEPT_BYTES, MAX_SQL_MEASURED_ROWS } from "../limits.ts";
 import { quoted } from "./raw-columns.ts";
 import type { Query, TableStatistics } from "./sql-cost.ts";
 import { expressionsOf, isColumn } from "./sql-parts.ts";
@@ -30,14 +30,17 @@ export function measureTexts(sql: SqlStorage, query: Query, given: TableStatisti
   };
 }
 
-/** How many rows share a value, for the columns by which the plan looks rows up. */
+/**
+ * How many rows share a value, for the columns by which the plan looks rows up. To count them is to sort them, so not
+ * of more text than a query may keep.
+ */
 export function measureGroups(
   sql: SqlStorage,
   plan: readonly PlanRow[],
-  { rows }: TableStatistics,
+  { rows, textCharacters = 0 }: TableStatistics,
 ): ReadonlyMap<string, number> {
   const groups = new Map<string, number>();
-  if (rows > MAX_SQL_MEASURED_ROWS) return groups;
+  if (rows > MAX_SQL_MEASURED_ROWS || textCharacters > MAX_SQL_KEPT_BYTES) return groups;
   const read = readPlan(plan);
   const searched = read.ok ? searchedColumns(read.nodes) : [];
   if (searched.length === 0) return groups;
