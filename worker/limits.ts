@@ -246,6 +246,10 @@ export const RECOMPUTE_ALARM_MAX_MS = 60 * 60 * 1_000;
 export const MAX_ROUNDS_PER_MESSAGE = 5;
 /** Queries that fail before a page of touched entities is given up: enough to find 15 entities of the most it may have. */
 export const MAX_FAILED_QUERIES = 200;
+/** Steps of all those queries: the heaviest one that may run takes three budgets to find one entity. Other tables wait. */
+export const MAX_FAILED_STEPS = 4_000_000_000;
+/** Versions that are recomputed as rows of one table arrive: each is a query of up to two seconds, for each ingest. */
+export const MAX_STREAMING_VERSIONS_PER_TABLE = 20;
 /** How long one consumer may take for a page of touched entities before another takes over. */
 export const FOLLOWER_LEASE_MS = 60_000;
 /** Jobs of a raw table that are not finished: each result is up to 24 MiB, in memory once, beside the table's rows. */

@@ -3,17 +3,22 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { computeInParts } from "../../worker/compute/compute-in-parts.ts";
 import type { ComputeReply } from "../../worker/compute/raw-table.ts";
-import { MAX_FAILED_QUERIES, MAX_TOUCHED_ENTITIES } from "../../worker/limits.ts";
+import { MAX_FAILED_QUERIES, MAX_SQL_STEPS, MAX_TOUCHED_ENTITIES } from "../../worker/limits.ts";
 
-/** SQL that fails on these entities, and how often it has run. */
-function failingOn(bad: ReadonlySet<string>) {
+/**
+ * SQL that fails on these entities, and how often it has run.
+ *
+ * @param stepsOf Of a query over so many.
+ */
+function failingOn(bad: ReadonlySet<string>, stepsOf = (_: number) => 0) {
   const seen = { queries: 0 };
   const compute = async (entities: string[]): Promise<ComputeReply> => {
     seen.queries += 1;
     const entity = entities.find((each) => bad.has(each));
-    if (entity !== undefined) return { kind: "entity_twice", entity, rows: [0, 1] };
+    const steps = stepsOf(entities.length);
+    if (entity !== undefined) return { kind: "entity_twice", entity, rows: [0, 1], steps };
     const computed = entities.map((each, row) => ({ row, entity: each, data: "{}", timestamp: null }));
-    return { kind: "computed", computed, seq: null, skipped: [], skippedCount: 0 };
+    return { kind: "computed", computed, seq: null, skipped: [], skippedCount: 0, steps };
   };
   return { compute, seen };
 }
@@ -64,4 +69,13 @@ test("after many it keeps what it has computed, and names all others", async () 
   expect([...computed, ...parts.failed].sort()).toEqual(entities.toSorted());
   expect(computed.filter((entity) => bad.has(entity))).toEqual([]);
   expect(seen.queries).toBeLessThan(2 * MAX_FAILED_QUERIES);
+});
+
+test("of the heaviest queries it runs a few, which find one entity, and names all others", async () => {
+  const entities = names(1_024);
+  const linear = failingOn(new Set(["e700"]), (count) => (count / entities.length) * MAX_SQL_STEPS);
+  expect(await computeInParts(linear.compute, entities)).toMatchObject({ failed: ["e700"] });
+  const constant = failingOn(new Set(entities.slice(1)), () => MAX_SQL_STEPS);
+  expect(await computeInParts(constant.compute, entities)).toMatchObject({ kind: "own fault" });
+  expect(constant.seen.queries).toBe(4);
 });

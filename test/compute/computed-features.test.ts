@@ -6,9 +6,14 @@ import { insertJob } from "../../worker/compute/compute-store.ts";
 import { RawTableStore } from "../../worker/compute/raw-table-store.ts";
 import { availabilityMessage, type FeatureAvailable } from "../../worker/events/feature-available.ts";
 import worker from "../../worker/index.ts";
-import { ENDED_JOB_TTL_SECONDS, MAX_INLINE_ENTITIES, MAX_UNFINISHED_JOBS } from "../../worker/limits.ts";
+import {
+  ENDED_JOB_TTL_SECONDS,
+  MAX_INLINE_ENTITIES,
+  MAX_STREAMING_VERSIONS_PER_TABLE,
+  MAX_UNFINISHED_JOBS,
+} from "../../worker/limits.ts";
 import { MICROS_PER_SECOND, nowMicros } from "../../worker/timestamps.ts";
-import { expectProblem, faultPlaces, get, type Item, itemPath, post, TIMESTAMP } from "../setup/http.ts";
+import { ask, expectProblem, faultPlaces, get, type Item, itemPath, post, TIMESTAMP } from "../setup/http.ts";
 import { until } from "../setup/waiting.ts";
 import { SCHEMA } from "./racing.ts";
 import {
@@ -27,6 +32,7 @@ import {
   objectOf,
   row,
   SUMS,
+  streaming,
   TENANT,
   type Vector,
   vector,
@@ -104,6 +110,34 @@ describe("creating", () => {
     const { name } = await newFeature(table, { materialize: "on_ingest" });
     expectProblem(await addVersion(name, { version: 2, computation_logic: lower }), 422);
     expect((await addVersion(name, { version: 2 })).status).toBe(201);
+  });
+
+  test("versions that are recomputed from one raw table may be active up to a limit, however many come at once", async () => {
+    const most = MAX_STREAMING_VERSIONS_PER_TABLE;
+    const table = await newTable();
+    const { name } = await streaming(table);
+    const added = await Promise.all(
+      Array.from({ length: most + 3 }, (_, i) => addVersion(name, { version: i + 2, status: "active" })),
+    );
+    const refused = added.filter(({ status }) => status !== 201);
+    expect(refused).toHaveLength(4);
+    const words = `of the features that are computed from one raw table on_ingest, ${most} versions may be active`;
+    for (const one of refused) expect(expectProblem(one, 409).detail).toContain(words);
+    // Drafts, other tables and what is computed by hand are none of them; of the same table another feature is one.
+    expect((await addVersion(name, { version: 99, status: "draft" })).status).toBe(201);
+    await newFeature(table);
+    await streaming(await newTable());
+    const other = await createFeature(table, { materialize: "on_ingest" });
+    expectProblem(await addVersion(other.body.name, { version: 1, status: "active" }), 409);
+    expectProblem(await addVersion(other.body.name, { version: 1 }), 409);
+    const setTo = (version: number, status: string) =>
+      ask("PATCH", `/features/${name}/versions/${version}`, { body: { status } });
+    expect(expectProblem(await setTo(99, "active"), 409).detail).toBe(words);
+    // What is active stays so, and makes room.
+    expect((await setTo(1, "active")).status).toBe(200);
+    expect((await addVersion(name, { version: 1, status: "active" })).status).toBe(200);
+    expect((await setTo(1, "deprecated")).status).toBe(200);
+    expect((await setTo(99, "active")).status).toBe(200);
   });
 
   test("the SQL of a version is checked like that of a feature", async () => {
@@ -307,6 +341,20 @@ describe("computing", () => {
     const problem = expectProblem(await compute(name, undefined, "?version=2"), 422);
     expect(problem.errors?.[0]?.type).toBe("too-costly");
     expect(lookUps).toHaveBeenCalledTimes(1);
+  });
+
+  test.each([
+    ["fails", "SELECT user_id, json_extract(user_id, '$') AS j FROM data", { kind: "refused" }],
+    ["has an entity twice", "SELECT user_id, amount FROM data", { kind: "entity_twice" }],
+    ["succeeds", SUMS, { kind: "computed" }],
+  ])("a query that %s tells what it was estimated to take", async (_, sql, reply) => {
+    const table = await newTable();
+    await ingest(table, ROWS);
+    const source = { kind: "ingested" } as const;
+    const request = { schema: SCHEMA, sql, entityKey: "user_id", source, job: null };
+    const told = await objectOf(table).compute(request);
+    expect(told).toMatchObject(reply);
+    expect(told.steps).toBeGreaterThan(0);
   });
 
   test("two rows of one entity are 400 naming it, and nothing is kept", async () => {

@@ -2,7 +2,7 @@
  * Where the SQL fails on some entities it is run without them: entities on which it fails are halved until those are
  * alone that it fails on. So one row that the SQL cannot take keeps back no entity but its own.
  */
-import { MAX_FAILED_QUERIES } from "../limits.ts";
+import { MAX_FAILED_QUERIES, MAX_FAILED_STEPS } from "../limits.ts";
 import type { ComputeReply } from "./raw-table.ts";
 import { wordsFor } from "./refused-computation.ts";
 import type { ComputedRow } from "./vectors.ts";
@@ -23,23 +23,26 @@ export async function computeInParts(
   /** How it failed on the first of them. */
   let error: string | null = null;
   let failures = 0;
+  let steps = 0;
   const parts = [entities];
   for (let part = parts.pop(); part; part = parts.pop()) {
     const reply = await compute(part);
+    steps += reply.steps ?? 0;
     if (reply.kind === "computed") {
       for (const row of reply.computed) computed.push(row);
       continue;
     }
     const fault = reply.kind === "kept" ? "the result is too large" : wordsFor(reply);
     failures += 1;
-    if (failures < MAX_FAILED_QUERIES && part.length > 1) {
+    const isEnough = failures >= MAX_FAILED_QUERIES || steps >= MAX_FAILED_STEPS;
+    if (!isEnough && part.length > 1) {
       parts.push(part.slice(part.length / 2), part.slice(0, part.length / 2));
       continue;
     }
     for (const entity of part) failed.push(entity);
     error ??= fault;
-    if (failures < MAX_FAILED_QUERIES) continue;
-    // Too many to look further for the others: those that are left wait for their next rows.
+    if (!isEnough) continue;
+    // Too many, or too long ones, to look further for the others: those that are left wait for their next rows.
     for (const untried of parts.splice(0).reverse()) for (const entity of untried) failed.push(entity);
   }
   if (error !== null && failed.length === entities.length) return { kind: "own fault", error };

@@ -29,7 +29,7 @@ import {
   RawTableStore,
   type TableNumbers,
 } from "./raw-table-store.ts";
-import { type CheckResult, checkAgainstSchema, runSql, type SqlRows } from "./run-sql.ts";
+import { type CheckResult, checkAgainstSchema, type RunResult, runSql, type SqlRows } from "./run-sql.ts";
 import { checkSql, type SqlFault } from "./sql-gate.ts";
 import { type ComputedRow, entitiesAmong, type Skips, vectorsOf } from "./vectors.ts";
 
@@ -46,13 +46,18 @@ interface ComputeRequest {
 
 export type ComputeReply =
   /** `seq`: the last ingest that the rows know of; null when they are of no ingested rows. */
-  | ({ kind: "computed"; computed: ComputedRow[]; seq: number | null } & Skips)
-  | ({ kind: "kept"; total: number } & Skips)
-  /** Nothing is kept: as many jobs of the table as may are not finished. */
-  | { kind: "too_many_jobs" }
-  | { kind: "refused"; fault: SqlFault }
-  | { kind: "no_entity_key" }
-  | { kind: "entity_twice"; entity: string; rows: number[] };
+  (
+    | ({ kind: "computed"; computed: ComputedRow[]; seq: number | null } & Skips)
+    | ({ kind: "kept"; total: number } & Skips)
+    /** Nothing is kept: as many jobs of the table as may are not finished. */
+    | { kind: "too_many_jobs" }
+    | { kind: "refused"; fault: SqlFault }
+    | { kind: "no_entity_key" }
+    | { kind: "entity_twice"; entity: string; rows: number[] }
+  ) & {
+    /** See {@link RunResult}. */
+    steps?: number;
+  };
 
 export class RawTable extends DurableObject<Env> {
   #store: RawTableStore;
@@ -86,13 +91,14 @@ export class RawTable extends DurableObject<Env> {
   async compute(request: ComputeRequest): Promise<ComputeReply> {
     const { entityKey, job } = request;
     const result = this.#run(request);
-    if (!result.ok) return { kind: "refused", fault: result.fault };
-    if (!result.columns.includes(entityKey)) return { kind: "no_entity_key" };
+    const { steps = 0 } = result;
+    if (!result.ok) return { kind: "refused", fault: result.fault, steps };
+    if (!result.columns.includes(entityKey)) return { kind: "no_entity_key", steps };
     const vectors = vectorsOf(result, entityKey, result.timestamps);
     if (!vectors.ok) {
       const { kind } = vectors;
-      if (kind === "entity_twice") return { kind, entity: vectors.entity, rows: vectors.rows };
-      return { kind: "refused", fault: { reason: "too-many-bytes", limit: MAX_SQL_RESULT_BYTES } };
+      if (kind === "entity_twice") return { kind, entity: vectors.entity, rows: vectors.rows, steps };
+      return { kind: "refused", fault: { reason: "too-many-bytes", limit: MAX_SQL_RESULT_BYTES }, steps };
     }
     const { computed, skipped, skippedCount } = vectors;
     const seq = request.source.kind === "ingested" ? this.#store.lastIngest() : null;
@@ -102,7 +108,7 @@ export class RawTable extends DurableObject<Env> {
     };
     if (!job || computed.length <= job.moreThan) {
       begin();
-      return { kind: "computed", computed, seq, skipped, skippedCount };
+      return { kind: "computed", computed, seq, skipped, skippedCount, steps };
     }
     // First, since a crash may come right after the rows, as with an ingest's.
     await this.#ensureAlarm();

@@ -49,7 +49,10 @@ export interface SqlRows {
 }
 
 /** All rows, or why there are none: never half a result. */
-type RunResult = SqlRows | { ok: false; fault: SqlFault };
+export type RunResult = (SqlRows | { ok: false; fault: SqlFault }) & {
+  /** What it was estimated to take; none where it has not begun. */
+  steps?: number;
+};
 
 /** The names of the result's columns in order, or why the SQL cannot run. */
 export type CheckResult = { ok: true; columns: string[] } | { ok: false; fault: SqlFault };
@@ -90,7 +93,7 @@ export function runSql(
       };
     const result = readRows(storage.sql, wrapped, limits);
     if (result.ok) conclude?.(result);
-    return result;
+    return { ...result, steps: cost.steps };
   });
 }
 

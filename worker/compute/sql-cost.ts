@@ -31,7 +31,7 @@ export interface TableStatistics {
   largestGroup?: ReadonlyMap<string, number>;
 }
 
-interface Query {
+export interface Query {
   tokens: readonly SqlToken[];
   shape: Shape;
 }

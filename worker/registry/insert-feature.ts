@@ -10,6 +10,7 @@ import type { Micros } from "../timestamps.ts";
 import {
   type Computed,
   isNamed,
+  mayBeActive,
   type NewFeature,
   type NewVersion,
   type Orm,
@@ -38,6 +39,7 @@ export async function insertVersion(
   const orm = primary(db);
   const { name, entityType, category, kind } = feature;
   const { tags } = version.words;
+  const status = sql`coalesce(${version.status}, ${usualStatus})`;
   const [, added, rows, versions] = await orm.batch([
     insertFeature(orm, tenant, { feature, version, now }),
     orm
@@ -54,7 +56,7 @@ export async function insertVersion(
             ttlSeconds: sql<number | null>`${version.ttlSeconds}`.as("ttl_seconds"),
             defaultValue: sql<string | null>`${version.defaultValue}`.as("default_value"),
             // Within the statement: of two that are the first at once, one is.
-            status: sql<VersionStatus>`coalesce(${version.status}, ${usualStatus})`.as("status"),
+            status: sql<VersionStatus>`${status}`.as("status"),
             description: sql<string | null>`${version.words.description}`.as("description"),
             owner: sql<string | null>`${version.words.owner}`.as("owner"),
             tags: sql<string | null>`${tags && JSON.stringify(tags)}`.as("tags"),
@@ -70,6 +72,7 @@ export async function insertVersion(
               eq(features.category, category),
               eq(features.kind, kind),
               mayHaveVersion(tenant, textsOfVersion(version)),
+              sql`(${status} <> 'active' OR ${mayBeActive(tenant, sql`features.feature_id`)})`,
             ),
           ),
       )

@@ -1,10 +1,11 @@
 /** The registry in D1: features and their versions. What comes back is parsed. Every query names the tenant. */
-import { and, asc, eq, inArray, type SQL } from "drizzle-orm";
+import { and, asc, eq, inArray, or, type SQL, sql } from "drizzle-orm";
 import * as z from "zod";
 import type { Materialization, VersionDtype, VersionStatus } from "../db/column-values.ts";
 import { primary } from "../db/primary.ts";
 import { features, featureVersions } from "../db/schema.ts";
 import { assert } from "../errors.ts";
+import { MAX_STREAMING_VERSIONS_PER_TABLE } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
 import type { CatalogEntry } from "./catalog.ts";
 
@@ -157,7 +158,14 @@ export async function findFeature(
   return found ? toFeature(found, versions) : null;
 }
 
-/** @returns whether there is such a version. */
+/** Whether one more version of a feature may be active: of a raw table so many are recomputed as its rows arrive. */
+export const mayBeActive = (tenant: string, featureId: SQL | number) => sql`(
+  SELECT count(*) FROM ${featureVersions} AS v JOIN ${features} AS f ON f.feature_id = v.feature_id
+  WHERE v.tenant_id = ${tenant} AND v.status = 'active' AND f.materialize = 'on_ingest'
+    AND f.raw_table_id = (SELECT own.raw_table_id FROM ${features} AS own
+      WHERE own.feature_id = ${featureId} AND own.materialize = 'on_ingest')) < ${MAX_STREAMING_VERSIONS_PER_TABLE}`;
+
+/** @returns whether there is such a version, and it may be so. */
 export async function setVersionStatus(
   db: D1Database,
   tenant: string,
@@ -173,6 +181,10 @@ export async function setVersionStatus(
         eq(featureVersions.tenantId, tenant),
         eq(featureVersions.featureId, featureId),
         eq(featureVersions.version, version),
+        // Within the statement: of two at once one sees the other.
+        status === "active"
+          ? or(eq(featureVersions.status, "active"), mayBeActive(tenant, featureId))
+          : undefined,
       ),
     )
     .returning({ version: featureVersions.version });

@@ -1,7 +1,12 @@
 /** Whether a registration is what is registered already. Pure. */
 import { Problem } from "../errors.ts";
 import { canonicalJson } from "../json.ts";
-import { MAX_DEFINITIONS_BYTES, MAX_FEATURES_PER_TENANT, MAX_VERSIONS_PER_TENANT } from "../limits.ts";
+import {
+  MAX_DEFINITIONS_BYTES,
+  MAX_FEATURES_PER_TENANT,
+  MAX_STREAMING_VERSIONS_PER_TABLE,
+  MAX_VERSIONS_PER_TENANT,
+} from "../limits.ts";
 import type { SentTtl } from "./definitions.ts";
 import {
   type NewFeature,
@@ -18,7 +23,7 @@ type Pair = [field: string, there: unknown, asked: unknown];
 /**
  * @param body As it was sent: of two fields that mean the same, the one that stands in it is named.
  * @throws Problem 409 naming every field in which the registration differs from what is registered; where it does not, it
- * was not added because the tenant has as many versions as it may.
+ * was not added because there are as many versions as there may be.
  */
 export function assertSameDefinition(
   registered: RegisteredFeature,
@@ -42,7 +47,7 @@ export function assertSameDefinition(
   const differing = differingFields(pairs);
   if (own && differing.length === 0) return own;
   if (differing.length > 0) throw conflict(differing);
-  throw new Problem(409, FULL);
+  throw new Problem(409, registered.materialize === "on_ingest" ? `${TOO_MANY_ACTIVE}; ${FULL}` : FULL);
 }
 
 /** @throws Problem 409 naming every field in which a computed feature differs from what is registered. */
@@ -73,6 +78,8 @@ export function notAdded(
   }
   return new Problem(409, isFull ? FULL : "this feature was removed meanwhile");
 }
+
+export const TOO_MANY_ACTIVE = `of the features that are computed from one raw table on_ingest, ${MAX_STREAMING_VERSIONS_PER_TABLE} versions may be active`;
 
 const FULL = `a tenant may have ${MAX_FEATURES_PER_TENANT} features, and ${MAX_VERSIONS_PER_TENANT} versions of them with ${MAX_DEFINITIONS_BYTES} bytes of SQL, default values, descriptions and tags`;
 

@@ -1,7 +1,7 @@
 /** Versions of registered features and their status. */
 import * as z from "zod";
 import { assertComputable } from "../compute/computed-feature.ts";
-import { unprocessable } from "../errors.ts";
+import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
@@ -12,7 +12,7 @@ import { existingFeature, noSuchFeature, oneFeature } from "./existing-feature.t
 import { versionAnswer, versionSchema } from "./feature-answers.ts";
 import { insertVersion } from "./insert-feature.ts";
 import { type RegisteredFeature, type RegisteredVersion, setVersionStatus } from "./registry-store.ts";
-import { assertSameDefinition } from "./same-definition.ts";
+import { assertSameDefinition, TOO_MANY_ACTIVE } from "./same-definition.ts";
 import { versionAt } from "./versions.ts";
 
 const addVersion = endpoint(
@@ -66,7 +66,7 @@ const setStatus = endpoint(
       json: z.object({ status: statusField }),
     },
     answers: { 200: { description: "The version.", schema: versionSchema } },
-    problems: [404],
+    problems: [404, 409],
   },
   async (c, { param, json }) => {
     const { tenant } = c.principal;
@@ -82,6 +82,8 @@ const setStatus = endpoint(
     );
     forgetCatalog(tenant);
     const row = feature.versions.find((each) => each.version === version);
+    if (row && !found && json.status === "active" && feature.materialize === "on_ingest")
+      throw new Problem(409, TOO_MANY_ACTIVE);
     if (!found || !row) throw noSuchFeature();
     return jsonAnswer(versionAnswer(feature, { ...row, status: json.status, updatedAt: now }));
   },
