@@ -250,7 +250,10 @@ export const MAX_FAILED_QUERIES = 200;
 export const MAX_FAILED_STEPS = 4_000_000_000;
 /** Versions that are recomputed as rows of one table arrive: each is a query of up to two seconds, for each ingest. */
 export const MAX_STREAMING_VERSIONS_PER_TABLE = 20;
-/** How long one consumer may take for a page of touched entities before another takes over. */
+/**
+ * How long one consumer may take for a page of touched entities before another takes over, and a computation by hand
+ * before it is taken for dead: twice the time after which D1 ends what it was to write.
+ */
 export const FOLLOWER_LEASE_MS = 60_000;
 /** Jobs of a raw table that are not finished: each result is up to 24 MiB, in memory once, beside the table's rows. */
 export const MAX_UNFINISHED_JOBS = 10;

@@ -35,6 +35,7 @@ import {
   streaming,
   type Table,
   TENANT,
+  vector,
   vectorOf,
 } from "./tables.ts";
 
@@ -42,6 +43,23 @@ afterEach(() => vi.restoreAllMocks());
 
 /** A new instance over the same storage: its leases are gone. */
 const evict = (table: Table) => evictDurableObject(objectOf(table));
+
+/** The bindings, with tables that never hear of this. */
+const mute = (method: string, own?: Env) =>
+  withStubs("RAW_TABLE", { [method]: () => Promise.reject(new Error("the Worker is gone")) }, own);
+
+/** For tests in which somebody dies. */
+function silent(): void {
+  for (const level of ["error", "warn"] as const) vi.spyOn(console, level).mockImplementation(() => {});
+}
+
+/** The table looks after its computations, once they can have ended, and the queue brings what it asks for. */
+async function afterTheLease(table: Table): Promise<void> {
+  await waitForTheLease();
+  await runDurableObjectAlarm(objectOf(table));
+  vi.restoreAllMocks();
+  await consume([arrived(table)]);
+}
 
 /** For whoever looks at a clock. */
 async function waitForTheLease(): Promise<void> {
@@ -90,6 +108,41 @@ describe("the consumer", () => {
     open();
     await late;
     expect(await vectorOf(entity, feature.name)).toEqual({ total: 2, n: 2 });
+  });
+
+  test("that has lost its lease, writes on top of newer vectors and dies has them computed again", async () => {
+    silent();
+    const table = await newTable();
+    const feature = await streaming(table);
+    const entity = freshName("e");
+    await ingestUnannounced(table, [followerOf(feature)], [entity]);
+    const { slow, open, reached } = slowToAnswer();
+    const dying = consume([arrived(table)], mute("followed", slow));
+    await reached;
+    await ingestUnannounced(table, [followerOf(feature)], [entity]);
+    await evict(table);
+    await consume([arrived(table)]);
+    expect(await vectorOf(entity, feature.name)).toEqual({ total: 2, n: 2 });
+    open();
+    await dying;
+    expect(await vectorOf(entity, feature.name)).toEqual({ total: 1, n: 1 });
+    await afterTheLease(table);
+    expect(await vectorOf(entity, feature.name)).toEqual({ total: 2, n: 2 });
+    expect(await runDurableObjectAlarm(objectOf(table))).toBe(true);
+    expect(await runDurableObjectAlarm(objectOf(table))).toBe(false);
+  });
+
+  test("that dies without newer rows leaves what it claimed to be computed once", async () => {
+    silent();
+    const table = await newTable();
+    const feature = await streaming(table);
+    const entity = freshName("e");
+    await ingestUnannounced(table, [followerOf(feature)], [entity]);
+    await consume([arrived(table)], mute("followed", mute("release")));
+    await evict(table);
+    await consume([arrived(table)]);
+    await afterTheLease(table);
+    expect((await vector(entity, feature.name)).body.revision).toBe(2);
   });
 
   test("that fails half way leaves its entities to be computed, with its lease or without", async () => {
@@ -319,6 +372,37 @@ describe("the pages of a job", () => {
     expect(await inside(table, "SELECT * FROM fs_jobs")).toEqual([]);
   });
 
+  test.each([
+    ["and says so", (own: Env) => own],
+    ["and dies", (own: Env) => mute("written", own)],
+  ])("one of which is written on top of a later computation %s are computed again", async (_, how) => {
+    silent();
+    const table = await newTable();
+    const { name } = await newFeature(table);
+    const users = Array.from({ length: COUNT }, (_, i) => `p${i}`);
+    const { own, sent } = withoutQueue();
+    await ingestUnannounced(table, [], users);
+    await askWith<Job>(own, "POST", `/features/${name}/compute`);
+    const [page] = sent.splice(0);
+    const { stop, open, reached } = gate();
+    const slow = withStubs("ENTITY_WRITER", { change: (real) => stop().then(real) }, how(own));
+    const late = consume([page], slow);
+    await reached;
+    await ingestUnannounced(table, [], users);
+    await askWith<Job>(own, "POST", `/features/${name}/compute`);
+    for (let next = sent.splice(0); next.length > 0; next = sent.splice(0)) await consume(next, own);
+    expect(await vectorOf("p0", name)).toEqual({ total: 2, n: 2 });
+    open();
+    await late;
+    expect(await vectorOf("p0", name)).toEqual({ total: 1, n: 1 });
+    // The queue brings the page again, as long as it is not done, and then what it has asked for.
+    for (let next = [page, ...sent.splice(0)]; next.length > 0; next = sent.splice(0))
+      await consume(next, own);
+    expect(await vectorOf("p0", name)).toEqual({ total: 2, n: 2 });
+    expect(await inside(table, "SELECT * FROM fs_jobs")).toEqual([]);
+    expect(await inside(table, "SELECT * FROM fs_debts")).toEqual([]);
+  });
+
   test("note no failure when they come after the end", async () => {
     const { own, sent, page, job, feature } = await staleJob();
     const { stop, open, reached } = gate();
@@ -364,6 +448,81 @@ describe("a computation by hand", () => {
     expect(sent).toEqual([arrived(table)]);
     await consume(sent);
     expect(await vectorOf("h0000", feature.name)).toEqual({ total: 2, n: 2 });
+  });
+
+  /** One by hand that stops before it writes, while another one computes newer rows and is answered. */
+  async function overtaken(table: Table, name: string, { rows, own }: { rows: unknown[]; own: Env }) {
+    await ingest(table, rows);
+    const { stop, open, reached } = gate();
+    const slow = withStubs("ENTITY_WRITER", { change: (real) => stop().then(real) }, own);
+    const older = askWith(slow, "POST", `/features/${name}/compute`);
+    await reached;
+    await ingest(table, rows);
+    expect((await compute(name)).status).toBe(200);
+    open();
+    return older;
+  }
+
+  test("that writes on top of a later one has all of it computed again", async () => {
+    const table = await newTable();
+    const { name } = await newFeature(table);
+    const entity = freshName("e");
+    const { own, sent } = withoutQueue();
+    const answer = await overtaken(table, name, { rows: [row(entity, 1, 1)], own });
+    expect(answer).toMatchObject({ status: 200, body: { computed: 1 } });
+    expect(await vectorOf(entity, name)).toEqual({ total: 1, n: 1 });
+    expect(sent).toEqual([arrived(table)]);
+    expect((await consume(sent)).explicitAcks).toEqual(["m0"]);
+    expect(await vectorOf(entity, name)).toEqual({ total: 2, n: 2 });
+    // It is owed no more.
+    await consume([arrived(table)]);
+    expect((await vector(entity, name)).body.revision).toBe(3);
+    expect(await inside(table, "SELECT * FROM fs_under_way")).toEqual([]);
+  });
+
+  test("that writes on top of a later one and dies has all of it computed again", async () => {
+    silent();
+    const table = await newTable();
+    const { name } = await newFeature(table);
+    const entity = freshName("e");
+    const answer = await overtaken(table, name, { rows: [row(entity, 1, 1)], own: mute("written") });
+    expect(answer.status).toBe(500);
+    expect(await vectorOf(entity, name)).toEqual({ total: 1, n: 1 });
+    await afterTheLease(table);
+    expect(await vectorOf(entity, name)).toEqual({ total: 2, n: 2 });
+  });
+
+  test("of rows without a time is older than a later one, whenever it is written", async () => {
+    const table = await newTable({ user_id: "string", amount: "integer" });
+    const { name } = await newFeature(table);
+    const entity = freshName("e");
+    const { own, sent } = withoutQueue();
+    const rows = [{ user_id: entity, amount: 1 }];
+    const answer = await overtaken(table, name, { rows, own });
+    expect(answer).toMatchObject({ status: 200, body: { computed: 0, skipped_count: 1 } });
+    expect(await vectorOf(entity, name)).toEqual({ total: 2, n: 2 });
+    await consume(sent);
+    expect(await vectorOf(entity, name)).toEqual({ total: 2, n: 2 });
+  });
+
+  test("over a streaming feature that dies before it has told the table is computed again", async () => {
+    silent();
+    const table = await newTable();
+    const feature = await streaming(table);
+    const entity = freshName("e");
+    await ingestUnannounced(table, [followerOf(feature)], [entity]);
+    const { slow, open, reached } = slowToAnswer(mute("written"));
+    const { own, sent } = withoutQueue(slow);
+    const byHand = askWith(own, "POST", `/features/${feature.name}/compute`);
+    await reached;
+    await ingestUnannounced(table, [followerOf(feature)], [entity]);
+    await consume([arrived(table)]);
+    expect(await vectorOf(entity, feature.name)).toEqual({ total: 2, n: 2 });
+    open();
+    expect([(await byHand).status, sent]).toEqual([500, []]);
+    expect(await vectorOf(entity, feature.name)).toEqual({ total: 1, n: 1 });
+    await afterTheLease(table);
+    expect(await vectorOf(entity, feature.name)).toEqual({ total: 2, n: 2 });
   });
 
   test("that a later one of newer rows has overtaken is 409 and writes nothing", async () => {

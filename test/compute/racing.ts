@@ -72,7 +72,7 @@ export function withStubs(
   own: Env = env,
 ): Env {
   const getByName = (name: string) => {
-    const stub = env[binding].getByName(name) as unknown as Record<string, Method>;
+    const stub = own[binding].getByName(name) as unknown as Record<string, Method>;
     const call =
       (method: string) =>
       (...args: never[]) => {

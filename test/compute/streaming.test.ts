@@ -241,7 +241,7 @@ describe("a computation by hand", () => {
     await writeVectors(context, reply.computed, target);
     expect(await vectorOf(entity, name)).toEqual({ total: 1, n: 1 });
     const follower = { featureId: feature_id, version: 1, entityKey: "user_id" };
-    await computeAgainWhereOvertaken(context, table.id, { follower, ...reply });
+    await computeAgainWhereOvertaken(context, table.id, { id: "by-hand", follower, ...reply });
     await until("it is of all rows", async () => (await vectorOf(entity, name))?.n === 2);
   });
 });

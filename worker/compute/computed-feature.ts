@@ -68,7 +68,7 @@ function assertKeyUnchanged({ columns }: RawSchema, sql: string, entityKey: stri
   throw unprocessable({ loc: ["body", "computation_logic"], msg, type: "not_streamable" });
 }
 
-interface ComputableVersion {
+export interface ComputableVersion {
   row: RegisteredVersion;
   sql: string;
   tableId: number;

@@ -7,7 +7,10 @@ import { type Settings, settings } from "../env.ts";
 import { writeTrainingSet } from "../history/write-training-set.ts";
 import { MAX_ROUNDS_PER_MESSAGE, MAX_TOUCHED_ENTITIES } from "../limits.ts";
 import { Log } from "../log.ts";
+import { findFeature } from "../registry/registry-store.ts";
 import { nowMicros } from "../timestamps.ts";
+import type { Debt } from "./computation-store.ts";
+import { computeByHand } from "./compute-by-hand.ts";
 import { type ComputedParts, computeInParts } from "./compute-in-parts.ts";
 import { type ComputeMessage, computeMessage } from "./compute-message.ts";
 import {
@@ -17,6 +20,7 @@ import {
   type StreamingVersion,
   streamingVersions,
 } from "./compute-store.ts";
+import { computableVersion } from "./computed-feature.ts";
 import { followerOf } from "./follower-store.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import type { Skipped } from "./vectors.ts";
@@ -86,7 +90,7 @@ async function settle(
   }
 }
 
-/** @returns `again` when a feature failed: the others are done, the message comes again for that one. */
+/** @returns `again` when a version failed: the others are done, the message comes again for that one. */
 async function recompute(
   context: ConsumerContext,
   tenant: string,
@@ -96,9 +100,9 @@ async function recompute(
   const table = await findRawTable(DB, tenant, tableId);
   if (!table) return "done";
   const object = rawTableObject(context.env, tenant, tableId);
-  const asOf = await object.lastIngest();
+  const { lastIngest, debts } = await object.owed();
   const versions = await streamingVersions(DB, tenant, tableId);
-  await object.keepFollowers(versions.map(followerOf), asOf);
+  await object.keepFollowers(versions.map(followerOf), lastIngest);
   let hasFailed = false;
   let isMore = false;
   for (const version of versions) {
@@ -131,9 +135,30 @@ async function recompute(
         break;
     }
   }
+  for (const debt of debts) {
+    const isPaid = await computeWhole(context, { tenant, table, debt });
+    if (isPaid) await object.pay(debt);
+    else hasFailed = true;
+  }
   if (isMore)
     await context.env.FEATURE_COMPUTE.send({ kind: "ingest", tenant_id: tenant, table_id: tableId });
   return hasFailed ? "again" : "done";
+}
+
+/** @returns false when it must be tried again. */
+async function computeWhole(
+  context: ConsumerContext,
+  { tenant, table, debt }: { tenant: string; table: RegisteredTable; debt: Debt },
+): Promise<boolean> {
+  const feature = await findFeature(context.env.DB, tenant, String(debt.featureId));
+  if (!feature) return true;
+  const version = computableVersion(feature, String(debt.version));
+  const source = { kind: "ingested" } as const;
+  const byHand = { feature, version, schema: table.schema, source };
+  const outcome = await computeByHand({ ...context, tenant }, byHand);
+  // The one that has overtaken it may die before it writes.
+  if (outcome.kind === "overtaken") return false;
+  return outcome.kind !== "refused" || outcome.reply.kind !== "too_many_jobs";
 }
 
 interface Recomputation {

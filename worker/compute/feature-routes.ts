@@ -29,16 +29,15 @@ import { TOKEN_HEADER } from "../serving/read-context.ts";
 import { MICROS_PER_MS, nowMicros } from "../timestamps.ts";
 import { writeAnswerHeaders, writeRequestHeaders } from "../writing/submit-request.ts";
 import { answerOnce } from "./answer-once.ts";
-import { computationsOf, noteComputation } from "./compute-store.ts";
+import { computeByHand } from "./compute-by-hand.ts";
+import { computationsOf } from "./compute-store.ts";
 import { assertComputable, computableVersion, computationLogic } from "./computed-feature.ts";
 import { existingTable } from "./existing-table.ts";
-import { answeredSkips, jobSchema } from "./job-answers.ts";
+import { answeredSkips, jobAnswer, jobSchema } from "./job-answers.ts";
 import { COLUMN_NAME, checkRows, type RawSchema } from "./raw-columns.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import type { ComputeSource } from "./raw-table-store.ts";
-import { problemOf, wordsFor } from "./refused-computation.ts";
-import { startJob } from "./start-job.ts";
-import { computeAgainWhereOvertaken, vectorTarget, writeVectors } from "./write-vectors.ts";
+import { problemOf } from "./refused-computation.ts";
 
 const ofVersion = elsewhere("is a version's: it stands in the body of `POST /features/{feature}/versions`");
 
@@ -171,49 +170,28 @@ const compute = endpoint(
   },
   async (c, { param, query, json }) => {
     const started = nowMicros();
-    const context = requestContext(c);
-    const { tenant } = context;
+    const { tenant } = c.principal;
     const feature = await existingFeature(c, param.feature);
-    const { row: version, sql, tableId, entityKey } = computableVersion(feature, query.version);
+    const version = computableVersion(feature, query.version);
+    const { tableId } = version;
     const { schema } = await existingTable(c, tableId);
     const source = sourceOf(schema, json);
-    const object = rawTableObject(c.env, tenant, tableId);
-    return answerOnce(c, object, async () => {
-      const jobId = crypto.randomUUID();
-      const key = { tenant, featureId: feature.featureId, version: version.version };
-      const reply = await object.compute({
-        schema,
-        sql,
-        entityKey,
-        source,
-        version: { featureId: key.featureId, version: key.version },
-        job: { jobId, moreThan: MAX_INLINE_ENTITIES, table: { tenant, tableId } },
-      });
-      if (reply.kind !== "computed" && reply.kind !== "kept") {
-        await noteComputation(c.env.DB, key, wordsFor(reply), nowMicros());
-        throw problemOf(reply);
-      }
-      if (reply.kind === "kept") return jsonAnswer(await startJob(c, { ...key, jobId, tableId }, reply), 202);
-      if (reply.seq !== null && (await object.isOvertaken(key, reply.seq))) {
+    return answerOnce(c, rawTableObject(c.env, tenant, tableId), async () => {
+      const outcome = await computeByHand(requestContext(c), { feature, version, schema, source });
+      if (outcome.kind === "job") return jsonAnswer(jobAnswer(outcome.job), 202);
+      if (outcome.kind === "refused") throw problemOf(outcome.reply);
+      if (outcome.kind === "overtaken")
         throw new Problem(409, "the version is being computed from later rows; nothing of this was written");
-      }
-      const target = vectorTarget(feature, version, `compute-${jobId}`);
-      // As of the question: what the stream computes from later rows is newer.
-      const writing = writeVectors(context, reply.computed, target, started);
-      const follower = { featureId: feature.featureId, version: version.version, entityKey };
-      const { written, skipped, bookmark } = await writing.finally(() =>
-        computeAgainWhereOvertaken(context, tableId, { follower, ...reply }),
-      );
-      await noteComputation(c.env.DB, key, null, nowMicros());
       const report = {
         feature_id: feature.featureId,
-        version: version.version,
-        computed: written,
-        skipped: [...reply.skipped, ...skipped],
-        skipped_count: reply.skippedCount + skipped.length,
+        version: version.row.version,
+        computed: outcome.written,
+        skipped: outcome.skipped,
+        skipped_count: outcome.skippedCount,
         duration_ms: (nowMicros() - started) / MICROS_PER_MS,
       };
-      return jsonAnswer(report, 200, { [TOKEN_HEADER]: encodeToken({ entity: null, bookmark }) });
+      const token = encodeToken({ entity: null, bookmark: outcome.bookmark });
+      return jsonAnswer(report, 200, { [TOKEN_HEADER]: token });
     });
   },
 );

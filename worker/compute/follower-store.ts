@@ -168,19 +168,9 @@ export class FollowerStore {
 
   /**
    * Entities that a computation outside of the stream has written from rows that are not the newest any more: they are
-   * touched again, as ingest number `seq`. Of no follower nothing is noted.
-   *
-   * @returns whether something is left to compute.
+   * touched again, as ingest number `seq`.
    */
-  retouch({ featureId, version, entityKey }: Follower, entities: readonly string[], seq: number): boolean {
-    const { known } = this.#sql
-      .exec<{ known: number }>(
-        "SELECT count(*) AS known FROM fs_followers WHERE feature_id = ? AND version = ?",
-        featureId,
-        version,
-      )
-      .one();
-    if (known === 0) return false;
+  retouch({ entityKey }: Follower, entities: readonly string[], seq: number): void {
     for (const part of jsonParts(entities)) {
       run(
         this.#sql,
@@ -191,7 +181,11 @@ export class FollowerStore {
         part,
       );
     }
-    return true;
+  }
+
+  has({ featureId, version }: Follower): boolean {
+    const known = "SELECT 1 FROM fs_followers WHERE feature_id = ? AND version = ?";
+    return rowsOf(this.#sql, known, featureId, version).length > 0;
   }
 
   /** Forgets every follower that is not among these. */

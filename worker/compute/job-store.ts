@@ -1,31 +1,26 @@
 /** Results of computations that a request could not hold, until their jobs have written them. Synchronous. */
 import { rowsOf, run } from "../db/object-sql.ts";
 import { JOB_TTL_MS, RECOMPUTE_ALARM_MS } from "../limits.ts";
-import { type Follower, nameOf } from "./follower-store.ts";
 import type { ComputedRow } from "./vectors.ts";
 
-// How far a job is stands in its row of D1; `next_position` is of objects that were made when it stood here too.
+// How far a job is stands in its row of D1; up to `next_position` its rows have been given out.
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS fs_jobs (
     job_id TEXT PRIMARY KEY, seq INTEGER, next_position INTEGER NOT NULL, read_at INTEGER NOT NULL, expires_at INTEGER NOT NULL)
     WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS fs_job_rows (
     job_id TEXT NOT NULL, position INTEGER NOT NULL, result_row INTEGER NOT NULL, entity TEXT NOT NULL,
-    data TEXT NOT NULL, timestamp TEXT, PRIMARY KEY (job_id, position)) WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS fs_begun (version TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;`;
+    data TEXT NOT NULL, timestamp TEXT, PRIMARY KEY (job_id, position)) WITHOUT ROWID;`;
 
 export interface JobPage {
   rows: ComputedRow[];
   /** See {@link JobStore.keep}. */
   seq: number | null;
-  /** See {@link JobStore.isOvertaken}. */
-  isOvertaken: boolean;
+  /** It has been given out before, and may be written. */
+  isRepeated: boolean;
 }
 
-type Version = Pick<Follower, "featureId" | "version">;
-
 export interface PageRequest {
-  version: Version;
   offset: number;
   limit: number;
 }
@@ -60,27 +55,17 @@ export class JobStore {
     });
   }
 
-  /** A computation of the version by hand begins, over the rows up to ingest `seq`. */
-  begin(version: Version, seq: number): void {
+  page(jobId: string, { offset, limit }: PageRequest): JobPage {
+    const [job] = rowsOf<{ seq: number | null; given: number }>(
+      this.#sql,
+      "SELECT seq, next_position AS given FROM fs_jobs WHERE job_id = ?",
+      jobId,
+    );
     run(
       this.#sql,
-      "INSERT INTO fs_begun VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)",
-      nameOf(version),
-      seq,
-    );
-  }
-
-  /** One by hand over later rows than those up to ingest `seq` has begun, and may have been written. */
-  isOvertaken(version: Version, seq: number): boolean {
-    const later = "SELECT 1 FROM fs_begun WHERE version = ? AND seq > ?";
-    return rowsOf(this.#sql, later, nameOf(version), seq).length > 0;
-  }
-
-  page(jobId: string, { version, offset, limit }: PageRequest): JobPage {
-    run(this.#sql, "UPDATE fs_jobs SET read_at = ? WHERE job_id = ?", Date.now(), jobId);
-    const [job] = rowsOf<{ seq: number | null }>(
-      this.#sql,
-      "SELECT seq FROM fs_jobs WHERE job_id = ?",
+      "UPDATE fs_jobs SET read_at = ?, next_position = max(next_position, ?) WHERE job_id = ?",
+      Date.now(),
+      offset + limit,
       jobId,
     );
     const rows = rowsOf<{ row: number; entity: string; data: string; timestamp: string | null }>(
@@ -91,8 +76,7 @@ export class JobStore {
       offset,
       limit,
     );
-    const seq = job?.seq ?? null;
-    return { rows, seq, isOvertaken: seq !== null && this.isOvertaken(version, seq) };
+    return { rows, seq: job?.seq ?? null, isRepeated: job !== undefined && job.given > offset };
   }
 
   drop(jobId: string): void {

@@ -2,6 +2,7 @@
 import { jsonParts } from "../db/json-parts.ts";
 import { rowsOf, run } from "../db/object-sql.ts";
 import { IDEMPOTENCY_TTL_SECONDS, MAX_NAME_CHARACTERS } from "../limits.ts";
+import { type Computation, ComputationStore } from "./computation-store.ts";
 import { type Follower, FollowerStore } from "./follower-store.ts";
 import { columnDefinitions, quoted, type RawSchema } from "./raw-columns.ts";
 import type { TableStatistics } from "./sql-cost.ts";
@@ -47,6 +48,7 @@ const SCHEMA = `
 
 export class RawTableStore {
   readonly followers: FollowerStore;
+  readonly computations: ComputationStore;
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
 
@@ -55,6 +57,7 @@ export class RawTableStore {
     this.#sql = storage.sql;
     run(this.#sql, SCHEMA);
     this.followers = new FollowerStore(storage.sql);
+    this.computations = new ComputationStore(storage.sql);
   }
 
   numbers(): TableNumbers {
@@ -69,6 +72,25 @@ export class RawTableStore {
   /** A number as of an ingest that brought nothing new. */
   countIngest(): number {
     return this.#sql.exec<{ seq: number }>("UPDATE fs_numbers SET seq = seq + 1 RETURNING seq").one().seq;
+  }
+
+  /**
+   * The computation has been written, or may have been. What came after its rows another one may have computed, and
+   * written before it: so its entities are computed once more, by the stream where it follows the table, else all of the
+   * version as by hand.
+   *
+   * @returns whether something is to be computed.
+   */
+  computeAgain({ follower, entities, seq }: Computation): boolean {
+    if (entities.length === 0 || this.lastIngest() === seq) return false;
+    if (this.followers.has(follower)) {
+      this.followers.retouch(follower, entities, this.countIngest());
+      return true;
+    }
+    if (!this.computations.isOvertaken(follower, seq)) return false;
+    // A number of its own: what was given out before this does not pay it.
+    this.computations.owe({ ...follower, seq: this.countIngest() });
+    return true;
   }
 
   /** Ids are never given twice: what is dropped stays so. */

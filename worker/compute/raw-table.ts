@@ -8,6 +8,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { settings } from "../env.ts";
 import {
+  FOLLOWER_LEASE_MS,
   MAX_RAW_ROWS,
   MAX_RAW_TABLE_BYTES,
   MAX_SQL_RESULT_BYTES,
@@ -16,6 +17,8 @@ import {
   RECOMPUTE_ALARM_MS,
 } from "../limits.ts";
 import { Log } from "../log.ts";
+import { formatTimestamp, type Micros, nowMicros } from "../timestamps.ts";
+import type { Computation, Debt } from "./computation-store.ts";
 import type { ComputeMessage } from "./compute-message.ts";
 import { findRawTable } from "./compute-store.ts";
 import { mayBeRounded, readDigits, withDigits } from "./exact-integers.ts";
@@ -38,11 +41,13 @@ interface ComputeRequest {
   sql: string;
   entityKey: string;
   source: ComputeSource;
-  /** Set for a computation by hand over the ingested rows: a later one may overtake it, see {@link RawTable.isOvertaken}. */
-  version?: { featureId: number; version: number };
+  /** Set for a computation by hand: over ingested rows a later one may overtake it, see {@link RawTable.mayWrite}. */
+  version?: Version;
   /** With more entities than this the result is kept as a job of this id. */
   job: { jobId: string; moreThan: number; table: { tenant: string; tableId: number } } | null;
 }
+
+type Version = { featureId: number; version: number };
 
 export type ComputeReply =
   /** `seq`: the last ingest that the rows know of; null when they are of no ingested rows. */
@@ -63,6 +68,7 @@ export class RawTable extends DurableObject<Env> {
   #store: RawTableStore;
   #jobs: JobStore;
   #isDropped: boolean;
+  #lastTick: Micros = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -101,19 +107,30 @@ export class RawTable extends DurableObject<Env> {
       return { kind: "refused", fault: { reason: "too-many-bytes", limit: MAX_SQL_RESULT_BYTES }, steps };
     }
     const { computed, skipped, skippedCount } = vectors;
+    // What the table has no time for is of now, so that one over fewer rows is older, whenever it is written.
+    const asOf = formatTimestamp(this.#tick());
+    for (const row of computed) row.timestamp ??= asOf;
     const seq = request.source.kind === "ingested" ? this.#store.lastIngest() : null;
-    // Not of one that is refused below: it writes nothing.
-    const begin = () => {
-      if (request.version && seq !== null) this.#jobs.begin(request.version, seq);
-    };
+    const { computations } = this.#store;
+    const byHand = request.version &&
+      seq !== null && {
+        follower: { ...request.version, entityKey },
+        entities: computed.map(({ entity }) => entity),
+        seq,
+      };
     if (!job || computed.length <= job.moreThan) {
-      begin();
+      if (byHand && job) {
+        computations.begin(byHand);
+        computations.give(job.jobId, byHand);
+        await this.#ensureAlarm();
+      }
       return { kind: "computed", computed, seq, skipped, skippedCount, steps };
     }
     // First, since a crash may come right after the rows, as with an ingest's.
     await this.#ensureAlarm();
     if (this.#jobs.count() >= MAX_UNFINISHED_JOBS) return { kind: "too_many_jobs" };
-    begin();
+    // Not of one that is refused: it writes nothing.
+    if (byHand) computations.begin(byHand);
     this.#jobs.keep(job.jobId, computed, seq);
     this.#store.noteTable(job.table);
     return { kind: "kept", total: computed.length, skipped, skippedCount };
@@ -128,9 +145,12 @@ export class RawTable extends DurableObject<Env> {
     this.#store.keepReply(idempotency, answer);
   }
 
-  /** See {@link JobStore.isOvertaken}. */
-  async isOvertaken(version: { featureId: number; version: number }, seq: number): Promise<boolean> {
-    return this.#jobs.isOvertaken(version, seq);
+  /** Before a computation by hand over the rows up to ingest `seq` is written. False: one over later rows has begun. */
+  async mayWrite(id: string, version: Version, seq: number): Promise<boolean> {
+    const { computations } = this.#store;
+    if (!computations.isOvertaken(version, seq)) return true;
+    computations.end(id);
+    return false;
   }
 
   #run({ schema, sql, entityKey, source }: ComputeRequest) {
@@ -157,8 +177,14 @@ export class RawTable extends DurableObject<Env> {
       : { ...exact, timestamps };
   }
 
-  async jobPage(jobId: string, request: PageRequest): Promise<JobPage> {
-    return this.#jobs.page(jobId, request);
+  /** The next rows of a job. `isOvertaken`: they are not to be written, as with {@link mayWrite}. */
+  async jobPage(
+    jobId: string,
+    { version, ...request }: PageRequest & { version: Version },
+  ): Promise<JobPage & { isOvertaken: boolean }> {
+    const page = this.#jobs.page(jobId, request);
+    const isOvertaken = page.seq !== null && this.#store.computations.isOvertaken(version, page.seq);
+    return { ...page, isOvertaken };
   }
 
   async dropJob(jobId: string): Promise<void> {
@@ -167,7 +193,13 @@ export class RawTable extends DurableObject<Env> {
 
   /** @param holder The consumer that will compute them; no other gets any before it is done, or too slow. */
   async claim(follower: Follower, holder: string, limit: number): Promise<Claim> {
-    return this.#store.followers.claim(follower, holder, { limit, upTo: this.#store.lastIngest() });
+    const { followers, computations } = this.#store;
+    const seq = this.#store.lastIngest();
+    const claim = followers.claim(follower, holder, { limit, upTo: seq });
+    if (claim.kind !== "entities") return claim;
+    computations.give(holder, { follower, entities: claim.entities, seq });
+    await this.#ensureAlarm();
+    return claim;
   }
 
   /**
@@ -180,33 +212,42 @@ export class RawTable extends DurableObject<Env> {
     holder: string,
     { entities, upTo }: { entities: string[]; upTo: number | null },
   ): Promise<void> {
-    const { followers } = this.#store;
+    const { followers, computations } = this.#store;
     if (followers.isHeldBy(follower, holder)) {
+      computations.end(holder);
       if (upTo !== null) followers.followed(follower, upTo);
       return;
     }
     await this.#ensureAlarm();
+    computations.end(holder);
     followers.retouch(follower, entities, this.#store.countIngest());
   }
 
   async release(follower: Follower, holder: string, failsUpTo: number | null): Promise<void> {
-    this.#store.followers.release(follower, holder, failsUpTo);
+    const { followers, computations } = this.#store;
+    // Who has lost it may have written what others have not computed since.
+    if (followers.isHeldBy(follower, holder)) computations.end(holder);
+    followers.release(follower, holder, failsUpTo);
   }
 
   /**
-   * A computation over the rows up to ingest `seq` has written these entities. What was ingested meanwhile the stream
-   * may have computed before that write, which then stands on top of it, older: so they are computed once more.
+   * The computation by hand, or a page of it, has been written or has failed at it; see {@link RawTableStore.computeAgain}.
    *
    * @returns whether the queue must be told.
    */
-  async written(follower: Follower, entities: string[], seq: number): Promise<boolean> {
-    if (entities.length === 0 || this.#store.lastIngest() === seq) return false;
-    await this.#ensureAlarm();
-    return this.#store.followers.retouch(follower, entities, this.#store.countIngest());
+  async written(id: string, computation: Computation): Promise<boolean> {
+    if (this.#store.lastIngest() !== computation.seq) await this.#ensureAlarm();
+    this.#store.computations.end(id);
+    return this.#store.computeAgain(computation);
   }
 
-  async lastIngest(): Promise<number> {
-    return this.#store.lastIngest();
+  /** The number of the last ingest, and the versions that are to be computed as a whole. */
+  async owed(): Promise<{ lastIngest: number; debts: Debt[] }> {
+    return { lastIngest: this.#store.lastIngest(), debts: this.#store.computations.debts() };
+  }
+
+  async pay(debt: Debt): Promise<void> {
+    this.#store.computations.pay(debt);
   }
 
   /**
@@ -251,18 +292,26 @@ export class RawTable extends DurableObject<Env> {
       log.error("the table could not be read", cause, about);
       return this.expectDrop();
     }
-    const behind = this.#store.followers.countBehind();
-    if (behind === 0 && this.#jobs.count() === 0) return;
+    const { followers, computations } = this.#store;
+    for (const silent of computations.endOlderThan(FOLLOWER_LEASE_MS)) this.#store.computeAgain(silent);
+    const isAnyUnderWay = computations.isAnyUnderWay();
+    const behind = followers.countBehind() + computations.debts().length;
+    if (behind === 0 && this.#jobs.count() === 0 && !isAnyUnderWay) return;
     const stalled = this.#jobs.stalled();
     const asked = this.#store.countAsking();
     const messages: ComputeMessage[] = stalled.map((jobId) => ({ kind: "job", ...about, job_id: jobId }));
     if (behind > 0) messages.push({ kind: "ingest", ...about });
-    log.info("asking again for what is not computed", { ...about, followers: behind, jobs: stalled.length });
+    log.info("asking again for what is not computed", { ...about, versions: behind, jobs: stalled.length });
     // Before sending: when the queue fails, or this process does, the next alarm stands.
-    await this.ctx.storage.setAlarm(
-      Date.now() + Math.min(RECOMPUTE_ALARM_MS * 2 ** asked, RECOMPUTE_ALARM_MAX_MS),
-    );
+    const waitMs = Math.min(RECOMPUTE_ALARM_MS * 2 ** asked, RECOMPUTE_ALARM_MAX_MS);
+    await this.ctx.storage.setAlarm(Date.now() + (isAnyUnderWay ? RECOMPUTE_ALARM_MS : waitMs));
     for (const message of messages) await this.env.FEATURE_COMPUTE.send(message);
+  }
+
+  /** Now, and later than every time before. */
+  #tick(): Micros {
+    this.#lastTick = Math.max(nowMicros(), this.#lastTick + 1);
+    return this.#lastTick;
   }
 
   async #ensureAlarm(): Promise<void> {

@@ -5,7 +5,7 @@ import type { ComputeReply } from "./raw-table.ts";
 import { describeSqlFault, hasRun } from "./sql-gate.ts";
 
 /** A reply without a result: the tenant's SQL, rows or jobs are the reason. */
-type Refused = Exclude<ComputeReply, { kind: "computed" | "kept" }>;
+export type Refused = Exclude<ComputeReply, { kind: "computed" | "kept" }>;
 
 export function wordsFor(reply: Refused): string {
   switch (reply.kind) {

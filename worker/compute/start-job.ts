@@ -1,18 +1,15 @@
 /** A computation that its request could not write whole goes on as a job of the queue. */
-import type { AppContext } from "../http/context.ts";
 import { nowMicros } from "../timestamps.ts";
-import { insertJob } from "./compute-store.ts";
-import { jobAnswer } from "./job-answers.ts";
+import { insertJob, type Job } from "./compute-store.ts";
 import type { Skips } from "./vectors.ts";
 
-/** @returns the job as it is answered. */
 export async function startJob(
-  c: AppContext,
+  env: Env,
   key: { tenant: string; featureId: number; version: number; jobId: string; tableId: number },
   { total, skipped, skippedCount }: { total: number } & Skips,
-) {
+): Promise<Job> {
   const now = nowMicros();
-  const job = {
+  const job: Job = {
     jobId: key.jobId,
     tenantId: key.tenant,
     featureId: key.featureId,
@@ -24,13 +21,13 @@ export async function startJob(
     error: null,
     createdAt: now,
     updatedAt: now,
-  } as const;
-  await insertJob(c.env.DB, job);
-  await c.env.FEATURE_COMPUTE.send({
+  };
+  await insertJob(env.DB, job);
+  await env.FEATURE_COMPUTE.send({
     kind: "job",
     tenant_id: key.tenant,
     job_id: key.jobId,
     table_id: key.tableId,
   });
-  return jobAnswer(job);
+  return job;
 }

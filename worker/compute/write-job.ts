@@ -27,18 +27,20 @@ export async function writeJobPage(
     return;
   }
   const page = { version: job, offset: job.computed, limit: JOB_PAGE_ENTITIES };
-  const { rows, seq, isOvertaken } = await object.jobPage(jobId, page);
+  const { rows, seq, isRepeated, isOvertaken } = await object.jobPage(jobId, page);
+  const follower = { featureId: job.featureId, version: job.version, entityKey: feature.entityType };
+  const computed = { id: jobId, follower, computed: rows, seq };
+  const again = () => computeAgainWhereOvertaken({ ...context, tenant }, tableId, computed);
   if (isOvertaken) {
+    // By one who could not say so.
+    if (isRepeated) await again();
     if (await advanceJob(env.DB, job, overtaken(job))) await object.dropJob(jobId);
     return;
   }
-  // Times and compute id are the job's own: a page that is written again is a duplicate, not a new write.
+  // Times and compute id are those of the rows: a page that is written again is a duplicate, not a new write.
   const target = vectorTarget(feature, version, `compute-${jobId}`);
-  const writing = writeVectors({ ...context, tenant }, rows, target, job.createdAt);
-  const follower = { featureId: job.featureId, version: job.version, entityKey: target.entityType };
-  const { skipped } = await writing.finally(() =>
-    computeAgainWhereOvertaken({ ...context, tenant }, tableId, { follower, computed: rows, seq }),
-  );
+  const writing = writeVectors({ ...context, tenant }, rows, target);
+  const { skipped } = await writing.finally(again);
   const advanced = afterPage(job, { rows: rows.length, skipped });
   // Another one has written the page, and goes on.
   if (!(await advanceJob(env.DB, job, advanced))) return;

@@ -2,7 +2,6 @@
 import { ENTITIES_PER_ROUND } from "../limits.ts";
 import { storedName } from "../registry/versions.ts";
 import { newestBookmark } from "../serving/consistency.ts";
-import { type Micros, timestampOrNull } from "../timestamps.ts";
 import type { RowResult } from "../writing/entity-write.ts";
 import { reasonOf } from "../writing/rejections.ts";
 import { rememberWrites } from "../writing/remember-writes.ts";
@@ -26,7 +25,7 @@ export function vectorTarget(
   };
 }
 
-interface Written {
+export interface Written {
   written: number;
   /** Older than what is there, or refused by the store, such as an entity with too many categories. */
   skipped: Skipped[];
@@ -34,22 +33,17 @@ interface Written {
   bookmark: string | null;
 }
 
-/**
- * @param fallbackTime The event time of rows for which the table knows none; null: when they are written.
- * @throws Problem 503 when a round could not be committed; those before it stay, and writing again does no harm.
- */
+/** @throws Problem 503 when a round could not be committed; those before it stay, and writing again does no harm. */
 export async function writeVectors(
   context: WriterContext,
   rows: readonly ComputedRow[],
   target: VectorTarget,
-  fallbackTime: Micros | null = null,
 ): Promise<Written> {
-  const fallback = timestampOrNull(fallbackTime);
   const all: Written = { written: 0, skipped: [], bookmark: null };
   const bookmarks: (string | null)[] = [];
   for (let start = 0; start < rows.length; start += ENTITIES_PER_ROUND) {
     const round = rows.slice(start, start + ENTITIES_PER_ROUND);
-    const writes = round.map((row) => vectorWrite({ ...row, timestamp: row.timestamp ?? fallback }, target));
+    const writes = round.map((row) => vectorWrite(row, target));
     const submitted = await submitChanges(context, writes, null);
     rememberWrites(context, writes, submitted);
     bookmarks.push(submitted.bookmark);
@@ -62,19 +56,26 @@ export async function writeVectors(
   return { ...all, bookmark: newestBookmark(bookmarks) };
 }
 
+interface WrittenComputation {
+  id: string;
+  follower: Follower;
+  computed: readonly ComputedRow[];
+  seq: number | null;
+}
+
 /**
  * After a computation has been written, or has failed at it, when any of it may be there; see `RawTable.written`.
  *
- * @param of `seq`: the last ingest that the rows know of; null: they are of no ingested rows.
+ * @param of `id`: of the request or job; `seq`: the last ingest that the rows know of, null: they are of no ingested rows.
  */
 export async function computeAgainWhereOvertaken(
   { env, tenant }: WriterContext,
   tableId: number,
-  { follower, computed, seq }: { follower: Follower; computed: readonly ComputedRow[]; seq: number | null },
+  { id, follower, computed, seq }: WrittenComputation,
 ): Promise<void> {
   if (seq === null) return;
   const entities = computed.map(({ entity }) => entity);
-  const isOvertaken = await rawTableObject(env, tenant, tableId).written(follower, entities, seq);
+  const isOvertaken = await rawTableObject(env, tenant, tableId).written(id, { follower, entities, seq });
   const message: ComputeMessage = { kind: "ingest", tenant_id: tenant, table_id: tableId };
   if (isOvertaken) await env.FEATURE_COMPUTE.send(message);
 }

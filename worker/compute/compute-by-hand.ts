@@ -1,0 +1,63 @@
+/** One version over given rows, or over all that were ingested: because somebody asks, or the table owes it. */
+import { MAX_INLINE_ENTITIES } from "../limits.ts";
+import type { RegisteredFeature } from "../registry/registry-store.ts";
+import { nowMicros } from "../timestamps.ts";
+import type { WriterContext } from "../writing/submit-changes.ts";
+import { type Job, noteComputation } from "./compute-store.ts";
+import type { ComputableVersion } from "./computed-feature.ts";
+import type { RawSchema } from "./raw-columns.ts";
+import { rawTableObject } from "./raw-table-access.ts";
+import type { ComputeSource } from "./raw-table-store.ts";
+import { type Refused, wordsFor } from "./refused-computation.ts";
+import { startJob } from "./start-job.ts";
+import type { Skips } from "./vectors.ts";
+import { computeAgainWhereOvertaken, vectorTarget, type Written, writeVectors } from "./write-vectors.ts";
+
+interface ComputationByHand {
+  feature: RegisteredFeature;
+  version: ComputableVersion;
+  /** Of the version's table. */
+  schema: RawSchema;
+  source: ComputeSource;
+}
+
+type OutcomeByHand =
+  | ({ kind: "written" } & Omit<Written, "skipped"> & Skips)
+  | { kind: "job"; job: Job }
+  | { kind: "refused"; reply: Refused }
+  /** One over later rows has begun meanwhile; nothing of this one was written. */
+  | { kind: "overtaken" };
+
+/** @throws Problem 503 when not all could be committed. */
+export async function computeByHand(
+  context: WriterContext,
+  { feature, version: { row: version, sql, tableId, entityKey }, schema, source }: ComputationByHand,
+): Promise<OutcomeByHand> {
+  const { env, tenant } = context;
+  const object = rawTableObject(env, tenant, tableId);
+  const id = crypto.randomUUID();
+  const follower = { featureId: feature.featureId, version: version.version, entityKey };
+  const key = { tenant, featureId: follower.featureId, version: follower.version };
+  const job = { jobId: id, moreThan: MAX_INLINE_ENTITIES, table: { tenant, tableId } };
+  const reply = await object.compute({ schema, sql, entityKey, source, version: key, job });
+  if (reply.kind === "kept")
+    return { kind: "job", job: await startJob(env, { ...key, jobId: id, tableId }, reply) };
+  if (reply.kind !== "computed") {
+    await noteComputation(env.DB, key, wordsFor(reply), nowMicros());
+    return { kind: "refused", reply };
+  }
+  const { computed, seq } = reply;
+  if (seq !== null && !(await object.mayWrite(id, key, seq))) return { kind: "overtaken" };
+  const writing = writeVectors(context, computed, vectorTarget(feature, version, `compute-${id}`));
+  const { written, skipped, bookmark } = await writing.finally(() =>
+    computeAgainWhereOvertaken(context, tableId, { id, follower, computed, seq }),
+  );
+  await noteComputation(env.DB, key, null, nowMicros());
+  return {
+    kind: "written",
+    written,
+    bookmark,
+    skipped: [...reply.skipped, ...skipped],
+    skippedCount: reply.skippedCount + skipped.length,
+  };
+}
