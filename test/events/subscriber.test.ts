@@ -7,10 +7,15 @@ import {
   removeSubscription,
   updateSubscription,
 } from "../../worker/events/subscription-store.ts";
-import { DELIVERY_RECOVERY_MS, MAX_DELIVERY_ATTEMPTS, MAX_PENDING_DELIVERIES } from "../../worker/limits.ts";
+import {
+  DELIVERIES_AT_ONCE,
+  DELIVERY_RECOVERY_MS,
+  MAX_DELIVERY_ATTEMPTS,
+  MAX_PENDING_DELIVERIES,
+} from "../../worker/limits.ts";
 import { formatTimestamp, nowMicros } from "../../worker/timestamps.ts";
 import { dieBefore } from "../setup/faults.ts";
-import { until } from "../setup/waiting.ts";
+import { sleep, until } from "../setup/waiting.ts";
 import { event, failingSubscriptions, inSubscriber, receiving, storedSubscription } from "./receiving.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -315,16 +320,63 @@ describe("a subscription that is gone", () => {
     });
   });
 
+  test("ends a run under way as soon as D1 must be asked, though nobody tells of it", async () => {
+    const subscription = await storedSubscription();
+    const sent = receiving(async () => {
+      await sleep(10);
+      return ok();
+    });
+    await inSubscriber(subscription, async ({ start, alarmAt }) => {
+      const subscriber = start();
+      const events = Array.from({ length: 300 }, (_, i) => event(subscription, `user-${i}`));
+      await subscriber.accept(subscription, events);
+      const run = subscriber.alarm();
+      await until("it delivers", () => sent.length > 5);
+      await subscriber.expectDrop();
+      await removeSubscription(env.DB, subscription);
+      const now = Date.now.bind(Date);
+      vi.spyOn(Date, "now").mockImplementation(() => now() + DELIVERY_RECOVERY_MS);
+      const before = sent.length;
+      await run;
+      expect(sent.length - before).toBeLessThanOrEqual(DELIVERIES_AT_ONCE);
+      expect(await alarmAt()).toBeLessThanOrEqual(Date.now());
+      await subscriber.alarm();
+      expect(await subscriber.facts()).toMatchObject({ pending: 0, delivered: 0 });
+    });
+  });
+
+  test("keeps nothing that comes late, in a new instance too, even while D1 does not answer", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const subscription = await storedSubscription();
+    const sent = receiving(ok);
+    await inSubscriber(subscription, async ({ start, alarmAt }) => {
+      const subscriber = start();
+      await subscriber.accept(subscription, [event(subscription, "user-0")]);
+      await subscriber.expectDrop();
+      await removeSubscription(env.DB, subscription);
+      await subscriber.drop();
+      const DB = failingSubscriptions();
+      for (const late of [subscriber, start({ DB })]) {
+        await late.accept(subscription, [event(subscription, "user-1")]);
+        await late.configure({ ...subscription, updatedAt: subscription.updatedAt + 1 });
+        expect(await late.replay(subscription, { kind: "dead" })).toEqual({ kind: "dropped" });
+        expect(await alarmAt()).toBeNull();
+        await late.alarm();
+        expect(await late.facts()).toMatchObject({ pending: 0, delivered: 0, isReplaying: false });
+      }
+    });
+    expect(sent).toEqual([]);
+  });
+
   test("before a change that is told late leaves nothing behind", async () => {
     const subscription = await storedSubscription();
     await removeSubscription(env.DB, subscription);
     await inSubscriber(subscription, async ({ start, alarmAt, state: { storage } }) => {
       const subscriber = start();
-      await subscriber.drop();
       await subscriber.configure(subscription);
       expect(await alarmAt()).toBeLessThanOrEqual(Date.now() + DELIVERY_RECOVERY_MS);
       await subscriber.alarm();
-      expect(storage.sql.exec("SELECT name FROM notes").toArray()).toEqual([]);
+      expect(storage.sql.exec("SELECT name FROM notes").toArray()).toEqual([{ name: "dropped" }]);
       expect(await alarmAt()).toBeNull();
     });
   });

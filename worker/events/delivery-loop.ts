@@ -57,15 +57,19 @@ export class DeliveryLoop {
     this.#wake();
   }
 
-  /** Runs until nothing is due any more, `idle`, or this run has had its share, `more`; then nothing is under way. */
-  async run(untilMs: number): Promise<"idle" | "more"> {
+  /**
+   * Runs until nothing is due any more, `idle`, or this run has had its share, `more`; then nothing is under way.
+   *
+   * @param untilMs Asked again and again: the end of its time may come nearer.
+   */
+  async run(untilMs: () => number): Promise<"idle" | "more"> {
     this.#refillFailed = false;
     this.#requests = 0;
     for (;;) {
       const woken = new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
-      const isOver = Date.now() >= untilMs || this.#requests >= MAX_REQUESTS_PER_RUN;
+      const isOver = !this.#stopped && (Date.now() >= untilMs() || this.#requests >= MAX_REQUESTS_PER_RUN);
       const receiver = isOver || this.#stopped ? null : this.#dependencies.receiver();
       const nextMs = receiver ? this.#startDue(receiver) : null;
       if (receiver) this.#startRefill();

@@ -14,7 +14,7 @@ import type { DeliveryRecord } from "./delivery-list.ts";
 import { eventOf, type FeatureAvailable } from "./feature-available.ts";
 import type { ReplayRequest } from "./subscriber.ts";
 import { subscriberObject } from "./subscriber-access.ts";
-import { existingSubscription, reached } from "./subscription-checks.ts";
+import { existingSubscription, noSuchSubscription, reached } from "./subscription-checks.ts";
 import { SUBSCRIPTIONS, subscriptionParam } from "./subscription-schemas.ts";
 
 /** The entity and the category of the event that tries a receiver. */
@@ -171,6 +171,7 @@ const replaySubscription = endpoint(
     const subscription = await existingSubscription(c, param.subscription_id);
     const object = subscriberObject(c.env, subscription);
     const reply = await reached(c, async () => object.replay(subscription, request));
+    if (reply.kind === "dropped") throw noSuchSubscription();
     if (reply.kind === "busy") throw new Problem(409, "a replay of this subscription is running");
     const answer = reply.kind === "running" ? { replay: "running" } : { queued: reply.queued };
     return jsonAnswer(answer, 202, NO_STORE);

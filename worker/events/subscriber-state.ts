@@ -1,6 +1,6 @@
 /**
  * What a Subscriber knows besides its deliveries, each a note in its SQLite: its subscription as last heard of, whether
- * it has paused itself, what it could not keep, and the replay under way.
+ * it has paused itself or was dropped, what it could not keep, and the replay under way.
  */
 import type { Micros } from "../timestamps.ts";
 import type { FeatureAvailable } from "./feature-available.ts";
@@ -92,6 +92,15 @@ export class SubscriberState {
   lookBy(atMs: number | null): void {
     if (atMs === null) this.#store.removeNote("look_by");
     else this.#store.writeNote("look_by", atMs);
+  }
+
+  /** Ids are never given twice: what is dropped stays so. */
+  noteDropped(): void {
+    this.#store.writeNote("dropped", true);
+  }
+
+  get isDropped(): boolean {
+    return this.#store.readNote("dropped") !== null;
   }
 
   #overflow(): Micros | null {

@@ -34,7 +34,11 @@ export type ReplayRequest =
   | { kind: "dead" }
   | { kind: "history"; range: HistoryRange };
 
-type ReplayReply = { kind: "queued"; queued: number } | { kind: "running" } | { kind: "busy" };
+type ReplayReply =
+  | { kind: "queued"; queued: number }
+  | { kind: "running" }
+  | { kind: "busy" }
+  | { kind: "dropped" };
 
 interface Parts {
   store: SubscriberStore;
@@ -53,9 +57,13 @@ export class Subscriber extends DurableObject<Env> {
     this.#parts = this.#newParts();
   }
 
-  /** Takes events that the subscription wants. When it returns they are kept, or counted as missed; never both. */
+  /**
+   * Takes events that the subscription wants. When it returns they are kept, or counted as missed; never both. Of one that
+   * is gone nothing is: who brings them has asked D1 before.
+   */
   async accept(subscription: Subscription, events: FeatureAvailable[]): Promise<void> {
     const { store, state } = this.#parts;
+    if (state.isDropped) return;
     state.remember(subscription);
     const nowMs = Date.now();
     for (const event of events) {
@@ -69,7 +77,8 @@ export class Subscriber extends DurableObject<Env> {
   /** The subscription has been changed. */
   async configure(subscription: Subscription): Promise<void> {
     const { state } = this.#parts;
-    // It may have been deleted, and this object been told, before this reached it.
+    if (state.isDropped) return;
+    // It may have been deleted before this reached the object, which then nobody has told.
     if (!state.subscription) state.lookBy(Date.now() + DELIVERY_RECOVERY_MS);
     state.remember(subscription);
     await this.#look();
@@ -98,6 +107,7 @@ export class Subscriber extends DurableObject<Env> {
   /** One at a time: a second one is refused as long as the first has something to add. */
   async replay(subscription: Subscription, request: ReplayRequest): Promise<ReplayReply> {
     const { store, state } = this.#parts;
+    if (state.isDropped) return { kind: "dropped" };
     state.remember(subscription);
     if (request.kind === "deliveries") {
       const queued = store.revive(request.seqs, Date.now());
@@ -125,12 +135,13 @@ export class Subscriber extends DurableObject<Env> {
     if (!this.#isDelivering) await this.#armNext();
   }
 
-  /** Forgets everything. What is under way to the receiver may still arrive there. */
+  /** Forgets everything but that: what is on its way here is not kept. What is under way to the receiver may still arrive there. */
   async drop(): Promise<void> {
     this.#parts.loop.stop();
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
     this.#parts = this.#newParts();
+    this.#parts.state.noteDropped();
   }
 
   override async alarm(): Promise<void> {
@@ -140,7 +151,10 @@ export class Subscriber extends DurableObject<Env> {
     let notBeforeMs = 0;
     try {
       const { loop, state } = this.#parts;
-      const end = (await this.#refresh()) ? await loop.run(Date.now() + DELIVERY_RUN_MS) : "idle";
+      const endMs = Date.now() + DELIVERY_RUN_MS;
+      // Once D1 must be asked, what is due waits for its answer.
+      const untilMs = () => Math.min(endMs, state.lookByMs ?? endMs);
+      const end = (await this.#refresh()) ? await loop.run(untilMs) : "idle";
       // It has added what it could for now.
       if (end === "idle" && state.replay) notBeforeMs = Date.now() + DELIVERY_RECOVERY_MS;
     } catch (cause) {
