@@ -242,6 +242,8 @@ export const MAX_TOUCHED_ENTITIES = MAX_INGEST_ROWS;
 export const RECOMPUTE_ALARM_MS = 10_000;
 /** How long it waits at most for its next look, after looks that brought nothing. */
 export const RECOMPUTE_ALARM_MAX_MS = 60 * 60 * 1_000;
+/** When a table that somebody is dropping looks whether it is gone: D1 ends a statement after 30 s. */
+export const DROPPED_TABLE_ALARM_MS = 60_000;
 /** Pages of touched entities of one feature with one message: what has come meanwhile waits behind other tables. */
 export const MAX_ROUNDS_PER_MESSAGE = 5;
 /** Queries that fail before a page of touched entities is given up: enough to find 15 entities of the most it may have. */

@@ -260,18 +260,42 @@ describe("dropping a table", () => {
   test("that its rows are not told of removes them all the same", async () => {
     const table = await newTable();
     await ingest(table, [row("u", 1)]);
-    const crashing = withStubs("RAW_TABLE", { drop: () => Promise.reject(new Error("no connection")) });
-    expect((await drop(crashing, table)).status).toBe(200);
+    expect((await drop(mute("drop"), table)).status).toBe(200);
     expect(await inside(table, "SELECT count(*) AS n FROM fs_rows")).toEqual([{ n: 1 }]);
     expect(await runDurableObjectAlarm(objectOf(table))).toBe(true);
     expect(await inside(table, "SELECT name FROM sqlite_schema WHERE name = 'fs_rows'")).toEqual([]);
     expect(await runDurableObjectAlarm(objectOf(table))).toBe(false);
   });
 
+  test("that its object is not told of leaves rows 404 that come even later, be they the first", async () => {
+    const table = await newTable();
+    const { stop, open, reached } = gate();
+    const slow = withStubs("RAW_TABLE", { ingest: (real) => stop().then(real) });
+    const late = askWith(slow, "POST", "/ingest", { raw_table_id: table.id, data: [row("u", 1)] });
+    await reached;
+    expect((await drop(mute("drop"), table)).status).toBe(200);
+    expect(await runDurableObjectAlarm(objectOf(table))).toBe(true);
+    open();
+    expect((await late).status).toBe(404);
+    expect(await runDurableObjectAlarm(objectOf(table))).toBe(false);
+  });
+
+  test("is looked for only when the registry must have decided it", async () => {
+    const table = await newTable();
+    await ingest(table, [row("u", 1)]);
+    const { stop, open, reached } = gate();
+    const dropping = drop(withStubs("RAW_TABLE", { expectDrop: (real) => real().then(stop) }), table);
+    await reached;
+    const alarm = await runInDurableObject(objectOf(table), (_, { storage }) => storage.getAlarm());
+    expect(alarm).toBeGreaterThan(Date.now() + 30_000);
+    open();
+    expect((await dropping).status).toBe(200);
+  });
+
   test("that is not done after all leaves its rows", async () => {
     const table = await newTable();
     await ingest(table, [row("u", 1)]);
-    await objectOf(table).expectDrop();
+    await objectOf(table).expectDrop({ tenant: TENANT, tableId: table.id });
     expect(await runDurableObjectAlarm(objectOf(table))).toBe(true);
     expect(await inside(table, "SELECT count(*) AS n FROM fs_rows")).toEqual([{ n: 1 }]);
   });

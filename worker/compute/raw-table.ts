@@ -8,6 +8,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { settings } from "../env.ts";
 import {
+  DROPPED_TABLE_ALARM_MS,
   FOLLOWER_LEASE_MS,
   MAX_RAW_ROWS,
   MAX_RAW_TABLE_BYTES,
@@ -260,9 +261,10 @@ export class RawTable extends DurableObject<Env> {
     if (this.#store.lastIngest() === asOf) this.#store.followers.keep(followers);
   }
 
-  /** The table may be gone in a moment: looks soon, even if nobody says so. */
-  async expectDrop(): Promise<void> {
-    await this.ctx.storage.setAlarm(Date.now() + RECOMPUTE_ALARM_MS);
+  /** The table may be gone in a moment: looks when that is decided, even if nobody says so. No row need have come yet. */
+  async expectDrop(table: { tenant: string; tableId: number }): Promise<void> {
+    this.#store.noteTable(table);
+    await this.ctx.storage.setAlarm(Date.now() + DROPPED_TABLE_ALARM_MS);
   }
 
   /** Forgets everything but that: rows on their way here find it dropped, in a new instance too. */
@@ -290,7 +292,7 @@ export class RawTable extends DurableObject<Env> {
       if (!(await findRawTable(this.env.DB, tenant, tableId))) return await this.drop();
     } catch (cause) {
       log.error("the table could not be read", cause, about);
-      return this.expectDrop();
+      return this.ctx.storage.setAlarm(Date.now() + RECOMPUTE_ALARM_MS);
     }
     const { followers, computations } = this.#store;
     for (const silent of computations.endOlderThan(FOLLOWER_LEASE_MS)) this.#store.computeAgain(silent);
