@@ -244,6 +244,15 @@ export const RECOMPUTE_ALARM_MS = 10_000;
 export const RECOMPUTE_ALARM_MAX_MS = 60 * 60 * 1_000;
 /** When a table that somebody is dropping looks whether it is gone: D1 ends a statement after 30 s. */
 export const DROPPED_TABLE_ALARM_MS = 60_000;
+/**
+ * The longest that a message waits before it comes again: the 20 tries of `feature-compute` take a quarter of an hour,
+ * the 100 of `feature-availability` an hour and a half.
+ */
+export const QUEUE_RETRY_MAX_SECONDS = 60;
+/** Tries of a message that only the tenant's own SQL or rows keep from its end: each costs as much as the first. */
+export const MAX_OWN_FAULT_TRIES = 5;
+/** No further file of a training set is begun in a batch that has lasted so long: an invocation has 30 s of processor. */
+export const TRAINING_SETS_BATCH_MS = 10_000;
 /** Pages of touched entities of one feature with one message: what has come meanwhile waits behind other tables. */
 export const MAX_ROUNDS_PER_MESSAGE = 5;
 /** Queries that fail before a page of touched entities is given up: enough to find 15 entities of the most it may have. */
@@ -323,8 +332,6 @@ export const MAX_FILTER_NAMES = 100;
 /** Subscriptions that one batch of events is handed to at the same time, and the bytes of events in each call. */
 export const HAND_OVERS_AT_ONCE = 6;
 export const MAX_HAND_OVER_BYTES = 250 * KIB;
-/** The longest that events wait for another hand-over to a subscription which failed. */
-export const HAND_OVER_RETRY_MAX_SECONDS = 60;
 /** How long a subscription knows that it has had an event, and how many it knows: Queues repeats within minutes. */
 export const EVENT_MEMORY_MS = 60 * 60 * 1_000;
 export const EVENT_MEMORY_MAX = 1_000_000;

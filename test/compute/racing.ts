@@ -6,6 +6,7 @@ import {
   waitOnExecutionContext,
 } from "cloudflare:test";
 import { env } from "cloudflare:workers";
+import { vi } from "vitest";
 import { consumeCompute } from "../../worker/compute/consumer.ts";
 import type { Follower } from "../../worker/compute/follower-store.ts";
 import type { RawSchema } from "../../worker/compute/raw-columns.ts";
@@ -48,13 +49,15 @@ export async function ingestUnannounced(
   });
 }
 
-/** A batch as the queue delivers it, with what became of its messages. */
-export async function consume(bodies: unknown[], own: Env = env) {
-  const messages = bodies.map((body, i) => ({ id: `m${i}`, timestamp: new Date(), attempts: 1, body }));
+/** A batch as the queue delivers it, with what became of its messages; `delays` in seconds. */
+export async function consume(bodies: unknown[], own: Env = env, attempts = 1) {
+  const messages = bodies.map((body, i) => ({ id: `m${i}`, timestamp: new Date(), attempts, body }));
   const batch = createMessageBatch("feature-compute", messages);
+  const retries = batch.messages.map((message) => vi.spyOn(message, "retry"));
   const context = createExecutionContext();
   await consumeCompute(batch, own);
-  return getQueueResult(batch, context);
+  const delays = retries.flatMap(({ mock }) => mock.calls.map(([options]) => options?.delaySeconds ?? 0));
+  return { ...(await getQueueResult(batch, context)), delays };
 }
 
 export const arrived = ({ id }: Pick<Table, "id">) => ({

@@ -9,7 +9,9 @@ import {
   writeVectors,
 } from "../../worker/compute/write-vectors.ts";
 import { settings } from "../../worker/env.ts";
+import { MAX_OWN_FAULT_TRIES, TRAINING_SETS_BATCH_MS } from "../../worker/limits.ts";
 import { Log } from "../../worker/log.ts";
+import { databaseWatchedBy } from "../events/receiving.ts";
 import { ask, expectProblem, get } from "../setup/http.ts";
 import { sleep, until } from "../setup/waiting.ts";
 import { arrived, consume, followerOf, ingestUnannounced, SCHEMA } from "./racing.ts";
@@ -187,7 +189,8 @@ describe("the consumer", () => {
     const result = await consume([arrived(table), arrived(await newTable())]);
     expect([result.retryMessages.map(({ msgId }) => msgId), result.explicitAcks]).toEqual([["m0"], ["m1"]]);
     expect((await vector(entity, good.name)).body.revision).toBe(1);
-    // Its message ends in the dead-letter queue; the alarm does not bring it back.
+    // In the end its message is given up, and the alarm does not bring it back.
+    expect((await consume([arrived(table)], env, MAX_OWN_FAULT_TRIES)).explicitAcks).toEqual(["m0"]);
     await runDurableObjectAlarm(objectOf(table));
     expect(await runDurableObjectAlarm(objectOf(table))).toBe(false);
     expect(await vectorOf(entity, bad.name)).toBeNull();
@@ -203,6 +206,36 @@ describe("the consumer", () => {
     expect((await consume([arrived(table)])).explicitAcks).toEqual(["m0"]);
     await runDurableObjectAlarm(objectOf(table));
     expect(await runDurableObjectAlarm(objectOf(table))).toBe(false);
+  });
+
+  test("that gets no answer comes again and again, each time later, however often", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const DB = databaseWatchedBy(() => {
+      throw new Error("the database does not answer");
+    });
+    const delays = [];
+    for (const attempts of [1, 2, 3, 20]) {
+      delays.push(...(await consume([arrived({ id: 1 })], { ...env, DB }, attempts)).delays);
+    }
+    expect(delays).toEqual([2, 4, 8, 60]);
+  });
+
+  test("begins no further file of a training set once its batch has lasted long, but always one", async () => {
+    let [now, asked] = [Date.now(), 0];
+    vi.spyOn(Date, "now").mockImplementation(() => now);
+    const DB = databaseWatchedBy((sql) => {
+      if (!sql.includes("training_sets")) return;
+      asked += 1;
+      now += TRAINING_SETS_BATCH_MS;
+    });
+    const sets = ["one", "two", "three"].map((id) => ({
+      kind: "training_set",
+      tenant_id: TENANT,
+      training_set_id: id,
+    }));
+    const { explicitAcks, delays } = await consume(sets, { ...env, DB });
+    expect([explicitAcks, delays]).toEqual([["m0"], [0, 0]]);
+    expect(asked).toBeGreaterThan(0);
   });
 
   test("messages that are none go back, and those of a table that is gone are done", async () => {

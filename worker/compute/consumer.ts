@@ -5,9 +5,15 @@
  */
 import { type Settings, settings } from "../env.ts";
 import { writeTrainingSet } from "../history/write-training-set.ts";
-import { MAX_ROUNDS_PER_MESSAGE, MAX_TOUCHED_ENTITIES } from "../limits.ts";
+import {
+  MAX_OWN_FAULT_TRIES,
+  MAX_ROUNDS_PER_MESSAGE,
+  MAX_TOUCHED_ENTITIES,
+  TRAINING_SETS_BATCH_MS,
+} from "../limits.ts";
 import { Log } from "../log.ts";
 import { findFeature } from "../registry/registry-store.ts";
+import { retryDelaySeconds } from "../retry-delay.ts";
 import { nowMicros } from "../timestamps.ts";
 import type { Debt } from "./computation-store.ts";
 import { computeByHand } from "./compute-by-hand.ts";
@@ -33,12 +39,20 @@ interface ConsumerContext {
   log: Log;
 }
 
+/** What becomes of a message. */
+type Result =
+  | "done"
+  /** It comes again, but only a few times: nothing but the tenant's own SQL or rows keeps the rest from being computed. */
+  | "own fault"
+  | "again";
+
 export async function consumeCompute(batch: MessageBatch, env: Env): Promise<void> {
+  const startedMs = Date.now();
   const own = settings(env);
   const context = { env, settings: own, log: Log.of("compute", own) };
   // Several ingests into one table within a batch are one recomputation.
   const tables = new Map<string, { tenant: string; tableId: number; messages: Message[] }>();
-  const sets: (() => Promise<void>)[] = [];
+  const sets: { message: Message; write: () => Promise<Result> }[] = [];
   for (const message of batch.messages) {
     const read = readMessage(context, message);
     switch (read?.kind) {
@@ -54,7 +68,7 @@ export async function consumeCompute(batch: MessageBatch, env: Env): Promise<voi
         await settle(context, [message], () => done(writeJobPage(context, read)));
         break;
       case "training_set":
-        sets.push(() => settle(context, [message], () => done(writeTrainingSet(env, read))));
+        sets.push({ message, write: () => done(writeTrainingSet(env, read)) });
         break;
     }
   }
@@ -62,7 +76,12 @@ export async function consumeCompute(batch: MessageBatch, env: Env): Promise<voi
     await settle(context, messages, () => recompute(context, tenant, tableId));
   }
   // Last: nobody waits for one as one waits for what has just been ingested.
-  for (const write of sets) await write();
+  for (const [i, { message, write }] of sets.entries()) {
+    const isLate = i > 0 && Date.now() >= startedMs + TRAINING_SETS_BATCH_MS;
+    // At once, with another batch.
+    if (isLate) message.retry();
+    else await settle(context, [message], write);
+  }
 }
 
 /** @returns null for one that is not read: it is sent back. */
@@ -74,28 +93,26 @@ function readMessage({ log }: ConsumerContext, message: Message): ComputeMessage
   return null;
 }
 
-const done = (work: Promise<void>) => work.then(() => "done" as const);
+const done = (work: Promise<void>) => work.then((): Result => "done");
 
 async function settle(
   { log }: ConsumerContext,
   messages: readonly Message[],
-  work: () => Promise<"done" | "again">,
+  work: () => Promise<Result>,
 ): Promise<void> {
-  try {
-    const result = await work();
-    for (const message of messages) result === "done" ? message.ack() : message.retry();
-  } catch (cause) {
+  const result = await work().catch((cause: unknown): Result => {
     log.error("computation failed", cause);
-    for (const message of messages) message.retry();
+    return "again";
+  });
+  for (const message of messages) {
+    const isGivenUp = result === "own fault" && message.attempts >= MAX_OWN_FAULT_TRIES;
+    if (result === "done" || isGivenUp) message.ack();
+    else message.retry({ delaySeconds: retryDelaySeconds(message.attempts) });
   }
 }
 
-/** @returns `again` when a version failed: the others are done, the message comes again for that one. */
-async function recompute(
-  context: ConsumerContext,
-  tenant: string,
-  tableId: number,
-): Promise<"done" | "again"> {
+/** A version that fails holds up no other: the message comes again for that one. */
+async function recompute(context: ConsumerContext, tenant: string, tableId: number): Promise<Result> {
   const { DB } = context.env;
   const table = await findRawTable(DB, tenant, tableId);
   if (!table) return "done";
@@ -103,7 +120,7 @@ async function recompute(
   const { lastIngest, debts } = await object.owed();
   const versions = await streamingVersions(DB, tenant, tableId);
   await object.keepFollowers(versions.map(followerOf), lastIngest);
-  let hasFailed = false;
+  let result: Result = "done";
   let isMore = false;
   for (const version of versions) {
     const holder = crypto.randomUUID();
@@ -124,12 +141,12 @@ async function recompute(
         await noteComputation(DB, key, outcome.note, nowMicros());
         break;
       case "own fault":
-        hasFailed = true;
+        if (result === "done") result = "own fault";
         await object.release(followerOf(version), holder, outcome.upTo);
         await noteComputation(DB, key, outcome.error, nowMicros());
         break;
       case "store fault":
-        hasFailed = true;
+        result = "again";
         await object.release(followerOf(version), holder, null);
         await noteComputation(DB, key, "a store did not answer; it is tried again", nowMicros());
         break;
@@ -138,11 +155,11 @@ async function recompute(
   for (const debt of debts) {
     const isPaid = await computeWhole(context, { tenant, table, debt });
     if (isPaid) await object.pay(debt);
-    else hasFailed = true;
+    else result = "again";
   }
   if (isMore)
     await context.env.FEATURE_COMPUTE.send({ kind: "ingest", tenant_id: tenant, table_id: tableId });
-  return hasFailed ? "again" : "done";
+  return result;
 }
 
 /** @returns false when it must be tried again. */

@@ -6,9 +6,9 @@
  */
 import { type Settings, settings } from "../env.ts";
 import { partitionOf } from "../keys.ts";
-import { HAND_OVER_RETRY_MAX_SECONDS } from "../limits.ts";
 import { Log } from "../log.ts";
 import { recordStats } from "../registry/record-stats.ts";
+import { retryDelaySeconds } from "../retry-delay.ts";
 import { writerOf } from "../writing/writer-access.ts";
 import type { FeatureAvailable } from "./feature-available.ts";
 import { handOver } from "./hand-over.ts";
@@ -59,8 +59,7 @@ function settle({ message, events, faults }: Opened, failed: ReadonlySet<string>
     message.ack();
     return;
   }
-  // What could not take it gets time to come back: all the tries at once would be over in a moment.
-  message.retry({ delaySeconds: Math.min(2 ** message.attempts, HAND_OVER_RETRY_MAX_SECONDS) });
+  message.retry({ delaySeconds: retryDelaySeconds(message.attempts) });
 }
 
 /** @returns the ids of the events that somebody could not take. */
