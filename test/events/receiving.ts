@@ -6,6 +6,7 @@ import { eventOf, type FeatureAvailable } from "../../worker/events/feature-avai
 import { Subscriber } from "../../worker/events/subscriber.ts";
 import { subscriberObject } from "../../worker/events/subscriber-access.ts";
 import { insertSubscription, type Subscription } from "../../worker/events/subscription-store.ts";
+import { newId } from "../../worker/new-id.ts";
 import { nowMicros } from "../../worker/timestamps.ts";
 
 let made = 0;
@@ -15,7 +16,8 @@ export async function storedSubscription(over: Partial<Subscription> = {}): Prom
   made += 1;
   const now = nowMicros();
   const subscription: Subscription = {
-    subscriptionId: `sub_${made.toString(16)}`,
+    // Of no other file: an object that was told of its deletion keeps nothing any more.
+    subscriptionId: newId("sub_"),
     tenantId: `subscriber-${made}`,
     kind: "webhook",
     url: `https://receiver-${made}.test/`,
