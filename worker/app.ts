@@ -15,7 +15,7 @@ import { problemOfNoRoute } from "./http/failures.ts";
 import { StaticFirstRouter } from "./http/static-first-router.ts";
 import { monitoringEndpoints } from "./monitoring/routes.ts";
 import { registryEndpoints } from "./registry/routes.ts";
-import { statsEndpoints } from "./registry/stats-routes.ts";
+import { statsEndpoints } from "./registry/stats/routes.ts";
 import { versionEndpoints } from "./registry/version-routes.ts";
 import { cacheEndpoints } from "./serving/cache-routes.ts";
 import { onlineEndpoints } from "./serving/online-routes.ts";

@@ -18,7 +18,7 @@ import { nowMicros } from "./timestamps.ts";
 export { RawTable } from "./compute/raw-table.ts";
 export { Subscriber } from "./events/subscriber.ts";
 export { MetricsTotals } from "./monitoring/metrics-totals.ts";
-export { FeatureStats } from "./registry/feature-stats.ts";
+export { FeatureStats } from "./registry/stats/feature-stats.ts";
 export { EntityWriter } from "./writing/entity-writer.ts";
 
 /** A queue's name begins with its purpose; the name of the environment may follow. */

@@ -14,7 +14,7 @@ import type { Subscriber } from "../../worker/events/subscriber.ts";
 import type { Subscription } from "../../worker/events/subscription-store.ts";
 import { partitionOf, writerName } from "../../worker/keys.ts";
 import { MAX_HAND_OVER_BYTES } from "../../worker/limits.ts";
-import { announced, counted, tenantWith } from "../registry/stats-tenants.ts";
+import { announced, counted, tenantWith } from "../registry/stats/tenants.ts";
 import { failBefore } from "../setup/faults.ts";
 import { event, objectOf, storedSubscription } from "./receiving.ts";
 

@@ -8,8 +8,8 @@ import { askedVersion, versionAt } from "../registry/versions.ts";
 import { existingTable } from "./existing-table.ts";
 import type { RawSchema } from "./raw-columns.ts";
 import { rawTableObject } from "./raw-table-access.ts";
-import { checkSql, describeSqlFault } from "./sql-gate.ts";
-import { isColumnOfData } from "./sql-origin.ts";
+import { checkSql, describeSqlFault } from "./sql/gate.ts";
+import { isColumnOfData } from "./sql/origin.ts";
 import { faultOfColumns } from "./vectors.ts";
 
 export const computationLogic = z.string().min(1).meta({

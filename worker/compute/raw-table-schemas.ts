@@ -7,7 +7,7 @@ import { MAX_COLUMN_NAME_CHARACTERS, MAX_RAW_COLUMNS } from "../limits.ts";
 import { formatTimestamp } from "../timestamps.ts";
 import type { RegisteredTable } from "./compute-store.ts";
 import { COLUMN_NAME, COLUMN_TYPES, type ColumnType, columnType } from "./raw-columns.ts";
-import { RESERVED_NAME } from "./sql-words.ts";
+import { RESERVED_NAME } from "./sql/words.ts";
 
 /** Column → type, as entries in their order. */
 export const schemaDefinition = z

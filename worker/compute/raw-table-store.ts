@@ -5,7 +5,7 @@ import { IDEMPOTENCY_TTL_SECONDS, MAX_NAME_CHARACTERS } from "../limits.ts";
 import { type Computation, ComputationStore } from "./computation-store.ts";
 import { type Follower, FollowerStore } from "./follower-store.ts";
 import { columnDefinitions, quoted, type RawSchema } from "./raw-columns.ts";
-import type { TableStatistics } from "./sql-cost.ts";
+import type { TableStatistics } from "./sql/cost.ts";
 
 export interface TableNumbers {
   rows: number;

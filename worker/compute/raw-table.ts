@@ -33,8 +33,8 @@ import {
   RawTableStore,
   type TableNumbers,
 } from "./raw-table-store.ts";
-import { type CheckResult, checkAgainstSchema, type RunResult, runSql, type SqlRows } from "./run-sql.ts";
-import { checkSql, type SqlFault } from "./sql-gate.ts";
+import { checkSql, type SqlFault } from "./sql/gate.ts";
+import { type CheckResult, checkAgainstSchema, type RunResult, runSql, type SqlRows } from "./sql/run.ts";
 import { type ComputedRow, entitiesAmong, type Skips, vectorsOf } from "./vectors.ts";
 
 interface ComputeRequest {

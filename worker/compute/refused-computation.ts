@@ -2,7 +2,7 @@
 import { Problem } from "../errors.ts";
 import { MAX_UNFINISHED_JOBS } from "../limits.ts";
 import type { ComputeReply } from "./raw-table.ts";
-import { describeSqlFault, hasRun } from "./sql-gate.ts";
+import { describeSqlFault, hasRun } from "./sql/gate.ts";
 
 /** A reply without a result: the tenant's SQL, rows or jobs are the reason. */
 export type Refused = Exclude<ComputeReply, { kind: "computed" | "kept" }>;

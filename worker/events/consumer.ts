@@ -7,7 +7,7 @@
 import { type Settings, settings } from "../env.ts";
 import { partitionOf } from "../keys.ts";
 import { Log } from "../log.ts";
-import { recordStats } from "../registry/record-stats.ts";
+import { recordStats } from "../registry/stats/record.ts";
 import { retryDelaySeconds } from "../retry-delay.ts";
 import { writerOf } from "../writing/writer-access.ts";
 import type { FeatureAvailable } from "./feature-available.ts";

@@ -1,0 +1,172 @@
+/**
+ * Whether a column of the result is a column of `data`, unchanged. Pure.
+ *
+ * A streaming feature is computed from the rows of some entities alone, found by their column of the entity key's name.
+ * That is the same as computing all of them only when each row of the result is of the entity in that column. What is
+ * not proven here may still be true; it is computed by hand.
+ */
+import { expressionsOf, isColumn, isStar, isText, withoutAlias } from "./parts.ts";
+import { isOneRow, selectsIn } from "./rows.ts";
+import type { Core, Expression, Part, Select, Shape } from "./shape.ts";
+import { SQL_FUNCTIONS } from "./words.ts";
+
+/** Where a name has its values from: a column of `data`, nothing of that name, or what is not known. */
+type Origin = { kind: "column"; column: string } | { kind: "absent" } | { kind: "unknown" };
+
+const ABSENT: Origin = { kind: "absent" };
+const UNKNOWN: Origin = { kind: "unknown" };
+
+/** Names in any case. @param columns All of `data`. */
+export function isColumnOfData({ select }: Shape, name: string, columns: readonly string[]): boolean {
+  const origins = new Origins(new Set(columns.map((column) => column.toLowerCase())));
+  const origin = origins.of(select, name.toLowerCase());
+  return origin.kind === "column" && origin.column === name.toLowerCase();
+}
+
+class Origins {
+  readonly #columns: ReadonlySet<string>;
+  /** A select may be read from many places, and each of its columns from many more: all are looked into once. */
+  readonly #known = new Map<Select, Map<string, Origin>>();
+
+  constructor(columns: ReadonlySet<string>) {
+    this.#columns = columns;
+  }
+
+  of(source: Select | "data", name: string): Origin {
+    if (source === "data") return this.#columns.has(name) ? { kind: "column", column: name } : ABSENT;
+    const known = this.#known.get(source) ?? new Map<string, Origin>();
+    this.#known.set(source, known);
+    const origin = known.get(name) ?? this.#find(source, name);
+    known.set(name, origin);
+    return origin;
+  }
+
+  #find(source: Select, name: string): Origin {
+    const [core, ...others] = source.cores;
+    if (!core || source.renamed) return UNKNOWN;
+    const found = core.columns.flatMap((column, at) => {
+      const origin = this.#named(core, column, name);
+      return origin.kind === "absent" ? [] : [{ at, origin }];
+    });
+    const [only, ...more] = found;
+    if (!only) return ABSENT;
+    if (more.length > 0) return UNKNOWN;
+    const first = this.#ofGroups(core, source, { ...only, name });
+    if (others.length === 0) return first;
+    // What UNION adds goes by its place, not by its name.
+    if (source.cores.some((one) => one.columns.some(isStar))) return UNKNOWN;
+    const added = others.map((one) => {
+      const origin = this.#referred(one, one.columns[only.at] ?? []);
+      return this.#ofGroups(one, source, { at: only.at, origin, name: null });
+    });
+    return agreeing([first, ...added]);
+  }
+
+  /** The origin of a column of the core, where it may be called so. */
+  #named(core: Core, column: Expression, name: string): Origin {
+    if (isStar(column)) return this.#resolve(core, column.length === 3 ? nameOf(column[0]) : null, name);
+    const last = column.at(-1);
+    // Parentheses and hints are nothing to SQLite when it looks for a name.
+    if (column.length === 1 && last?.kind === "call")
+      return [null, "likely", "unlikely"].includes(last.name) ? UNKNOWN : ABSENT;
+    return nameOf(last) === name ? this.#referred(core, column) : ABSENT;
+  }
+
+  /** The origin of `x`, `t.x`, either with an alias; of any other expression it is not known. */
+  #referred(core: Core, column: Expression): Origin {
+    const reference = readReference(column);
+    const origin = reference ? this.#resolve(core, reference.table, reference.column) : UNKNOWN;
+    return origin.kind === "absent" ? UNKNOWN : origin;
+  }
+
+  #resolve(core: Core, table: string | null, name: string): Origin {
+    const sources = core.sources.filter(({ alias }) => table === null || alias === table);
+    const origins = sources.map(({ select }) => this.of(select, name));
+    return agreeing(origins.filter(({ kind }) => kind !== "absent"));
+  }
+
+  /**
+   * Whether a subquery in an expression has an aggregate over columns that are not its own: that aggregate is one of the
+   * select around it, and makes one row of all there.
+   */
+  #aggregatesWithin(core: Core, select: Select): boolean {
+    return selectsIn(expressionsOf(core, select)).some((inner) =>
+      inner.cores.some(
+        (one) =>
+          aggregatesIn(expressionsOf(one, inner)).some((args) => !this.#areOwn(one, args)) ||
+          this.#aggregatesWithin(one, inner),
+      ),
+    );
+  }
+
+  /** Whether all columns in expressions are known to be of what the core reads. */
+  #areOwn(core: Core, expressions: readonly Expression[]): boolean {
+    return expressions.every((expression) =>
+      expression.every((part, i) => {
+        if (part.kind === "select") return false;
+        if (part.kind === "call") return this.#areOwn(core, part.args);
+        if (!isColumn(part) || isText(expression[i + 1], ".")) return true;
+        const table = isText(expression[i - 1], ".") ? nameOf(expression[i - 2]) : null;
+        return this.#resolve(core, table, nameOf(part) ?? "").kind !== "absent";
+      }),
+    );
+  }
+
+  /** A row that is made of several is of one entity only when they are grouped by it. */
+  #ofGroups(
+    core: Core,
+    select: Select,
+    { at, origin, name }: { at: number; origin: Origin; name: string | null },
+  ): Origin {
+    if (isOneRow(core, select) || this.#aggregatesWithin(core, select)) return UNKNOWN;
+    if (origin.kind !== "column" || core.groupBy.length === 0) return origin;
+    const isGrouped = core.groupBy.some((key) => {
+      const [only, ...more] = key;
+      if (only?.kind === "token" && only.token.kind === "number" && more.length === 0)
+        // `1.0` is no position.
+        return only.token.text === String(at + 1) && !core.columns.some(isStar);
+      const reference = readReference(key);
+      if (!reference) return false;
+      const of = this.#resolve(core, reference.table, reference.column);
+      // An alias means something only where no column has its name.
+      if (of.kind === "absent") return reference.table === null && reference.column === name;
+      return of.kind === "column" && of.column === origin.column;
+    });
+    return isGrouped ? origin : UNKNOWN;
+  }
+}
+
+/** The arguments of each aggregate in expressions, those of subqueries left out. */
+function aggregatesIn(expressions: readonly Expression[]): Expression[][] {
+  return expressions.flat().flatMap((part) => {
+    if (part.kind !== "call") return [];
+    const isAggregate = part.name !== null && SQL_FUNCTIONS.get(part.name)?.aggregate;
+    return [...(isAggregate ? [part.args] : []), ...aggregatesIn(part.args)];
+  });
+}
+
+/** What several have in common: SQLite may mean any of them. */
+function agreeing(origins: readonly Origin[]): Origin {
+  const [first] = origins;
+  if (first?.kind !== "column") return first ?? ABSENT;
+  return origins.every((one) => one.kind === "column" && one.column === first.column) ? first : UNKNOWN;
+}
+
+/** `x` and `t.x`, either with an alias; null for any other expression. */
+export function readReference(column: Expression): { table: string | null; column: string } | null {
+  const bare = withoutAlias(column);
+  // `x y`, `t.x y`: an alias without AS.
+  const hasAlias = bare.length === column.length && bare.length % 2 === 0;
+  const [first, dot, second, ...more] = hasAlias ? bare.slice(0, -1) : bare;
+  if (!first || !isColumn(first) || more.length > 0) return null;
+  if (!dot) return { table: null, column: nameOf(first) ?? "" };
+  if (!isText(dot, ".") || !second || !isColumn(second)) return null;
+  return { table: nameOf(first), column: nameOf(second) ?? "" };
+}
+
+/** In lower case; SQLite takes a string for a name too. */
+function nameOf(part: Part | undefined): string | null {
+  if (part?.kind !== "token") return null;
+  const { kind, name } = part.token;
+  return kind === "word" || kind === "quoted" || kind === "string" ? name.toLowerCase() : null;
+}
