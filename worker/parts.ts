@@ -1,6 +1,6 @@
 /** Cuts what is too large to be sent at once. Pure. */
 
-export interface Part<T> {
+interface Part<T> {
   items: T[];
   /** The sum of the sizes of its items. */
   size: number;

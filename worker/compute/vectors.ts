@@ -76,7 +76,7 @@ function bytesInMemory(text: string): number {
 }
 
 /** An entity as its values are: a number becomes its text. */
-export function entityText(value: unknown): string | null {
+function entityText(value: unknown): string | null {
   if (typeof value === "string") return value;
   return typeof value === "number" || typeof value === "bigint" ? String(value) : null;
 }

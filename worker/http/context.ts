@@ -10,7 +10,7 @@ import type { Principal } from "./auth.ts";
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
 /** What the platform hands over with a request. */
-export interface Arrival {
+interface Arrival {
   request: Request;
   env: Env;
   executionCtx: Pick<ExecutionContext, "waitUntil">;

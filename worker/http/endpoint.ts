@@ -19,7 +19,7 @@ import { observed } from "./observe.ts";
  * What an endpoint takes: each part is checked by its schema before the handler runs. A large one that is seldom sent is
  * a `z.lazy`, which the first request makes and not the start.
  */
-export interface RequestSchemas {
+interface RequestSchemas {
   param?: z.ZodType;
   query?: z.ZodType;
   json?: z.ZodType;
@@ -33,7 +33,7 @@ type InputOf<R extends RequestSchemas> = {
 };
 
 /** A successful answer: its schema with an example, or just what it is. */
-export interface AnswerSpec {
+interface AnswerSpec {
   description: string;
   /** Made when it is asked for: only the API documents do so, and making all of them would be a tenth of the start. */
   schema?: () => z.ZodType;

@@ -5,7 +5,7 @@ import { Problem } from "../errors.ts";
 import { PAGE_SECURITY_HEADERS } from "./browser.ts";
 import { type Endpoint, endpoint } from "./endpoint.ts";
 
-export interface Page {
+interface Page {
   path: string;
   /** Other paths of the same page. */
   aliases?: string[];

@@ -24,7 +24,7 @@ const invalidatedSchema = lazily(() =>
     .meta({ id: "Invalidated" }),
 );
 
-export const invalidate = endpoint(
+const invalidate = endpoint(
   {
     method: "delete",
     path: "/api/v1/cache/invalidate/{entity_id}",

@@ -30,7 +30,7 @@ export function questionOf({
   return { ...question, runs: runsOf(asked), names: new Set(resolved.map((one) => one.asked)) };
 }
 
-export interface AskedEntity {
+interface AskedEntity {
   entityId: string;
   read: EntityRead;
 }

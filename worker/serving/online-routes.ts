@@ -66,7 +66,7 @@ const onlineSchema = lazily(() =>
 /** The buffer in which large answers are put together: a new one each time would have to be allocated and collected. */
 const room = new ByteWriter(0);
 
-export const readOnline = endpoint(
+const readOnline = endpoint(
   {
     method: "post",
     path: "/api/v1/features/online",

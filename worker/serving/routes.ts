@@ -100,7 +100,7 @@ const categoryAsked = madeOnce(
   (asked: { category: string }): Selection => new Map([[asked.category, { whole: true, names: [] }]]),
 );
 
-export const getItem = endpoint(
+const getItem = endpoint(
   {
     method: "get",
     path: "/api/v1/get/item/{entity_value}/{category}",
@@ -149,7 +149,7 @@ const reference = z
 
 const inData = elsewhere("stands in `data`, or in the query");
 
-export const getItems = endpoint(
+const getItems = endpoint(
   {
     method: "post",
     path: "/api/v1/get/items",
@@ -194,7 +194,7 @@ export const getItems = endpoint(
   },
 );
 
-export const getItemFiltered = endpoint(
+const getItemFiltered = endpoint(
   {
     method: "post",
     path: "/api/v1/get/item/{entity_value}",

@@ -4,7 +4,7 @@ import type { Micros } from "../timestamps.ts";
 import { type EntityState, liveRows } from "./apply-write.ts";
 import type { EntityDelete } from "./entity-write.ts";
 
-export type DeleteDecision =
+type DeleteDecision =
   | { outcome: "deleted"; next: EntityState; categories: string[] }
   | { outcome: "not_found"; next: EntityState };
 

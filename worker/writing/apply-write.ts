@@ -41,7 +41,7 @@ export interface HistoryEntry {
   announced: boolean;
 }
 
-export type WriteDecision =
+type WriteDecision =
   | { outcome: "applied"; next: EntityState; categories: string[]; history: HistoryEntry[] }
   | { outcome: "stale"; next: EntityState; history: HistoryEntry[] }
   | { outcome: "duplicate"; next: EntityState }

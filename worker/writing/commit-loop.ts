@@ -35,7 +35,7 @@ import type { WriterStore } from "./writer-store.ts";
 /** Waits before D1 is asked again what became of a transaction that ended in an error. */
 const SETTLE_DELAYS_MS = [50, 250, 1_000];
 
-export interface CommitDependencies {
+interface CommitDependencies {
   db: D1Database;
   tenant: string;
   /** Writes that a transaction takes at most. */

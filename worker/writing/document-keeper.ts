@@ -8,7 +8,7 @@ import { KV_MIN_PUT_INTERVAL_MS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { sleep } from "../waits.ts";
 
-export interface KeeperDependencies {
+interface KeeperDependencies {
   /** Writes what the entity is now into KV, or removes the key when the entity is no more. */
   put: (entity: string) => Promise<void>;
   /** Makes the owed put durable, because one has failed. Synchronous. */

@@ -17,7 +17,7 @@ import { DocumentKeeper } from "./document-keeper.ts";
 import type { EntityStates } from "./entity-states.ts";
 import type { Identity, WriterStore } from "./writer-store.ts";
 
-export interface DocumentsDependencies {
+interface DocumentsDependencies {
   env: Env;
   settings: Settings;
   identity: Identity;

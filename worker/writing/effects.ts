@@ -25,7 +25,7 @@ const DONE_STAYS_MS = 200;
 /** What an entry of the outbox and an event take in memory beside the names, in characters, nearly. */
 const ENTRY_OVERHEAD = 400;
 
-export interface EffectsDependencies {
+interface EffectsDependencies {
   env: Env;
   settings: Settings;
   identity: Identity;

@@ -46,13 +46,13 @@ export type Rejection =
   | { reason: "entity_too_large"; limitBytes: number; foundBytes: number };
 
 /** What became of a write. The revision is the entity's own, after it. */
-export type WriteResult =
+type WriteResult =
   | { outcome: "applied"; revision: number; categories: string[] }
   | { outcome: "stale" | "duplicate"; revision: number }
   | { outcome: "rejected"; revision: number; rejection: Rejection };
 
 /** What became of a deletion. `history` counts rows; `cached`: whether a hot-cache document was removed. */
-export type DeleteResult =
+type DeleteResult =
   | { outcome: "deleted"; revision: number; categories: string[]; history: number; cached: boolean }
   | { outcome: "not_found"; revision: number };
 
@@ -86,7 +86,7 @@ export interface Reason {
 }
 
 /** A row of a request that no writer needs to be asked about. */
-export interface Refusal {
+interface Refusal {
   kind: "refused";
   reason: Reason;
 }

@@ -12,7 +12,7 @@ import type { Settled } from "./entity-write.ts";
 import type { EntityPlan, GroupPlan } from "./plan-group.ts";
 
 /** The key of an announced history row, with the event id by which a writer knows the row for its own. */
-export interface HistoryKey {
+interface HistoryKey {
   category: string;
   eventTime: Micros;
   revision: number;
@@ -21,7 +21,7 @@ export interface HistoryKey {
 }
 
 /** Rows that are in D1 exactly when the transaction was committed. */
-export type Proof =
+type Proof =
   | { kind: "history"; rows: HistoryKey[] }
   | { kind: "tombstone"; category: string; revision: number; updatedAt: Micros }
   /** Known to be committed. The rows may be gone: a later deletion removes them, so the events themselves are kept. */
@@ -60,7 +60,7 @@ export function intendedEntity(plan: EntityPlan, remembered: RememberedResult[])
 }
 
 /** An intent as it is kept: with its text, so that nobody has to write it once more. */
-export interface WrittenIntent {
+interface WrittenIntent {
   intent: Intent;
   /** JSON of `intent`. */
   text: string;

@@ -27,7 +27,7 @@ interface Entry {
 /** What waits in an outbox, and since when; null: nothing does. */
 export type Waiting = { events: number; oldestMs: number } | null;
 
-export interface OutboxDependencies {
+interface OutboxDependencies {
   queue: Pick<Queue<AvailabilityMessage>, "sendBatch">;
   log: Log;
   /** Told of every change, and again while the queue takes nothing. */

@@ -11,7 +11,7 @@ export interface PackedRow {
 }
 
 /** One statement's parameters: a JSON array of rows, and the long data of its only row. */
-export interface RowChunk {
+interface RowChunk {
   json: string;
   longData: string | null;
 }

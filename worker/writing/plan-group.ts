@@ -46,7 +46,7 @@ export interface GroupPlan {
   decidedAt: Micros;
 }
 
-export interface GroupContext {
+interface GroupContext {
   states: ReadonlyMap<string, EntityState>;
   /** Strictly increasing. */
   /** Later than all times that it has told before, and than `after`. */

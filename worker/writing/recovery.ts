@@ -4,7 +4,7 @@ import { jsonParts } from "../db/json-parts.ts";
 import type { AnnouncedRow } from "../events/feature-available.ts";
 import type { IntendedEntity } from "./intent.ts";
 
-export interface EntityOutcome {
+interface EntityOutcome {
   intended: IntendedEntity;
   committed: boolean;
   announced: AnnouncedRow[];

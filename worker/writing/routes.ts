@@ -56,7 +56,7 @@ const countedSchema = lazily(() =>
     .meta({ id: "WrittenWithCounts" }),
 );
 
-export const putItems = endpoint(
+const putItems = endpoint(
   {
     method: "post",
     path: "/api/v1/items",
@@ -86,7 +86,7 @@ const optionsOfLongForm = optionsOfBody(
   "is taken by `POST /api/v1/items` only: this form always replaces, as of now",
 );
 
-export const putItemsOf = endpoint(
+const putItemsOf = endpoint(
   {
     method: "post",
     path: "/api/v1/items/{entity_value}",

@@ -21,7 +21,7 @@ export const writeAnswerHeaders = {
   "idempotency-replayed": "`true` when the answer is that of an earlier request.",
 };
 
-export interface Answered {
+interface Answered {
   /** In the order of the rows. */
   results: RowResult[];
   timestamp: string;

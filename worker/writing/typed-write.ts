@@ -10,7 +10,7 @@ export type UntypedWrite = Omit<EntityWrite, "categories"> & {
 };
 
 /** `position`: which of the categories has the fault. */
-export type TypedWrite = { ok: true; write: EntityWrite } | { ok: false; fault: TypeFault; position: number };
+type TypedWrite = { ok: true; write: EntityWrite } | { ok: false; fault: TypeFault; position: number };
 
 export function typedWrite(catalog: Catalog, asked: UntypedWrite): TypedWrite {
   const categories: CategoryWrite[] = [];

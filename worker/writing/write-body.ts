@@ -33,7 +33,7 @@ const writeOptions = {
 };
 
 const options = z.object(writeOptions);
-export type WriteOptions = z.output<typeof options>;
+type WriteOptions = z.output<typeof options>;
 
 /** `source` is not a schema's matter: a wrong one is 403, not 422. */
 const metadata = z.object({
@@ -62,7 +62,7 @@ export const optionsOfBody = (message: string) => ({
   if_revision: elsewhere(message),
 });
 
-export const featureList = z
+const featureList = z
   .array(
     z.object({
       category,
@@ -89,7 +89,7 @@ export const featureList = z
     });
   });
 
-export const entityBody = z.object({
+const entityBody = z.object({
   entity_type: entityType,
   entity_value: entityValue,
   feature_list: featureList,
@@ -114,7 +114,7 @@ export const batchBody = z.object({
 });
 
 /** The only source that may write, as system A has it. */
-export const WRITING_SOURCE = "prediction_service";
+const WRITING_SOURCE = "prediction_service";
 
 /**
  * Both names mean the same, and each may hold a part.

@@ -38,7 +38,7 @@ export interface StoredIntent {
 }
 
 /** A hot-cache document that is in KV, as far as this writer knows. */
-export interface DocumentRecord {
+interface DocumentRecord {
   entity: string;
   /** Milliseconds since 1970, KV's own expiry. */
   expiresAtMs: number;

@@ -33,7 +33,7 @@ export interface Feature {
   updated_at: string;
 }
 
-export interface Numbers {
+interface Numbers {
   values: number;
   nulls: number;
   null_rate: number | null;
@@ -52,7 +52,7 @@ export interface Stats {
   timestamp: string;
 }
 
-export interface OnlineValue {
+interface OnlineValue {
   value: unknown;
   status: "PRESENT" | "NULL_VALUE" | "NOT_FOUND" | "OUTSIDE_MAX_AGE";
   timestamp: string | null;
@@ -82,7 +82,7 @@ export interface Items {
   source: string;
 }
 
-export interface RawTable {
+interface RawTable {
   id: number;
   name: string;
   description: string | null;

@@ -48,7 +48,7 @@ export function json(value: unknown, indent?: number): string {
 
 const HOUR_MS = 3_600_000;
 
-export interface Bar {
+interface Bar {
   /** The hour's beginning. */
   hour: string;
   values: number;

@@ -3,7 +3,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Refusal } from "./api.ts";
 
-export type Loaded<T> =
+type Loaded<T> =
   | { state: "waiting" }
   | { state: "refused"; refusal: Refusal }
   | { state: "there"; answer: T };
