@@ -359,6 +359,8 @@ export const MAX_DELIVERY_ERROR_CHARACTERS = 300;
 export const DELIVERY_RUN_MS = 5 * 60 * 1_000;
 /** Requests of one such run: with up to four look-ups of an address each it stays under 10,000 subrequests. */
 export const MAX_REQUESTS_PER_RUN = 1_500;
+/** Steps of a replay in one such run, each a few queries: D1 takes 1,000 of an invocation. */
+export const MAX_REFILLS_PER_RUN = 100;
 /** When a run of deliveries is looked after if it has died, or could not do its work. */
 export const DELIVERY_RECOVERY_MS = 5_000;
 /** A replay adds more only while fewer events than this wait, so that what is new is not long behind it. */

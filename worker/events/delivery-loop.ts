@@ -10,6 +10,7 @@ import {
   DELIVERY_RECOVERY_MS,
   MAX_KAFKA_EVENTS,
   MAX_KAFKA_REQUEST_BYTES,
+  MAX_REFILLS_PER_RUN,
   MAX_REQUESTS_PER_RUN,
   REPLAY_LOW_WATER,
 } from "../limits.ts";
@@ -37,8 +38,9 @@ export class DeliveryLoop {
   readonly #running = new Set<Promise<void>>();
   #refilling: Promise<void> | null = null;
   #refillFailed = false;
-  /** Requests of the run under way. */
+  /** Requests and refills of the run under way. */
   #requests = 0;
+  #refills = 0;
   #stopped = false;
   #wake: () => void = () => {};
 
@@ -65,11 +67,13 @@ export class DeliveryLoop {
   async run(untilMs: () => number): Promise<"idle" | "more"> {
     this.#refillFailed = false;
     this.#requests = 0;
+    this.#refills = 0;
     for (;;) {
       const woken = new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
-      const isOver = !this.#stopped && (Date.now() >= untilMs() || this.#requests >= MAX_REQUESTS_PER_RUN);
+      const hadItsShare = this.#requests >= MAX_REQUESTS_PER_RUN || this.#refills >= MAX_REFILLS_PER_RUN;
+      const isOver = !this.#stopped && (hadItsShare || Date.now() >= untilMs());
       const receiver = isOver || this.#stopped ? null : this.#dependencies.receiver();
       const nextMs = receiver ? this.#startDue(receiver) : null;
       if (receiver) this.#startRefill();
@@ -143,6 +147,7 @@ export class DeliveryLoop {
     const { hasMore, refill, store, log } = this.#dependencies;
     if (this.#refilling || this.#refillFailed || !hasMore()) return;
     if (store.count("pending") >= REPLAY_LOW_WATER) return;
+    this.#refills += 1;
     this.#refilling = refill()
       .catch((cause: unknown) => {
         // The next alarm goes on from where this one has come.
