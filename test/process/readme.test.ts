@@ -58,6 +58,9 @@ describe.runIf(examples.length > 0 && hasCurl)("the curl in README.md", () => {
   });
 });
 
+/** Each takes a second or two. */
+const ALL_MS = 90_000;
+
 interface Target {
   port: number;
   state: string;
@@ -77,8 +80,17 @@ async function runAll(all: readonly Example[], { port, state }: Target): Promise
   });
   // The status goes where the answer does not; a `curl` within a pipe tells it too.
   const curl = `curl() { command curl -sS -w '%{stderr}\\nstatus=%{http_code}\\n' "$@"; }\nexport -f curl`;
-  await promisify(execFile)("bash", ["-c", [curl, ...script].join("\n")], { cwd: root });
   const read = (i: number, kind: string) => readFileSync(pathOf(i, kind), "utf8");
+  const running = promisify(execFile)("bash", ["-c", [curl, ...script].join("\n")], {
+    cwd: root,
+    timeout: ALL_MS,
+  });
+  await running.catch((cause: unknown) => {
+    const stuck = all.findIndex((_, i) => !existsSync(pathOf(i, "code")));
+    if (stuck === -1) throw cause;
+    const [out, err] = [read(stuck, "out"), read(stuck, "err")];
+    throw new Error(`it does not end: ${all[stuck]?.command}\n${out.slice(-2_000)}\n${err.slice(-2_000)}`);
+  });
   return all.map((example, i) => {
     const said = read(i, "err");
     const statuses = [...said.matchAll(/^status=(\d+)$/gm)].map(([, status = ""]) => status);
