@@ -92,17 +92,16 @@ async function createUnlessThere(
 /** Ids of the KV namespaces by their bindings. */
 async function findOrCreateNamespaces(): Promise<Map<string, string>> {
   const ids = new Map<string, string>();
-  for (const { binding } of config.kv_namespaces) {
+  for (const { binding, id: own } of config.kv_namespaces) {
+    if (own !== undefined) continue;
     const title = namespaceTitle(config.name ?? "worker", binding);
     const find = async () =>
       namespaceId(await runWranglerOrExit(["kv", "namespace", "list", ...target], "Run this again."), title);
     const known = await find();
     if (known === null) {
       const advice = "The token needs the right to edit KV.";
-      await runWranglerOrExit(
-        ["kv", "namespace", "create", title, "--update-config=false", ...target],
-        advice,
-      );
+      // Without the environment, which wrangler would put in front of the title.
+      await runWranglerOrExit(["kv", "namespace", "create", title, "--update-config=false"], advice);
     }
     const id = known ?? (await find());
     if (id === null)

@@ -10,7 +10,7 @@
  * | `<tenant>/training-sets/<id>/<file>` | the same | `default/training-sets/ts_5f0c…/00000-9b2e….parquet` | until it is deleted |
  * | `<tenant>/<partitions>/<partition>` | object `EntityWriter` | `default/4/2` | for ever |
  * | `<tenant>/raw/<table>` | object `RawTable` | `default/raw/7` | for ever |
- * | `<tenant>/<subscription>` | object `Subscriber` | `default/sub_5f0c…` | until it is deleted |
+ * | `<tenant>/<subscription>` | object `Subscriber` | `default/sub_5f0c…` | until it is deleted, but for a note of that |
  * | `<tenant>/stats` | object `FeatureStats` | `default/stats` | for ever |
  * | `all` | object `MetricsTotals` | | for ever |
  *

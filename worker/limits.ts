@@ -70,11 +70,8 @@ export const GATHER_MAX_MS = 20;
 /** One row of an EntityWriter's intent log: SQLite takes 2 MB, a character is at most three bytes. */
 export const MAX_INTENT_CHARACTERS = 500_000;
 
-/**
- * All values of one request that writes, as JSON: a call of an EntityWriter takes 32 MiB, in which a character may have
- * two bytes and the features' names come once more. A body has less, but for numbers such as 1e20.
- */
-export const MAX_WRITE_CHARACTERS = 12_000_000;
+/** What one request has a writer sent, as it crosses: a call takes 32 MiB. A body is 10, but may become that by then. */
+export const MAX_WRITE_BYTES = 30 * MIB;
 
 /** Writes waiting in one EntityWriter. Beyond it a caller is told to come back: memory is 128 MB. */
 export const MAX_QUEUED_CHARACTERS = 24_000_000;
@@ -201,7 +198,7 @@ export const MAX_DESCRIPTION_CHARACTERS = 4_000;
 export const MAX_PAGE_ROWS = 1_000;
 export const DEFAULT_PAGE_ROWS = 100;
 
-/** How long an isolate trusts what it read of a key: a revocation is effective everywhere within this time. */
+/** How long an isolate trusts what it read of a key: a revocation is effective everywhere within this time, unless D1 does not answer. */
 export const KEY_MEMORY_MS = 5_000;
 /** How much longer it trusts a key that it has proven, while D1 does not answer: reads from the caches go on. */
 export const KEY_GRACE_MS = 5 * 60 * 1_000;
@@ -312,7 +309,7 @@ export const MAX_STATS_COLUMNS = 100;
 /** Hours of one answer of statistics, a month: with all columns of a vector 74,400 rows of SQLite, under a second. */
 export const MAX_STATS_HOURS = 31 * 24;
 export const DEFAULT_STATS_HOURS = 24;
-/** How long an event is known to be counted. Queues repeats within minutes; a writer that had no D1, some hours later. */
+/** How long an event is known to be counted. Queues repeats for an hour and a half; a writer that had no D1, some hours later. */
 export const STATS_EVENT_MEMORY_MS = 24 * 60 * 60 * 1_000;
 /** Values sent to the object of statistics with one call, about 100 bytes each: an RPC takes 32 MiB. */
 export const MAX_STATS_VALUES_PER_CALL = 20_000;
@@ -332,8 +329,8 @@ export const MAX_FILTER_NAMES = 100;
 /** Subscriptions that one batch of events is handed to at the same time, and the bytes of events in each call. */
 export const HAND_OVERS_AT_ONCE = 6;
 export const MAX_HAND_OVER_BYTES = 250 * KIB;
-/** How long a subscription knows that it has had an event, and how many it knows: Queues repeats within minutes. */
-export const EVENT_MEMORY_MS = 60 * 60 * 1_000;
+/** How long a subscription knows that it has had an event, and how many it knows: a message comes again for an hour and a half. */
+export const EVENT_MEMORY_MS = 2 * 60 * 60 * 1_000;
 export const EVENT_MEMORY_MAX = 1_000_000;
 /** Events of one subscription that wait: an object holds 10 GB. Beyond it the subscription is paused by itself. */
 export const MAX_PENDING_DELIVERIES = 100_000;

@@ -9,6 +9,7 @@ import {
   COLUMNS,
   compute,
   createFeature,
+  eventTime,
   freshName,
   ingest,
   inside,
@@ -17,6 +18,7 @@ import {
   objectOf,
   row,
   type Table,
+  vector,
   vectorOf,
 } from "./tables.ts";
 
@@ -67,6 +69,23 @@ describe("registering", () => {
     const { name } = await newFeature(table, { computation_logic: sql });
     expect((await compute(name)).body.computed).toBe(1);
     expect(await vectorOf("u", name)).toEqual({ constructor: 1, select: 0.5 });
+  });
+
+  test.each([
+    { key: "entity", time: "newest" },
+    { key: "id", time: "entity" },
+    { key: "named", time: "rowid_" },
+    { key: "data", time: "value" },
+  ])("columns may be called what the store's own queries call theirs: $key, $time", async ({ key, time }) => {
+    const table = await newTable({ [key]: "string", [time]: "timestamp" }, { timestamp_column: time });
+    const at = [1, 2].map((second) => ({ [key]: "u", [time]: `2026-01-01T00:00:0${second}Z` }));
+    expect((await ingest(table, at)).status).toBe(200);
+    const sql = `SELECT ${key}, count(*) AS n FROM data GROUP BY ${key}`;
+    const { name } = await newFeature(table, { computation_logic: sql, entity_key: key });
+    const { status, body, text } = await compute(name);
+    expect(status, text).toBe(200);
+    expect(body.computed).toBe(1);
+    expect((await vector("u", name)).body).toMatchObject({ vector: { n: 2 }, event_timestamp: eventTime(2) });
   });
 
   test("of more tables than a tenant may have the next is 409, and says so", async () => {

@@ -1,5 +1,5 @@
 /** Features that are recomputed as rows arrive. */
-import { runDurableObjectAlarm } from "cloudflare:test";
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
@@ -9,12 +9,12 @@ import {
   writeVectors,
 } from "../../worker/compute/write-vectors.ts";
 import { settings } from "../../worker/env.ts";
-import { MAX_OWN_FAULT_TRIES, TRAINING_SETS_BATCH_MS } from "../../worker/limits.ts";
+import { FOLLOWER_LEASE_MS, MAX_OWN_FAULT_TRIES, TRAINING_SETS_BATCH_MS } from "../../worker/limits.ts";
 import { Log } from "../../worker/log.ts";
 import { databaseWatchedBy } from "../events/receiving.ts";
 import { ask, expectProblem, get } from "../setup/http.ts";
 import { sleep, until } from "../setup/waiting.ts";
-import { arrived, consume, followerOf, ingestUnannounced, SCHEMA } from "./racing.ts";
+import { arrived, consume, followerOf, ingestUnannounced, SCHEMA, withoutQueue } from "./racing.ts";
 import {
   addVersion,
   caughtUp,
@@ -233,8 +233,11 @@ describe("the consumer", () => {
       tenant_id: TENANT,
       training_set_id: id,
     }));
-    const { explicitAcks, delays } = await consume(sets, { ...env, DB });
-    expect([explicitAcks, delays]).toEqual([["m0"], [0, 0]]);
+    const { own, sent } = withoutQueue();
+    const { explicitAcks, delays } = await consume(sets, { ...own, DB });
+    // The others go on as messages that have not been tried.
+    expect([explicitAcks, delays]).toEqual([["m0", "m1", "m2"], []]);
+    expect(sent).toEqual(sets.slice(1));
     expect(asked).toBeGreaterThan(0);
   });
 
@@ -293,6 +296,19 @@ describe("a lost message", () => {
     expect(await runDurableObjectAlarm(objectOf(table))).toBe(true);
     expect(await runDurableObjectAlarm(objectOf(table))).toBe(false);
   });
+});
+
+test("a claim brings the table's next look no nearer than its lease: what fails again and again is asked for ever later", async () => {
+  const table = await newTable();
+  const { feature_id } = await streaming(table);
+  const follower = followerOf({ feature_id });
+  await ingestUnannounced(table, [follower], [freshName("e")]);
+  const hourMs = 60 * 60 * 1_000;
+  await runInDurableObject(objectOf(table), (_, { storage }) => storage.setAlarm(Date.now() + hourMs));
+  expect((await objectOf(table).claim(follower, "holder", 10)).kind).toBe("entities");
+  const alarm = await runInDurableObject(objectOf(table), (_, { storage }) => storage.getAlarm());
+  expect(alarm).toBeGreaterThan(Date.now() + FOLLOWER_LEASE_MS / 2);
+  expect(alarm).toBeLessThanOrEqual(Date.now() + FOLLOWER_LEASE_MS);
 });
 
 describe("any order", () => {

@@ -4,7 +4,7 @@ import {
   MAX_BODY_BYTES,
   MAX_CATEGORY_BYTES,
   MAX_IDEMPOTENCY_KEY_CHARACTERS,
-  MAX_WRITE_CHARACTERS,
+  MAX_WRITE_BYTES,
 } from "../../worker/limits.ts";
 import { BAD_JSON, BAD_SEGMENTS, changed, deep, INSIDES, SECRET } from "../setup/hostile.ts";
 import {
@@ -754,16 +754,25 @@ describe("limits, at the edge and one past it", () => {
     expectProblem(await readItem("body-over", "c"), 404);
   });
 
-  test("a body whose numbers are longer than they were sent is refused before a writer is asked", async () => {
-    const one = `[${"1e20,".repeat(45_000)}1e20]`;
-    const body = (count: number) =>
-      `{${Array.from({ length: count }, (_, i) => `"c${i}":{"a":${one}}`).join()}}`;
-    const over = await post("/items/long-numbers", body(14));
-    expectProblem(over, 413);
-    expectOver(over, MAX_WRITE_CHARACTERS);
-    expectProblem(await readItem("long-numbers", "c0"), 404);
-    expect((await post("/items/long-numbers", body(11))).status).toBe(200);
-  });
+  const wide = "語";
+  const numbers = `[${"1e20,".repeat(45_000)}1e20]`;
+  const names = Array.from({ length: 1_950 }, (_, i) => `"${`${i}`.padStart(509, "n")}${wide}":1`).join();
+  test.each([
+    ["numbers are longer than they were sent", `{"a":${numbers},"b":"${wide}"}`, 16, 15],
+    ["names come twice, and in two bytes a character", `{${names}}`, 10, 9],
+  ])(
+    "a body whose %s on the way to a writer is refused before it is asked",
+    async (_, features, most, fewer) => {
+      const body = (count: number) =>
+        `{${Array.from({ length: count }, (_, i) => `"c${i}":${features}`).join()}}`;
+      const over = await post("/items/longer", body(most));
+      expectProblem(over, 413);
+      expectOver(over, MAX_WRITE_BYTES);
+      const value = `longer-${most}`;
+      expect((await post(`/items/${value}`, body(fewer - 2))).status).toBe(200);
+      expectProblem(await readItem("longer", "c0"), 404);
+    },
+  );
 
   test("a body with more faults than anybody counts is refused as one with few", async () => {
     const wrong = Array.from({ length: 700 }, () => ({

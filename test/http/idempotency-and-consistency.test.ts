@@ -131,6 +131,28 @@ describe("Idempotency-Key", () => {
     expect((await send("another")).body.results[0]).toMatchObject({ outcome: "applied", revision: 1 });
   });
 
+  test("a bulk write that comes again has its rows applied, though they would be refused by now", async () => {
+    const rows = ["idem-20", "idem-21"].map(
+      (value) => itemsBody(value, [entry("retyped", { idem_age: "text" })]).data,
+    );
+    const write = () => post<BatchWritten>("/items/batch", { metadata: WRITER, data: rows }, key("k20"));
+    const first = await write();
+    expect(first.body.results.map(({ outcome }) => outcome)).toEqual(["applied", "applied"]);
+    const typed = {
+      name: "idem_age",
+      entity_type: "bright_uid",
+      category: "retyped",
+      dtype: "int64",
+      version: 1,
+    };
+    expect((await post("/features/register", typed)).status).toBe(201);
+    const again = await write();
+    expect(again.text).toBe(first.text);
+    expect(again.headers.get("idempotency-replayed")).toBe("true");
+    const other = await post<BatchWritten>("/items/batch", { metadata: WRITER, data: rows }, key("k21"));
+    expect(other.body.results.map(({ outcome }) => outcome)).toEqual(["rejected", "rejected"]);
+  });
+
   test("a bulk write of another body under the same key is 422", async () => {
     const bulk = (a: number) => ({ metadata: WRITER, data: [itemsBody("idem-8", [entry("c", { a })]).data] });
     await post("/items/batch", bulk(1), key("k8"));

@@ -3,6 +3,7 @@ import { isDevelopersHost } from "../../worker/http/local-names.ts";
 
 test.each([
   "localhost",
+  "localhost.",
   "a.localhost",
   "127.0.0.1",
   "192.168.1.7",

@@ -4,7 +4,12 @@
  * or the set's row, so a repeated message finds nothing to do and a lost one is asked for again.
  */
 import { type Settings, settings } from "../env.ts";
-import { writeTrainingSet } from "../history/write-training-set.ts";
+import {
+  announceTrainingSet,
+  keyOfSet,
+  type TrainingSetMessage,
+  writeTrainingSet,
+} from "../history/write-training-set.ts";
 import {
   MAX_OWN_FAULT_TRIES,
   MAX_ROUNDS_PER_MESSAGE,
@@ -52,7 +57,7 @@ export async function consumeCompute(batch: MessageBatch, env: Env): Promise<voi
   const context = { env, settings: own, log: Log.of("compute", own) };
   // Several ingests into one table within a batch are one recomputation.
   const tables = new Map<string, { tenant: string; tableId: number; messages: Message[] }>();
-  const sets: { message: Message; write: () => Promise<Result> }[] = [];
+  const sets: { message: Message; read: TrainingSetMessage }[] = [];
   for (const message of batch.messages) {
     const read = readMessage(context, message);
     switch (read?.kind) {
@@ -68,7 +73,7 @@ export async function consumeCompute(batch: MessageBatch, env: Env): Promise<voi
         await settle(context, [message], () => done(writeJobPage(context, read)));
         break;
       case "training_set":
-        sets.push({ message, write: () => done(writeTrainingSet(env, read)) });
+        sets.push({ message, read });
         break;
     }
   }
@@ -76,11 +81,12 @@ export async function consumeCompute(batch: MessageBatch, env: Env): Promise<voi
     await settle(context, messages, () => recompute(context, tenant, tableId));
   }
   // Last: nobody waits for one as one waits for what has just been ingested.
-  for (const [i, { message, write }] of sets.entries()) {
+  for (const [i, { message, read }] of sets.entries()) {
     const isLate = i > 0 && Date.now() >= startedMs + TRAINING_SETS_BATCH_MS;
-    // At once, with another batch.
-    if (isLate) message.retry();
-    else await settle(context, [message], write);
+    // With another batch, by a message of its own: it has not been tried.
+    await settle(context, [message], () =>
+      done(isLate ? announceTrainingSet(env, keyOfSet(read)) : writeTrainingSet(env, read)),
+    );
   }
 }
 

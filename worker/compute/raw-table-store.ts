@@ -212,12 +212,13 @@ export class RawTableStore {
     for (const part of jsonParts(isFloat ? entities.map(Number) : entities)) {
       run(this.#sql, "INSERT OR IGNORE INTO fs_named SELECT value FROM json_each(?)", part);
     }
-    const key = quoted(entityKey);
+    // The table's columns may have any name, those of `fs_named` too.
+    const [key, time] = [`data.${quoted(entityKey)}`, `data.${quoted(timestampColumn)}`];
     const rows = rowsOf<{ entity: string | number; newest: string }>(
       this.#sql,
       // By number, so that no sorter holds their texts. Longer keys are no entity's, and are not even read.
-      `SELECT entity, newest FROM fs_named JOIN (
-           SELECT named.rowid AS id, max(${quoted(timestampColumn)}) AS newest
+      `SELECT fs_named.entity, newest FROM fs_named JOIN (
+           SELECT named.rowid AS id, max(${time}) AS newest
            FROM data CROSS JOIN fs_named AS named ON named.entity = ${isFloat ? key : `CAST(${key} AS TEXT)`}
            WHERE octet_length(${key}) <= ${4 * MAX_NAME_CHARACTERS} GROUP BY 1
          ) ON id = fs_named.rowid WHERE newest IS NOT NULL`,

@@ -199,7 +199,8 @@ export class RawTable extends DurableObject<Env> {
     const claim = followers.claim(follower, holder, { limit, upTo: seq });
     if (claim.kind !== "entities") return claim;
     computations.give(holder, { follower, entities: claim.entities, seq });
-    await this.#ensureAlarm();
+    // Not sooner, so that what fails again and again is asked for later and later.
+    await this.#ensureAlarm(FOLLOWER_LEASE_MS);
     return claim;
   }
 
@@ -303,10 +304,13 @@ export class RawTable extends DurableObject<Env> {
     const asked = this.#store.countAsking();
     const messages: ComputeMessage[] = stalled.map((jobId) => ({ kind: "job", ...about, job_id: jobId }));
     if (behind > 0) messages.push({ kind: "ingest", ...about });
-    log.info("asking again for what is not computed", { ...about, versions: behind, jobs: stalled.length });
+    if (messages.length > 0) {
+      log.info("asking again for what is not computed", { ...about, versions: behind, jobs: stalled.length });
+    }
     // Before sending: when the queue fails, or this process does, the next alarm stands.
     const waitMs = Math.min(RECOMPUTE_ALARM_MS * 2 ** asked, RECOMPUTE_ALARM_MAX_MS);
-    await this.ctx.storage.setAlarm(Date.now() + (isAnyUnderWay ? RECOMPUTE_ALARM_MS : waitMs));
+    const inMs = isAnyUnderWay ? Math.min(waitMs, FOLLOWER_LEASE_MS) : waitMs;
+    await this.ctx.storage.setAlarm(Date.now() + inMs);
     for (const message of messages) await this.env.FEATURE_COMPUTE.send(message);
   }
 
@@ -316,8 +320,8 @@ export class RawTable extends DurableObject<Env> {
     return this.#lastTick;
   }
 
-  async #ensureAlarm(): Promise<void> {
-    const dueMs = Date.now() + RECOMPUTE_ALARM_MS;
+  async #ensureAlarm(inMs = RECOMPUTE_ALARM_MS): Promise<void> {
+    const dueMs = Date.now() + inMs;
     const setMs = await this.ctx.storage.getAlarm();
     if (setMs === null || setMs > dueMs) await this.ctx.storage.setAlarm(dueMs);
   }

@@ -34,7 +34,12 @@ import {
   type TrainingSetKey,
 } from "./training-set-store.ts";
 
-type TrainingSetMessage = Extract<ComputeMessage, { kind: "training_set" }>;
+export type TrainingSetMessage = Extract<ComputeMessage, { kind: "training_set" }>;
+
+export const keyOfSet = (message: TrainingSetMessage): TrainingSetKey => ({
+  tenantId: message.tenant_id,
+  trainingSetId: message.training_set_id,
+});
 
 /** Has the next file of a set written. */
 export async function announceTrainingSet(
@@ -50,7 +55,7 @@ export async function announceTrainingSet(
 
 /** Writes the next file of a set, and has the one behind it written. */
 export async function writeTrainingSet(env: Env, message: TrainingSetMessage): Promise<void> {
-  const key = { tenantId: message.tenant_id, trainingSetId: message.training_set_id };
+  const key = keyOfSet(message);
   const { DB: db, ARCHIVE: bucket } = env;
   if (!bucket) throw new Error("the binding ARCHIVE is gone");
   // First: a try that the platform ends counts too.

@@ -68,7 +68,10 @@ async function authenticate(c: AppContext): Promise<Principal> {
     throw unauthorised("an API key is required: in the header X-API-Key, or as Authorization: Bearer");
   }
   const verification = await verify(c, text);
-  if ("record" in verification) return principalOf(verification.record);
+  if ("record" in verification) {
+    if (keyMemory.takeDue(text, c.startedMs)) c.after(renew(c, text));
+    return principalOf(verification.record);
+  }
   const { refusal, keyId } = verification;
   c.log.info("key refused", { request_id: c.requestId, reason: refusal, key_id: keyId });
   // One text for all, so that nobody learns which ids exist or which secret was once right.

@@ -29,7 +29,9 @@ export function isLocalName(host: string): boolean {
  * nobody on the Internet can own. Else it was deployed as it is, or a page of somebody else's leads a browser here under
  * a name of its own.
  */
-export function isDevelopersHost(host: string): boolean {
+export function isDevelopersHost(hostname: string): boolean {
+  // A dot at the end only says that the name is complete.
+  const host = hostname.replace(/\.$/, "");
   return /^[\d.]+$|^\[/.test(host) || isLocalName(host) || isIn(host, RESERVED_DOMAINS);
 }
 

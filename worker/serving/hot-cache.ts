@@ -13,7 +13,7 @@ const OPTIONS = { type: "text", cacheTtl: KV_CACHE_TTL_SECONDS } as const;
  * Documents by their keys; null where KV has none of this form.
  *
  * @param sink Counts the operations.
- * @throws when KV fails, {@link TooMuchCached} when the documents together are larger than `mostCharacters`.
+ * @throws when KV fails, {@link TooMuchCached} when the values of all documents have more than `mostCharacters`.
  */
 export async function getDocuments(
   { env }: Pick<RequestContext, "env">,
@@ -26,7 +26,9 @@ export async function getDocuments(
   const note = (key: string, text: string | null) => {
     const document = text === null ? null : decodeKnown(text, isolateMemory.last(key, Date.now()));
     documents.set(key, document);
-    characters += document?.size ?? 0;
+    for (const { data, eventTimes } of document?.categories.values() ?? []) {
+      characters += data.length + (eventTimes?.length ?? 0);
+    }
   };
   const [only] = keys;
   if (only !== undefined && keys.length === 1) {

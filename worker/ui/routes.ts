@@ -22,7 +22,7 @@ export const uiEndpoints = [
   pageEndpoint({
     path: "/ui",
     // Where a browser goes that was given the service's address.
-    aliases: ["/"],
+    aliases: ["/", "/ui/"],
     tag: "documents",
     summary: "The catalog of features, for people",
     body: page,

@@ -5,6 +5,7 @@ import { jsonAnswer } from "../http/answer.ts";
 import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredRevision, answeredTimestamp } from "../http/fields.ts";
+import type { EntityRef } from "../keys.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
 import { type Catalog, catalogOf, isKnownEntityType } from "../registry/catalog.ts";
@@ -64,12 +65,16 @@ export const putItemsBatch = endpoint(
 function typedRow(catalog: Catalog, asked: UntypedWrite): RequestRow {
   if (!isKnownEntityType(asked.entityType, catalog)) {
     const detail = "entity_type: is not a known entity type";
-    return { kind: "refused", reason: { type: "unknown_entity_type", detail } };
+    return refused(asked, { type: "unknown_entity_type", detail });
   }
   const typed = typedWrite(catalog, asked);
   if (typed.ok) return typed.write;
   const { fault } = typed;
-  return { kind: "refused", reason: { type: fault.reason, detail: describeFault(fault) } };
+  return refused(asked, { type: fault.reason, detail: describeFault(fault) });
+}
+
+function refused({ entityType, entityValue }: EntityRef, reason: Reason): RequestRow {
+  return { kind: "refused", entityType, entityValue, reason };
 }
 
 function outcomeOf(result: RowResult) {

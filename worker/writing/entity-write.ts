@@ -86,7 +86,7 @@ export interface Reason {
 }
 
 /** A row of a request that no writer needs to be asked about. */
-interface Refusal {
+export interface Refusal extends EntityRef {
   kind: "refused";
   reason: Reason;
 }
@@ -107,3 +107,11 @@ export type ChangeReply =
   | { kind: "key_reused" }
   /** Nothing of what is missing was acknowledged; the same request may be sent again. */
   | { kind: "unavailable" };
+
+/** What a writer says of an `Idempotency-Key`. */
+export type KeyClaim =
+  | { kind: "first" }
+  /** The request has come before, and then these rows of it were refused. */
+  | { kind: "repeated"; refused: RefusedRow[] }
+  /** Another request has used the key within its time. */
+  | { kind: "key_reused" };

@@ -20,7 +20,14 @@ import { CommitLoop } from "./commit-loop.ts";
 import { Documents } from "./documents.ts";
 import { Effects } from "./effects.ts";
 import { EntityStates } from "./entity-states.ts";
-import type { ChangeReply, ChangeRequest, Idempotency, RefusedRow, Settled } from "./entity-write.ts";
+import type {
+  ChangeReply,
+  ChangeRequest,
+  Idempotency,
+  KeyClaim,
+  RefusedRow,
+  Settled,
+} from "./entity-write.ts";
 import { sizeOfChange } from "./take-group.ts";
 import { type Identity, WriterStore } from "./writer-store.ts";
 
@@ -79,16 +86,23 @@ export class EntityWriter extends DurableObject<Env> {
    *
    * @param refused Rows that it refuses. When it comes again the first time's count.
    */
-  async claim(
-    identity: Identity,
-    idempotency: Idempotency,
-    refused: RefusedRow[],
-  ): Promise<{ isOurs: boolean; refused: RefusedRow[] }> {
+  async claim(identity: Identity, idempotency: Idempotency, refused: RefusedRow[]): Promise<KeyClaim> {
     this.#open(identity);
     const first = this.#claim(idempotency);
-    if (first === null) this.#store.rememberRefused(idempotency.key, refused);
-    const isOurs = first === null || first === idempotency.fingerprint;
-    return { isOurs, refused: isOurs ? this.#store.refusedRows(idempotency.key) : [] };
+    if (first === null) {
+      this.#store.rememberRefused(idempotency.key, refused);
+      return { kind: "first" };
+    }
+    if (first !== idempotency.fingerprint) return { kind: "key_reused" };
+    return { kind: "repeated", refused: this.#store.refusedRows(idempotency.key) };
+  }
+
+  /** What became of changes of an earlier request with the key, by their positions in it; null where nothing is known. */
+  async recall(identity: Identity, key: string, positions: number[]): Promise<(Settled | null)[]> {
+    const { loop } = this.#open(identity);
+    if (loop.unresolved > 0) await loop.settle();
+    const remembered = this.#store.rememberedResults(key);
+    return positions.map((position) => remembered.get(position) ?? null);
   }
 
   /** A reader has found these entities in D1 and not in KV. */

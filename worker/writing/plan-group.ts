@@ -48,8 +48,7 @@ export interface GroupPlan {
 
 interface GroupContext {
   states: ReadonlyMap<string, EntityState>;
-  /** Strictly increasing. */
-  /** Later than all times that it has told before, and than `after`. */
+  /** The time of a decision: later than `after`, and than all that were not told for an `after` that is ahead. */
   tick: (after: Micros) => Micros;
   newEventId: () => string;
 }

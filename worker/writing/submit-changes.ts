@@ -2,7 +2,7 @@
 
 import type { Settings } from "../env.ts";
 import { assert, type Problem, unavailable, unprocessable } from "../errors.ts";
-import { fnv1a, partitionOf } from "../keys.ts";
+import { type EntityRef, fnv1a, partitionOf } from "../keys.ts";
 import { RETRY_AFTER_SECONDS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { RequestMetrics } from "../monitoring/request-metrics.ts";
@@ -52,15 +52,24 @@ export async function submitChanges(
   rows: readonly RequestRow[],
   idempotency: Idempotency | null,
 ): Promise<Submitted> {
-  const refusedNow = rows.flatMap((row, position) =>
-    row.kind === "refused" ? { position, reason: row.reason } : [],
+  const refusedNow = rows.flatMap((row, position) => (row.kind === "refused" ? { ...row, position } : []));
+  const claim = idempotency && (await claimIdempotencyKey(context, idempotency, refusedNow));
+  const refused = new Map(
+    [...refusedNow, ...(claim?.refused ?? [])].map(({ position, reason }) => [position, reason]),
   );
-  const refusedFirst = idempotency ? await claimIdempotencyKey(context, idempotency, refusedNow) : [];
-  const refused = new Map([...refusedNow, ...refusedFirst].map(({ position, reason }) => [position, reason]));
+  // Taken the first time, they have a result all the same.
+  const taken = claim?.isRepeated
+    ? refusedNow.filter(({ position }) => !isAmong(claim.refused, position))
+    : [];
+  const recalled = idempotency ? await recallResults(context, taken, idempotency.key) : [];
   const asked = rows.flatMap((change, position) =>
     change.kind === "refused" || refused.has(position) ? [] : { change, position },
   );
   const { settled, replayed } = await askWriters(context, asked, idempotency);
+  for (const { position, one } of recalled) {
+    settled.set(position, one);
+    refused.delete(position);
+  }
   const known = [...settled.values()];
   return {
     results: rows.map((_, position) => {
@@ -72,7 +81,7 @@ export async function submitChanges(
     }),
     committedAt: known.length > 0 ? Math.max(...known.map(({ committedAt }) => committedAt)) : nowMicros(),
     bookmark: newestBookmark(known.map(({ bookmark }) => bookmark)),
-    replayed,
+    replayed: replayed || (asked.length === 0 && recalled.length > 0),
   };
 }
 
@@ -107,27 +116,53 @@ async function askWriters(
   return { settled, replayed };
 }
 
+const isAmong = (rows: readonly RefusedRow[], position: number) =>
+  rows.some((row) => row.position === position);
+
+/** What writers remember of rows that an earlier request with the key has changed. */
+async function recallResults(
+  context: WriterContext,
+  rows: readonly (EntityRef & { position: number })[],
+  key: string,
+): Promise<{ position: number; one: Settled }[]> {
+  const byPartition = Map.groupBy(rows, (row) => partitionOf(row, context.settings.writerPartitions));
+  const recalled = [...byPartition].map(async ([partition, own]) => {
+    const { writer, identity } = writerOf(context, partition);
+    const positions = own.map(({ position }) => position);
+    const results = await answered(context, partition, async () => writer.recall(identity, key, positions));
+    return results.flatMap((one, i) => (one ? { position: positions[i] ?? 0, one } : []));
+  });
+  return (await Promise.all(recalled)).flat();
+}
+
 /**
- * Each key belongs to one writer of the tenant, whichever entities its request changes: another request with the same
- * key may change other entities.
+ * One writer of the tenant knows each key, wherever its requests go: two of them may change different entities.
  *
  * @param refused Rows of the request that no writer is asked about.
- * @returns those of the first time, when this is not it.
+ * @returns whether it has come before, and the rows that were refused then.
  * @throws {@link Problem} 422 when the key came with another request before, 503 when that cannot be found out.
  */
 export async function claimIdempotencyKey(
   context: WriterContext,
   idempotency: Idempotency,
-  refused: RefusedRow[] = [],
-): Promise<RefusedRow[]> {
+  refused: readonly RefusedRow[] = [],
+): Promise<{ isRepeated: boolean; refused: RefusedRow[] }> {
   const partition = fnv1a(idempotency.key) % context.settings.writerPartitions;
   const { writer, identity } = writerOf(context, partition);
-  const claim = await (async () => writer.claim(identity, idempotency, refused))().catch((cause) => {
-    context.log.warning("an entity writer did not answer", { partition }, cause);
+  const rows = refused.map(({ position, reason }) => ({ position, reason }));
+  const claim = await answered(context, partition, async () => writer.claim(identity, idempotency, rows));
+  if (claim.kind === "key_reused") throw keyReused();
+  return claim.kind === "repeated"
+    ? { isRepeated: true, refused: claim.refused }
+    : { isRepeated: false, refused: [] };
+}
+
+/** @throws {@link Problem} 503 when the writer does not answer. */
+function answered<R>({ log }: WriterContext, partition: number, ask: () => Promise<R>): Promise<R> {
+  return ask().catch((cause: unknown) => {
+    log.warning("an entity writer did not answer", { partition }, cause);
     throw notCommitted();
   });
-  if (!claim.isOurs) throw keyReused();
-  return claim.refused;
 }
 
 async function askWriter(

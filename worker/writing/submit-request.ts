@@ -2,14 +2,13 @@
 import { Problem, unprocessable } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
 import { entityKey } from "../keys.ts";
-import { MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_WRITE_CHARACTERS } from "../limits.ts";
+import { MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_WRITE_BYTES } from "../limits.ts";
 import { encodeToken } from "../serving/consistency.ts";
 import { TOKEN_HEADER } from "../serving/read-context.ts";
 import { formatTimestamp } from "../timestamps.ts";
 import type { EntityChange, Idempotency, RequestRow, RowResult } from "./entity-write.ts";
 import { rememberWrites } from "./remember-writes.ts";
 import { IDEMPOTENCY_HEADER, submitChanges } from "./submit-changes.ts";
-import { sizeOfChange } from "./take-group.ts";
 
 /** For the API documents of every route that writes. */
 export const writeRequestHeaders = {
@@ -51,14 +50,24 @@ export async function submitRequest(c: AppContext, rows: readonly RequestRow[]):
   };
 }
 
+/** @throws Problem 413 for more than a call of a writer takes. */
 function assertSent(changes: readonly EntityChange[]): void {
-  const characters = changes.reduce((total, change) => total + sizeOfChange(change), 0);
-  if (characters <= MAX_WRITE_CHARACTERS) return;
+  const texts = changes.flatMap((change) =>
+    change.kind === "write" ? change.categories.flatMap(({ data, names }) => [data, ...names]) : [],
+  );
+  const characters = texts.reduce((total, text) => total + text.length, 0);
+  // Looked at more closely only where two bytes to a character would be too many.
+  if (2 * characters <= MAX_WRITE_BYTES) return;
+  const bytes = texts.reduce((total, text) => total + text.length * (WIDE.test(text) ? 2 : 1), 0);
+  if (bytes <= MAX_WRITE_BYTES) return;
   throw new Problem(
     413,
-    `the values are ${characters} characters of JSON, over the ${MAX_WRITE_CHARACTERS} that a request may have: a number is kept with all of its digits, 1e20 as 100000000000000000000`,
+    `the features are ${bytes} bytes on their way to a writer, which takes ${MAX_WRITE_BYTES} of a request: a number is written with all of its digits, a text with a character beyond ÿ in two bytes for each, and names come twice`,
   );
 }
+
+/** With one such character all of a text is kept in two bytes each. */
+const WIDE = /[\u0100-\uffff]/;
 
 export async function idempotencyOf(c: AppContext): Promise<Idempotency | null> {
   const key = c.header(IDEMPOTENCY_HEADER);

@@ -33,7 +33,7 @@ export interface Feature {
   updated_at: string;
 }
 
-interface Numbers {
+export interface Numbers {
   values: number;
   nulls: number;
   null_rate: number | null;

@@ -10,7 +10,7 @@ interface Asked {
   references: string;
 }
 
-/** `a:*, b:x` → `["a:*", "b:x"]`; a bare category, which `isCategory` knows, is all of it. */
+/** `a:*, b:x` → `["a:*", "b:x"]`. */
 const referencesOf = (text: string) =>
   text
     .split(/[,\n]/)

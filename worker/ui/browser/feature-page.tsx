@@ -1,7 +1,7 @@
 /** A registered feature: what it is, how it does, its versions, and its value for an entity. */
 import { useState } from "preact/hooks";
-import { api, apiKey, type Feature, type Stats, type Version } from "./api.ts";
-import { age, bars, curl, moment, number, span } from "./format.ts";
+import { api, apiKey, type Feature, type Numbers, type Stats, type Version } from "./api.ts";
+import { age, bars, curl, dtypeOf, moment, number, span } from "./format.ts";
 import { Load, useLoaded } from "./loading.tsx";
 import { LookUp } from "./look-up.tsx";
 
@@ -11,15 +11,14 @@ export function FeaturePage({ name }: { name: string }) {
 }
 
 function Shown({ feature }: { feature: Feature }) {
-  const newest = feature.versions.at(-1)?.version ?? 1;
+  const newest = feature.versions.at(-1)?.version ?? null;
   const [version, setVersion] = useState(feature.version ?? newest);
-  const reference = version === feature.version ? feature.name : `${feature.name}@${version}`;
   return (
     <>
       <h1>{feature.name}</h1>
       {feature.description && <p>{feature.description}</p>}
       <dl class="facts">
-        <Fact name="Type" value={feature.dtype ?? "–"} />
+        <Fact name="Type" value={dtypeOf(feature)} />
         <Fact name="Entity type" value={feature.entity_type} />
         <Fact name="Category" value={feature.category} />
         <Fact name="Owner" value={feature.owner ?? "–"} />
@@ -27,17 +26,30 @@ function Shown({ feature }: { feature: Feature }) {
         <Fact name="Registered" value={moment(feature.created_at)} />
       </dl>
       <h2>Versions</h2>
-      <Versions versions={feature.versions} shown={version} show={setVersion} />
+      {version === null ? (
+        <p>There is no version yet.</p>
+      ) : (
+        <Versions versions={feature.versions} shown={version} show={setVersion} />
+      )}
       {feature.computation_logic && (
         <>
           <h2>Computed by</h2>
           <pre>{feature.computation_logic}</pre>
         </>
       )}
+      {version !== null && <OfVersion key={version} feature={feature} version={version} />}
+    </>
+  );
+}
+
+function OfVersion({ feature, version }: { feature: Feature; version: number }) {
+  const reference = version === feature.version ? feature.name : `${feature.name}@${version}`;
+  return (
+    <>
       <h2>The last 24 hours of version {version}</h2>
       <Statistics name={feature.name} version={version} />
       <h2>Its value</h2>
-      <LookUp key={reference} entityType={feature.entity_type} reference={reference} />
+      <LookUp entityType={feature.entity_type} reference={reference} />
       <h2>Read it</h2>
       <Commands feature={feature} reference={reference} />
     </>
@@ -123,9 +135,40 @@ function Statistics({ name, version }: { name: string; version: number }) {
             <Fact name="Last write" value={stats.last_write ? moment(stats.last_write) : "–"} />
           </dl>
           <Chart stats={stats} />
+          {stats.columns && <Columns columns={stats.columns} />}
         </>
       )}
     </Load>
+  );
+}
+
+/** Of a vector. */
+function Columns({ columns }: { columns: Record<string, Numbers> }) {
+  return (
+    <table>
+      <thead>
+        <tr>
+          <th>Column</th>
+          <th>Values</th>
+          <th>Nulls</th>
+          <th>Least</th>
+          <th>Mean</th>
+          <th>Most</th>
+        </tr>
+      </thead>
+      <tbody>
+        {Object.entries(columns).map(([name, numbers]) => (
+          <tr key={name}>
+            <th scope="row">{name}</th>
+            <td>{number(numbers.values)}</td>
+            <td>{percentage(numbers.null_rate)}</td>
+            <td>{number(numbers.min)}</td>
+            <td>{number(numbers.mean)}</td>
+            <td>{number(numbers.max)}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
   );
 }
 

@@ -1,6 +1,7 @@
 /** The catalog: every registered feature, to be searched. */
 import { useEffect, useState } from "preact/hooks";
 import { api, type Feature, type FeatureFilter, type Refusal } from "./api.ts";
+import { dtypeOf } from "./format.ts";
 import { Refused, refusalOf } from "./loading.tsx";
 
 const EVERYTHING: FeatureFilter = { q: "", entity_type: "", tag: "" };
@@ -61,7 +62,7 @@ function FeatureTable({ features }: { features: Feature[] }) {
             <td>
               <a href={`#/features/${encodeURIComponent(feature.name)}`}>{feature.name}</a>
             </td>
-            <td>{feature.dtype ?? "–"}</td>
+            <td>{dtypeOf(feature)}</td>
             <td>{feature.entity_type}</td>
             <td>{feature.category}</td>
             <td>{feature.version ?? <span class="status draft">none active</span>}</td>
@@ -121,7 +122,12 @@ function useFeatures(filter: FeatureFilter) {
             next,
             refusal: null,
           }),
-        (cause) => (): Found => ({ features: [], next: null, refusal: refusalOf(cause) }),
+        // What is there stays, and may be asked to go on.
+        (cause) =>
+          (before: Found): Found =>
+            asked.cursor === null
+              ? { features: [], next: null, refusal: refusalOf(cause) }
+              : { ...before, refusal: refusalOf(cause) },
       )
       .then((change) => {
         if (!isCurrent) return;
@@ -132,5 +138,5 @@ function useFeatures(filter: FeatureFilter) {
       isCurrent = false;
     };
   }, [asked]);
-  return { ...found, isAsking, more: () => setAsked({ ...asked, cursor: found.next }) };
+  return { ...found, isAsking, more: () => setAsked({ filter: asked.filter, cursor: found.next }) };
 }

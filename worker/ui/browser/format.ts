@@ -46,6 +46,17 @@ export function json(value: unknown, indent?: number): string {
   return rawDigits(value) ?? JSON.stringify(value, null, indent);
 }
 
+/** Of the version that the bare name means; of drafts alone the newest's. */
+export function dtypeOf({
+  dtype,
+  versions,
+}: {
+  dtype: string | null;
+  versions: readonly { dtype: string }[];
+}): string {
+  return dtype ?? versions.at(-1)?.dtype ?? "–";
+}
+
 const HOUR_MS = 3_600_000;
 
 interface Bar {
