@@ -22,7 +22,7 @@ export const uiEndpoints = [
   pageEndpoint({
     path: "/ui",
     // Where a browser goes that was given the service's address.
-    aliases: ["/", "/ui/"],
+    aliases: ["/"],
     tag: "documents",
     summary: "The catalog of features, for people",
     body: page,
