@@ -137,27 +137,36 @@ describe("one entity", () => {
 });
 
 describe("many entities", () => {
+  /** As KV has it. */
+  const documentText = (categories: string[], data: string) => {
+    const rest = {
+      eventTime: 1,
+      eventTimes: null,
+      createdAt: 1,
+      updatedAt: 1,
+      computeId: null,
+      expiresAt: null,
+    };
+    const all = categories.map((category) => [category, { data, ...rest }] as const);
+    return encodeDocument({ revision: 1, categories: new Map(all), size: 0 });
+  };
+
+  test("are not too large for the names of their categories", async () => {
+    const tenant = newTenant();
+    const values = Array.from({ length: 200 }, (_, i) => `user-${i}`);
+    const names = Array.from({ length: 200 }, (_, i) => `${i}`.padStart(440, "c"));
+    const text = documentText(names, '{"n":1}');
+    for (const value of values) {
+      await env.HOT.put(documentKey(tenant, settings.writerPartitions, ref(value)), text);
+    }
+    const reads = await readerOf(tenant, watched()).many(values);
+    expect(reads.map(({ source }) => source)).toEqual(Array(200).fill("kv"));
+  });
+
   test("that are large are fetched a few at a time, and no more of them once they are too many", async () => {
     const tenant = newTenant();
     const values = Array.from({ length: 1_000 }, (_, i) => `user-${i}`);
-    const text = encodeDocument({
-      revision: 1,
-      categories: new Map([
-        [
-          "c",
-          {
-            data: JSON.stringify({ text: "x".repeat(100_000) }),
-            eventTime: 1,
-            eventTimes: null,
-            createdAt: 1,
-            updatedAt: 1,
-            computeId: null,
-            expiresAt: null,
-          },
-        ],
-      ]),
-      size: 0,
-    });
+    const text = documentText(["c"], JSON.stringify({ text: "x".repeat(100_000) }));
     for (const value of values.slice(0, 300)) {
       await env.HOT.put(await documentKey(tenant, settings.writerPartitions, ref(value)), text);
     }
