@@ -102,6 +102,46 @@ export const HOSTILE: [reason: SqlFault["reason"], sql: string][] = [
     `select k in (${ones(500)}) as z from data where k in (${"z,".repeat(500)} z)`,
   ],
   ["too-large-when-written-out", `select k in (${ones(500)}) as z from data order by ${"1,".repeat(80)} 1`],
+  // What SQLite keeps is not written out, but conditions are copied into it, and into what that reads.
+  ...[
+    (inner: string) => `select distinct y+y as y from (${inner})`,
+    (inner: string) => `select y+y as y from (${inner}) group by y+y`,
+    (inner: string) => `select y+y as y from (${inner}) except select 1`,
+    (inner: string) => `select y+y as y, lag(1) over (partition by y+y) as z from (${inner})`,
+  ].map((form): [SqlFault["reason"], string] => [
+    "too-large-when-written-out",
+    `select y from (${nest(14, form, "select k as y from data")}) where y > 0`,
+  ]),
+  [
+    "too-large-when-written-out",
+    `select y from (${nest(14, (inner) => `select y+y as y from (${inner}) group by y+y having y > 0`, "select k as y from data")})`,
+  ],
+  // `over` is an alias, `limit` no barrier, and `"y:1"` a name that SQLite makes up.
+  [
+    "too-large-when-written-out",
+    nest(15, (inner) => `select abs(y+y) over, y+y as y from (${inner})`, "select k as y from data"),
+  ],
+  [
+    "too-large-when-written-out",
+    nest(15, (inner) => `select y+y as y from (${inner}) limit 9`, "select k as y from data"),
+  ],
+  [
+    "too-large-when-written-out",
+    nest(15, (inner) => `select 1 as y, "y:1"+"y:1" as y from (${inner})`, "select 1 as y, k as y from data"),
+  ],
+  ["too-large-when-written-out", nest(15, (inner) => `select y+y y from (${inner})`, "select k y from data")],
+  [
+    "too-large-when-written-out",
+    nest(
+      15,
+      (inner) => `select "y+y"+"y+y", y+y from (select "y+y" as y from (${inner}))`,
+      `select k as "y+y" from data`,
+    ),
+  ],
+  [
+    "too-large-when-written-out",
+    `with ${names(15, "as not materialized (select y+y as y from")} select y from c15`,
+  ],
   // Text.
   [
     "too-costly",
@@ -159,4 +199,10 @@ export const HOSTILE: [reason: SqlFault["reason"], sql: string][] = [
 export function cross(levels: number): string {
   const names = Array.from({ length: levels }, (_, i) => `c${i + 1} as (select a.x from c${i} a, c${i} b)`);
   return `c0(x) as (values (1),(2),(3)), ${names.join(", ")}`;
+}
+
+/** Each name of WITH reads the one before. */
+function names(levels: number, form: string): string {
+  const all = Array.from({ length: levels }, (_, i) => `c${i + 1} ${form} c${i})`);
+  return `c0 as (select k as y from data), ${all.join(", ")}`;
 }

@@ -173,6 +173,11 @@ describe("the gate itself takes no time", () => {
     return `SELECT user_id, (WITH c0 AS (SELECT 1)${names.join("")} SELECT 1 FROM c${levels}) AS v FROM data`;
   }
 
+  const chain = (levels: number) => {
+    const names = Array.from({ length: levels }, (_, i) => `c${i + 1} AS(SELECT*FROM c${i})`);
+    return `WITH c0 AS(SELECT*FROM data),${names.join()} SELECT user_id,1 v FROM c${levels}`;
+  };
+
   test("where a query is too large written out it is not written out to its end to know that", () => {
     const looksInto = (sql: string) => {
       const read = readTokens(sql);
@@ -182,7 +187,16 @@ describe("the gate itself takes no time", () => {
       expect(checkWrittenOut(reading.shape)?.reason).toBe("too-large-when-written-out");
       return looks();
     };
-    expect(looksInto(widening(10))).toBeLessThan(1.2 * looksInto(widening(8)));
+    expect(looksInto(widening(12))).toBeLessThan(50_000);
+  });
+
+  test.each<[string, string, RegExp]>([
+    ["is told where that is cheap", widening(8), /has \d{6} parts; at most 30000 are allowed/],
+    ["is not told where it is not", widening(12), /has far more than 30000 parts/],
+    ["is not looked for in hundreds of selects", chain(700), /has far more than 30000 parts/],
+  ])("how large it is %s", (_, sql, words) => {
+    const fault = faultOf(sql);
+    expect(fault && describeSqlFault(fault)).toMatch(words);
   });
 
   test("whatever a text is full of", () => {

@@ -7,6 +7,7 @@ import { measureGroups, measureTexts } from "../../../worker/compute/sql/measure
 import { checkAgainstSchema, type RunOptions, runSql } from "../../../worker/compute/sql/run.ts";
 import { MAX_SQL_KEPT_BYTES } from "../../../worker/limits.ts";
 import { cross, HOSTILE } from "./gate-hostile.ts";
+import { REALISTIC, REALISTIC_ROWS, REALISTIC_TABLE } from "./realistic.ts";
 
 /** Any object with SQLite will do. No other test uses this name. */
 const OBJECT = "sql-gate.test";
@@ -201,6 +202,22 @@ describe("benign SQL that looks hostile works", () => {
       columns: ["user_id", "n", "a"],
       rows: [["same", ROWS, 1500.75]],
     });
+  });
+});
+
+describe("features as they are really made work", () => {
+  test.each(REALISTIC)("$name", async ({ sql, rows }) => {
+    const result = await run(sql, (it) => execute(it, REALISTIC_TABLE, REALISTIC_ROWS));
+    expect(result.ok ? result.rows : describeSqlFault(result.fault)).toEqual(rows);
+  });
+
+  test.each(REALISTIC.filter(({ small }) => !small))("of 3,000 rows too: $name", async ({ sql }) => {
+    const rows = `INSERT INTO data SELECT 'u' || (i % 50), '2026-01-' || substr('0' || (1 + i % 28), -2) || 'T10:00:00Z',
+      i % 100, 'view', i % 72 FROM (${NUMBERS})`;
+    const result = await run(sql, (it) =>
+      execute(it, REALISTIC_TABLE, rows, "INSERT INTO data SELECT * FROM data LIMIT 1000"),
+    );
+    expect(result.ok ? result.rows.length : describeSqlFault(result.fault)).toBeGreaterThan(0);
   });
 });
 

@@ -27,7 +27,8 @@ export type SqlFault =
   | { reason: "not-understood"; text: string; at: number }
   /** Something is missing after this; null: somewhere. */
   | { reason: "incomplete"; after: { text: string; at: number } | null }
-  | { reason: "too-large-when-written-out"; limit: number }
+  /** `parts` is infinite where counting them would take long itself. */
+  | { reason: "too-large-when-written-out"; parts: number; limit: number }
   // The plan.
   | { reason: "plan-not-understood"; step: string }
   | { reason: "reads-elsewhere" }
@@ -92,7 +93,7 @@ export function describeSqlFault(fault: SqlFault): string {
       return `the SQL is not understood: something is missing${place}`;
     }
     case "too-large-when-written-out":
-      return `with every WITH and subquery written out the SQL has more than ${fault.limit} parts, the most that are allowed`;
+      return `with every WITH and subquery written out the SQL has ${Number.isFinite(fault.parts) ? round(fault.parts) : `far more than ${fault.limit}`} parts; at most ${fault.limit} are allowed`;
     case "plan-not-understood":
       return `the query plan has a step whose cost cannot be bounded: ${quote(fault.step)}`;
     case "reads-elsewhere":

@@ -53,13 +53,16 @@ export class FromReader {
       at += renamed ? 2 : 1;
       if (!isWord(pieces[at], "as")) throw notUnderstood(pieces[at]);
       at += 1;
-      if (isWord(pieces[at], "not")) at += 1;
-      if (isWord(pieces[at], "materialized")) at += 1;
+      const isNot = isWord(pieces[at], "not");
+      if (isNot) at += 1;
+      const isSaid = isWord(pieces[at], "materialized");
+      if (isSaid) at += 1;
       const body = pieces[at];
       if (body?.kind !== "group") throw notUnderstood(body);
       this.#defined.set(name, null);
       const select = this.#reader.readSelect(body.pieces, scope, inExpression);
       select.renamed = renamed;
+      select.materialized = isSaid && !isNot;
       this.#defined.set(name, select);
       scope.set(name, select);
       at += 1;
@@ -93,7 +96,8 @@ export class FromReader {
     }
     if (isGroup(pieces[at + 1]))
       throw new Refusal({ reason: "table-function", name: piece.name, at: piece.start });
-    into.core.sources.push(resolve(piece, alias, { scope: into.scope, defined: this.#defined }));
+    const source = resolve(piece, alias, { scope: into.scope, defined: this.#defined });
+    into.core.sources.push(source);
     return end;
   }
 

@@ -5,8 +5,9 @@
  * That is the same as computing all of them only when each row of the result is of the entity in that column. What is
  * not proven here may still be true; it is computed by hand.
  */
+import { mayBeOneRow } from "./kept.ts";
 import { expressionsOf, isColumn, isStar, isText, withoutAlias } from "./parts.ts";
-import { isOneRow, selectsIn } from "./rows.ts";
+import { selectsIn } from "./rows.ts";
 import type { Core, Expression, Part, Select, Shape } from "./shape.ts";
 import { SQL_FUNCTIONS } from "./words.ts";
 
@@ -118,7 +119,7 @@ class Origins {
     select: Select,
     { at, origin, name }: { at: number; origin: Origin; name: string | null },
   ): Origin {
-    if (isOneRow(core, select) || this.#aggregatesWithin(core, select)) return UNKNOWN;
+    if (mayBeOneRow(core) || this.#aggregatesWithin(core, select)) return UNKNOWN;
     if (origin.kind !== "column" || core.groupBy.length === 0) return origin;
     const isGrouped = core.groupBy.some((key) => {
       const [only, ...more] = key;

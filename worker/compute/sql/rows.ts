@@ -4,10 +4,10 @@
  * A join has at most the product of what it joins, whatever its conditions, since the tenant also writes the data.
  * Fewer only where SQL itself says so: an aggregate without GROUP BY, LIMIT, and one row for each key of a GROUP BY.
  */
+import { isOneRow } from "./kept.ts";
 import { isColumn, withoutAlias } from "./parts.ts";
-import type { Core, Expression, Part, Select, Shape } from "./shape.ts";
+import type { Core, Expression, Select, Shape } from "./shape.ts";
 import type { SqlToken } from "./tokens.ts";
-import { SQL_FUNCTIONS } from "./words.ts";
 
 export class RowBounds {
   readonly #dataRows: number;
@@ -58,7 +58,12 @@ export class RowBounds {
     this.instances.set(select, (this.instances.get(select) ?? 0) + 1);
     for (const core of select.cores) {
       for (const { select: source } of core.sources) if (source !== "data") this.#count(source);
-      for (const inner of selectsIn([...core.columns, ...core.conditions, ...core.groupBy]))
+      for (const inner of selectsIn([
+        ...core.columns,
+        ...core.conditions,
+        ...core.afterGroups,
+        ...core.groupBy,
+      ]))
         this.#count(inner);
     }
     for (const inner of selectsIn(select.tail)) this.#count(inner);
@@ -71,22 +76,6 @@ export function selectsIn(expressions: readonly Expression[]): Select[] {
     if (part.kind === "select") return [part.select];
     return part.kind === "call" ? selectsIn(part.args) : [];
   });
-}
-
-/** Whether an aggregate of the select's own makes one row of all; one in an expression may be another's. */
-export function isOneRow(core: Core, { inExpression }: Select): boolean {
-  return (
-    !inExpression && core.groupBy.length === 0 && core.columns.some((column) => column.some(isAggregate))
-  );
-}
-
-function isAggregate(part: Part): boolean {
-  if (part.kind !== "call") return false;
-  const { name, args, overWindow } = part;
-  const known = name === null ? undefined : SQL_FUNCTIONS.get(name);
-  const isMinMax = name === "min" || name === "max";
-  if (known?.aggregate && !overWindow && (!isMinMax || args.length === 1)) return true;
-  return args.some((arg) => arg.some(isAggregate));
 }
 
 /** Whether no two rows of the select agree in these columns, because it groups by some of them. */

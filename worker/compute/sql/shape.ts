@@ -44,8 +44,10 @@ interface Source {
 export interface Core {
   sources: Source[];
   columns: Expression[];
-  /** Conditions: WHERE, ON, HAVING. SQLite may copy them into the selects that they are about. */
+  /** WHERE, ON, USING. SQLite may copy them into the selects that they are about. */
   conditions: Expression[];
+  /** HAVING, which SQLite may take for WHERE, and WINDOW. */
+  afterGroups: Expression[];
   groupBy: Expression[];
   /** Compares whole rows: DISTINCT. */
   distinct: boolean;
@@ -61,7 +63,11 @@ export interface Select {
   limit: number | null;
   /** By `WITH name (columns)`: its columns are not called what they say. */
   renamed: boolean;
-  /** Inside an expression: its aggregates may be those of a select around it. */
+  /** WITH … AS MATERIALIZED. */
+  materialized: boolean;
+  /** UNION, INTERSECT or EXCEPT between its cores, not UNION ALL alone. */
+  comparesRows: boolean;
+  /** Read inside an expression, wherever it is defined: its names and aggregates may be those of a select around it. */
   inExpression: boolean;
 }
 
@@ -96,11 +102,21 @@ export class ShapeReader {
   /** Reads `[WITH …] SELECT … [UNION …] [ORDER BY …] [LIMIT …]`, all of it or a refusal. */
   readSelect(pieces: readonly Piece[], outer: Scope, inExpression: boolean): Select {
     const { scope, rest } = this.#from.readWith(pieces, outer, inExpression);
-    const select: Select = { cores: [], tail: [], limit: null, renamed: false, inExpression };
+    const select: Select = {
+      cores: [],
+      tail: [],
+      limit: null,
+      renamed: false,
+      materialized: false,
+      comparesRows: false,
+      inExpression,
+    };
     this.selects.push(select);
     const terms = splitPieces(rest, (piece) => isWord(piece, "union", "intersect", "except"));
     for (const [i, term] of terms.entries()) {
-      const core = i > 0 && isWord(term[0], "all") ? term.slice(1) : term;
+      const isAll = isWord(term[0], "all");
+      if (i > 0 && !isAll) select.comparesRows = true;
+      const core = i > 0 && isAll ? term.slice(1) : term;
       select.cores.push(this.#readCore(core, scope, { select, isLast: i === terms.length - 1 }));
     }
     return select;
@@ -116,6 +132,7 @@ export class ShapeReader {
       sources: [],
       columns: [],
       conditions: [],
+      afterGroups: [],
       groupBy: [],
       distinct: false,
       valuesRows: null,
@@ -139,7 +156,7 @@ export class ShapeReader {
           core.groupBy.push(...expressions(body));
           break;
         case "window":
-          core.conditions.push(...this.#readWindows(body, scope));
+          core.afterGroups.push(...this.#readWindows(body, scope));
           break;
         case "order":
           select.tail.push(...expressions(body));
@@ -147,6 +164,9 @@ export class ShapeReader {
         case "limit":
           select.tail.push(...expressions(splitPieces(body, (piece) => isWord(piece, "offset")).flat()));
           select.limit = plainLimit(body);
+          break;
+        case "having":
+          core.afterGroups.push(this.readExpression(body, scope));
           break;
         default:
           core.conditions.push(this.readExpression(body, scope));

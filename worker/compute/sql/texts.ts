@@ -101,7 +101,7 @@ class Texts {
     // Rows that are compared whole are compared to their ends.
     const isCompared = core.distinct || select.cores.length > 1 || select.tail.length > 0;
     if (isCompared) for (const length of lengths) this.#handle(length);
-    for (const one of core.conditions) this.#add(one, place);
+    for (const one of [...core.conditions, ...core.afterGroups]) this.#add(one, place);
     for (const one of [...core.groupBy, ...select.tail]) this.#handle(this.#add(one, place));
     const read = sources.reduce((sum, { row }) => sum + row, 0);
     return { longest: Math.max(0, ...lengths), row: lengthOfRow(core, select, { lengths, read }) };
