@@ -142,6 +142,11 @@ export const HOSTILE: [reason: SqlFault["reason"], sql: string][] = [
     "too-large-when-written-out",
     `with ${names(15, "as not materialized (select y+y as y from")} select y from c15`,
   ],
+  // A name of WITH stands for its select in an expression too, where the aggregate is of the select around.
+  [
+    "too-costly",
+    "with t as materialized (select sum(o.v) s from data i) select (select count(*) from t a, t b, t c, t d) as n from data o",
+  ],
   // Text.
   [
     "too-costly",

@@ -329,6 +329,21 @@ describe("a plan", () => {
     expect(twice / once).toBeGreaterThan(1.8);
   });
 
+  test("a name of WITH that is read in an expression has a row for each of data: its sum is of the select around", () => {
+    const sql =
+      "with t as materialized (select sum(o.v) s from data i) select (select count(*) from t a, t b, t c) as n from data o";
+    const plan = rows(
+      [0, "SCAN o"],
+      [0, "CORRELATED SCALAR SUBQUERY 2"],
+      [2, "MATERIALIZE t"],
+      [3, "SCAN i"],
+      [2, "SCAN a"],
+      [2, "SCAN b"],
+      [2, "SCAN c"],
+    );
+    expect(Number(stepsOf(sql, plan))).toBeGreaterThan(1e12);
+  });
+
   test("is added up once, however deep it nests", () => {
     const bounds = new RowBounds(query("select k from data").shape, 10);
     const scans = vi.spyOn(bounds, "of");

@@ -97,6 +97,7 @@ export class FromReader {
     if (isGroup(pieces[at + 1]))
       throw new Refusal({ reason: "table-function", name: piece.name, at: piece.start });
     const source = resolve(piece, alias, { scope: into.scope, defined: this.#defined });
+    if (into.inExpression && source.select !== "data") markInExpression(source.select);
     into.core.sources.push(source);
     return end;
   }
@@ -113,6 +114,14 @@ export class FromReader {
     if (!isGroup(group)) throw notUnderstood(group);
     return splitAtCommas(group.pieces).map((column) => this.#reader.readExpression(column, scope));
   }
+}
+
+/** SQLite puts a copy of a select of WITH where its name stands, and looks for names in what is around it there. */
+function markInExpression(select: Select): void {
+  if (select.inExpression) return;
+  select.inExpression = true;
+  for (const { select: source } of select.cores.flatMap((core) => core.sources))
+    if (source !== "data") markInExpression(source);
 }
 
 function resolve(
