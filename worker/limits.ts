@@ -17,9 +17,6 @@ export const MAX_ANSWER_CHARACTERS = 32 * MIB;
 /** Faults of one request or message that are told: one more tells nobody anything. */
 export const MAX_NAMED_FAULTS = 20;
 
-/** A request slower than this is worth a warning: far over what a read or a write takes. */
-export const SLOW_REQUEST_MS = 1_000;
-
 /** Entities or rows of one request: what one D1 query answers well under a second. */
 export const MAX_ENTITIES_PER_REQUEST = 1_000;
 
@@ -50,9 +47,6 @@ export const MAX_IDEMPOTENCY_KEY_CHARACTERS = 255;
 /** The longest TTL, in seconds: a hundred years. */
 export const MAX_TTL_SECONDS = 100 * 366 * 24 * 60 * 60;
 
-/** How long an `Idempotency-Key` is remembered. */
-export const IDEMPOTENCY_TTL_SECONDS = 24 * 60 * 60;
-
 /** A string parameter of a D1 statement may have 2 MB; a UTF-16 code unit is at most three bytes of it. */
 export const MAX_D1_PARAMETER_CHARACTERS = 600_000;
 
@@ -63,9 +57,6 @@ export const MAX_PACKED_DATA_CHARACTERS = 64_000;
 export const MAX_GROUP_CHARACTERS = 4_000_000;
 export const MAX_GROUP_WRITES = 1_000;
 export const MAX_GROUP_CATEGORIES = 5_000;
-
-/** How long a group waits at most for more changes; also no longer than the group before it took. */
-export const GATHER_MAX_MS = 20;
 
 /** One row of an EntityWriter's intent log: SQLite takes 2 MB, a character is at most three bytes. */
 export const MAX_INTENT_CHARACTERS = 500_000;
@@ -90,11 +81,6 @@ export const MAX_QUEUE_BATCH_MESSAGES = 100;
  * single event may have more, then it is a message by itself.
  */
 export const MAX_QUEUE_MESSAGE_BYTES = MAX_QUEUE_BATCH_BYTES / 4;
-/** Events that come within this time of the last batch wait for its end, to go together. */
-export const OUTBOX_PAUSE_MS = 50;
-/** Pauses before what Queues has not taken is sent again: the first one, and the longest. Each is twice the one before. */
-export const OUTBOX_FIRST_RETRY_MS = 100;
-export const OUTBOX_LONGEST_RETRY_MS = 30_000;
 /** Queues takes 128 KB a message; the names of an event's features are cut to this. */
 export const MAX_EVENT_NAMES_BYTES = 96 * KIB;
 
@@ -114,37 +100,16 @@ export const KV_MAX_KEY_BYTES = 512;
  */
 export const KV_MAX_VALUE_BYTES = 24 * MIB;
 
-/**
- * Shares of the time for which a document is remembered. A read after the second renews it behind the answer, together
- * with all others that were read after their first: KV reads many keys at once.
- */
-export const MEMORY_LATE_SHARE = 0.5;
-export const MEMORY_RENEW_SHARE = 0.8;
 /** Documents renewed behind one answer: as many as a request may ask for, ten reads of KV. */
 export const MEMORY_MAX_RENEWALS = 1_000;
 
-/**
- * How long an isolate knows of a write through it: twice the time for which KV may show the old document, which is its
- * cache time after a put that itself may have waited its turn.
- */
-export const WRITE_MEMORY_MS = 2 * (KV_CACHE_TTL_SECONDS * 1_000 + KV_MIN_PUT_INTERVAL_MS);
 /** How many writes an isolate knows of, and how many documents that were asked for or are being fetched. */
 export const MAX_REMEMBERED_WRITES = 20_000;
-
-/** How long a reader waits for another one that fetches the same document, and how often it looks. */
-export const FETCH_WAIT_MS = 100;
-export const FETCH_LOOK_MS = 2;
 
 /** Texts of requests (addresses, bodies) by which an endpoint recognises them: all together, and the longest one. */
 export const KNOWN_INPUTS_MAX_CHARACTERS = 400_000;
 export const KNOWN_INPUT_MAX_CHARACTERS = 20_000;
 
-/** Reads that miss the cache within this time ask for their documents with one call. */
-export const FILL_GATHER_MS = 20;
-/** The request that gathers them may be cancelled: after this long another one does. */
-export const FILL_GATHER_STALE_MS = 1_000;
-/** How long an isolate does not ask again for a document that it has asked for. */
-export const FILL_PAUSE_MS = 5_000;
 /** Documents of one such call. */
 export const MAX_FILL_ENTITIES = 1_000;
 
@@ -152,27 +117,12 @@ export const MAX_FILL_ENTITIES = 1_000;
 export const ONLINE_ROOM_BYTES = 4_000_000;
 /** Entity documents in an isolate's memory: a character takes up to 12 bytes of 128 MB, with all that is prepared from it. */
 export const MEMORY_MAX_CHARACTERS = 6_000_000;
-/** How long after its time a document is kept, to be used again when KV answers the same revision. */
-export const MEMORY_KNOWN_MS = 10_000;
 /** Entity states in an EntityWriter's memory. */
 export const WRITER_STATE_MAX_CHARACTERS = 24_000_000;
 
 /** How often a change is decided anew when its entity was changed from elsewhere meanwhile. */
 export const MAX_COMMIT_ATTEMPTS = 5;
-/** D1 ends a batch after 30 s: one that has not shown by then never will. */
-export const UNRESOLVED_INTENT_MS = 60_000;
-/** An intent that is still there after this long is driven by the alarm: its writer has crashed, or a store is down. */
-export const RECOVERY_ALARM_MS = 5_000;
-export const PURGE_ALARM_MS = 60 * 60 * 1_000;
 
-/** How long a caller should wait before it tries again after a 503. */
-export const RETRY_AFTER_SECONDS = 1;
-
-/** A catalog older than this is renewed behind the answer; older than the second, before it. */
-export const CATALOG_FRESH_MS = 2_000;
-export const CATALOG_MAX_AGE_MS = 10_000;
-/** When D1 has not answered for a catalog, requests that can do without a new one do not ask again for this long. */
-export const CATALOG_RETRY_MS = 1_000;
 /** Tenants whose catalog an isolate holds. With more, those not asked for lately are read from D1 again. */
 export const CATALOG_MAX_TENANTS = 1_000;
 
@@ -198,10 +148,6 @@ export const MAX_DESCRIPTION_CHARACTERS = 4_000;
 export const MAX_PAGE_ROWS = 1_000;
 export const DEFAULT_PAGE_ROWS = 100;
 
-/** How long an isolate trusts what it read of a key: a revocation is effective everywhere within this time, unless D1 does not answer. */
-export const KEY_MEMORY_MS = 5_000;
-/** How much longer it trusts a key that it has proven, while D1 does not answer: reads from the caches go on. */
-export const KEY_GRACE_MS = 5 * 60 * 1_000;
 /** Keys, and ids without a key, in an isolate's memory; about 1 KB each. */
 export const KEY_MEMORY_MAX_KEYS = 5_000;
 /** `API_KEY_SECRET`: shorter ones can be guessed. */
@@ -235,21 +181,8 @@ export const JOB_PAGE_ENTITIES = 1_000;
 export const ENTITIES_PER_ROUND = 1_000;
 /** Touched entities that are recomputed with one query: as many as one ingest can touch. */
 export const MAX_TOUCHED_ENTITIES = MAX_INGEST_ROWS;
-/** How long after an ingest its table looks whether everything has been recomputed. */
-export const RECOMPUTE_ALARM_MS = 10_000;
-/** How long it waits at most for its next look, after looks that brought nothing. */
-export const RECOMPUTE_ALARM_MAX_MS = 60 * 60 * 1_000;
-/** When a table that somebody is dropping looks whether it is gone: D1 ends a statement after 30 s. */
-export const DROPPED_TABLE_ALARM_MS = 60_000;
-/**
- * The longest that a message waits before it comes again: the 20 tries of `feature-compute` take a quarter of an hour,
- * the 100 of `feature-availability` an hour and a half.
- */
-export const QUEUE_RETRY_MAX_SECONDS = 60;
 /** Tries of a message that only the tenant's own SQL or rows keep from its end: each costs as much as the first. */
 export const MAX_OWN_FAULT_TRIES = 5;
-/** No further file of a training set is begun in a batch that has lasted so long: an invocation has 30 s of processor. */
-export const TRAINING_SETS_BATCH_MS = 10_000;
 /** Pages of touched entities of one feature with one message: what has come meanwhile waits behind other tables. */
 export const MAX_ROUNDS_PER_MESSAGE = 5;
 /** Queries that fail before a page of touched entities is given up: enough to find 15 entities of the most it may have. */
@@ -258,18 +191,8 @@ export const MAX_FAILED_QUERIES = 200;
 export const MAX_FAILED_STEPS = 4_000_000_000;
 /** Versions that are recomputed as rows of one table arrive: each is a query of up to two seconds, for each ingest. */
 export const MAX_STREAMING_VERSIONS_PER_TABLE = 20;
-/**
- * How long one consumer may take for a page of touched entities before another takes over, and a computation by hand
- * before it is taken for dead: twice the time after which D1 ends what it was to write.
- */
-export const FOLLOWER_LEASE_MS = 60_000;
 /** Jobs of a raw table that are not finished: each result is up to 24 MiB, in memory once, beside the table's rows. */
 export const MAX_UNFINISHED_JOBS = 10;
-/** How long an ended job can be asked for, and how many jobs one run of the cron looks at: far under D1's 30 s. */
-export const ENDED_JOB_TTL_SECONDS = 30 * 24 * 60 * 60;
-export const JOBS_PER_CLEANING = 1_000;
-/** Rows of a job that was never finished are kept this long. */
-export const JOB_TTL_MS = 24 * 60 * 60 * 1_000;
 /** Skipped rows that a report names; the others are counted. */
 export const MAX_NAMED_SKIPS = 1_000;
 
@@ -309,8 +232,6 @@ export const MAX_STATS_COLUMNS = 100;
 /** Hours of one answer of statistics, a month: with all columns of a vector 74,400 rows of SQLite, under a second. */
 export const MAX_STATS_HOURS = 31 * 24;
 export const DEFAULT_STATS_HOURS = 24;
-/** How long an event is known to be counted. Queues repeats for an hour and a half; a writer that had no D1, some hours later. */
-export const STATS_EVENT_MEMORY_MS = 24 * 60 * 60 * 1_000;
 /** Values sent to the object of statistics with one call, about 100 bytes each: an RPC takes 32 MiB. */
 export const MAX_STATS_VALUES_PER_CALL = 20_000;
 /** Rows that one alarm removes from statistics before it lets others in. */
@@ -329,9 +250,6 @@ export const MAX_FILTER_NAMES = 100;
 /** Subscriptions that one batch of events is handed to at the same time, and the bytes of events in each call. */
 export const HAND_OVERS_AT_ONCE = 6;
 export const MAX_HAND_OVER_BYTES = 250 * KIB;
-/** How long a subscription knows that it has had an event, and how many it knows: a message comes again for an hour and a half. */
-export const EVENT_MEMORY_MS = 2 * 60 * 60 * 1_000;
-export const EVENT_MEMORY_MAX = 1_000_000;
 /** Events of one subscription that wait: an object holds 10 GB. Beyond it the subscription is paused by itself. */
 export const MAX_PENDING_DELIVERIES = 100_000;
 export const MAX_PENDING_BYTES = 2 * 1024 * MIB;
@@ -341,8 +259,6 @@ export const MAX_DEAD_KEPT = 50_000;
 export const MAX_FINISHED_BYTES = 1024 * MIB;
 /** Tries of one delivery: with a first wait of up to 5 s, doubled each time, within 2.4 hours, 1.2 on average. */
 export const MAX_DELIVERY_ATTEMPTS = 12;
-/** The longest delay before another try, and the longest that a receiver's `Retry-After` may ask for. */
-export const DELIVERY_RETRY_MAX_MS = 60 * 60 * 1_000;
 /** Requests to one receiver at once: a Worker has 6 connections, one stays for D1. */
 export const DELIVERIES_AT_ONCE = 5;
 /** Events of one request to a Kafka REST proxy, each of another entity, and their bytes. */
@@ -352,18 +268,12 @@ export const MAX_KAFKA_REQUEST_BYTES = 1 * MIB;
 export const MAX_RECEIVER_ANSWER_BYTES = 256 * KIB;
 /** What is kept of the words in which a delivery failed. */
 export const MAX_DELIVERY_ERROR_CHARACTERS = 300;
-/** How long one alarm delivers before the next takes over: the platform ends it after 15 minutes. */
-export const DELIVERY_RUN_MS = 5 * 60 * 1_000;
 /** Requests of one such run: with up to four look-ups of an address each it stays under 10,000 subrequests. */
 export const MAX_REQUESTS_PER_RUN = 1_500;
 /** Steps of a replay in one such run, each a few queries: D1 takes 1,000 of an invocation. */
 export const MAX_REFILLS_PER_RUN = 100;
-/** When a run of deliveries is looked after if it has died, or could not do its work. */
-export const DELIVERY_RECOVERY_MS = 5_000;
 /** A replay adds more only while fewer events than this wait, so that what is new is not long behind it. */
 export const REPLAY_LOW_WATER = 1_000;
-/** How often a paused subscription with something to deliver looks whether it still is, in case nobody could tell it. */
-export const PAUSED_CHECK_MS = 10 * 60 * 1_000;
 /**
  * Rows of the history that retention looks at in one statement, far under D1's 30 s, and statements in one run of the
  * cron.
@@ -394,8 +304,6 @@ export const TRAINING_SET_QUERY_LOOKUPS = 5_000;
 export const TRAINING_SET_QUERY_CHARACTERS = 2 * MIB;
 /** How often a file is begun before its set counts as failed, whoever asks for it: the queue, or a caller who looks. */
 export const MAX_TRAINING_SET_TRIES = 8;
-/** A training set that has made no progress for so long has lost its message: the next request for it sends another. */
-export const TRAINING_SET_STALLED_MS = 5 * 60_000;
 
 /** Rows of the history that one step of a replay looks at, and dead deliveries that it revives. */
 export const REPLAY_ROWS_PER_STEP = 2_000;
@@ -408,27 +316,8 @@ export const AE_MAX_DOUBLES = 20;
 export const AE_MAX_INDEX_BYTES = 96;
 export const AE_MAX_POINTS_PER_INVOCATION = 25;
 
-/** A part that does not answer `/health` within this is down, as far as a caller is concerned. */
-export const HEALTH_TIMEOUT_MS = 2_000;
-/** A queue that does not say how long it is within this is left out of `/metrics`: a scrape has some seconds. */
-export const BACKLOG_TIMEOUT_MS = 2_000;
-
-/** How long an isolate gathers counts before it sends them to the object in which they add up. */
-export const METRICS_FLUSH_MS = 2_000;
-/** An invocation that has promised to send and not done it by then has been cancelled: another one takes over. */
-export const METRICS_OWNER_STALE_MS = 5_000;
-/** A call that carries counts and has no outcome by then is repeated; its number keeps it from counting twice. */
-export const METRICS_SEND_STALE_MS = 10_000;
-/** Tries of one invocation: together longer than a call may hang, shorter than the 30 s that a Worker lives after its answer. */
-export const METRICS_SEND_ATTEMPTS = 8;
-/** How often the totals are written down while they change: each time a few rows, at $1 a million. */
-export const METRICS_PERSIST_MS = 10_000;
 /** Series in the totals: endpoints × methods × statuses, ten times over. A Prometheus server keeps each of them. */
 export const MAX_METRIC_SERIES = 5_000;
-/** A gauge that its writer has not renewed by then is dropped: three times the longest pause between its tries. */
-export const GAUGE_TTL_MS = 3 * OUTBOX_LONGEST_RETRY_MS;
-/** How long the number of an isolate's last flush is remembered: far longer than it repeats one. */
-export const FLUSH_MEMORY_MS = 60 * 60 * 1_000;
 /** One row of the stored totals: SQLite takes 2 MB, a character is at most three bytes. */
 export const MAX_TOTALS_ROW_CHARACTERS = 500_000;
 
@@ -441,9 +330,3 @@ export const STATSD_MAX_SERIES = 500;
 export const STATSD_MAX_SAMPLES = 20;
 /** A tag or a name is cut here: Datadog takes 200 characters. */
 export const STATSD_MAX_NAME_CHARACTERS = 200;
-/** How long a flush may take, connecting and closing included: a server nearby needs milliseconds, and `/metrics` waits for it. */
-export const STATSD_FLUSH_TIMEOUT_MS = 1_000;
-/** After a flush that failed no other is tried for so long; what is counted meanwhile is sent then. */
-export const STATSD_RETRY_MS = 10_000;
-/** A server that stays away is logged once in so long. */
-export const STATSD_LOG_MS = 60_000;

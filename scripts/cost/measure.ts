@@ -1,6 +1,6 @@
 /** Drives known traffic and divides: what one request of each kind costs. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { OUTBOX_PAUSE_MS } from "../../worker/limits.ts";
+import { OUTBOX_PAUSE_MS } from "../../worker/timings.ts";
 import { type CountedService, QUIET_MS, type Shape, startCounted } from "./counted-service.ts";
 import { type Counts, NOTHING, scaled, sum } from "./counts.ts";
 

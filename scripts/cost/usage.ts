@@ -1,5 +1,5 @@
 /** From what one request costs, and how many there are, to a month's usage. Pure. */
-import { CATALOG_FRESH_MS, METRICS_FLUSH_MS, METRICS_PERSIST_MS } from "../../worker/limits.ts";
+import { CATALOG_FRESH_MS, METRICS_FLUSH_MS, METRICS_PERSIST_MS } from "../../worker/timings.ts";
 import { type Counts, scaled, sum } from "./counts.ts";
 import type { Measured } from "./measure.ts";
 import { D1_MAX_GB, type Usage } from "./prices.ts";

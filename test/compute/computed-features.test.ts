@@ -7,12 +7,12 @@ import { RawTableStore } from "../../worker/compute/raw-table-store.ts";
 import { availabilityMessage, type FeatureAvailable } from "../../worker/events/feature-available.ts";
 import worker from "../../worker/index.ts";
 import {
-  ENDED_JOB_TTL_SECONDS,
   MAX_INLINE_ENTITIES,
   MAX_STREAMING_VERSIONS_PER_TABLE,
   MAX_UNFINISHED_JOBS,
 } from "../../worker/limits.ts";
 import { MICROS_PER_SECOND, nowMicros } from "../../worker/timestamps.ts";
+import { ENDED_JOB_TTL_SECONDS } from "../../worker/timings.ts";
 import { ask, expectProblem, faultPlaces, get, type Item, itemPath, post, TIMESTAMP } from "../setup/http.ts";
 import { until } from "../setup/waiting.ts";
 import { SCHEMA } from "./racing.ts";

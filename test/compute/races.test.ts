@@ -2,7 +2,8 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { type Follower, FollowerStore } from "../../worker/compute/follower-store.ts";
-import { FOLLOWER_LEASE_MS, MAX_ROUNDS_PER_MESSAGE } from "../../worker/limits.ts";
+import { MAX_ROUNDS_PER_MESSAGE } from "../../worker/limits.ts";
+import { FOLLOWER_LEASE_MS } from "../../worker/timings.ts";
 import type { ChangeRequest } from "../../worker/writing/entity-write.ts";
 import { ask, expectProblem, get, remove } from "../setup/http.ts";
 import {

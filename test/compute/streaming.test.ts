@@ -9,8 +9,9 @@ import {
   writeVectors,
 } from "../../worker/compute/write-vectors.ts";
 import { settings } from "../../worker/env.ts";
-import { FOLLOWER_LEASE_MS, MAX_OWN_FAULT_TRIES, TRAINING_SETS_BATCH_MS } from "../../worker/limits.ts";
+import { MAX_OWN_FAULT_TRIES } from "../../worker/limits.ts";
 import { Log } from "../../worker/log.ts";
+import { FOLLOWER_LEASE_MS, TRAINING_SETS_BATCH_MS } from "../../worker/timings.ts";
 import { databaseWatchedBy } from "../events/receiving.ts";
 import { ask, expectProblem, get } from "../setup/http.ts";
 import { sleep, until } from "../setup/waiting.ts";

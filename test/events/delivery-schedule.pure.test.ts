@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { afterFailure, parseRetryAfter } from "../../worker/events/delivery-schedule.ts";
-import { DELIVERY_RETRY_MAX_MS, MAX_DELIVERY_ATTEMPTS } from "../../worker/limits.ts";
+import { MAX_DELIVERY_ATTEMPTS } from "../../worker/limits.ts";
+import { DELIVERY_RETRY_MAX_MS } from "../../worker/timings.ts";
 
 const NOW = 1_760_346_951_000;
 const failed = (over: Partial<Parameters<typeof afterFailure>[0]>) =>

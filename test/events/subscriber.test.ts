@@ -7,13 +7,9 @@ import {
   removeSubscription,
   updateSubscription,
 } from "../../worker/events/subscription-store.ts";
-import {
-  DELIVERIES_AT_ONCE,
-  DELIVERY_RECOVERY_MS,
-  MAX_DELIVERY_ATTEMPTS,
-  MAX_PENDING_DELIVERIES,
-} from "../../worker/limits.ts";
+import { DELIVERIES_AT_ONCE, MAX_DELIVERY_ATTEMPTS, MAX_PENDING_DELIVERIES } from "../../worker/limits.ts";
 import { formatTimestamp, nowMicros } from "../../worker/timestamps.ts";
+import { DELIVERY_RECOVERY_MS } from "../../worker/timings.ts";
 import { dieBefore } from "../setup/faults.ts";
 import { sleep, until } from "../setup/waiting.ts";
 import { event, failingSubscriptions, inSubscriber, receiving, storedSubscription } from "./receiving.ts";

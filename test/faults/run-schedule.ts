@@ -2,8 +2,8 @@
 import { env } from "cloudflare:workers";
 import type { FeatureAvailable } from "../../worker/events/feature-available.ts";
 import { documentKey } from "../../worker/keys.ts";
-import { UNRESOLVED_INTENT_MS } from "../../worker/limits.ts";
 import { decodeDocument } from "../../worker/serving/document.ts";
+import { UNRESOLVED_INTENT_MS } from "../../worker/timings.ts";
 import { FaultLayer } from "./bindings.ts";
 import { Client, type Counts } from "./client.ts";
 import { chance, type FaultKind, randomOf } from "./decide.ts";

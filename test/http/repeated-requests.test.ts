@@ -1,8 +1,8 @@
 /** The same request again: it is recognised by its text, and must be answered as if it were not. */
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { CATALOG_FRESH_MS } from "../../worker/limits.ts";
 import { isolateMemory } from "../../worker/serving/memory.ts";
+import { CATALOG_FRESH_MS } from "../../worker/timings.ts";
 import { addVersion, freshName, registered, setStatus } from "../registry/features.ts";
 import { online } from "../serving/online-asks.ts";
 import {

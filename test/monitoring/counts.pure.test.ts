@@ -1,7 +1,7 @@
 /** From records to totals: what each record counts, and that nothing depends on how counts travel. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { GAUGE_TTL_MS, MAX_METRIC_SERIES } from "../../worker/limits.ts";
+import { MAX_METRIC_SERIES } from "../../worker/limits.ts";
 import { countRecord } from "../../worker/monitoring/count-record.ts";
 import type { Flush } from "../../worker/monitoring/isolate-metrics.ts";
 import {
@@ -23,6 +23,7 @@ import { methodLabel, operationName } from "../../worker/monitoring/operation-na
 import { operationRecord } from "../../worker/monitoring/timed.ts";
 import { addFlush, forgetIsolates, GaugeReadings, noTotals } from "../../worker/monitoring/totals.ts";
 import { ValueTally } from "../../worker/monitoring/value-tally.ts";
+import { GAUGE_TTL_MS } from "../../worker/timings.ts";
 
 const countsOf = (...records: MetricRecord[]): MetricCounts => {
   const buffer = new CountBuffer();

@@ -1,9 +1,9 @@
 /** When an isolate sends its counts: driven by hand, one promise at a time. */
 import { beforeEach, expect, test } from "vitest";
-import { METRICS_FLUSH_MS, METRICS_OWNER_STALE_MS, METRICS_SEND_STALE_MS } from "../../worker/limits.ts";
 import { type Flush, IsolateMetrics } from "../../worker/monitoring/isolate-metrics.ts";
 import { operationRecord } from "../../worker/monitoring/timed.ts";
 import { addFlush, noTotals } from "../../worker/monitoring/totals.ts";
+import { METRICS_FLUSH_MS, METRICS_OWNER_STALE_MS, METRICS_SEND_STALE_MS } from "../../worker/timings.ts";
 
 const env = {} as Env;
 const record = operationRecord({ operation: "kv.get", outcome: "ok", durationMs: 1 });

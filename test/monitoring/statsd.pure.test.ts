@@ -1,13 +1,9 @@
 /** When the exporter sends, what it does without a server, and what that costs: with streams driven by hand. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import {
-  STATSD_FLUSH_TIMEOUT_MS,
-  STATSD_LOG_MS,
-  STATSD_MAX_SERIES,
-  STATSD_RETRY_MS,
-} from "../../worker/limits.ts";
+import { STATSD_MAX_SERIES } from "../../worker/limits.ts";
 import { type Connect, StatsdExporter } from "../../worker/monitoring/statsd.ts";
 import { operationRecord } from "../../worker/monitoring/timed.ts";
+import { STATSD_FLUSH_TIMEOUT_MS, STATSD_LOG_MS, STATSD_RETRY_MS } from "../../worker/timings.ts";
 import { countOf, parsePacket } from "./statsd-grammar.ts";
 
 const VARS = {

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type CountedService, QUIET_MS, startCounted } from "../../scripts/cost/counted-service.ts";
-import { OUTBOX_PAUSE_MS } from "../../worker/limits.ts";
+import { OUTBOX_PAUSE_MS } from "../../worker/timings.ts";
 import { endServices, newDirectory } from "../setup/service.ts";
 
 const CATEGORIES = 3;

@@ -5,7 +5,7 @@ import { type Counts, NOTHING } from "../../scripts/cost/counts.ts";
 import type { Measured } from "../../scripts/cost/measure.ts";
 import { LOOKED_UP, type Meter, type Price, prices, type Usage } from "../../scripts/cost/prices.ts";
 import { type Assumptions, DEFAULTS, MONTH_SECONDS, missShareOf, monthOf } from "../../scripts/cost/usage.ts";
-import { CATALOG_FRESH_MS, METRICS_FLUSH_MS, METRICS_PERSIST_MS } from "../../worker/limits.ts";
+import { CATALOG_FRESH_MS, METRICS_FLUSH_MS, METRICS_PERSIST_MS } from "../../worker/timings.ts";
 
 const meters = Object.keys(prices) as Meter[];
 const nothingUsed = Object.fromEntries(meters.map((meter) => [meter, 0])) as Usage;

@@ -1,15 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import {
-  FETCH_WAIT_MS,
-  KV_CACHE_TTL_SECONDS,
-  MEMORY_KNOWN_MS,
-  MEMORY_MAX_CHARACTERS,
-  MEMORY_MAX_RENEWALS,
-} from "../../worker/limits.ts";
+import { KV_CACHE_TTL_SECONDS, MEMORY_MAX_CHARACTERS, MEMORY_MAX_RENEWALS } from "../../worker/limits.ts";
 import { ANY_REVISION } from "../../worker/serving/consistency.ts";
 import type { EntityDocument } from "../../worker/serving/document.ts";
 import { IsolateMemory } from "../../worker/serving/memory.ts";
+import { FETCH_WAIT_MS, MEMORY_KNOWN_MS } from "../../worker/timings.ts";
 
 const KEY = "default/doc/4/bright_uid/user-123";
 const OTHER = "tenant1/doc/4/bright_uid/user-123";

@@ -5,9 +5,9 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vi
 import { app } from "../../worker/app.ts";
 import { settings } from "../../worker/env.ts";
 import { documentKey } from "../../worker/keys.ts";
-import { CATALOG_MAX_AGE_MS } from "../../worker/limits.ts";
 import { forgetCatalog } from "../../worker/registry/catalog.ts";
 import { isolateMemory } from "../../worker/serving/memory.ts";
+import { CATALOG_MAX_AGE_MS } from "../../worker/timings.ts";
 import { addVersion, online, registered, setStatus } from "../registry/features.ts";
 import { failBefore, watched } from "../setup/faults.ts";
 import {

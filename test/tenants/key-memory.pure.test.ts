@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
-import { KEY_GRACE_MS, KEY_MEMORY_MAX_KEYS, KEY_MEMORY_MS } from "../../worker/limits.ts";
+import { KEY_MEMORY_MAX_KEYS } from "../../worker/limits.ts";
 import type { KeyRecord } from "../../worker/tenants/api-key.ts";
 import { KeyMemory } from "../../worker/tenants/key-memory.ts";
+import { KEY_GRACE_MS, KEY_MEMORY_MS } from "../../worker/timings.ts";
 
 const record: KeyRecord = {
   keyId: "a",

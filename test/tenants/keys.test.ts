@@ -2,11 +2,11 @@ import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { app } from "../../worker/app.ts";
-import { KEY_GRACE_MS, KEY_MEMORY_MS } from "../../worker/limits.ts";
 import { formatApiKey, newApiKey, SCOPES } from "../../worker/tenants/api-key.ts";
 import { keyMemory } from "../../worker/tenants/key-memory.ts";
 import { revokeKey } from "../../worker/tenants/key-store.ts";
 import { nowMicros } from "../../worker/timestamps.ts";
+import { KEY_GRACE_MS, KEY_MEMORY_MS } from "../../worker/timings.ts";
 import { type Answer, ask, type Body, production, storedKey, storedTenant } from "./service.ts";
 
 const READ = "GET /api/v1/get/item/nobody/c";

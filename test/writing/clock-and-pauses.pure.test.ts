@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { eventOf, type FeatureAvailable } from "../../worker/events/feature-available.ts";
-import { GATHER_MAX_MS, OUTBOX_PAUSE_MS } from "../../worker/limits.ts";
 import { Log } from "../../worker/log.ts";
+import { GATHER_MAX_MS, OUTBOX_PAUSE_MS } from "../../worker/timings.ts";
 import { Gathering } from "../../worker/writing/gathering.ts";
 import { Outbox } from "../../worker/writing/outbox.ts";
 import { Ticks } from "../../worker/writing/ticks.ts";

@@ -1,7 +1,7 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { UNRESOLVED_INTENT_MS } from "../../worker/limits.ts";
+import { UNRESOLVED_INTENT_MS } from "../../worker/timings.ts";
 import {
   dieAfter,
   dieBefore,

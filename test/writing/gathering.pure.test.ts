@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { GATHER_MAX_MS } from "../../worker/limits.ts";
+import { GATHER_MAX_MS } from "../../worker/timings.ts";
 import { Gathering, type LastGroup } from "../../worker/writing/gathering.ts";
 
 /** Longer than any wait may be. */

@@ -9,9 +9,9 @@ import {
   MAX_QUEUE_BATCH_BYTES,
   MAX_QUEUE_BATCH_MESSAGES,
   MAX_QUEUE_MESSAGE_BYTES,
-  OUTBOX_PAUSE_MS,
 } from "../../worker/limits.ts";
 import { Log } from "../../worker/log.ts";
+import { OUTBOX_PAUSE_MS } from "../../worker/timings.ts";
 import { Outbox, type Waiting } from "../../worker/writing/outbox.ts";
 
 const ENTITY = { entityType: "bright_uid", entityValue: "user-123" };

@@ -6,8 +6,9 @@ import { and, asc, eq, inArray, lt, notExists, sql } from "drizzle-orm";
 import * as z from "zod";
 import { primary } from "../db/primary.ts";
 import { computations, features, featureVersions, jobs, rawTables } from "../db/schema.ts";
-import { ENDED_JOB_TTL_SECONDS, JOBS_PER_CLEANING, MAX_RAW_TABLES_PER_TENANT } from "../limits.ts";
+import { MAX_RAW_TABLES_PER_TENANT } from "../limits.ts";
 import { MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
+import { ENDED_JOB_TTL_SECONDS, JOBS_PER_CLEANING } from "../timings.ts";
 import { COLUMN_TYPES, type RawSchema } from "./raw-columns.ts";
 import type { Skips } from "./vectors.ts";
 

@@ -10,16 +10,12 @@ import {
   type TrainingSetMessage,
   writeTrainingSet,
 } from "../history/write-training-set.ts";
-import {
-  MAX_OWN_FAULT_TRIES,
-  MAX_ROUNDS_PER_MESSAGE,
-  MAX_TOUCHED_ENTITIES,
-  TRAINING_SETS_BATCH_MS,
-} from "../limits.ts";
+import { MAX_OWN_FAULT_TRIES, MAX_ROUNDS_PER_MESSAGE, MAX_TOUCHED_ENTITIES } from "../limits.ts";
 import { Log } from "../log.ts";
 import { findFeature } from "../registry/registry-store.ts";
 import { retryDelaySeconds } from "../retry-delay.ts";
 import { nowMicros } from "../timestamps.ts";
+import { TRAINING_SETS_BATCH_MS } from "../timings.ts";
 import type { Debt } from "./computation-store.ts";
 import { computeByHand } from "./compute-by-hand.ts";
 import { type ComputedParts, computeInParts } from "./compute-in-parts.ts";

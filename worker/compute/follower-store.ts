@@ -7,7 +7,8 @@
  */
 import { jsonParts } from "../db/json-parts.ts";
 import { rowsOf, run } from "../db/object-sql.ts";
-import { FOLLOWER_LEASE_MS, MAX_NAME_CHARACTERS } from "../limits.ts";
+import { MAX_NAME_CHARACTERS } from "../limits.ts";
+import { FOLLOWER_LEASE_MS } from "../timings.ts";
 import { quoted, type RawSchema } from "./raw-columns.ts";
 
 /** A streaming feature's version, as far as its table must know it. */

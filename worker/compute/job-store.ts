@@ -1,6 +1,6 @@
 /** Results of computations that a request could not hold, until their jobs have written them. Synchronous. */
 import { rowsOf, run } from "../db/object-sql.ts";
-import { JOB_TTL_MS, RECOMPUTE_ALARM_MS } from "../limits.ts";
+import { JOB_TTL_MS, RECOMPUTE_ALARM_MS } from "../timings.ts";
 import type { ComputedRow } from "./vectors.ts";
 
 // How far a job is stands in its row of D1; up to `next_position` its rows have been given out.

@@ -1,7 +1,8 @@
 /** The rows of a RawTable in its SQLite. All its SQL is here but the tenant's; every method is synchronous. */
 import { jsonParts } from "../db/json-parts.ts";
 import { rowsOf, run } from "../db/object-sql.ts";
-import { IDEMPOTENCY_TTL_SECONDS, MAX_NAME_CHARACTERS } from "../limits.ts";
+import { MAX_NAME_CHARACTERS } from "../limits.ts";
+import { IDEMPOTENCY_TTL_SECONDS } from "../timings.ts";
 import { type Computation, ComputationStore } from "./computation-store.ts";
 import { type Follower, FollowerStore } from "./follower-store.ts";
 import { columnDefinitions, quoted, type RawSchema } from "./raw-columns.ts";

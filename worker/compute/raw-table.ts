@@ -7,18 +7,15 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { settings } from "../env.ts";
+import { MAX_RAW_ROWS, MAX_RAW_TABLE_BYTES, MAX_SQL_RESULT_BYTES, MAX_UNFINISHED_JOBS } from "../limits.ts";
+import { Log } from "../log.ts";
+import { formatTimestamp, type Micros, nowMicros } from "../timestamps.ts";
 import {
   DROPPED_TABLE_ALARM_MS,
   FOLLOWER_LEASE_MS,
-  MAX_RAW_ROWS,
-  MAX_RAW_TABLE_BYTES,
-  MAX_SQL_RESULT_BYTES,
-  MAX_UNFINISHED_JOBS,
   RECOMPUTE_ALARM_MAX_MS,
   RECOMPUTE_ALARM_MS,
-} from "../limits.ts";
-import { Log } from "../log.ts";
-import { formatTimestamp, type Micros, nowMicros } from "../timestamps.ts";
+} from "../timings.ts";
 import type { Computation, Debt } from "./computation-store.ts";
 import type { ComputeMessage } from "./compute-message.ts";
 import { findRawTable } from "./compute-store.ts";

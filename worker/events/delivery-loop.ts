@@ -7,7 +7,6 @@
 import type { Settings } from "../env.ts";
 import {
   DELIVERIES_AT_ONCE,
-  DELIVERY_RECOVERY_MS,
   MAX_KAFKA_EVENTS,
   MAX_KAFKA_REQUEST_BYTES,
   MAX_REFILLS_PER_RUN,
@@ -15,6 +14,7 @@ import {
   REPLAY_LOW_WATER,
 } from "../limits.ts";
 import type { Log } from "../log.ts";
+import { DELIVERY_RECOVERY_MS } from "../timings.ts";
 import { sleep } from "../waits.ts";
 import { type Attempt, deliver } from "./deliver.ts";
 import { afterFailure, type NextAttempt } from "./delivery-schedule.ts";

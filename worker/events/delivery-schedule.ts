@@ -4,7 +4,8 @@
  * Exponential backoff with full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter):
  * many that failed together do not come back together.
  */
-import { DELIVERY_RETRY_MAX_MS, MAX_DELIVERY_ATTEMPTS } from "../limits.ts";
+import { MAX_DELIVERY_ATTEMPTS } from "../limits.ts";
+import { DELIVERY_RETRY_MAX_MS } from "../timings.ts";
 
 interface FailedAttempt {
   /** Tries so far, this one among them. */

@@ -3,7 +3,7 @@
  * for a while and so many of them.
  */
 import { rowsOf, run } from "../db/object-sql.ts";
-import { EVENT_MEMORY_MAX, EVENT_MEMORY_MS } from "../limits.ts";
+import { EVENT_MEMORY_MAX, EVENT_MEMORY_MS } from "../timings.ts";
 
 /** Forgotten at once at most, so that none takes long; each event brings one. */
 const FORGOTTEN_AT_ONCE = 100;

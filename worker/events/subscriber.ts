@@ -8,9 +8,9 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { settings } from "../env.ts";
-import { DELIVERY_RECOVERY_MS, DELIVERY_RUN_MS, PAUSED_CHECK_MS } from "../limits.ts";
 import { Log } from "../log.ts";
 import { nowMicros, parseTimestamp } from "../timestamps.ts";
+import { DELIVERY_RECOVERY_MS, DELIVERY_RUN_MS, PAUSED_CHECK_MS } from "../timings.ts";
 import { type DeliveryRecord, selectDeliveries } from "./delivery-list.ts";
 import { DeliveryLoop } from "./delivery-loop.ts";
 import type { FeatureAvailable } from "./feature-available.ts";

@@ -3,7 +3,7 @@ import type * as z from "zod";
 import { pepperOf } from "../env.ts";
 import { Problem, unavailable, unprocessable } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
-import { RETRY_AFTER_SECONDS } from "../limits.ts";
+import { RETRY_AFTER_SECONDS } from "../timings.ts";
 import { isTopicName } from "./kafka-rest.ts";
 import { checkReceiverUrl } from "./receiver-url.ts";
 import type { newSubscription } from "./subscription-schemas.ts";

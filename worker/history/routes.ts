@@ -8,10 +8,11 @@ import { type RequestContext, requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
-import { MAX_ENTITIES_PER_REQUEST, RETRY_AFTER_SECONDS } from "../limits.ts";
+import { MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
 import { VALUE_STATUSES } from "../monitoring/value-tally.ts";
 import { formatTimestamp, type Micros } from "../timestamps.ts";
+import { RETRY_AFTER_SECONDS } from "../timings.ts";
 import { PARQUET_TYPE } from "./parquet-file.ts";
 import {
   addValues,

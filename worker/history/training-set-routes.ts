@@ -6,15 +6,10 @@ import { type AppContext, requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { wholeNumber } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
-import {
-  MAX_TRAINING_SET_ROWS,
-  MAX_TRAINING_SETS_PER_TENANT,
-  RETRY_AFTER_SECONDS,
-  TRAINING_SET_FILE_ROWS,
-  TRAINING_SET_STALLED_MS,
-} from "../limits.ts";
+import { MAX_TRAINING_SET_ROWS, MAX_TRAINING_SETS_PER_TENANT, TRAINING_SET_FILE_ROWS } from "../limits.ts";
 import { newId } from "../new-id.ts";
 import { MICROS_PER_MS, nowMicros } from "../timestamps.ts";
+import { RETRY_AFTER_SECONDS, TRAINING_SET_STALLED_MS } from "../timings.ts";
 import { PARQUET_TYPE } from "./parquet-file.ts";
 import { assertColumnNames } from "./training-parquet.ts";
 import { askedRows, trainingRequest } from "./training-request.ts";

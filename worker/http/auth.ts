@@ -5,11 +5,12 @@
  * developer's machine, not under a public name.
  */
 import { Problem, unavailable } from "../errors.ts";
-import { MIN_API_KEY_SECRET_CHARACTERS, RETRY_AFTER_SECONDS } from "../limits.ts";
+import { MIN_API_KEY_SECRET_CHARACTERS } from "../limits.ts";
 import { type KeyRecord, SCOPES, type Scope } from "../tenants/api-key.ts";
 import { keyMemory } from "../tenants/key-memory.ts";
 import { DEFAULT_TENANT } from "../tenants/tenant-id.ts";
 import { renewKey, type Verification, verifyFromMemory, verifyKey } from "../tenants/verify-key.ts";
+import { RETRY_AFTER_SECONDS } from "../timings.ts";
 import { bearerToken } from "./bearer.ts";
 import type { AppContext } from "./context.ts";
 import { isDevelopersHost } from "./local-names.ts";

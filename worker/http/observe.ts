@@ -1,5 +1,5 @@
 /** The outermost layer of every request: its failure made an answer, one log line, one metric record. */
-import { SLOW_REQUEST_MS } from "../limits.ts";
+import { SLOW_REQUEST_MS } from "../timings.ts";
 import { type Answer, NO_SNIFFING, toResponse } from "./answer.ts";
 import type { AppContext } from "./context.ts";
 import { answerOfFailure } from "./failures.ts";

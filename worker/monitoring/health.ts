@@ -1,8 +1,8 @@
 /** Whether the parts that the service stands on answer. */
 import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
 import type { Settings } from "../env.ts";
-import { HEALTH_TIMEOUT_MS } from "../limits.ts";
 import type { Log } from "../log.ts";
+import { HEALTH_TIMEOUT_MS } from "../timings.ts";
 import { within } from "../waits.ts";
 
 interface Check {

@@ -20,7 +20,7 @@ import {
   METRICS_OWNER_STALE_MS,
   METRICS_SEND_ATTEMPTS,
   METRICS_SEND_STALE_MS,
-} from "../limits.ts";
+} from "../timings.ts";
 import { sleep } from "../waits.ts";
 import { countRecord } from "./count-record.ts";
 import { CountBuffer, type MetricCounts } from "./metric-counts.ts";

@@ -9,7 +9,8 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { rowsOf, run } from "../db/object-sql.ts";
-import { MAX_TOTALS_ROW_CHARACTERS, METRICS_PERSIST_MS } from "../limits.ts";
+import { MAX_TOTALS_ROW_CHARACTERS } from "../limits.ts";
+import { METRICS_PERSIST_MS } from "../timings.ts";
 import type { Flush } from "./isolate-metrics.ts";
 import type { MetricCounts } from "./metric-counts.ts";
 import type { Gauges } from "./prometheus.ts";

@@ -5,8 +5,8 @@
  * is away costs what was counted since the last flush, which is bounded, and a second of somebody's `waitUntil` in ten.
  */
 import { type Settings, settings } from "../env.ts";
-import { STATSD_FLUSH_TIMEOUT_MS, STATSD_LOG_MS, STATSD_RETRY_MS } from "../limits.ts";
 import { Log } from "../log.ts";
+import { STATSD_FLUSH_TIMEOUT_MS, STATSD_LOG_MS, STATSD_RETRY_MS } from "../timings.ts";
 import { within } from "../waits.ts";
 import type { MetricExporter } from "./isolate-metrics.ts";
 import type { MetricRecord } from "./metric-record.ts";

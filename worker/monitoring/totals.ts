@@ -1,5 +1,6 @@
 /** The sum of the flushes of all isolates. No I/O: `metrics-totals.ts` keeps it. */
-import { FLUSH_MEMORY_MS, GAUGE_TTL_MS, MAX_METRIC_SERIES } from "../limits.ts";
+import { MAX_METRIC_SERIES } from "../limits.ts";
+import { FLUSH_MEMORY_MS, GAUGE_TTL_MS } from "../timings.ts";
 import type { Flush, GaugeReading } from "./isolate-metrics.ts";
 import { addCounts, type MetricCounts, noCounts } from "./metric-counts.ts";
 import { definitionOf } from "./metric-names.ts";

@@ -2,7 +2,7 @@
  * What one EntityWriter does. Its groups, puts and events belong to no single call of it, so their points are
  * gathered for two seconds and written together: far fewer than a call of an object may write.
  */
-import { METRICS_FLUSH_MS } from "../limits.ts";
+import { METRICS_FLUSH_MS } from "../timings.ts";
 import { sleep } from "../waits.ts";
 import type { Waiting } from "../writing/outbox.ts";
 import { isolateMetrics } from "./isolate-metrics.ts";

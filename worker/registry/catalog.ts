@@ -7,15 +7,10 @@ import type { FeatureKind, VersionDtype, VersionStatus } from "../db/column-valu
 import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
 import { unavailable } from "../errors.ts";
 import type { RequestContext } from "../http/context.ts";
-import {
-  CATALOG_FRESH_MS,
-  CATALOG_MAX_AGE_MS,
-  CATALOG_MAX_TENANTS,
-  CATALOG_RETRY_MS,
-  RETRY_AFTER_SECONDS,
-} from "../limits.ts";
+import { CATALOG_MAX_TENANTS } from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
 import { MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
+import { CATALOG_FRESH_MS, CATALOG_MAX_AGE_MS, CATALOG_RETRY_MS, RETRY_AFTER_SECONDS } from "../timings.ts";
 import { isAhead } from "../waits.ts";
 import { selectCatalog } from "./registry-store.ts";
 import { storedName } from "./versions.ts";

@@ -9,8 +9,8 @@ import { assertKnownEntityType } from "../http/entity-type.ts";
 import { entityType, entityValue } from "../http/fields.ts";
 import { documentKey } from "../keys.ts";
 import { lazily } from "../lazily.ts";
-import { RETRY_AFTER_SECONDS } from "../limits.ts";
 import { catalogOf } from "../registry/catalog.ts";
+import { RETRY_AFTER_SECONDS } from "../timings.ts";
 import { ownerOf } from "../writing/writer-access.ts";
 import { isolateMemory } from "./memory.ts";
 

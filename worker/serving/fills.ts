@@ -1,6 +1,7 @@
 /** Asking the writers for the documents that readers have missed: gathered for a moment, one call to each writer. */
 import { type EntityRef, partitionOf, writerName } from "../keys.ts";
-import { FILL_GATHER_MS, FILL_GATHER_STALE_MS, MAX_FILL_ENTITIES } from "../limits.ts";
+import { MAX_FILL_ENTITIES } from "../limits.ts";
+import { FILL_GATHER_MS, FILL_GATHER_STALE_MS } from "../timings.ts";
 import { sleep } from "../waits.ts";
 import { writerOf } from "../writing/writer-access.ts";
 import type { ReadContext } from "./read-entities.ts";

@@ -6,17 +6,15 @@
  * say. (Others see it when KV does, or at once with the write's consistency token.)
  */
 import { BoundedMap } from "../bounded-map.ts";
+import { MAX_REMEMBERED_WRITES, MEMORY_MAX_CHARACTERS, MEMORY_MAX_RENEWALS } from "../limits.ts";
 import {
   FETCH_WAIT_MS,
   FILL_PAUSE_MS,
-  MAX_REMEMBERED_WRITES,
   MEMORY_KNOWN_MS,
   MEMORY_LATE_SHARE,
-  MEMORY_MAX_CHARACTERS,
-  MEMORY_MAX_RENEWALS,
   MEMORY_RENEW_SHARE,
   WRITE_MEMORY_MS,
-} from "../limits.ts";
+} from "../timings.ts";
 import { isAhead } from "../waits.ts";
 import { ANY_REVISION, type Requirement } from "./consistency.ts";
 import type { EntityDocument } from "./document.ts";

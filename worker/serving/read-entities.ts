@@ -10,9 +10,10 @@ import { unavailable } from "../errors.ts";
 import { entitiesTooLarge } from "../http/answer-size.ts";
 import type { RequestContext } from "../http/context.ts";
 import { type EntityRef, entityKey } from "../keys.ts";
-import { FETCH_LOOK_MS, FETCH_WAIT_MS, MAX_ENTITIES_BYTES, RETRY_AFTER_SECONDS } from "../limits.ts";
+import { MAX_ENTITIES_BYTES } from "../limits.ts";
 import type { Tier } from "../monitoring/metric-record.ts";
 import { timed } from "../monitoring/timed.ts";
+import { FETCH_LOOK_MS, FETCH_WAIT_MS, RETRY_AFTER_SECONDS } from "../timings.ts";
 import { sleep } from "../waits.ts";
 import {
   ANY_REVISION,

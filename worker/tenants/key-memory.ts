@@ -11,7 +11,8 @@
  * caches hold can still be read.
  */
 import { BoundedMap } from "../bounded-map.ts";
-import { KEY_GRACE_MS, KEY_MEMORY_MAX_KEYS, KEY_MEMORY_MS } from "../limits.ts";
+import { KEY_MEMORY_MAX_KEYS } from "../limits.ts";
+import { KEY_GRACE_MS, KEY_MEMORY_MS } from "../timings.ts";
 import { isAhead } from "../waits.ts";
 import type { KeyRecord } from "./api-key.ts";
 

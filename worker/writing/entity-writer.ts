@@ -8,14 +8,10 @@
 import { DurableObject } from "cloudflare:workers";
 import { settings } from "../env.ts";
 import type { EntityRef } from "../keys.ts";
-import {
-  IDEMPOTENCY_TTL_SECONDS,
-  MAX_QUEUED_CHARACTERS,
-  PURGE_ALARM_MS,
-  RECOVERY_ALARM_MS,
-} from "../limits.ts";
+import { MAX_QUEUED_CHARACTERS } from "../limits.ts";
 import { Log } from "../log.ts";
 import { WriterMetrics } from "../monitoring/writer-metrics.ts";
+import { IDEMPOTENCY_TTL_SECONDS, PURGE_ALARM_MS, RECOVERY_ALARM_MS } from "../timings.ts";
 import { CommitLoop } from "./commit-loop.ts";
 import { Documents } from "./documents.ts";
 import { Effects } from "./effects.ts";

@@ -5,7 +5,7 @@
  *
  * A write that comes alone never waits: nobody was answered together with another, or it is long ago.
  */
-import { GATHER_MAX_MS } from "../limits.ts";
+import { GATHER_MAX_MS } from "../timings.ts";
 import { sleep } from "../waits.ts";
 
 /** How the last group ended. */

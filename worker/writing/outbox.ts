@@ -7,13 +7,9 @@
  */
 import type { AvailabilityMessage, FeatureAvailable } from "../events/feature-available.ts";
 import { firstMessages, leastBytes } from "../events/pack-events.ts";
-import {
-  MAX_QUEUE_BATCH_BYTES,
-  OUTBOX_FIRST_RETRY_MS,
-  OUTBOX_LONGEST_RETRY_MS,
-  OUTBOX_PAUSE_MS,
-} from "../limits.ts";
+import { MAX_QUEUE_BATCH_BYTES } from "../limits.ts";
 import type { Log } from "../log.ts";
+import { OUTBOX_FIRST_RETRY_MS, OUTBOX_LONGEST_RETRY_MS, OUTBOX_PAUSE_MS } from "../timings.ts";
 import { sleep } from "../waits.ts";
 
 /** The events of one group. */

@@ -3,12 +3,12 @@
 import type { Settings } from "../env.ts";
 import { assert, type Problem, unavailable, unprocessable } from "../errors.ts";
 import { type EntityRef, fnv1a, partitionOf } from "../keys.ts";
-import { RETRY_AFTER_SECONDS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { RequestMetrics } from "../monitoring/request-metrics.ts";
 import { timed } from "../monitoring/timed.ts";
 import { newestBookmark } from "../serving/consistency.ts";
 import { type Micros, nowMicros } from "../timestamps.ts";
+import { RETRY_AFTER_SECONDS } from "../timings.ts";
 import type {
   ChangeReply,
   ChangeRequest,

@@ -4,7 +4,7 @@
  */
 import { eventOf } from "../events/feature-available.ts";
 import { entityKey } from "../keys.ts";
-import { UNRESOLVED_INTENT_MS } from "../limits.ts";
+import { UNRESOLVED_INTENT_MS } from "../timings.ts";
 import type { Effects } from "./effects.ts";
 import type { EntityStates } from "./entity-states.ts";
 import { askCommitted } from "./recovery.ts";

@@ -3,12 +3,13 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { MAX_STATS_COLUMNS, MAX_STATS_FEATURES, STATS_EVENT_MEMORY_MS } from "../../../worker/limits.ts";
+import { MAX_STATS_COLUMNS, MAX_STATS_FEATURES } from "../../../worker/limits.ts";
 import type { Contribution } from "../../../worker/registry/stats/contribution.ts";
 import { FeatureStats } from "../../../worker/registry/stats/feature-stats.ts";
 import { addRollUps, EMPTY, type Observation, summaryOf } from "../../../worker/registry/stats/roll-up.ts";
 import { hourOf, newsOf } from "../../../worker/registry/stats/series.ts";
 import { nowMicros } from "../../../worker/timestamps.ts";
+import { STATS_EVENT_MEMORY_MS } from "../../../worker/timings.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;

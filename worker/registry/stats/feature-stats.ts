@@ -1,8 +1,9 @@
 /** The Durable Object of a tenant's roll-ups: how fresh and how whole its registered features are. */
 import { DurableObject } from "cloudflare:workers";
 import { settings } from "../../env.ts";
-import { PURGE_ALARM_MS, STATS_EVENT_MEMORY_MS, STATS_PURGE_ROWS } from "../../limits.ts";
+import { STATS_PURGE_ROWS } from "../../limits.ts";
 import { MICROS_PER_MS, type Micros, nowMicros } from "../../timestamps.ts";
+import { PURGE_ALARM_MS, STATS_EVENT_MEMORY_MS } from "../../timings.ts";
 import type { Contribution } from "./contribution.ts";
 import { addRollUps, EMPTY, type RollUp } from "./roll-up.ts";
 import { type Hour, hourOf, newsOf, oldestKeptHour, type SeriesNews, startOf } from "./series.ts";
