@@ -1,8 +1,9 @@
 /** Statistics of `data` that are measured before a query. Cheap: lengths stand in each row's head, text is not read. */
 import { MAX_SQL_KEPT_BYTES, MAX_SQL_MEASURED_ROWS } from "../../limits.ts";
 import { quoted } from "../raw-columns.ts";
+import { isColumn } from "./columns.ts";
 import type { Query, TableStatistics } from "./cost.ts";
-import { expressionsOf, isColumn } from "./parts.ts";
+import { expressionsOf } from "./parts.ts";
 import type { Expression } from "./shape.ts";
 import { type PlanNode, type PlanRow, readPlan } from "./steps.ts";
 

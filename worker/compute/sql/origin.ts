@@ -5,8 +5,10 @@
  * That is the same as computing all of them only when each row of the result is of the entity in that column. What is
  * not proven here may still be true; it is computed by hand.
  */
+
+import { isColumn, isStar, isText, withoutAlias } from "./columns.ts";
 import { mayBeOneRow } from "./kept.ts";
-import { expressionsOf, isColumn, isStar, isText, withoutAlias } from "./parts.ts";
+import { expressionsOf } from "./parts.ts";
 import { selectsIn } from "./rows.ts";
 import type { Core, Expression, Part, Select, Shape } from "./shape.ts";
 import { SQL_FUNCTIONS } from "./words.ts";

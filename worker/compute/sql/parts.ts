@@ -6,41 +6,13 @@
  * so it must be known before the statement is prepared, even for its plan. What it never flattens (`kept.ts`) ends that.
  */
 import { MAX_SQL_PARTS } from "../../limits.ts";
+import { certainName, isColumn, isStar, isText, lastName, withoutAlias } from "./columns.ts";
 import type { SqlFault } from "./faults.ts";
 import { isAggregate, isNeverFlattened } from "./kept.ts";
-import type { Core, Expression, Part, Select, Shape } from "./shape.ts";
+import type { Core, Expression, Select, Shape } from "./shape.ts";
 import type { SqlToken } from "./tokens.ts";
+import { addNamed, NONE, READ, sizeOf, type Width } from "./widths.ts";
 import { OPERATOR_STEPS, SQL_FUNCTIONS } from "./words.ts";
-
-/** Reserved in SQLite, so never a column. */
-const NOT_A_COLUMN = new Set(
-  "and or not in is null case when then else between escape as distinct isnull notnull collate".split(" "),
-);
-
-/** Whether a part may stand for a column. */
-export function isColumn(part: Part): boolean {
-  if (part.kind !== "token") return false;
-  const { kind, name } = part.token;
-  return kind === "quoted" || (kind === "word" && !NOT_A_COLUMN.has(name));
-}
-
-/** `x` of `x AS y`. */
-export function withoutAlias(expression: Expression): Expression {
-  const as = expression.at(-2);
-  return as?.kind === "token" && as.token.kind === "word" && as.token.name === "as"
-    ? expression.slice(0, -2)
-    : expression;
-}
-
-/** `*` and `t.*`. */
-export function isStar(column: Expression): boolean {
-  return (
-    isText(column.at(-1), "*") && (column.length === 1 || (column.length === 3 && isText(column[1], ".")))
-  );
-}
-
-export const isText = (part: Part | undefined, text: string) =>
-  part?.kind === "token" && part.token.kind === "operator" && part.token.text === text;
 
 /** What stands in a core, but for what it reads. */
 export function expressionsOf(core: Core, select: Select): Expression[] {
@@ -49,18 +21,6 @@ export function expressionsOf(core: Core, select: Select): Expression[] {
 
 /** Whether the query plan shows that SQLite keeps this select's rows instead of writing it out. */
 type IsKept = (select: Select) => boolean;
-
-/** Of the columns of a select, or of all that a core reads, written out. */
-interface Width {
-  /** The widest of them. */
-  widest: number;
-  /** All of them, as `*` writes them. */
-  all: number;
-  /** Those that are certainly called so. */
-  named: ReadonlyMap<string, number>;
-  /** The widest of those that may be called anything. */
-  unnamed: number;
-}
 
 /** What names in an expression stand for. */
 interface Names {
@@ -296,41 +256,6 @@ export class WrittenOut {
 
 /** Parts looked at, again wherever one is counted again, before it is too much: some milliseconds. */
 const MAX_LOOKS = 200_000;
-
-/** Columns that are read from a table: few steps, however many `*` means. */
-const NONE: ReadonlyMap<string, number> = new Map();
-const READ: Width = { widest: 1, all: 3, named: NONE, unnamed: 1 };
-
-function addNamed(to: Map<string, number>, named: Iterable<readonly [string, number]>): void {
-  for (const [name, size] of named) to.set(name, Math.max(size, to.get(name) ?? 0));
-}
-
-const PLAIN_NAME = /^[a-z_][a-z0-9_]*$/;
-
-/** What a name stands for. SQLite makes up names such as `x:1` and `a + b`, which may be said in quotes. */
-function sizeOf(token: SqlToken, { widest, named, unnamed }: Width): number {
-  const name = token.name.toLowerCase();
-  return PLAIN_NAME.test(name) ? Math.max(unnamed, named.get(name) ?? 1) : widest;
-}
-
-/** How a column is called, of `x`, `t.x`, `… AS x`, `f(…) x`, `(…) x`, `… END x`; null where it is not certain. */
-function certainName(column: Expression): string | null {
-  const [before, last] = [column.at(-2), column.at(-1)];
-  if (last?.kind !== "token" || isStar(column)) return null;
-  const isAlias = withoutAlias(column).length < column.length;
-  const isPlain = column.length === 1 || (column.length === 3 && isText(column[1], "."));
-  const mayBeAlias = isAlias || ((isPlain || endsExpression(before)) && isColumn(last));
-  return mayBeAlias ? last.token.name.toLowerCase() : null;
-}
-
-const endsExpression = (part: Part | undefined) =>
-  part !== undefined && (part.kind !== "token" || (part.token.kind === "word" && part.token.name === "end"));
-
-/** By which a column may be called: its alias, if it has one. */
-function lastName(column: Expression): string {
-  const last = column.at(-1);
-  return last?.kind === "token" ? last.token.name.toLowerCase() : "";
-}
 
 const operatorSteps = ({ kind, name }: SqlToken) =>
   kind === "word" || kind === "operator" ? (OPERATOR_STEPS.get(name) ?? 0) : 0;

@@ -4,8 +4,9 @@
  * A join has at most the product of what it joins, whatever its conditions, since the tenant also writes the data.
  * Fewer only where SQL itself says so: an aggregate without GROUP BY, LIMIT, and one row for each key of a GROUP BY.
  */
+
+import { isColumn, withoutAlias } from "./columns.ts";
 import { isOneRow } from "./kept.ts";
-import { isColumn, withoutAlias } from "./parts.ts";
 import type { Core, Expression, Select, Shape } from "./shape.ts";
 import type { SqlToken } from "./tokens.ts";
 

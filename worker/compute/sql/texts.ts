@@ -5,8 +5,10 @@
  * lengths are upper bounds, in characters (a character is at most three bytes of UTF-8 per UTF-16 unit), and none is
  * over SQLite's own limit, which refuses longer text when it is made.
  */
+
+import { isColumn, isStar, withoutAlias } from "./columns.ts";
 import { readReference } from "./origin.ts";
-import { isColumn, isStar, outerOf, withoutAlias } from "./parts.ts";
+import { outerOf } from "./parts.ts";
 import type { Core, Expression, Part, Select } from "./shape.ts";
 import { SQL_FUNCTIONS } from "./words.ts";
 
