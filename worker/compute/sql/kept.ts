@@ -50,3 +50,38 @@ function hasWindow(expression: Expression): boolean {
 
 const isWordPart = (part: Part, word: string) =>
   part.kind === "token" && part.token.kind === "word" && part.token.name === word;
+
+/** Whether the query plan shows that SQLite keeps this select's rows instead of writing it out. */
+export type IsKept = (select: Select) => boolean;
+
+/** Which selects of a query are kept, and how far conditions are copied into them. */
+export class KeptSelects {
+  readonly #isKeptByPlan: IsKept;
+  readonly #kept = new Map<Select, boolean>();
+  readonly #copies = new Map<Select, number>();
+
+  constructor(isKeptByPlan: IsKept) {
+    this.#isKeptByPlan = isKeptByPlan;
+  }
+
+  /** How many selects below may each get a copy of a condition: it is about one source, or all that UNION joins in it. */
+  copiesBelow({ sources }: Core): number {
+    return Math.max(0, ...sources.map(({ select }) => (select === "data" ? 0 : this.#copiesIn(select))));
+  }
+
+  #copiesIn(select: Select): number {
+    if (select.materialized) return 0;
+    const known = this.#copies.get(select);
+    if (known !== undefined) return known;
+    const here = this.isKept(select) ? 1 : 0;
+    const copies = select.cores.reduce((sum, core) => sum + here + this.copiesBelow(core), 0);
+    this.#copies.set(select, copies);
+    return copies;
+  }
+
+  isKept(select: Select): boolean {
+    const kept = this.#kept.get(select) ?? (isNeverFlattened(select) || this.#isKeptByPlan(select));
+    this.#kept.set(select, kept);
+    return kept;
+  }
+}

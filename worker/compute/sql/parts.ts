@@ -8,7 +8,7 @@
 import { MAX_SQL_PARTS } from "../../limits.ts";
 import { certainName, isColumn, isStar, isText, lastName, withoutAlias } from "./columns.ts";
 import type { SqlFault } from "./faults.ts";
-import { isAggregate, isNeverFlattened } from "./kept.ts";
+import { type IsKept, isAggregate, KeptSelects } from "./kept.ts";
 import type { Core, Expression, Select, Shape } from "./shape.ts";
 import type { SqlToken } from "./tokens.ts";
 import { addNamed, NONE, READ, sizeOf, type Width } from "./widths.ts";
@@ -18,9 +18,6 @@ import { OPERATOR_STEPS, SQL_FUNCTIONS } from "./words.ts";
 export function expressionsOf(core: Core, select: Select): Expression[] {
   return [...core.columns, ...core.conditions, ...core.afterGroups, ...core.groupBy, ...select.tail];
 }
-
-/** Whether the query plan shows that SQLite keeps this select's rows instead of writing it out. */
-type IsKept = (select: Select) => boolean;
 
 /** What names in an expression stand for. */
 interface Names {
@@ -45,10 +42,8 @@ interface Place {
 
 /** The steps of evaluating every expression once, as SQLite has written them out. */
 export class WrittenOut {
-  readonly #isKeptByPlan: IsKept;
-  readonly #kept = new Map<Select, boolean>();
+  readonly #kept: KeptSelects;
   readonly #columns = new Map<Select, number>();
-  readonly #copies = new Map<Select, number>();
   /** Of selects, and of what cores read. */
   readonly #widths = {
     read: new Map<Select | Core, { outer: number; width: Width }>(),
@@ -58,7 +53,7 @@ export class WrittenOut {
   #looks = 0;
 
   constructor(isKeptByPlan: IsKept = () => false) {
-    this.#isKeptByPlan = isKeptByPlan;
+    this.#kept = new KeptSelects(isKeptByPlan);
   }
 
   /** A select's expressions as they are written, without what it reads. */
@@ -108,33 +103,12 @@ export class WrittenOut {
     const own = select.inExpression ? core.columns : core.columns.filter((one) => !one.some(isAggregate));
     const read = this.#names(core, { outer, mode: "read" }, own);
     for (const one of core.conditions) yield this.#size(one, read, true);
-    const copies = this.#copiesBelow(core);
+    const copies = this.#kept.copiesBelow(core);
     // What HAVING says of groups alone SQLite takes for WHERE.
     const copied = [...core.conditions, ...core.afterGroups.filter((one) => !one.some(isAggregate))];
     if (copies === 0 || copied.length === 0) return;
     const pushed = this.#names(core, { outer, mode: "pushed" }, own);
     for (const one of copied) yield copies * this.#size(one, pushed, true);
-  }
-
-  /** How many selects below may each get a copy of a condition: it is about one source, or all that UNION joins in it. */
-  #copiesBelow({ sources }: Core): number {
-    return Math.max(0, ...sources.map(({ select }) => (select === "data" ? 0 : this.#copiesIn(select))));
-  }
-
-  #copiesIn(select: Select): number {
-    if (select.materialized) return 0;
-    const known = this.#copies.get(select);
-    if (known !== undefined) return known;
-    const here = this.#isKept(select) ? 1 : 0;
-    const copies = select.cores.reduce((sum, core) => sum + here + this.#copiesBelow(core), 0);
-    this.#copies.set(select, copies);
-    return copies;
-  }
-
-  #isKept(select: Select): boolean {
-    const kept = this.#kept.get(select) ?? (isNeverFlattened(select) || this.#isKeptByPlan(select));
-    this.#kept.set(select, kept);
-    return kept;
   }
 
   /** @param columns Those of its own that may be called by alias or by place. */
@@ -149,7 +123,7 @@ export class WrittenOut {
   }
 
   #width(select: Select, place: Place): Width {
-    if (place.mode === "read" && this.#isKept(select)) return { ...READ, all: this.#columnsOf(select) };
+    if (place.mode === "read" && this.#kept.isKept(select)) return { ...READ, all: this.#columnsOf(select) };
     return this.#remembered(select, place, () => {
       const widths = select.cores.map((core) => this.#coreWidth(core, place));
       const [only, ...more] = widths;
