@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { computeInParts } from "../../worker/compute/compute-in-parts.ts";
-import type { ComputeReply } from "../../worker/compute/raw-table.ts";
+import type { ComputeReply } from "../../worker/compute/compute-request.ts";
 import { MAX_FAILED_QUERIES, MAX_SQL_STEPS, MAX_TOUCHED_ENTITIES } from "../../worker/limits.ts";
 
 /**

@@ -3,7 +3,7 @@
  * alone that it fails on. So one row that the SQL cannot take keeps back no entity but its own.
  */
 import { MAX_FAILED_QUERIES, MAX_FAILED_STEPS } from "../limits.ts";
-import type { ComputeReply } from "./raw-table.ts";
+import type { ComputeReply } from "./compute-request.ts";
 import { wordsFor } from "./refused-computation.ts";
 import type { ComputedRow } from "./vectors.ts";
 

@@ -2,10 +2,11 @@
 import { jsonParts } from "../db/json-parts.ts";
 import { rowsOf, run } from "../db/object-sql.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
-import { IDEMPOTENCY_TTL_SECONDS } from "../timings.ts";
+import type { Idempotency } from "../writing/entity-write.ts";
 import { type Computation, ComputationStore } from "./computation-store.ts";
 import { type Follower, FollowerStore } from "./follower-store.ts";
 import { columnDefinitions, quoted, type RawSchema } from "./raw-columns.ts";
+import { ReplyStore } from "./reply-store.ts";
 import type { TableStatistics } from "./sql/cost.ts";
 
 export interface TableNumbers {
@@ -31,7 +32,7 @@ export interface IngestRequest {
   followers: Follower[];
   /** For the alarm, which pokes the queue when a recomputation was lost. */
   table: { tenant: string; tableId: number };
-  idempotency: { key: string; fingerprint: string } | null;
+  idempotency: Idempotency | null;
 }
 
 export type IngestReply =
@@ -43,13 +44,12 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS fs_numbers (
     id INTEGER PRIMARY KEY CHECK (id = 1), rows INTEGER NOT NULL, longest_text INTEGER NOT NULL, seq INTEGER NOT NULL,
     asked INTEGER NOT NULL, tenant TEXT, table_id INTEGER);
-  INSERT OR IGNORE INTO fs_numbers VALUES (1, 0, 0, 0, 0, NULL, NULL);
-  CREATE TABLE IF NOT EXISTS fs_idempotency (
-    key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, reply TEXT NOT NULL, expires_at INTEGER NOT NULL);`;
+  INSERT OR IGNORE INTO fs_numbers VALUES (1, 0, 0, 0, 0, NULL, NULL);`;
 
 export class RawTableStore {
   readonly followers: FollowerStore;
   readonly computations: ComputationStore;
+  readonly replies: ReplyStore;
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
 
@@ -59,6 +59,7 @@ export class RawTableStore {
     run(this.#sql, SCHEMA);
     this.followers = new FollowerStore(storage.sql);
     this.computations = new ComputationStore(storage.sql);
+    this.replies = new ReplyStore(storage.sql);
   }
 
   numbers(): TableNumbers {
@@ -124,7 +125,7 @@ export class RawTableStore {
     const { schema, parts, count, longestText, followers, table, idempotency } = request;
     return this.#storage.transactionSync((): IngestReply => {
       const earlier =
-        idempotency && this.earlierReply<Extract<IngestReply, { kind: "ingested" }>>(idempotency.key);
+        idempotency && this.replies.earlier<Extract<IngestReply, { kind: "ingested" }>>(idempotency.key);
       if (idempotency && earlier) {
         return earlier.fingerprint === idempotency.fingerprint
           ? { ...earlier.reply, replayed: true }
@@ -145,7 +146,7 @@ export class RawTableStore {
       this.noteTable(table);
       this.followers.touch(schema, parts, followers, seq + 1);
       const reply = { kind: "ingested", rows: count, total: rows + count, replayed: false } as const;
-      if (idempotency) this.keepReply(idempotency, reply);
+      if (idempotency) this.replies.keep(idempotency, reply);
       return reply;
     });
   }
@@ -225,31 +226,6 @@ export class RawTableStore {
          ) ON id = fs_named.rowid WHERE newest IS NOT NULL`,
     );
     return new Map(rows.map(({ entity, newest }) => [String(entity), newest]));
-  }
-
-  /** Keeps the reply to a key; where two requests come at once, the first reply stays. */
-  keepReply({ key, fingerprint }: NonNullable<IngestRequest["idempotency"]>, reply: unknown): void {
-    const nowMs = Date.now();
-    run(this.#sql, "DELETE FROM fs_idempotency WHERE expires_at <= ?", nowMs);
-    run(
-      this.#sql,
-      "INSERT OR IGNORE INTO fs_idempotency VALUES (?, ?, ?, ?)",
-      key,
-      fingerprint,
-      JSON.stringify(reply),
-      nowMs + IDEMPOTENCY_TTL_SECONDS * 1_000,
-    );
-  }
-
-  /** What was kept for a caller's key, within its time. */
-  earlierReply<R>(key: string): { fingerprint: string; reply: R } | null {
-    const [row] = rowsOf<{ fingerprint: string; reply: string }>(
-      this.#sql,
-      "SELECT fingerprint, reply FROM fs_idempotency WHERE key = ? AND expires_at > ?",
-      key,
-      Date.now(),
-    );
-    return row ? { fingerprint: row.fingerprint, reply: JSON.parse(row.reply) } : null;
   }
 
   #numbers() {

@@ -16,51 +16,18 @@ import {
   RECOMPUTE_ALARM_MAX_MS,
   RECOMPUTE_ALARM_MS,
 } from "../timings.ts";
+import type { Idempotency } from "../writing/entity-write.ts";
 import type { Computation, Debt } from "./computation-store.ts";
 import type { ComputeMessage } from "./compute-message.ts";
+import type { ComputeReply, ComputeRequest, Version } from "./compute-request.ts";
 import { findRawTable } from "./compute-store.ts";
-import { mayBeRounded, readDigits, withDigits } from "./exact-integers.ts";
 import type { Claim, Follower } from "./follower-store.ts";
 import { type JobPage, JobStore, type PageRequest } from "./job-store.ts";
 import type { RawSchema } from "./raw-columns.ts";
-import {
-  type ComputeSource,
-  type IngestReply,
-  type IngestRequest,
-  RawTableStore,
-  type TableNumbers,
-} from "./raw-table-store.ts";
-import { checkSql, type SqlFault } from "./sql/gate.ts";
-import { type CheckResult, checkAgainstSchema, type RunResult, runSql, type SqlRows } from "./sql/run.ts";
-import { type ComputedRow, entitiesAmong, type Skips, vectorsOf } from "./vectors.ts";
-
-interface ComputeRequest {
-  schema: RawSchema;
-  sql: string;
-  entityKey: string;
-  source: ComputeSource;
-  /** Set for a computation by hand: over ingested rows a later one may overtake it, see {@link RawTable.mayWrite}. */
-  version?: Version;
-  /** With more entities than this the result is kept as a job of this id. */
-  job: { jobId: string; moreThan: number; table: { tenant: string; tableId: number } } | null;
-}
-
-type Version = { featureId: number; version: number };
-
-export type ComputeReply =
-  /** `seq`: the last ingest that the rows know of; null when they are of no ingested rows. */
-  (
-    | ({ kind: "computed"; computed: ComputedRow[]; seq: number | null } & Skips)
-    | ({ kind: "kept"; total: number } & Skips)
-    /** Nothing is kept: as many jobs of the table as may are not finished. */
-    | { kind: "too_many_jobs" }
-    | { kind: "refused"; fault: SqlFault }
-    | { kind: "no_entity_key" }
-    | { kind: "entity_twice"; entity: string; rows: number[] }
-  ) & {
-    /** See {@link RunResult}. */
-    steps?: number;
-  };
+import { type IngestReply, type IngestRequest, RawTableStore, type TableNumbers } from "./raw-table-store.ts";
+import { runOverTable } from "./run-over-table.ts";
+import { type CheckResult, checkAgainstSchema } from "./sql/run.ts";
+import { vectorsOf } from "./vectors.ts";
 
 export class RawTable extends DurableObject<Env> {
   #store: RawTableStore;
@@ -94,7 +61,7 @@ export class RawTable extends DurableObject<Env> {
 
   async compute(request: ComputeRequest): Promise<ComputeReply> {
     const { entityKey, job } = request;
-    const result = this.#run(request);
+    const result = runOverTable(this.ctx.storage, this.#store, request);
     const { steps = 0 } = result;
     if (!result.ok) return { kind: "refused", fault: result.fault, steps };
     if (!result.columns.includes(entityKey)) return { kind: "no_entity_key", steps };
@@ -136,11 +103,11 @@ export class RawTable extends DurableObject<Env> {
 
   /** What an earlier request with the same key was answered, which may have been another one. */
   async earlierAnswer(key: string): Promise<{ fingerprint: string; reply: string } | null> {
-    return this.#store.earlierReply<string>(key);
+    return this.#store.replies.earlier<string>(key);
   }
 
-  async keepAnswer(idempotency: { key: string; fingerprint: string }, answer: string): Promise<void> {
-    this.#store.keepReply(idempotency, answer);
+  async keepAnswer(idempotency: Idempotency, answer: string): Promise<void> {
+    this.#store.replies.keep(idempotency, answer);
   }
 
   /** Before a computation by hand over the rows up to ingest `seq` is written. False: one over later rows has begun. */
@@ -149,30 +116,6 @@ export class RawTable extends DurableObject<Env> {
     if (!computations.isOvertaken(version, seq)) return true;
     computations.end(id);
     return false;
-  }
-
-  #run({ schema, sql, entityKey, source }: ComputeRequest) {
-    const statistics = this.#store.statistics(schema, source, entityKey);
-    let timestamps = new Map<string, string>();
-    const prepare = () => this.#store.createData(schema, source, entityKey);
-    // Last: they are of the result's entities, and no estimate counts what they cost.
-    const concluding =
-      (read: (cell: unknown) => unknown) =>
-      ({ columns, rows }: SqlRows) => {
-        const at = columns.indexOf(entityKey);
-        const entities = entitiesAmong(rows.map((cells) => read(cells[at])));
-        timestamps = this.#store.newestTimestamps(schema, entityKey, entities);
-      };
-    const conclude = concluding((cell) => cell);
-    const result = runSql(this.ctx.storage, sql, statistics, { prepare, conclude });
-    const checked = checkSql(sql);
-    if (!result.ok || !checked.ok || !mayBeRounded(result.rows)) return { ...result, timestamps };
-    const digits = withDigits(checked.sql, result.columns);
-    const ours = { prepare, conclude: concluding(readDigits), isOurs: true };
-    const exact = runSql(this.ctx.storage, digits, statistics, ours);
-    return exact.ok
-      ? { ...exact, rows: exact.rows.map((cells) => cells.map(readDigits)), timestamps }
-      : { ...exact, timestamps };
   }
 
   /** The next rows of a job. `isOvertaken`: they are not to be written, as with {@link mayWrite}. */

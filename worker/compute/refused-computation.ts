@@ -1,7 +1,7 @@
 /** Why a computation has no result: in words, and as the answer to who asked for it. Pure. */
 import { Problem } from "../errors.ts";
 import { MAX_UNFINISHED_JOBS } from "../limits.ts";
-import type { ComputeReply } from "./raw-table.ts";
+import type { ComputeReply } from "./compute-request.ts";
 import { describeSqlFault, hasRun } from "./sql/gate.ts";
 
 /** A reply without a result: the tenant's SQL, rows or jobs are the reason. */

@@ -13,8 +13,6 @@ import {
   isBuiltIn,
 } from "../http/entity-type.ts";
 import {
-  answeredRevision,
-  answeredTimestamp,
   categoriesOf,
   category,
   elsewhere,
@@ -25,65 +23,19 @@ import {
   optionalOr,
 } from "../http/fields.ts";
 import type { EntityRef } from "../keys.ts";
-import { lazily } from "../lazily.ts";
 import { MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
 import { madeOnce } from "../made-once.ts";
-import { TIERS } from "../monitoring/metric-record.ts";
 import { catalogIfAny } from "../registry/catalog.ts";
 import { WHOLE_CATEGORY } from "../registry/resolve-references.ts";
 import { parseReference } from "../registry/versions.ts";
 import { MICROS_PER_MS } from "../timestamps.ts";
 import type { Consistency } from "./consistency.ts";
 import { type Found, findCategories, itemAnswer, itemsAnswer, type Selection } from "./item-answers.ts";
+import { itemSchema, itemsSchema } from "./item-schemas.ts";
 import { consistency, consistencyQuery, oneConsistency, readContext, TOKEN_HEADER } from "./read-context.ts";
 import { type EntityRead, type ReadContext, readEntity } from "./read-entities.ts";
 import { itemsAsked, registeredSelection } from "./select-items.ts";
 import { tallyItems } from "./tally-items.ts";
-
-const meta = lazily(() =>
-  z.object({
-    created_at: answeredTimestamp,
-    updated_at: answeredTimestamp,
-    compute_id: z.string().nullable().meta({ example: "compute-123" }),
-  }),
-);
-const data = lazily(() =>
-  z.record(z.string(), z.unknown()).meta({ example: { age: 30, income: 60000, city: "SF" } }),
-);
-const origin = lazily(() => ({
-  revision: answeredRevision,
-  source: z.enum(TIERS).meta({ description: "Where the answer came from." }),
-}));
-
-const itemSchema = lazily(() =>
-  z
-    .object({
-      bright_uid: z
-        .string()
-        .optional()
-        .meta({ example: "user-123", description: "The entity, under the name of its type." }),
-      account_id: z.string().optional(),
-      category: z.string().meta({ example: "user_features" }),
-      features: z.object({ data: data(), meta: meta() }),
-      ...origin(),
-    })
-    .meta({ id: "Item" }),
-);
-
-const itemsSchema = lazily(() =>
-  z
-    .object({
-      entity_value: z.string().meta({ example: "user-123" }),
-      entity_type: z.string().meta({ example: "bright_uid" }),
-      items: z.record(z.string(), z.object({ features: z.object({ data: data(), metadata: meta() }) })),
-      unavailable_feature_categories: z.array(z.string()).meta({ example: [] }),
-      unavailable_features: z
-        .record(z.string(), z.array(z.string()))
-        .meta({ description: "Features that a known category does not have.", example: {} }),
-      ...origin(),
-    })
-    .meta({ id: "Items" }),
-);
 
 const requestHeaders = { [TOKEN_HEADER]: "Of an earlier write: the answer is never older than it." };
 

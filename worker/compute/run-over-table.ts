@@ -1,0 +1,36 @@
+/** Runs a tenant's SQL over the rows of its table, with integers to the last digit. */
+import type { ComputeRequest } from "./compute-request.ts";
+import { mayBeRounded, readDigits, withDigits } from "./exact-integers.ts";
+import type { RawTableStore } from "./raw-table-store.ts";
+import { checkSql } from "./sql/gate.ts";
+import { runSql, type SqlRows } from "./sql/run.ts";
+import { entitiesAmong } from "./vectors.ts";
+
+/** @returns the result, with the newest event time of each of its entities where the table knows them. */
+export function runOverTable(
+  storage: DurableObjectStorage,
+  store: RawTableStore,
+  { schema, sql, entityKey, source }: Pick<ComputeRequest, "schema" | "sql" | "entityKey" | "source">,
+) {
+  const statistics = store.statistics(schema, source, entityKey);
+  let timestamps = new Map<string, string>();
+  const prepare = () => store.createData(schema, source, entityKey);
+  // Last: they are of the result's entities, and no estimate counts what they cost.
+  const concluding =
+    (read: (cell: unknown) => unknown) =>
+    ({ columns, rows }: SqlRows) => {
+      const at = columns.indexOf(entityKey);
+      const entities = entitiesAmong(rows.map((cells) => read(cells[at])));
+      timestamps = store.newestTimestamps(schema, entityKey, entities);
+    };
+  const conclude = concluding((cell) => cell);
+  const result = runSql(storage, sql, statistics, { prepare, conclude });
+  const checked = checkSql(sql);
+  if (!result.ok || !checked.ok || !mayBeRounded(result.rows)) return { ...result, timestamps };
+  const digits = withDigits(checked.sql, result.columns);
+  const ours = { prepare, conclude: concluding(readDigits), isOurs: true };
+  const exact = runSql(storage, digits, statistics, ours);
+  return exact.ok
+    ? { ...exact, rows: exact.rows.map((cells) => cells.map(readDigits)), timestamps }
+    : { ...exact, timestamps };
+}
