@@ -52,18 +52,25 @@ export async function submitRequest(c: AppContext, rows: readonly RequestRow[]):
 
 /** @throws Problem 413 for more than a call of a writer takes. */
 function assertSent(changes: readonly EntityChange[]): void {
-  const texts = changes.flatMap((change) =>
-    change.kind === "write" ? change.categories.flatMap(({ data, names }) => [data, ...names]) : [],
-  );
-  const characters = texts.reduce((total, text) => total + text.length, 0);
   // Looked at more closely only where two bytes to a character would be too many.
-  if (2 * characters <= MAX_WRITE_BYTES) return;
-  const bytes = texts.reduce((total, text) => total + text.length * (WIDE.test(text) ? 2 : 1), 0);
+  if (2 * sumOfTexts(changes, (text) => text.length) <= MAX_WRITE_BYTES) return;
+  const bytes = sumOfTexts(changes, (text) => text.length * (WIDE.test(text) ? 2 : 1));
   if (bytes <= MAX_WRITE_BYTES) return;
   throw new Problem(
     413,
     `the features are ${bytes} bytes on their way to a writer, which takes ${MAX_WRITE_BYTES} of a request: a number is written with all of its digits, a text with a character beyond ÿ in two bytes for each, and names come twice`,
   );
+}
+
+function sumOfTexts(changes: readonly EntityChange[], weightOf: (text: string) => number): number {
+  let sum = 0;
+  for (const change of changes) {
+    for (const { data, names } of change.kind === "write" ? change.categories : []) {
+      sum += weightOf(data);
+      for (const name of names) sum += weightOf(name);
+    }
+  }
+  return sum;
 }
 
 /** With one such character all of a text is kept in two bytes each. */
