@@ -199,3 +199,33 @@ test("a version that is missing is needed", async () => {
   const { errors } = expectProblem(await post("/features/with_versions/versions", {}), 422);
   expect(errors).toEqual([{ loc: ["body", "version"], ...MISSING }]);
 });
+
+test("bytes that are no UTF-8 are refused, U+FFFD itself is a character like any other", async () => {
+  const bytesOf = (value: unknown, [from, to]: [string, number[]]) => {
+    const [before = "", after = ""] = JSON.stringify(value).split(from);
+    const encode = (text: string) => new TextEncoder().encode(text);
+    return new Uint8Array([...encode(before), ...to, ...encode(after)]);
+  };
+  const sent = (path: string, body: Uint8Array, isDeclared: boolean) =>
+    post(path, body, isDeclared ? { "content-length": String(body.byteLength) } : {});
+  const written = (name: string) => ({
+    metadata: { source: "prediction_service" },
+    data: { entity_type: "bright_uid", entity_value: "bytes", feature_list: [entry("c", { [name]: 1 })] },
+  });
+  const asked = { data: { entity_value: "bytes", feature_list: ["c:a\ufffdb"] } };
+  const isWrong = async (path: string, value: unknown, bytes: number[], isDeclared: boolean) => {
+    const answer = await sent(path, bytesOf(value, ["\ufffd", bytes]), isDeclared);
+    expect(expectProblem(answer, 400).detail, `${path} ${bytes}`).toBe("the body is not UTF-8");
+  };
+  for (const isDeclared of [true, false]) {
+    for (const wrong of [[0xff], [0xc3], [0xe2, 0x82], [0xed, 0xa0, 0x80]]) {
+      await isWrong("/get/items", asked, wrong, isDeclared);
+      await isWrong("/items", written("a\ufffdb"), wrong, isDeclared);
+    }
+    await isWrong("/items", written("a\ufffdb"), [0xf0, 0x9f, 0x98], isDeclared);
+    const itself: [string, number[]] = ["\ufffd", [0xef, 0xbf, 0xbd]];
+    expect((await sent("/items", bytesOf(written("a\ufffdb"), itself), isDeclared)).status).toBe(200);
+    const read = await sent("/get/items", bytesOf(asked, itself), isDeclared);
+    expect(read.body).toMatchObject({ items: { c: { features: { data: { "a\ufffdb": 1 } } } } });
+  }
+});

@@ -93,13 +93,14 @@ export function endpoint<R extends RequestSchemas>(spec: EndpointSpec<R>, handle
     ...(param && { param: validated("path", param, request.param()) }),
     ...(query && { query: validated("query", query, queryOf(request)) }),
   });
+  const reading = { isOptional: spec.bodyOptional ?? false, isKept: spec.scope !== "read" };
   const parsed = (schema: z.ZodType, text: string) => validated("body", schema, parseBody(text));
   const answer = async (c: AppContext, ofAddress: () => Input) => {
     if (spec.authorise) await spec.authorise(c);
     else if (spec.scope !== "public") await authorise(c, spec.scope);
     const input = ofAddress();
     if (!json) return handle(c, input as InputOf<R>);
-    const text = await readBody(c, { optional: spec.bodyOptional ?? false });
+    const text = await readBody(c, reading);
     if (text === null) return handle(c, input as InputOf<R>);
     const body = known ? known.get(text, () => parsed(json, text)) : parsed(json, text);
     return handle(c, { param: input.param, query: input.query, json: body } as InputOf<R>);
