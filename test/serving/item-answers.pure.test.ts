@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { CategoryRow } from "../../worker/db/current-rows.ts";
 import type { EntityRef } from "../../worker/keys.ts";
 import type { Tier } from "../../worker/monitoring/metric-record.ts";
 import type { Catalog } from "../../worker/registry/catalog.ts";
-import { type DocumentCategory, liveCategory } from "../../worker/serving/document.ts";
+import { type DocumentCategory, documentOf, liveCategory } from "../../worker/serving/document.ts";
 import * as answers from "../../worker/serving/item-answers.ts";
 import { findCategories, type Judged, type Selection } from "../../worker/serving/item-answers.ts";
 import type { EntityRead } from "../../worker/serving/read-entities.ts";
@@ -109,6 +110,27 @@ test("a TTL that ended in 1970 or before is over like any other", () => {
   expect(liveCategory(document?.categories.get("c"), 0)).not.toBeNull();
   expect(liveCategory(document?.categories.get("c"), 1)).toBeNull();
 });
+
+/** As it is stored, with small values; how often they were looked at. */
+function countedRead(categories: number): { read: EntityRead; looks: () => number } {
+  const rows = Array.from({ length: categories }, (_, i): CategoryRow => {
+    const times = { eventTime: 0, eventTimes: null, floor: 0, createdAt: 0, updatedAt: 0, deletedAt: null };
+    const data = '{"a":1,"b":2}';
+    return { category: `c${i}`, data, ...times, revision: 7, computeId: null, source: null, expiresAt: null };
+  });
+  const document = documentOf(7, rows);
+  let looks = 0;
+  for (const stored of document?.categories.values() ?? []) {
+    const { data } = stored;
+    Object.defineProperty(stored, "data", {
+      get() {
+        looks += 1;
+        return data;
+      },
+    });
+  }
+  return { read: { document, revision: 7, source: "memory" }, looks: () => looks };
+}
 
 describe("what is missing", () => {
   test("is null when there is no such category, or no entity", () => {
@@ -298,32 +320,23 @@ describe("an answer that is asked for again", () => {
     expect([50, 51, 50].map(dataAt)).toEqual([{ a: 1, b: 2 }, { b: 2 }, { a: 1, b: 2 }]);
   });
 
-  test("is kept where it takes no more than the document, and never where it mostly says what is missing", () => {
-    const { document, revision } = readOf({ c: category('{"a":1}') });
-    const read = (size: number): EntityRead => ({
-      document: document && { ...document, size },
-      revision,
-      source: "kv",
-    });
-    const missing = Array.from({ length: 1_000 }, (_, i) => `${"x".repeat(500)}${i}`);
-    // The same text object again is one that was kept: what is put together anew is looked for by what it reads.
-    const isKept = (asked: Selection, one: EntityRead) => {
-      let looked = 0;
-      const found = findCategories(REF, asked, one, judgedAt(0)).map((each) => ({
-        ...each,
-        get wanted() {
-          looked += 1;
-          return each.wanted;
-        },
-      }));
-      answers.itemsAnswer(REF, asked, found, one);
-      looked = 0;
-      answers.itemsAnswer(REF, asked, found, one);
-      return looked === 0;
-    };
-    expect(isKept(selecting([["c", "*"]]), read(1_000))).toBe(true);
-    expect(isKept(selecting([["c", "*"]]), read(100))).toBe(false);
-    expect(isKept(selecting([["c", missing]]), read(1_000))).toBe(false);
+  test.each([1, 3, 30])("is put together once, of %i categories with small values", (count) => {
+    const { read, looks } = countedRead(count);
+    const asked = selecting(Array.from({ length: count }, (_, i) => [`c${i}`, "*"]));
+    const first = itemsAnswer(REF, asked, read, judgedAt(0));
+    expect(looks()).toBe(count);
+    expect(itemsAnswer(REF, asked, read, judgedAt(0))).toBe(first);
+    expect(looks()).toBe(count);
+  });
+
+  test("is not kept where it mostly says what is missing: the memory of documents is bounded", () => {
+    const missing = Array.from({ length: 200 }, (_, i): [string, "*"] => [`missing-${i}`, "*"]);
+    const asked = selecting([["c0", "*"], ...missing]);
+    const { read, looks } = countedRead(1);
+    for (const times of [1, 2]) {
+      itemsAnswer(REF, asked, read, judgedAt(0));
+      expect(looks()).toBe(times);
+    }
   });
 
   test("is by its source, for one category and for several", () => {

@@ -70,6 +70,9 @@ interface Kept {
  */
 const kept = new WeakMap<EntityDocument, Kept>();
 
+/** What an answer says beside its categories, in characters. These are no longer than the document counts them. */
+const ANSWER_OVERHEAD = 500;
+
 /**
  * `POST /get/items`: null when nothing that was asked for is there.
  *
@@ -89,7 +92,8 @@ export function itemsAnswer(
   const known = kept.get(document);
   if (known?.selection === selection && known.source === source) return known.text;
   const text = itemsText(ref, found, read);
-  if (text !== null && text.length <= document.size) kept.set(document, { selection, source, text });
+  if (text !== null && text.length <= document.size + ANSWER_OVERHEAD)
+    kept.set(document, { selection, source, text });
   return text;
 }
 
