@@ -1,7 +1,7 @@
 /** The variables of `wrangler.toml`, read once per isolate into the types that the code wants. */
 import { Problem } from "./errors.ts";
 import { KV_MIN_EXPIRATION_SECONDS, MAX_GROUP_WRITES, MIN_API_KEY_SECRET_CHARACTERS } from "./limits.ts";
-import { LOG_LEVELS, type LogLevel } from "./log.ts";
+import { LOG_LEVELS, type Log, type LogLevel } from "./log.ts";
 
 export interface Settings {
   isDevelopment: boolean;
@@ -30,6 +30,13 @@ export interface Settings {
   /** The longest wait before a failed delivery's second try; each further one is doubled. */
   deliveryFirstRetryMs: number;
   deliveryTimeoutMs: number;
+}
+
+/** What every part of the service works with, whoever asks it. */
+export interface ServiceContext {
+  env: Env;
+  settings: Settings;
+  log: Log;
 }
 
 /**

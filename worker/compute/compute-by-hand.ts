@@ -1,8 +1,9 @@
 /** One version over given rows, or over all that were ingested: because somebody asks, or the table owes it. */
+
+import type { TenantContext } from "../http/context.ts";
 import { MAX_INLINE_ENTITIES } from "../limits.ts";
 import type { RegisteredFeature } from "../registry/registry-store.ts";
 import { nowMicros } from "../timestamps.ts";
-import type { WriterContext } from "../writing/submit-changes.ts";
 import { type Job, noteComputation } from "./compute-store.ts";
 import type { ComputableVersion } from "./computed-feature.ts";
 import type { RawSchema } from "./raw-columns.ts";
@@ -30,7 +31,7 @@ type OutcomeByHand =
 
 /** @throws Problem 503 when not all could be committed. */
 export async function computeByHand(
-  context: WriterContext,
+  context: TenantContext,
   { feature, version: { row: version, sql, tableId, entityKey }, schema, source }: ComputationByHand,
 ): Promise<OutcomeByHand> {
   const { env, tenant } = context;

@@ -3,7 +3,7 @@
  * jobs and the files of training sets. Messages say only where to look; what is left to do stands in the table's object
  * or the set's row, so a repeated message finds nothing to do and a lost one is asked for again.
  */
-import { type Settings, settings } from "../env.ts";
+import { type ServiceContext, settings } from "../env.ts";
 import {
   announceTrainingSet,
   keyOfSet,
@@ -33,12 +33,6 @@ import { rawTableObject } from "./raw-table-access.ts";
 import type { Skipped } from "./vectors.ts";
 import { writeJobPage } from "./write-job.ts";
 import { vectorTarget, writeVectors } from "./write-vectors.ts";
-
-interface ConsumerContext {
-  env: Env;
-  settings: Settings;
-  log: Log;
-}
 
 /** What becomes of a message. */
 type Result =
@@ -87,7 +81,7 @@ export async function consumeCompute(batch: MessageBatch, env: Env): Promise<voi
 }
 
 /** @returns null for one that is not read: it is sent back. */
-function readMessage({ log }: ConsumerContext, message: Message): ComputeMessage | null {
+function readMessage({ log }: ServiceContext, message: Message): ComputeMessage | null {
   const parsed = computeMessage.safeParse(message.body);
   if (parsed.success) return parsed.data;
   log.warning("not a computation message", { message_id: message.id, attempts: message.attempts });
@@ -98,7 +92,7 @@ function readMessage({ log }: ConsumerContext, message: Message): ComputeMessage
 const done = (work: Promise<void>) => work.then((): Result => "done");
 
 async function settle(
-  { log }: ConsumerContext,
+  { log }: ServiceContext,
   messages: readonly Message[],
   work: () => Promise<Result>,
 ): Promise<void> {
@@ -114,7 +108,7 @@ async function settle(
 }
 
 /** A version that fails holds up no other: the message comes again for that one. */
-async function recompute(context: ConsumerContext, tenant: string, tableId: number): Promise<Result> {
+async function recompute(context: ServiceContext, tenant: string, tableId: number): Promise<Result> {
   const { DB } = context.env;
   const table = await findRawTable(DB, tenant, tableId);
   if (!table) return "done";
@@ -166,7 +160,7 @@ async function recompute(context: ConsumerContext, tenant: string, tableId: numb
 
 /** @returns false when it must be tried again. */
 async function computeWhole(
-  context: ConsumerContext,
+  context: ServiceContext,
   { tenant, table, debt }: { tenant: string; table: RegisteredTable; debt: Debt },
 ): Promise<boolean> {
   const feature = await findFeature(context.env.DB, tenant, String(debt.featureId));
@@ -200,7 +194,7 @@ type Outcome =
   | { kind: "store fault" };
 
 async function recomputeVersion(
-  context: ConsumerContext,
+  context: ServiceContext,
   { tenant, table, version, holder }: Recomputation,
 ): Promise<Outcome> {
   const object = rawTableObject(context.env, tenant, table.tableId);

@@ -1,8 +1,9 @@
 /** Writes the entities of a job, a page with each message of the queue. How far it is stands in its row. */
+
+import type { TenantContext } from "../http/context.ts";
 import { JOB_PAGE_ENTITIES, MAX_NAMED_SKIPS } from "../limits.ts";
 import { findFeature } from "../registry/registry-store.ts";
 import { nowMicros } from "../timestamps.ts";
-import type { WriterContext } from "../writing/submit-changes.ts";
 import type { ComputeMessage } from "./compute-message.ts";
 import { advanceJob, findJob, type Job, noteComputation } from "./compute-store.ts";
 import { rawTableObject } from "./raw-table-access.ts";
@@ -13,7 +14,7 @@ type JobMessage = Extract<ComputeMessage, { kind: "job" }>;
 
 /** Writes the next page of a job, and has the one behind it written. */
 export async function writeJobPage(
-  context: Omit<WriterContext, "tenant">,
+  context: Omit<TenantContext, "tenant">,
   message: JobMessage,
 ): Promise<void> {
   const { env } = context;

@@ -1,11 +1,13 @@
 /** Writes the vectors of a computation through the EntityWriters, a bounded number at a time. */
+
+import type { TenantContext } from "../http/context.ts";
 import { ENTITIES_PER_ROUND } from "../limits.ts";
 import { storedName } from "../registry/versions.ts";
 import { newestBookmark } from "../serving/consistency.ts";
 import type { RowResult } from "../writing/entity-write.ts";
 import { reasonOf } from "../writing/rejections.ts";
 import { rememberWrites } from "../writing/remember-writes.ts";
-import { submitChanges, type WriterContext } from "../writing/submit-changes.ts";
+import { submitChanges } from "../writing/submit-changes.ts";
 import type { ComputeMessage } from "./compute-message.ts";
 import type { Follower } from "./follower-store.ts";
 import { rawTableObject } from "./raw-table-access.ts";
@@ -35,7 +37,7 @@ export interface Written {
 
 /** @throws Problem 503 when a round could not be committed; those before it stay, and writing again does no harm. */
 export async function writeVectors(
-  context: WriterContext,
+  context: TenantContext,
   rows: readonly ComputedRow[],
   target: VectorTarget,
 ): Promise<Written> {
@@ -69,7 +71,7 @@ interface WrittenComputation {
  * @param of `id`: of the request or job; `seq`: the last ingest that the rows know of, null: they are of no ingested rows.
  */
 export async function computeAgainWhereOvertaken(
-  { env, tenant }: WriterContext,
+  { env, tenant }: TenantContext,
   tableId: number,
   { id, follower, computed, seq }: WrittenComputation,
 ): Promise<void> {

@@ -4,7 +4,7 @@
  * back, and after the configured tries to the dead-letter queue; its other events, and the other messages of its batch,
  * are not held up. Whoever gets an event again knows it.
  */
-import { type Settings, settings } from "../env.ts";
+import { type ServiceContext, settings } from "../env.ts";
 import { partitionOf } from "../keys.ts";
 import { Log } from "../log.ts";
 import { recordStats } from "../registry/stats/record.ts";
@@ -13,12 +13,6 @@ import { writerOf } from "../writing/writer-access.ts";
 import type { FeatureAvailable } from "./feature-available.ts";
 import { handOver } from "./hand-over.ts";
 import { type MessageContents, readMessage } from "./read-message.ts";
-
-interface ConsumerContext {
-  env: Env;
-  settings: Settings;
-  log: Log;
-}
 
 /** A message with what it holds. */
 interface Opened extends MessageContents {
@@ -63,7 +57,7 @@ function settle({ message, events, faults }: Opened, failed: ReadonlySet<string>
 }
 
 /** @returns the ids of the events that somebody could not take. */
-async function passOn(context: ConsumerContext, events: readonly FeatureAvailable[]): Promise<Set<string>> {
+async function passOn(context: ServiceContext, events: readonly FeatureAvailable[]): Promise<Set<string>> {
   const [failed, uncounted] = await Promise.all([handOver(context, events), recordStats(context, events)]);
   for (const { tenant_id: tenant, event_id: id } of events) if (uncounted.has(tenant)) failed.add(id);
   return failed;
@@ -81,13 +75,13 @@ function logEvent(log: Log, event: FeatureAvailable, attempts: number): void {
   });
 }
 
-async function confirm(context: ConsumerContext, events: readonly FeatureAvailable[]): Promise<void> {
+async function confirm(context: ServiceContext, events: readonly FeatureAvailable[]): Promise<void> {
   const byTenant = Map.groupBy(events, ({ tenant_id: tenant }) => tenant);
   await Promise.all([...byTenant].map(([tenant, own]) => confirmTenant({ ...context, tenant }, own)));
 }
 
 async function confirmTenant(
-  context: ConsumerContext & { tenant: string },
+  context: ServiceContext & { tenant: string },
   events: readonly FeatureAvailable[],
 ): Promise<void> {
   const byPartition = Map.groupBy(events, ({ entity_type: entityType, entity_id: entityValue }) =>

@@ -1,6 +1,6 @@
 /** A request on its way to its answer, and what it carries. */
 
-import { type Settings, settings } from "../env.ts";
+import { type ServiceContext, type Settings, settings } from "../env.ts";
 import { assert } from "../errors.ts";
 import { keepHiddenClass } from "../hidden-classes.ts";
 import { Log } from "../log.ts";
@@ -78,15 +78,16 @@ function logOf(own: Settings): Log {
   return logs.log;
 }
 
-/** What reading or writing on behalf of a request needs of it. */
-export interface RequestContext {
-  env: Env;
-  settings: Settings;
+/** What is done on behalf of a tenant. */
+export interface TenantContext extends ServiceContext {
   tenant: string;
-  log: Log;
-  nowMs: number;
-  /** What the request costs; undefined where nobody counts it. */
+  /** What the request costs; undefined where nobody counts it, or no request asks. */
   metrics?: RequestMetrics | undefined;
+}
+
+/** What reading on behalf of a request needs of it. */
+export interface RequestContext extends TenantContext {
+  nowMs: number;
   /** Runs something after the answer. */
   after: (work: Promise<unknown>) => void;
 }

@@ -1,6 +1,6 @@
 /** Whether the parts that the service stands on answer. */
 import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
-import type { Settings } from "../env.ts";
+import type { ServiceContext } from "../env.ts";
 import type { Log } from "../log.ts";
 import { HEALTH_TIMEOUT_MS } from "../timings.ts";
 import { within } from "../waits.ts";
@@ -18,16 +18,10 @@ interface Health {
   checks: { d1: Check; kv: Check; schema: Check; api_keys: Check };
 }
 
-interface HealthContext {
-  env: Env;
-  settings: Settings;
-  log: Log;
-}
-
 const TABLES = [...BUILT_IN_ENTITY_TYPES, "entities", "feature_history"];
 
 /** Asks D1 and KV at the same time. Never throws. */
-export async function checkHealth({ env, settings, log }: HealthContext): Promise<Health> {
+export async function checkHealth({ env, settings, log }: ServiceContext): Promise<Health> {
   let tables: string[] = [];
   const [d1, kv] = await Promise.all([
     check("d1", log, async () => {

@@ -6,10 +6,9 @@
  * the alarm.
  */
 import { exceedsUtf8Bytes } from "../characters.ts";
-import type { Settings } from "../env.ts";
+import type { ServiceContext } from "../env.ts";
 import { documentKey, type EntityRef, entityKey, entityRef } from "../keys.ts";
 import { KV_CACHE_TTL_SECONDS, KV_MAX_VALUE_BYTES, KV_MIN_EXPIRATION_SECONDS } from "../limits.ts";
-import type { Log } from "../log.ts";
 import { timed } from "../monitoring/timed.ts";
 import type { WriterMetrics } from "../monitoring/writer-metrics.ts";
 import { documentOf, encodeDocument } from "../serving/document.ts";
@@ -17,14 +16,11 @@ import { DocumentKeeper } from "./document-keeper.ts";
 import type { EntityStates } from "./entity-states.ts";
 import type { Identity, WriterStore } from "./writer-store.ts";
 
-interface DocumentsDependencies {
-  env: Env;
-  settings: Settings;
+interface DocumentsDependencies extends ServiceContext {
   identity: Identity;
   store: WriterStore;
   states: EntityStates;
   ensureAlarm: () => void;
-  log: Log;
   metrics: WriterMetrics | undefined;
 }
 

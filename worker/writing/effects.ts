@@ -6,11 +6,10 @@
  * the consumer says that it has handled it, and a moment later still, since what it printed may be on its way.
  */
 
-import type { Settings } from "../env.ts";
+import type { ServiceContext } from "../env.ts";
 import type { FeatureAvailable } from "../events/feature-available.ts";
 import { type EntityRef, entityKey } from "../keys.ts";
 import { MAX_OWED_CHARACTERS } from "../limits.ts";
-import type { Log } from "../log.ts";
 import { timed } from "../monitoring/timed.ts";
 import type { WriterMetrics } from "../monitoring/writer-metrics.ts";
 import { sleep } from "../waits.ts";
@@ -25,13 +24,10 @@ const DONE_STAYS_MS = 200;
 /** What an entry of the outbox and an event take in memory beside the names, in characters, nearly. */
 const ENTRY_OVERHEAD = 400;
 
-interface EffectsDependencies {
-  env: Env;
-  settings: Settings;
+interface EffectsDependencies extends ServiceContext {
   identity: Identity;
   store: WriterStore;
   documents: Documents;
-  log: Log;
   metrics: WriterMetrics | undefined;
 }
 

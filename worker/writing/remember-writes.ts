@@ -1,12 +1,14 @@
 /** What an isolate remembers of the writes that went through it. */
+
+import type { TenantContext } from "../http/context.ts";
 import { documentKey } from "../keys.ts";
 import { isolateMemory } from "../serving/memory.ts";
 import type { RequestRow } from "./entity-write.ts";
-import type { Submitted, WriterContext } from "./submit-changes.ts";
+import type { Submitted } from "./submit-changes.ts";
 
 /** A read through this isolate is then never older than these changes. */
 export function rememberWrites(
-  { tenant, settings }: Pick<WriterContext, "tenant" | "settings">,
+  { tenant, settings }: Pick<TenantContext, "tenant" | "settings">,
   rows: readonly RequestRow[],
   { results, bookmark }: Pick<Submitted, "results" | "bookmark">,
 ): void {

@@ -1,10 +1,8 @@
 /** Brings changes to the EntityWriters that own their entities, and their results back in order. */
 
-import type { Settings } from "../env.ts";
 import { assert, type Problem, unavailable, unprocessable } from "../errors.ts";
+import type { TenantContext } from "../http/context.ts";
 import { type EntityRef, fnv1a, partitionOf } from "../keys.ts";
-import type { Log } from "../log.ts";
-import type { RequestMetrics } from "../monitoring/request-metrics.ts";
 import { timed } from "../monitoring/timed.ts";
 import { newestBookmark } from "../serving/consistency.ts";
 import { type Micros, nowMicros } from "../timestamps.ts";
@@ -23,14 +21,6 @@ import { writerOf } from "./writer-access.ts";
 
 export const IDEMPOTENCY_HEADER = "Idempotency-Key";
 
-export interface WriterContext {
-  env: Env;
-  settings: Settings;
-  tenant: string;
-  log: Log;
-  metrics?: RequestMetrics | undefined;
-}
-
 export interface Submitted {
   /** In the order of the rows. */
   results: RowResult[];
@@ -48,7 +38,7 @@ export interface Submitted {
  * not be committed; those of other partitions may have been, and an `Idempotency-Key` makes it safe to try again.
  */
 export async function submitChanges(
-  context: WriterContext,
+  context: TenantContext,
   rows: readonly RequestRow[],
   idempotency: Idempotency | null,
 ): Promise<Submitted> {
@@ -87,7 +77,7 @@ export async function submitChanges(
 
 /** @returns the changes' results by their place in the request. @throws {@link Problem} as {@link submitChanges}. */
 async function askWriters(
-  context: WriterContext,
+  context: TenantContext,
   asked: readonly { change: EntityChange; position: number }[],
   idempotency: Idempotency | null,
 ): Promise<{ settled: Map<number, Settled>; replayed: boolean }> {
@@ -121,7 +111,7 @@ const isAmong = (rows: readonly RefusedRow[], position: number) =>
 
 /** What writers remember of rows that an earlier request with the key has changed. */
 async function recallResults(
-  context: WriterContext,
+  context: TenantContext,
   rows: readonly (EntityRef & { position: number })[],
   key: string,
 ): Promise<{ position: number; one: Settled }[]> {
@@ -143,7 +133,7 @@ async function recallResults(
  * @throws {@link Problem} 422 when the key came with another request before, 503 when that cannot be found out.
  */
 export async function claimIdempotencyKey(
-  context: WriterContext,
+  context: TenantContext,
   idempotency: Idempotency,
   refused: readonly RefusedRow[] = [],
 ): Promise<{ isRepeated: boolean; refused: RefusedRow[] }> {
@@ -158,7 +148,7 @@ export async function claimIdempotencyKey(
 }
 
 /** @throws {@link Problem} 503 when the writer does not answer. */
-function answered<R>({ log }: WriterContext, partition: number, ask: () => Promise<R>): Promise<R> {
+function answered<R>({ log }: TenantContext, partition: number, ask: () => Promise<R>): Promise<R> {
   return ask().catch((cause: unknown) => {
     log.warning("an entity writer did not answer", { partition }, cause);
     throw notCommitted();
@@ -166,7 +156,7 @@ function answered<R>({ log }: WriterContext, partition: number, ask: () => Promi
 }
 
 async function askWriter(
-  context: WriterContext,
+  context: TenantContext,
   partition: number,
   request: ChangeRequest,
 ): Promise<ChangeReply> {

@@ -1,6 +1,6 @@
 /** From a request to the writers and back: idempotency, what this isolate remembers, and the consistency token. */
 import { Problem, unprocessable } from "../errors.ts";
-import type { AppContext } from "../http/context.ts";
+import { type AppContext, requestContext } from "../http/context.ts";
 import { entityKey } from "../keys.ts";
 import { MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_WRITE_BYTES } from "../limits.ts";
 import { encodeToken } from "../serving/consistency.ts";
@@ -29,11 +29,10 @@ interface Answered {
 
 /** Commits changes. @throws Problem as `submitChanges`, 413 for more than a writer can be sent, 422 for a malformed `Idempotency-Key`. */
 export async function submitRequest(c: AppContext, rows: readonly RequestRow[]): Promise<Answered> {
-  const { settings, principal, log, metrics } = c;
-  const context = { env: c.env, settings, tenant: principal.tenant, log, metrics };
+  const context = requestContext(c);
   const changes = rows.filter((row) => row.kind !== "refused");
   assertSent(changes);
-  metrics?.writing(changes);
+  context.metrics?.writing(changes);
   const submitted = await submitChanges(context, rows, await idempotencyOf(c));
   const { results, bookmark } = submitted;
   rememberWrites(context, rows, submitted);

@@ -1,14 +1,10 @@
 /** From a tenant's entities to the objects that order their writes. */
-import type { Settings } from "../env.ts";
+import type { TenantContext } from "../http/context.ts";
 import { type EntityRef, partitionOf, writerName } from "../keys.ts";
 import type { EntityWriter } from "./entity-writer.ts";
 import type { Identity } from "./writer-store.ts";
 
-interface OfTenant {
-  env: Env;
-  settings: Settings;
-  tenant: string;
-}
+type OfTenant = Pick<TenantContext, "env" | "settings" | "tenant">;
 
 /** The writer of a partition, and what it must be told of itself. */
 export function writerOf(

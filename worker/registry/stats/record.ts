@@ -5,19 +5,12 @@
  * The catalog is two seconds old at most: what is written in the first of a feature that was registered through another
  * isolate may not be counted. A tenant that has registered nothing costs its catalog, and no query or call beside it.
  */
-import type { Settings } from "../../env.ts";
+import type { ServiceContext } from "../../env.ts";
 import type { FeatureAvailable } from "../../events/feature-available.ts";
-import type { Log } from "../../log.ts";
 import { type Catalog, type CatalogContext, catalogOf } from "../catalog.ts";
 import { statsObject } from "./access.ts";
 import { callsOf, contributionsOf, lookupsOf } from "./contribution.ts";
 import { readAnnounced } from "./lookup.ts";
-
-interface StatsContext {
-  env: Env;
-  settings: Settings;
-  log: Log;
-}
 
 /**
  * Counts the values that the events announce, each event once however often it is handed over.
@@ -25,7 +18,7 @@ interface StatsContext {
  * @returns the tenants of which some could not be recorded: hand their events over again. The others' are counted.
  */
 export async function recordStats(
-  context: StatsContext,
+  context: ServiceContext,
   events: readonly FeatureAvailable[],
 ): Promise<Set<string>> {
   const failed = new Set<string>();
@@ -41,7 +34,7 @@ export async function recordStats(
 }
 
 async function recordTenant(
-  { env, log }: StatsContext,
+  { env, log }: ServiceContext,
   tenant: string,
   events: readonly FeatureAvailable[],
 ): Promise<void> {
