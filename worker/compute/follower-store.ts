@@ -6,7 +6,7 @@
  * carries the number up to which it has computed. What lies between is its debt, and survives every crash.
  */
 import { jsonParts } from "../db/json-parts.ts";
-import { rowsOf, run } from "../db/object-sql.ts";
+import { rowOf, rowsOf, run } from "../db/object-sql.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
 import { FOLLOWER_LEASE_MS } from "../timings.ts";
 import { quoted, type RawSchema } from "./raw-columns.ts";
@@ -201,12 +201,11 @@ export class FollowerStore {
 
   /** How many have something left to compute that the alarm may ask for. */
   countBehind(): number {
-    const { behind } = this.#sql
-      .exec<{ behind: number }>(
-        `SELECT count(*) AS behind FROM fs_followers AS f WHERE f.parked = 0
+    const { behind } = rowOf<{ behind: number }>(
+      this.#sql,
+      `SELECT count(*) AS behind FROM fs_followers AS f WHERE f.parked = 0
          AND EXISTS (SELECT 1 FROM fs_touched AS t WHERE t.entity_key = f.entity_key AND t.seq > f.seq)`,
-      )
-      .one();
+    );
     return behind;
   }
 

@@ -1,5 +1,5 @@
 /** Results of computations that a request could not hold, until their jobs have written them. Synchronous. */
-import { rowsOf, run } from "../db/object-sql.ts";
+import { rowOf, rowsOf, run } from "../db/object-sql.ts";
 import { JOB_TTL_MS, RECOMPUTE_ALARM_MS } from "../timings.ts";
 import type { ComputedRow } from "./vectors.ts";
 
@@ -100,6 +100,6 @@ export class JobStore {
   }
 
   count(): number {
-    return this.#sql.exec<{ jobs: number }>("SELECT count(*) AS jobs FROM fs_jobs").one().jobs;
+    return rowOf<{ jobs: number }>(this.#sql, "SELECT count(*) AS jobs FROM fs_jobs").jobs;
   }
 }

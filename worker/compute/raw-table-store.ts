@@ -1,6 +1,6 @@
 /** The rows of a RawTable in its SQLite. All its SQL is here but the tenant's; every method is synchronous. */
 import { jsonParts } from "../db/json-parts.ts";
-import { rowsOf, run } from "../db/object-sql.ts";
+import { rowOf, rowsOf, run } from "../db/object-sql.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
 import type { Idempotency } from "../writing/entity-write.ts";
 import { type Computation, ComputationStore } from "./computation-store.ts";
@@ -73,7 +73,7 @@ export class RawTableStore {
 
   /** A number as of an ingest that brought nothing new. */
   countIngest(): number {
-    return this.#sql.exec<{ seq: number }>("UPDATE fs_numbers SET seq = seq + 1 RETURNING seq").one().seq;
+    return rowOf<{ seq: number }>(this.#sql, "UPDATE fs_numbers SET seq = seq + 1 RETURNING seq").seq;
   }
 
   /**
@@ -116,7 +116,7 @@ export class RawTableStore {
 
   /** How often the alarm has asked since the last ingest or job, this time included. */
   countAsking(): number {
-    return this.#sql.exec<{ asked: number }>("UPDATE fs_numbers SET asked = asked + 1 RETURNING asked").one()
+    return rowOf<{ asked: number }>(this.#sql, "UPDATE fs_numbers SET asked = asked + 1 RETURNING asked")
       .asked;
   }
 
@@ -159,13 +159,12 @@ export class RawTableStore {
     this.#createRows(schema);
     let touched = 0;
     for (const part of jsonParts(source.entities)) {
-      touched += this.#sql
-        .exec<{ rows: number }>(
-          `SELECT count(*) AS rows FROM fs_rows
+      touched += rowOf<{ rows: number }>(
+        this.#sql,
+        `SELECT count(*) AS rows FROM fs_rows
            WHERE CAST(${quoted(entityKey)} AS TEXT) IN (SELECT value FROM json_each(?))`,
-          part,
-        )
-        .one().rows;
+        part,
+      ).rows;
     }
     return { rows: touched, longestText };
   }
@@ -229,15 +228,13 @@ export class RawTableStore {
   }
 
   #numbers() {
-    return this.#sql
-      .exec<{
-        rows: number;
-        longest_text: number;
-        seq: number;
-        tenant: string | null;
-        table_id: number | null;
-      }>("SELECT rows, longest_text, seq, tenant, table_id FROM fs_numbers")
-      .one();
+    return rowOf<{
+      rows: number;
+      longest_text: number;
+      seq: number;
+      tenant: string | null;
+      table_id: number | null;
+    }>(this.#sql, "SELECT rows, longest_text, seq, tenant, table_id FROM fs_numbers");
   }
 
   #exists(table: string): boolean {

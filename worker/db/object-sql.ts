@@ -12,6 +12,15 @@ export function rowsOf<R extends Record<string, SqlStorageValue>>(
   return sql.exec<R>(statement, ...values).toArray();
 }
 
+/** Of a statement that always answers exactly one row. @throws where it is none, or several. */
+export function rowOf<R extends Record<string, SqlStorageValue>>(
+  sql: SqlStorage,
+  statement: string,
+  ...values: SqlStorageValue[]
+): R {
+  return sql.exec<R>(statement, ...values).one();
+}
+
 /** For what it does. */
 export function run(sql: SqlStorage, statement: string, ...values: SqlStorageValue[]): void {
   rowsOf(sql, statement, ...values);

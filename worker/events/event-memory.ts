@@ -2,7 +2,7 @@
  * Which events have come to a Subscriber: so that a repetition is known after its delivery is forgotten. It knows them
  * for a while and so many of them.
  */
-import { rowsOf, run } from "../db/object-sql.ts";
+import { rowOf, rowsOf, run } from "../db/object-sql.ts";
 import { EVENT_MEMORY_MAX, EVENT_MEMORY_MS } from "../timings.ts";
 
 /** Forgotten at once at most, so that none takes long; each event brings one. */
@@ -24,12 +24,11 @@ export class EventMemory {
   }
 
   forget(nowMs: number): void {
-    const { first, size } = this.#sql
-      .exec<{ first: number | null; size: number | null }>(
-        `SELECT (SELECT at FROM seen ORDER BY seq LIMIT 1) AS first,
+    const { first, size } = rowOf<{ first: number | null; size: number | null }>(
+      this.#sql,
+      `SELECT (SELECT at FROM seen ORDER BY seq LIMIT 1) AS first,
            (SELECT max(seq) FROM seen) - (SELECT min(seq) FROM seen) AS size`,
-      )
-      .one();
+    );
     const oldestMs = nowMs - EVENT_MEMORY_MS;
     if ((first ?? nowMs) >= oldestMs && (size ?? 0) < EVENT_MEMORY_MAX) return;
     run(

@@ -2,7 +2,7 @@
  * What a Subscriber keeps in its own SQLite: deliveries by their state, and which entity's turn it is. Every method is
  * synchronous, hence atomic between two awaits. Times are milliseconds since 1970.
  */
-import { migrate, rowsOf, run } from "../db/object-sql.ts";
+import { migrate, rowOf, rowsOf, run } from "../db/object-sql.ts";
 import { entityKey } from "../keys.ts";
 import {
   MAX_DEAD_KEPT,
@@ -198,12 +198,11 @@ export class SubscriberStore {
   }
 
   #total(status: DeliveryStatus): { deliveries: number; bytes: number } {
-    return this.#sql
-      .exec<{ deliveries: number; bytes: number }>(
-        "SELECT deliveries, bytes FROM totals WHERE status = ?",
-        status,
-      )
-      .one();
+    return rowOf<{ deliveries: number; bytes: number }>(
+      this.#sql,
+      "SELECT deliveries, bytes FROM totals WHERE status = ?",
+      status,
+    );
   }
 
   #trim(status: DeliveryStatus, kept: number): void {

@@ -2,7 +2,7 @@
  * What an EntityWriter keeps in its own SQLite. All SQL of the object is here; every method is synchronous, hence
  * atomic between two awaits.
  */
-import { migrate } from "../db/object-sql.ts";
+import { migrate, rowOf, rowsOf, run } from "../db/object-sql.ts";
 import { MAX_INTENT_CHARACTERS } from "../limits.ts";
 import type { Idempotency, Reason, RefusedRow, Settled } from "./entity-write.ts";
 import type { Intent } from "./intent.ts";
@@ -56,30 +56,33 @@ export class WriterStore {
 
   identity(): Identity | null {
     return (
-      this.#sql
-        .exec<{ tenant: string; partitions: number }>("SELECT tenant, partitions FROM identity")
-        .toArray()[0] ?? null
+      rowsOf<{ tenant: string; partitions: number }>(
+        this.#sql,
+        "SELECT tenant, partitions FROM identity",
+      )[0] ?? null
     );
   }
 
   setIdentity({ tenant, partitions }: Identity): void {
-    this.#sql.exec("INSERT OR REPLACE INTO identity VALUES (1, ?, ?)", tenant, partitions).toArray();
+    run(this.#sql, "INSERT OR REPLACE INTO identity VALUES (1, ?, ?)", tenant, partitions);
   }
 
   /** @param text JSON of an {@link Intent}. */
   addIntent(text: string): number {
     const [head = "", ...tail] = slices(text);
-    const { seq } = this.#sql
-      .exec<{ seq: number }>("INSERT INTO intents (body) VALUES (?) RETURNING seq", head)
-      .one();
+    const { seq } = rowOf<{ seq: number }>(
+      this.#sql,
+      "INSERT INTO intents (body) VALUES (?) RETURNING seq",
+      head,
+    );
     this.#addTail(seq, tail);
     return seq;
   }
 
   replaceIntent(seq: number, intent: Intent): void {
     const [head = "", ...tail] = slices(JSON.stringify(intent));
-    this.#sql.exec("UPDATE intents SET body = ? WHERE seq = ?", head, seq).toArray();
-    this.#sql.exec("DELETE FROM intent_tails WHERE seq = ?", seq).toArray();
+    run(this.#sql, "UPDATE intents SET body = ? WHERE seq = ?", head, seq);
+    run(this.#sql, "DELETE FROM intent_tails WHERE seq = ?", seq);
     this.#addTail(seq, tail);
   }
 
@@ -91,16 +94,15 @@ export class WriterStore {
     if (seqs.length === 0) return;
     const json = JSON.stringify(seqs);
     for (const table of ["intents", "intent_tails"]) {
-      this.#sql.exec(`DELETE FROM ${table} WHERE seq IN (SELECT value FROM json_each(?))`, json).toArray();
+      run(this.#sql, `DELETE FROM ${table} WHERE seq IN (SELECT value FROM json_each(?))`, json);
     }
   }
 
   intents(): StoredIntent[] {
-    const parts = this.#sql
-      .exec<{ seq: number; body: string }>(
-        "SELECT seq, 0 AS part, body FROM intents UNION ALL SELECT seq, part, body FROM intent_tails ORDER BY seq, part",
-      )
-      .toArray();
+    const parts = rowsOf<{ seq: number; body: string }>(
+      this.#sql,
+      "SELECT seq, 0 AS part, body FROM intents UNION ALL SELECT seq, part, body FROM intent_tails ORDER BY seq, part",
+    );
     return [...Map.groupBy(parts, ({ seq }) => seq)].map(([seq, own]) => ({
       seq,
       intent: JSON.parse(own.map(({ body }) => body).join("")) as Intent,
@@ -110,116 +112,101 @@ export class WriterStore {
   /** The rest of an intent that is longer than a row may be. */
   #addTail(seq: number, tail: readonly string[]): void {
     tail.forEach((body, i) => {
-      this.#sql.exec("INSERT INTO intent_tails VALUES (?, ?, ?)", seq, i + 1, body).toArray();
+      run(this.#sql, "INSERT INTO intent_tails VALUES (?, ?, ?)", seq, i + 1, body);
     });
   }
 
   countIntents(): number {
-    return this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM intents").one().n;
+    return rowOf<{ n: number }>(this.#sql, "SELECT count(*) AS n FROM intents").n;
   }
 
   /** The fingerprint under which a key was first seen; null when that is now, or it had expired: then it is remembered. */
   claimKey({ key, fingerprint }: Idempotency, nowMs: number, expiresAtMs: number): string | null {
-    const [known] = this.#sql
-      .exec<{ fingerprint: string }>(
-        "SELECT fingerprint FROM idempotency_keys WHERE key = ? AND expires_at > ?",
-        key,
-        nowMs,
-      )
-      .toArray();
+    const [known] = rowsOf<{ fingerprint: string }>(
+      this.#sql,
+      "SELECT fingerprint FROM idempotency_keys WHERE key = ? AND expires_at > ?",
+      key,
+      nowMs,
+    );
     if (known) return known.fingerprint;
-    for (const table of BY_KEY) this.#sql.exec(`DELETE FROM ${table} WHERE key = ?`, key).toArray();
-    this.#sql
-      .exec("INSERT OR REPLACE INTO idempotency_keys VALUES (?, ?, ?)", key, fingerprint, expiresAtMs)
-      .toArray();
+    for (const table of BY_KEY) run(this.#sql, `DELETE FROM ${table} WHERE key = ?`, key);
+    run(this.#sql, "INSERT OR REPLACE INTO idempotency_keys VALUES (?, ?, ?)", key, fingerprint, expiresAtMs);
     return null;
   }
 
   rememberResult(key: string, position: number, settled: Settled): void {
-    this.#sql
-      .exec(
-        "INSERT OR IGNORE INTO idempotent_results VALUES (?, ?, ?)",
-        key,
-        position,
-        JSON.stringify(settled),
-      )
-      .toArray();
+    run(
+      this.#sql,
+      "INSERT OR IGNORE INTO idempotent_results VALUES (?, ?, ?)",
+      key,
+      position,
+      JSON.stringify(settled),
+    );
   }
 
   /** Results by the position of their change in the request. */
   rememberedResults(key: string): Map<number, Settled> {
-    const rows = this.#sql
-      .exec<{ position: number; settled: string }>(
-        "SELECT position, settled FROM idempotent_results WHERE key = ?",
-        key,
-      )
-      .toArray();
+    const rows = rowsOf<{ position: number; settled: string }>(
+      this.#sql,
+      "SELECT position, settled FROM idempotent_results WHERE key = ?",
+      key,
+    );
     return new Map(rows.map(({ position, settled }) => [position, JSON.parse(settled) as Settled]));
   }
 
   rememberRefused(key: string, rows: readonly RefusedRow[]): void {
     for (const { position, reason } of rows) {
       const values = [key, position, JSON.stringify(reason)] as const;
-      this.#sql.exec("INSERT OR IGNORE INTO refused_rows VALUES (?, ?, ?)", ...values).toArray();
+      run(this.#sql, "INSERT OR IGNORE INTO refused_rows VALUES (?, ?, ?)", ...values);
     }
   }
 
   refusedRows(key: string): RefusedRow[] {
-    const rows = this.#sql
-      .exec<{ position: number; reason: string }>(
-        "SELECT position, reason FROM refused_rows WHERE key = ?",
-        key,
-      )
-      .toArray();
+    const rows = rowsOf<{ position: number; reason: string }>(
+      this.#sql,
+      "SELECT position, reason FROM refused_rows WHERE key = ?",
+      key,
+    );
     return rows.map(({ position, reason }) => ({ position, reason: JSON.parse(reason) as Reason }));
   }
 
   documents(entities: readonly string[]): DocumentRecord[] {
-    return this.#sql
-      .exec<{ entity: string; expires_at: number; dirty: number }>(
-        "SELECT entity, expires_at, dirty FROM documents WHERE entity IN (SELECT value FROM json_each(?))",
-        JSON.stringify(entities),
-      )
-      .toArray()
-      .map(toDocumentRecord);
+    return rowsOf<{ entity: string; expires_at: number; dirty: number }>(
+      this.#sql,
+      "SELECT entity, expires_at, dirty FROM documents WHERE entity IN (SELECT value FROM json_each(?))",
+      JSON.stringify(entities),
+    ).map(toDocumentRecord);
   }
 
   dirtyDocuments(limit: number): DocumentRecord[] {
-    return this.#sql
-      .exec<{ entity: string; expires_at: number; dirty: number }>(
-        "SELECT entity, expires_at, dirty FROM documents WHERE dirty = 1 LIMIT ?",
-        limit,
-      )
-      .toArray()
-      .map(toDocumentRecord);
+    return rowsOf<{ entity: string; expires_at: number; dirty: number }>(
+      this.#sql,
+      "SELECT entity, expires_at, dirty FROM documents WHERE dirty = 1 LIMIT ?",
+      limit,
+    ).map(toDocumentRecord);
   }
 
   putDocument({ entity, expiresAtMs, dirty }: DocumentRecord): void {
-    this.#sql
-      .exec("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", entity, expiresAtMs, dirty ? 1 : 0)
-      .toArray();
+    run(this.#sql, "INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", entity, expiresAtMs, dirty ? 1 : 0);
   }
 
   removeDocument(entity: string): void {
-    this.#sql.exec("DELETE FROM documents WHERE entity = ?", entity).toArray();
+    run(this.#sql, "DELETE FROM documents WHERE entity = ?", entity);
   }
 
   /** Forgets what nobody can ask for any more; returns whether anything is left that will expire one day. */
   purge(nowMs: number, documentsExpiredBeforeMs: number): boolean {
     for (const table of BY_KEY) {
       const expired = "SELECT key FROM idempotency_keys WHERE expires_at <= ?";
-      this.#sql.exec(`DELETE FROM ${table} WHERE key IN (${expired})`, nowMs).toArray();
+      run(this.#sql, `DELETE FROM ${table} WHERE key IN (${expired})`, nowMs);
     }
-    this.#sql.exec("DELETE FROM idempotency_keys WHERE expires_at <= ?", nowMs).toArray();
-    this.#sql
-      .exec("DELETE FROM documents WHERE dirty = 0 AND expires_at < ?", documentsExpiredBeforeMs)
-      .toArray();
+    run(this.#sql, "DELETE FROM idempotency_keys WHERE expires_at <= ?", nowMs);
+    run(this.#sql, "DELETE FROM documents WHERE dirty = 0 AND expires_at < ?", documentsExpiredBeforeMs);
     return (
-      this.#sql
-        .exec<{ n: number }>(
-          "SELECT EXISTS (SELECT 1 FROM idempotency_keys) OR EXISTS (SELECT 1 FROM documents) AS n",
-        )
-        .one().n === 1
+      rowOf<{ n: number }>(
+        this.#sql,
+        "SELECT EXISTS (SELECT 1 FROM idempotency_keys) OR EXISTS (SELECT 1 FROM documents) AS n",
+      ).n === 1
     );
   }
 }

@@ -1,5 +1,5 @@
 /** The statistics of a tenant in its object's SQLite. All SQL is here; every method is synchronous, hence atomic. */
-import { migrate, rowsOf, run } from "../../db/object-sql.ts";
+import { migrate, rowOf, rowsOf, run } from "../../db/object-sql.ts";
 import { MAX_STATS_COLUMNS, MAX_STATS_FEATURES } from "../../limits.ts";
 import type { Micros } from "../../timestamps.ts";
 import type { RollUp } from "./roll-up.ts";
@@ -77,7 +77,7 @@ export class StatsStore {
     if (number === null) return null;
     const insert = `INSERT INTO series (feature, version, slot, number, last_write, last_event_time)
       VALUES (?, ?, ?, ?, ?, ?) RETURNING series_id`;
-    return this.#sql.exec<{ series_id: number }>(insert, ...key, number, lastWrite, lastEventTime).one()
+    return rowOf<{ series_id: number }>(this.#sql, insert, ...key, number, lastWrite, lastEventTime)
       .series_id;
   }
 
@@ -94,7 +94,7 @@ export class StatsStore {
   }
 
   #number(query: string, ...parameters: (string | number)[]): number {
-    return this.#sql.exec<{ n: number | null }>(query, ...parameters).one().n ?? 0;
+    return rowOf<{ n: number | null }>(this.#sql, query, ...parameters).n ?? 0;
   }
 
   hour(seriesId: number, hour: Hour): RollUp | null {
@@ -153,11 +153,10 @@ export class StatsStore {
 
   /** What is due to be removed next: when it was counted, and the hour it is of. */
   oldest(): { countedAtMs: number | null; hour: Hour | null } {
-    return this.#sql
-      .exec<{ countedAtMs: number | null; hour: number | null }>(
-        `SELECT (SELECT min(counted_at_ms) FROM counted_events) AS countedAtMs, (SELECT min(hour) FROM hours) AS hour`,
-      )
-      .one();
+    return rowOf<{ countedAtMs: number | null; hour: number | null }>(
+      this.#sql,
+      `SELECT (SELECT min(counted_at_ms) FROM counted_events) AS countedAtMs, (SELECT min(hour) FROM hours) AS hour`,
+    );
   }
 
   #remove(statement: string, ...parameters: number[]): number {
