@@ -30,6 +30,7 @@ class Origins {
   readonly #columns: ReadonlySet<string>;
   /** A select may be read from many places, and each of its columns from many more: all are looked into once. */
   readonly #known = new Map<Select, Map<string, Origin>>();
+  readonly #around = new Map<Select, boolean>();
 
   constructor(columns: ReadonlySet<string>) {
     this.#columns = columns;
@@ -90,16 +91,23 @@ class Origins {
 
   /**
    * Whether a subquery in an expression has an aggregate over columns that are not its own: that aggregate is one of the
-   * select around it, and makes one row of all there.
+   * select around it, and makes one row of all there. What such a subquery reads may have it as well.
    */
   #aggregatesWithin(core: Core, select: Select): boolean {
-    return selectsIn(expressionsOf(core, select)).some((inner) =>
-      inner.cores.some(
-        (one) =>
-          aggregatesIn(expressionsOf(one, inner)).some((args) => !this.#areOwn(one, args)) ||
-          this.#aggregatesWithin(one, inner),
-      ),
+    return selectsIn(expressionsOf(core, select)).some((inner) => this.#aggregatesAround(inner));
+  }
+
+  #aggregatesAround(select: Select): boolean {
+    const known = this.#around.get(select);
+    if (known !== undefined) return known;
+    const found = select.cores.some(
+      (core) =>
+        aggregatesIn(expressionsOf(core, select)).some((args) => !this.#areOwn(core, args)) ||
+        this.#aggregatesWithin(core, select) ||
+        core.sources.some(({ select: read }) => read !== "data" && this.#aggregatesAround(read)),
     );
+    this.#around.set(select, found);
+    return found;
   }
 
   /** Whether all columns in expressions are known to be of what the core reads. */
