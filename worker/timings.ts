@@ -58,6 +58,8 @@ export const RETRY_AFTER_SECONDS = 1;
 /** A catalog older than this is renewed behind the answer; older than the second, before it. */
 export const CATALOG_FRESH_MS = 2_000;
 export const CATALOG_MAX_AGE_MS = 10_000;
+/** After this long all of it is read again, though its stamp is the same: what was changed in D1 by hand has made none. */
+export const CATALOG_WHOLE_MS = 60_000;
 /** When D1 has not answered for a catalog, requests that can do without a new one do not ask again for this long. */
 export const CATALOG_RETRY_MS = 1_000;
 

@@ -1,5 +1,10 @@
 /** From what one request costs, and how many there are, to a month's usage. Pure. */
-import { CATALOG_FRESH_MS, METRICS_FLUSH_MS, METRICS_PERSIST_MS } from "../../worker/timings.ts";
+import {
+  CATALOG_FRESH_MS,
+  CATALOG_WHOLE_MS,
+  METRICS_FLUSH_MS,
+  METRICS_PERSIST_MS,
+} from "../../worker/timings.ts";
 import { type Counts, scaled, sum } from "./counts.ts";
 import type { Measured } from "./measure.ts";
 import { D1_MAX_GB, type Usage } from "./prices.ts";
@@ -136,10 +141,10 @@ export function monthOf(measured: Measured, traffic: Traffic, assumed: Assumptio
   return { usage, missShare, warnings: warningsOf(usage, traffic) };
 }
 
-/** No more often than it grows old, and no more often than there are requests. */
+/** One row for its stamp, now and then all of it: no more often than it grows old, and than there are requests. */
 function catalogRows({ reads, writes }: Traffic, { isolates, registered }: Assumptions): number {
-  const loads = Math.min(reads + writes, (isolates * MONTH_SECONDS * 1_000) / CATALOG_FRESH_MS);
-  return loads * registered * ROWS_OF_A_FEATURE;
+  const times = (everyMs: number) => Math.min(reads + writes, (isolates * MONTH_SECONDS * 1_000) / everyMs);
+  return times(CATALOG_FRESH_MS) + times(CATALOG_WHOLE_MS) * registered * ROWS_OF_A_FEATURE;
 }
 
 function readsOf(

@@ -1,7 +1,9 @@
 /** The same request again: it is recognised by its text, and must be answered as if it were not. */
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { findFeature, setVersionStatus } from "../../worker/registry/registry-store.ts";
 import { isolateMemory } from "../../worker/serving/memory.ts";
+import { nowMicros } from "../../worker/timestamps.ts";
 import { CATALOG_FRESH_MS } from "../../worker/timings.ts";
 import { addVersion, freshName, registered, setStatus } from "../registry/features.ts";
 import { online } from "../serving/online-asks.ts";
@@ -121,14 +123,12 @@ describe.each(READS)("%s", (name, of) => {
   });
 });
 
-/** Straight in the database, as another isolate does it. */
+/** Behind this isolate's back, as another does it. */
 async function activatedElsewhere(name: string): Promise<void> {
-  const { meta } = await env.DB.prepare(
-    "UPDATE feature_versions SET status = 'active' WHERE version = 2 AND feature_id IN (SELECT feature_id FROM features WHERE name = ?)",
-  )
-    .bind(name)
-    .run();
-  expect(meta.changes).toBe(1);
+  const { featureId = 0 } = (await findFeature(env.DB, "default", name)) ?? {};
+  expect(await setVersionStatus(env.DB, "default", { featureId, version: 2 }, "active", nowMicros())).toBe(
+    true,
+  );
 }
 
 /** Without what is of the request alone. */

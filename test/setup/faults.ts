@@ -145,7 +145,7 @@ export function only<Call>(
 export const isCommit = (call: DatabaseCall) => call.writes;
 /** Any call but one for the registry, which is renewed behind whatever request comes when it has aged. */
 export const isOfEntities = (call: DatabaseCall) =>
-  !call.sql.some((text) => text.includes("feature_versions"));
+  !call.sql.some((text) => /feature_versions|registry_stamps/.test(text));
 export const isPut = (call: CacheCall) => call.kind === "put";
 
 type Around<Call> = <R>(call: Omit<Call, "ran">, run: () => Promise<R>) => Promise<R>;
@@ -187,9 +187,11 @@ function watchSession(
     writes: sql.some((text) => /\b(INSERT|DELETE)\b/.test(text)),
   });
   const watchStatement = (sql: string, statement: D1PreparedStatement): D1PreparedStatement => {
+    const watchQuery = (ask: () => Promise<unknown>) => watch(describe("query", [sql]), ask);
     const proxy = overriding(statement, {
       bind: (...values: unknown[]) => watchStatement(sql, statement.bind(...values)),
-      all: (() => watch(describe("query", [sql]), () => statement.all())) as D1PreparedStatement["all"],
+      all: (() => watchQuery(() => statement.all())) as D1PreparedStatement["all"],
+      raw: (() => watchQuery(() => statement.raw())) as D1PreparedStatement["raw"],
     });
     known.set(proxy, { sql, statement });
     return proxy;

@@ -182,6 +182,17 @@ export const featureVersions = sqliteTable(
   (t) => [uniqueIndex("feature_versions_version").on(t.tenantId, t.featureId, t.version)],
 );
 
+/**
+ * A text for each state of a tenant's features and versions: every transaction that changes them makes another. Who
+ * knows the registry asks for it to learn whether it still is what is there. No row: nothing was ever registered.
+ *
+ * (Triggers would be surer, but D1's API takes their bodies apart at the semicolons when a migration is applied.)
+ */
+export const registryStamps = sqliteTable("registry_stamps", {
+  tenantId: text("tenant_id").primaryKey(),
+  stamp: text("stamp").notNull(),
+});
+
 /** Raw tables. Their rows live in the `RawTable` object of the same id. */
 export const rawTables = sqliteTable(
   "raw_tables",

@@ -10,9 +10,15 @@ import type { RequestContext } from "../http/context.ts";
 import { CATALOG_MAX_TENANTS } from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
 import { MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
-import { CATALOG_FRESH_MS, CATALOG_MAX_AGE_MS, CATALOG_RETRY_MS, RETRY_AFTER_SECONDS } from "../timings.ts";
+import {
+  CATALOG_FRESH_MS,
+  CATALOG_MAX_AGE_MS,
+  CATALOG_RETRY_MS,
+  CATALOG_WHOLE_MS,
+  RETRY_AFTER_SECONDS,
+} from "../timings.ts";
 import { isAhead } from "../waits.ts";
-import { selectCatalog } from "./registry-store.ts";
+import { selectCatalog, selectRegistryStamp } from "./registry-store.ts";
 import { storedName } from "./versions.ts";
 
 export interface CatalogVersion {
@@ -138,7 +144,11 @@ const ANY_AGE = Number.POSITIVE_INFINITY;
 
 interface Known {
   catalog: Catalog;
-  loadedMs: number;
+  /** Of the registry in D1; while that has the same, the catalog stays the same object, with all that goes with it. */
+  stamp: string | null;
+  /** When all of it was read, and when it was last known to be as D1 has it. */
+  readMs: number;
+  checkedMs: number;
   /** Whoever renews it may be cancelled: from then on another does. */
   renewingUntilMs: number;
 }
@@ -157,7 +167,7 @@ export async function catalogOf(context: CatalogContext): Promise<Catalog> {
   const entry = known.get(context.tenant);
   if (!entry) return load(context);
   // An old catalog is better than none: features that are registered rarely change.
-  if (isTooOld(entry, context)) return load(context).catch(() => entry.catalog);
+  if (isTooOld(entry, context)) return load(context, entry).catch(() => entry.catalog);
   renewBehind(entry, context);
   return entry.catalog;
 }
@@ -173,8 +183,8 @@ export function catalogIfAny(context: CatalogContext): Catalog | Promise<Catalog
   return hasFailed(context) ? null : load(context).catch(() => null);
 }
 
-function isTooOld({ loadedMs }: Known, { nowMs }: CatalogContext): boolean {
-  return nowMs - loadedMs > CATALOG_MAX_AGE_MS;
+function isTooOld({ checkedMs }: Known, { nowMs }: CatalogContext): boolean {
+  return nowMs - checkedMs > CATALOG_MAX_AGE_MS;
 }
 
 function hasFailed({ tenant, nowMs }: CatalogContext): boolean {
@@ -184,10 +194,10 @@ function hasFailed({ tenant, nowMs }: CatalogContext): boolean {
 /** Behind the answer, when it has aged. */
 function renewBehind(entry: Known, context: CatalogContext): void {
   const { nowMs } = context;
-  if (nowMs - entry.loadedMs <= CATALOG_FRESH_MS || hasFailed(context)) return;
+  if (nowMs - entry.checkedMs <= CATALOG_FRESH_MS || hasFailed(context)) return;
   if (isAhead(entry.renewingUntilMs, nowMs, CATALOG_MAX_AGE_MS)) return;
   entry.renewingUntilMs = nowMs + CATALOG_MAX_AGE_MS;
-  const renewal = load(context).catch((cause) => {
+  const renewal = load(context, entry).catch((cause) => {
     entry.renewingUntilMs = 0;
     context.log.warning("catalog was not renewed", { tenant_id: context.tenant }, cause);
   });
@@ -200,16 +210,30 @@ export function forgetCatalog(tenant: string): void {
   known.delete(tenant);
 }
 
-async function load({ env, tenant, nowMs, log, metrics }: CatalogContext): Promise<Catalog> {
+/** @param entry What is known already: it stays while nothing has changed. */
+async function load(context: CatalogContext, entry?: Known): Promise<Catalog> {
+  const { tenant, nowMs, log } = context;
   const changesBefore = changes;
   try {
-    const select = () => selectCatalog(env.DB, tenant);
-    const catalog = buildCatalog(await timed(metrics, { operation: "d1.catalog" }, select));
-    if (changes === changesBefore) known.set(tenant, { catalog, loadedMs: nowMs, renewingUntilMs: 0 }, 1);
-    return catalog;
+    const current = await timed(context.metrics, { operation: "d1.catalog" }, () => select(context, entry));
+    if (changes === changesBefore) known.set(tenant, { ...current, checkedMs: nowMs, renewingUntilMs: 0 }, 1);
+    return current.catalog;
   } catch (cause) {
     failed.set(tenant, Date.now() + CATALOG_RETRY_MS, 1);
     log.error("D1 did not answer for the catalog", cause, { tenant_id: tenant });
     throw unavailable("the database does not answer; try again", RETRY_AFTER_SECONDS);
   }
+}
+
+/** Mostly nothing has changed, and then one row tells. */
+async function select(
+  { env, tenant, nowMs }: CatalogContext,
+  entry: Known | undefined,
+): Promise<Pick<Known, "catalog" | "stamp" | "readMs">> {
+  if (entry && nowMs - entry.readMs < CATALOG_WHOLE_MS) {
+    const stamp = await selectRegistryStamp(env.DB, tenant);
+    if (stamp === entry.stamp) return entry;
+  }
+  const { stamp, entries } = await selectCatalog(env.DB, tenant);
+  return { catalog: buildCatalog(entries), stamp, readMs: nowMs };
 }

@@ -16,6 +16,7 @@ import {
   type Orm,
   type RegisteredFeature,
   selectVersionsOf,
+  stamp,
   toFeature,
   type Words,
 } from "./registry-store.ts";
@@ -80,6 +81,7 @@ export async function insertVersion(
       .returning({ versionId: featureVersions.versionId }),
     orm.select().from(features).where(isNamed(tenant, name)),
     selectVersionsOf(orm, tenant, isNamed(tenant, name)),
+    stamp(orm, tenant),
   ]);
   const [found] = rows;
   return { added: added.length > 0, feature: found ? toFeature(found, versions) : null };
@@ -96,7 +98,11 @@ export async function insertComputedFeature(
   feature: Computed<NewFeature>,
   now: Micros,
 ): Promise<RegisteredFeature | null> {
-  const [inserted] = await insertFeature(primary(db), tenant, { feature, version: null, now });
+  const orm = primary(db);
+  const [[inserted]] = await orm.batch([
+    insertFeature(orm, tenant, { feature, version: null, now }),
+    stamp(orm, tenant),
+  ]);
   return inserted ? toFeature(inserted, []) : null;
 }
 

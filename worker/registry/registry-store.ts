@@ -3,7 +3,7 @@ import { and, asc, eq, inArray, or, type SQL, sql } from "drizzle-orm";
 import * as z from "zod";
 import type { Materialization, VersionDtype, VersionStatus } from "../db/column-values.ts";
 import { primary } from "../db/primary.ts";
-import { features, featureVersions } from "../db/schema.ts";
+import { features, featureVersions, registryStamps } from "../db/schema.ts";
 import { assert } from "../errors.ts";
 import { MAX_STREAMING_VERSIONS_PER_TABLE } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
@@ -101,11 +101,35 @@ export function wordsOfVersion(
   };
 }
 
-export async function selectCatalog(db: D1Database, tenant: string): Promise<CatalogEntry[]> {
+/** Another text after every change of what is registered; null before the first. */
+export async function selectRegistryStamp(db: D1Database, tenant: string): Promise<string | null> {
+  const [row] = await stampOf(primary(db), tenant);
+  return row?.stamp ?? null;
+}
+
+/** Belongs to every transaction that changes features or versions. It may be made for nothing. */
+export function stamp(orm: Orm, tenantId: string) {
+  const another = sql<string>`hex(randomblob(16))`;
+  return orm
+    .insert(registryStamps)
+    .values({ tenantId, stamp: another })
+    .onConflictDoUpdate({ target: registryStamps.tenantId, set: { stamp: another } });
+}
+
+const stampOf = (orm: Orm, tenant: string) =>
+  orm.select({ stamp: registryStamps.stamp }).from(registryStamps).where(eq(registryStamps.tenantId, tenant));
+
+/** All that is registered, and the stamp under which it is. */
+export async function selectCatalog(
+  db: D1Database,
+  tenant: string,
+): Promise<{ stamp: string | null; entries: CatalogEntry[] }> {
   const orm = primary(db);
   const { featureId, name, kind, entityType, category } = features;
   const { versionId, version, dtype, ttlSeconds, defaultValue, status } = featureVersions;
-  const [entries, versions] = await orm.batch([
+  // One transaction: all of it is of the same moment.
+  const [[stamped], entries, versions] = await orm.batch([
+    stampOf(orm, tenant),
     orm
       .select({ featureId, name, kind, entityType, category })
       .from(features)
@@ -124,10 +148,10 @@ export async function selectCatalog(db: D1Database, tenant: string): Promise<Cat
       .where(eq(featureVersions.tenantId, tenant)),
   ]);
   const byFeature = Map.groupBy(versions, ({ featureId }) => featureId);
-  return entries.map(({ featureId: id, ...entry }) => ({
-    ...entry,
-    versions: byFeature.get(id) ?? [],
-  }));
+  return {
+    stamp: stamped?.stamp ?? null,
+    entries: entries.map(({ featureId: id, ...entry }) => ({ ...entry, versions: byFeature.get(id) ?? [] })),
+  };
 }
 
 /** The feature of which this is the id of a version. */
@@ -173,21 +197,25 @@ export async function setVersionStatus(
   status: VersionStatus,
   now: Micros,
 ): Promise<boolean> {
-  const changed = await primary(db)
-    .update(featureVersions)
-    .set({ status, updatedAt: now })
-    .where(
-      and(
-        eq(featureVersions.tenantId, tenant),
-        eq(featureVersions.featureId, featureId),
-        eq(featureVersions.version, version),
-        // Within the statement: of two at once one sees the other.
-        status === "active"
-          ? or(eq(featureVersions.status, "active"), mayBeActive(tenant, featureId))
-          : undefined,
-      ),
-    )
-    .returning({ version: featureVersions.version });
+  const orm = primary(db);
+  const [changed] = await orm.batch([
+    orm
+      .update(featureVersions)
+      .set({ status, updatedAt: now })
+      .where(
+        and(
+          eq(featureVersions.tenantId, tenant),
+          eq(featureVersions.featureId, featureId),
+          eq(featureVersions.version, version),
+          // Within the statement: of two at once one sees the other.
+          status === "active"
+            ? or(eq(featureVersions.status, "active"), mayBeActive(tenant, featureId))
+            : undefined,
+        ),
+      )
+      .returning({ version: featureVersions.version }),
+    stamp(orm, tenant),
+  ]);
   return changed.length > 0;
 }
 

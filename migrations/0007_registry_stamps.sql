@@ -1,0 +1,4 @@
+CREATE TABLE `registry_stamps` (
+	`tenant_id` text PRIMARY KEY NOT NULL,
+	`stamp` text NOT NULL
+);
