@@ -40,7 +40,7 @@ const pepper = values.remote ? remotePepper() : localPepper();
 if (!values.remote) {
   await migrateLocally(values["persist-to"], env);
 }
-const key = newApiKey();
+const key = newApiKey(pepper);
 const output = await runWranglerOrExit(
   ["d1", "execute", "DB", "--json", "--yes", "--command", insertion(), ...target()],
   "No key was created.",

@@ -26,26 +26,27 @@ const record = (over: Partial<KeyRecord> = {}): KeyRecord => ({
 });
 
 test("a new key is read as it was written", () => {
-  const key = newApiKey();
+  const key = newApiKey(PEPPER);
   expect(formatApiKey(key)).toMatch(/^fs_[0-9a-f]{16}_[0-9a-f]{64}$/);
-  expect(parseApiKey(formatApiKey(key))).toEqual(key);
+  expect(parseApiKey(formatApiKey(key), PEPPER)).toEqual(key);
 });
 
 test("no two new keys share an id or a secret", () => {
-  const keys = Array.from({ length: 1_000 }, newApiKey);
+  const keys = Array.from({ length: 1_000 }, () => newApiKey(PEPPER));
   expect(new Set(keys.map(({ keyId }) => keyId)).size).toBe(keys.length);
   expect(new Set(keys.map(({ secret }) => secret)).size).toBe(keys.length);
 });
 
-test("a key that is changed anywhere is no key or another one", () => {
-  const key = newApiKey();
+test("a key that is changed anywhere, or made with another pepper, is no key", () => {
+  const key = newApiKey(PEPPER);
   const text = formatApiKey(key);
   fc.assert(
     fc.property(fc.nat(text.length - 1), fc.string({ maxLength: 2 }), (at, put) => {
       const changed = text.slice(0, at) + put + text.slice(at + 1);
-      if (changed !== text) expect(parseApiKey(changed)).not.toEqual(key);
+      if (changed !== text) expect(parseApiKey(changed, PEPPER)).toBeNull();
     }),
   );
+  expect(parseApiKey(text, `${PEPPER}!`)).toBeNull();
 });
 
 test.each([
@@ -60,7 +61,7 @@ test.each([
   ` fs_${"0".repeat(16)}_${"0".repeat(64)}`,
   `fs_${"0".repeat(16)}_${"0".repeat(64)}\n`,
 ])("%j is no key", (text) => {
-  expect(parseApiKey(text)).toBeNull();
+  expect(parseApiKey(text, PEPPER)).toBeNull();
 });
 
 // Computed by sha256sum: a change of the formula ends every key that was ever given out.

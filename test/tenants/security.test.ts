@@ -6,7 +6,7 @@ import { type Endpoint, honoPath } from "../../worker/http/endpoint.ts";
 import { formatApiKey, newApiKey, SCOPES, type Scope } from "../../worker/tenants/api-key.ts";
 import { nowMicros } from "../../worker/timestamps.ts";
 import { type Sample, samples } from "./samples.ts";
-import { ask, storedKey, storedTenant } from "./service.ts";
+import { ask, ofAnotherSecret, PEPPER, storedKey, storedTenant } from "./service.ts";
 
 /** What needs no key, and why that is right: it tells nothing of any tenant. */
 const PUBLIC = [
@@ -71,8 +71,10 @@ beforeAll(async () => {
     none: undefined,
     empty: "",
     "not a key": "tenant1_key",
-    "made up": formatApiKey(newApiKey()),
-    "of a wrong secret": right.replace(/.$/, (last) => (last === "0" ? "1" : "0")),
+    "made up": formatApiKey(newApiKey("a pepper of somebody else, long enough")),
+    unknown: formatApiKey(newApiKey(PEPPER)),
+    changed: right.replace(/.$/, (last) => (last === "0" ? "1" : "0")),
+    "of a wrong secret": await ofAnotherSecret("acme"),
     expired: (await storedKey("acme", [...SCOPES], { expiresAt: nowMicros() - 1 })).key,
     revoked: (await storedKey("acme", [...SCOPES], { revokedAt: nowMicros() - 1 })).key,
   };

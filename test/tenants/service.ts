@@ -8,6 +8,7 @@ import {
   hashSecret,
   type KeyRecord,
   newApiKey,
+  SCOPES,
   type Scope,
 } from "../../worker/tenants/api-key.ts";
 import { insertKey } from "../../worker/tenants/key-store.ts";
@@ -68,18 +69,20 @@ export async function ask(line: string, options: AskOptions = {}): Promise<Answe
   return { status: response.status, text, headers: response.headers, json: isJson ? JSON.parse(text) : null };
 }
 
+export const PEPPER = env.API_KEY_SECRET ?? "";
+
 /** Puts a key straight into the table, in any state. */
 export async function storedKey(
   tenantId: string,
   scopes: Scope[],
   over: Partial<KeyRecord> = {},
 ): Promise<{ key: string; keyId: string }> {
-  const apiKey = newApiKey();
+  const apiKey = newApiKey(PEPPER);
   await insertKey(env.DB, {
     keyId: apiKey.keyId,
     tenantId,
     name: "test",
-    secretHash: hashSecret(apiKey.secret, env.API_KEY_SECRET ?? ""),
+    secretHash: hashSecret(apiKey.secret, PEPPER),
     scopes: new Set(scopes),
     createdAt: nowMicros(),
     expiresAt: null,
@@ -87,6 +90,12 @@ export async function storedKey(
     ...over,
   });
   return { key: formatApiKey(apiKey), keyId: apiKey.keyId };
+}
+
+/** A key of ours in all but that the secret is not the one that is stored. */
+export async function ofAnotherSecret(tenantId: string): Promise<string> {
+  const { key } = await storedKey(tenantId, [...SCOPES], { secretHash: hashSecret("another", PEPPER) });
+  return key;
 }
 
 export async function storedTenant(tenantId: string): Promise<string> {

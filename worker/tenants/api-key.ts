@@ -2,9 +2,10 @@
  * An API key: its text, what is kept of it, and whether a record lets it in. No I/O and no clock.
  *
  * `fs_<id>_<secret>`: the id finds the record, the secret proves the holder. Both are hexadecimal, so that the parts
- * cannot be told apart wrongly and a double click selects the whole key.
+ * cannot be told apart wrongly and a double click selects the whole key. The secret ends with a seal that only who has
+ * the pepper can make: keys that somebody made up are told from ours without a query, however many they are.
  */
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import type { apiKeys } from "../db/schema.ts";
 import { ID_CHARACTERS, newId } from "../new-id.ts";
 import type { Micros } from "../timestamps.ts";
@@ -20,15 +21,20 @@ export interface ApiKey {
   secret: string;
 }
 
-/** 256 bits: nothing to guess, so one round of SHA-256 is enough where a password would need a slow hash. */
+/** 224 bits and the seal: nothing to guess, so one round of SHA-256 is enough where a password would need a slow hash. */
 const SECRET_BYTES = 32;
+const SEAL_CHARACTERS = 8;
 const API_KEY = new RegExp(`^fs_([0-9a-f]{${ID_CHARACTERS}})_([0-9a-f]{${2 * SECRET_BYTES}})$`);
 
-export function newApiKey(): ApiKey {
-  return {
-    keyId: newId(""),
-    secret: randomBytes(SECRET_BYTES).toString("hex"),
-  };
+export function newApiKey(pepper: string): ApiKey {
+  const keyId = newId("");
+  const random = randomBytes(SECRET_BYTES).toString("hex").slice(0, -SEAL_CHARACTERS);
+  return { keyId, secret: random + sealOf(keyId, random, pepper) };
+}
+
+function sealOf(keyId: string, random: string, pepper: string): string {
+  const seal = createHmac("sha256", pepper).update(`${keyId}_${random}`).digest("hex");
+  return seal.slice(0, SEAL_CHARACTERS);
 }
 
 export function formatApiKey({ keyId, secret }: ApiKey): string {
@@ -36,9 +42,11 @@ export function formatApiKey({ keyId, secret }: ApiKey): string {
 }
 
 /** @returns null for a text that no key of ours can be, so that it costs no query. */
-export function parseApiKey(text: string): ApiKey | null {
+export function parseApiKey(text: string, pepper: string): ApiKey | null {
   const [, keyId, secret] = API_KEY.exec(text) ?? [];
-  return keyId === undefined || secret === undefined ? null : { keyId, secret };
+  if (keyId === undefined || secret === undefined) return null;
+  const seal = sealOf(keyId, secret.slice(0, -SEAL_CHARACTERS), pepper);
+  return isSame(seal, secret.slice(-SEAL_CHARACTERS)) ? { keyId, secret } : null;
 }
 
 /** What is stored of a secret: whoever reads or writes the table alone, without the pepper, can make no key. */
@@ -50,7 +58,7 @@ export type Verdict = "valid" | "wrong_secret" | "revoked" | "expired";
 
 /** @param secretHash The hash of the presented secret, by {@link hashSecret}. */
 export function judgeSecret(record: KeyRecord, secretHash: string, now: Micros): Verdict {
-  return isSameHash(record.secretHash, secretHash) ? judgeRecord(record, now) : "wrong_secret";
+  return isSame(record.secretHash, secretHash) ? judgeRecord(record, now) : "wrong_secret";
 }
 
 /** Judges a key whose secret is known to be right. A key is over at its `expires_at`, not after it. */
@@ -65,7 +73,7 @@ export function judgeRecord(
 const encoder = new TextEncoder();
 
 /** In a time that tells nothing of where they differ. */
-function isSameHash(one: string, other: string): boolean {
+function isSame(one: string, other: string): boolean {
   const [a, b] = [encoder.encode(one), encoder.encode(other)];
   return a.length === b.length && timingSafeEqual(a, b);
 }

@@ -2,7 +2,7 @@
  * What an isolate remembers of keys for a moment, so that a request costs neither a query nor a digest.
  *
  * Entries live for {@link KEY_MEMORY_MS} from the moment that D1 was *asked*: a key that is revoked is refused
- * everywhere that much later, however slow the answer was. Ids that do not exist are remembered too, or a made-up key
+ * everywhere that much later, however slow the answer was. Ids that do not exist are remembered too, or a key that is gone
  * would cost a query each time. Both maps are bounded.
  *
  * What is asked with all the time is looked up again behind an answer, so that no request waits for D1.

@@ -74,12 +74,13 @@ const createKey = endpoint(
     const now = nowMicros();
     assertToCome(json.expires_at, now);
     await assertAdministered(c, param.tenant_id);
-    const apiKey = newApiKey();
+    const pepper = pepperOf(c.settings, "keys cannot be created");
+    const apiKey = newApiKey(pepper);
     const record: KeyRecord = {
       keyId: apiKey.keyId,
       tenantId: param.tenant_id,
       name: json.name,
-      secretHash: hashSecret(apiKey.secret, pepperOf(c.settings, "keys cannot be created")),
+      secretHash: hashSecret(apiKey.secret, pepper),
       scopes: new Set(json.scopes),
       createdAt: now,
       expiresAt: json.expires_at ?? null,

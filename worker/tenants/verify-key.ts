@@ -12,11 +12,11 @@ import {
 import { keyMemory, type RememberedKey } from "./key-memory.ts";
 import { findKey } from "./key-store.ts";
 
-type Refusal = Exclude<Verdict, "valid"> | "malformed" | "unknown";
+type Refusal = Exclude<Verdict, "valid"> | "not_ours" | "unknown";
 
 export type Verification =
   | { record: KeyRecord }
-  /** For the operator; the caller is told the same of each. `keyId` only when it is one in form. */
+  /** For the operator; the caller is told the same of each. `not_ours`: in form, or made with another pepper; it has no id. */
   | { refusal: Refusal; keyId: string | null };
 
 interface Presented {
@@ -40,9 +40,9 @@ export function verifyFromMemory(text: string, nowMs: number): Verification | nu
 }
 
 async function proveKey(presented: Presented): Promise<Verification> {
-  const { db, text, nowMs } = presented;
-  const key = parseApiKey(text);
-  if (!key) return { refusal: "malformed", keyId: null };
+  const { db, pepper, text, nowMs } = presented;
+  const key = parseApiKey(text, pepper);
+  if (!key) return { refusal: "not_ours", keyId: null };
   const { keyId } = key;
   let remembered = keyMemory.byId(keyId, nowMs);
   try {
@@ -58,8 +58,8 @@ async function proveKey(presented: Presented): Promise<Verification> {
 
 /** Looks a key up again before its time in memory is over. @throws when D1 does not answer: then it ends at its time. */
 export async function renewKey(presented: Presented): Promise<void> {
-  const { db, text, nowMs } = presented;
-  const key = parseApiKey(text);
+  const { db, pepper, text, nowMs } = presented;
+  const key = parseApiKey(text, pepper);
   if (!key) return;
   judge(presented, key, keyMemory.remember(key.keyId, await findKey(db, key.keyId), nowMs));
 }
