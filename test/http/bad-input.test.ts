@@ -41,6 +41,8 @@ const root = (path: string) => `/${path}`;
 function expectNoHarm(answer: Answer<unknown>, what: string): void {
   expect(answer.status, `${what}: ${answer.text.slice(0, 300)}`).toBeLessThan(500);
   expect(answer.headers.get("x-request-id"), what).toBeTruthy();
+  expect(answer.headers.get("cache-control"), what).toMatch(/no-store|must-revalidate/);
+  expect(answer.headers.get("x-content-type-options"), what).toBe("nosniff");
   if (answer.status < 400) return;
   const shown = `${what}: ${answer.text.slice(0, 300)}`;
   expectProblem(answer, answer.status, what);
@@ -645,6 +647,21 @@ describe("system A's requests", () => {
       expectNoHarm(answer, String(position));
     }
   });
+});
+
+test("no cache on the way may keep an answer, whatever its form; a browser may keep a file of the documents", async () => {
+  await upsert("uncached", [entry("c", { n: 1 })]);
+  const rows = { entity_ids: ["uncached"], feature_names: ["c:n"], timestamp: "2026-01-01T00:00:00Z" };
+  const answers = {
+    json: await get("/get/item/uncached/c"),
+    problem: await get("/get/item/nobody/c"),
+    ndjson: await post("/features/batch", rows, { accept: "application/x-ndjson" }),
+    parquet: await post("/features/batch", rows, { accept: "application/vnd.apache.parquet" }),
+    page: await get("//docs"),
+  };
+  for (const [form, { headers }] of Object.entries(answers))
+    expect(headers.get("cache-control"), form).toBe("no-store");
+  expect((await get("//docs/swagger-ui.css")).headers.get("cache-control")).not.toContain("no-store");
 });
 
 describe("x-request-id", () => {

@@ -1,7 +1,7 @@
 /** What became of a subscription's events: trying its receiver, looking at deliveries, sending events again. */
 import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
-import { jsonAnswer, NO_STORE } from "../http/answer.ts";
+import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, category, entityType, entityValue, optional, timestamp } from "../http/fields.ts";
 import { assertOneOf } from "../http/one-of.ts";
@@ -63,7 +63,7 @@ const testSubscription = endpoint(
       duration_ms: Date.now() - startMs,
       error: tried.error,
     };
-    return jsonAnswer(answer, 200, NO_STORE);
+    return jsonAnswer(answer);
   },
 );
 
@@ -117,7 +117,7 @@ const listDeliveries = endpoint(
     const page = { status: query.status ?? null, before, limit: query.limit + 1 };
     const { rows, last } = pageOf(await reached(c, () => object.deliveries(page)), query.limit);
     const next_cursor = last ? String(last.seq) : null;
-    return jsonAnswer({ deliveries: rows.map(deliveryAnswer), next_cursor }, 200, NO_STORE);
+    return jsonAnswer({ deliveries: rows.map(deliveryAnswer), next_cursor });
   },
 );
 
@@ -174,7 +174,7 @@ const replaySubscription = endpoint(
     if (reply.kind === "dropped") throw noSuchSubscription();
     if (reply.kind === "busy") throw new Problem(409, "a replay of this subscription is running");
     const answer = reply.kind === "running" ? { replay: "running" } : { queued: reply.queued };
-    return jsonAnswer(answer, 202, NO_STORE);
+    return jsonAnswer(answer, 202);
   },
 );
 

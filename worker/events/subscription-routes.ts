@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import * as z from "zod";
 import { Problem } from "../errors.ts";
-import { jsonAnswer, NO_STORE } from "../http/answer.ts";
+import { jsonAnswer } from "../http/answer.ts";
 import { audit } from "../http/audit.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { formatPosition, nextCursor, pageOf, pageQuery, positionIn } from "../http/pages.ts";
@@ -79,7 +79,7 @@ const createSubscription = endpoint(
       throw new Problem(409, `a tenant may have ${MAX_SUBSCRIPTIONS_PER_TENANT} subscriptions`);
     }
     audit(c, "subscription created", namesOf(subscription));
-    return jsonAnswer({ ...subscriptionAnswer(subscription), secret }, 201, NO_STORE);
+    return jsonAnswer({ ...subscriptionAnswer(subscription), secret }, 201);
   },
 );
 
@@ -108,7 +108,7 @@ const listSubscriptions = endpoint(
     const found = await selectSubscriptions(c.env.DB, tenant, { after, limit: query.limit + 1 });
     const { rows, last } = pageOf(found, query.limit);
     const next_cursor = last ? formatPosition({ createdAt: last.createdAt, id: last.subscriptionId }) : null;
-    return jsonAnswer({ subscriptions: rows.map(subscriptionAnswer), next_cursor }, 200, NO_STORE);
+    return jsonAnswer({ subscriptions: rows.map(subscriptionAnswer), next_cursor });
   },
 );
 
@@ -126,7 +126,7 @@ const getSubscription = endpoint(
   async (c, { param }) => {
     const subscription = await existingSubscription(c, param.subscription_id);
     const facts = await reached(c, () => subscriberObject(c.env, subscription).facts());
-    return jsonAnswer(detailAnswer(subscription, facts), 200, NO_STORE);
+    return jsonAnswer(detailAnswer(subscription, facts));
   },
 );
 
@@ -157,7 +157,7 @@ const patchSubscription = endpoint(
     // Until the object has heard of it, it goes on as before; so who is not told that it has, asks again.
     await reached(c, () => subscriberObject(c.env, changed).configure(changed));
     audit(c, "subscription changed", namesOf(changed));
-    return jsonAnswer(subscriptionAnswer(changed), 200, NO_STORE);
+    return jsonAnswer(subscriptionAnswer(changed));
   },
 );
 

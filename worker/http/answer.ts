@@ -34,16 +34,16 @@ export function problemAnswer(problem: Problem, requestId: string): Answer {
 
 const NONE: Record<string, string> = {};
 
-/** For answers that hold a secret, or say who has one: no cache on the way may keep them. */
-export const NO_STORE = { "cache-control": "no-store" };
-
-/** For every answer: browsers must not guess another content type. */
-export const NO_SNIFFING = { "x-content-type-options": "nosniff" };
+/**
+ * Of every answer that says nothing else. A cache on the way does not know that what it keeps belongs to who has the
+ * `X-API-Key`; a browser must not guess another content type.
+ */
+export const USUAL_HEADERS = { "cache-control": "no-store", "x-content-type-options": "nosniff" };
 
 export function toResponse({ status, body, contentType, headers }: Answer, requestId: string): Response {
   const all: Record<string, string> = {
     "content-type": contentType,
-    ...NO_SNIFFING,
+    ...USUAL_HEADERS,
     "x-request-id": requestId,
   };
   if (headers !== NONE) Object.assign(all, headers);

@@ -1,6 +1,6 @@
 /** The outermost layer of every request: its failure made an answer, one log line, one metric record. */
 import { SLOW_REQUEST_MS } from "../timings.ts";
-import { type Answer, NO_SNIFFING, toResponse } from "./answer.ts";
+import { type Answer, toResponse, USUAL_HEADERS } from "./answer.ts";
 import type { AppContext } from "./context.ts";
 import { answerOfFailure } from "./failures.ts";
 
@@ -47,8 +47,10 @@ async function respond(c: AppContext, work: () => Promise<Answer | Response>): P
     answer = answerOfFailure(cause, c);
   }
   if (!(answer instanceof Response)) return toResponse(answer, c.requestId);
-  const own = { ...NO_SNIFFING, "x-request-id": c.requestId };
-  for (const [name, value] of Object.entries(own)) answer.headers.set(name, value);
+  for (const [name, value] of Object.entries(USUAL_HEADERS)) {
+    if (!answer.headers.has(name)) answer.headers.set(name, value);
+  }
+  answer.headers.set("x-request-id", c.requestId);
   return answer;
 }
 

@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { pepperOf } from "../env.ts";
 import { Problem, unprocessable } from "../errors.ts";
-import { jsonAnswer, NO_STORE } from "../http/answer.ts";
+import { jsonAnswer } from "../http/answer.ts";
 import { audit } from "../http/audit.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
@@ -88,7 +88,7 @@ const createKey = endpoint(
     };
     await insertKey(c.env.DB, record);
     audit(c, "key created", namesOf(record));
-    return jsonAnswer({ ...keyAnswer(record), key: formatApiKey(apiKey) }, 201, NO_STORE);
+    return jsonAnswer({ ...keyAnswer(record), key: formatApiKey(apiKey) }, 201);
   },
 );
 
@@ -116,7 +116,7 @@ const listKeys = endpoint(
     const found = await selectKeys(c.env.DB, param.tenant_id, { after, limit: query.limit + 1 });
     const { rows, last } = pageOf(found, query.limit);
     const next_cursor = last ? formatPosition({ createdAt: last.createdAt, id: last.keyId }) : null;
-    return jsonAnswer({ keys: rows.map(keyAnswer), next_cursor }, 200, NO_STORE);
+    return jsonAnswer({ keys: rows.map(keyAnswer), next_cursor });
   },
 );
 

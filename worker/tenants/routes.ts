@@ -1,7 +1,7 @@
 /** Tenants: creating and listing them. */
 import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
-import { jsonAnswer, NO_STORE } from "../http/answer.ts";
+import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, nameField, optional } from "../http/fields.ts";
 import { idIn, nextCursor, pageOf, pageQuery } from "../http/pages.ts";
@@ -88,11 +88,7 @@ const listTenants = endpoint(
       limit: query.limit + 1,
     });
     const { rows, last } = pageOf(found, query.limit);
-    return jsonAnswer(
-      { tenants: rows.map(tenantAnswer), next_cursor: last?.tenantId ?? null },
-      200,
-      NO_STORE,
-    );
+    return jsonAnswer({ tenants: rows.map(tenantAnswer), next_cursor: last?.tenantId ?? null });
   },
 );
 
