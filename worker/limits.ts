@@ -117,7 +117,7 @@ export const MAX_FILL_ENTITIES = 1_000;
 export const ONLINE_ROOM_BYTES = 4_000_000;
 /** Entity documents in an isolate's memory: a character takes up to 12 bytes of 128 MB, with all that is prepared from it. */
 export const MEMORY_MAX_CHARACTERS = 6_000_000;
-/** Entity states in an EntityWriter's memory. */
+/** Entity states in the memory of all EntityWriters of an isolate. */
 export const WRITER_STATE_MAX_CHARACTERS = 24_000_000;
 
 /** How often a change is decided anew when its entity was changed from elsewhere meanwhile. */

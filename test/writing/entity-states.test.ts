@@ -53,3 +53,23 @@ test.each(overtakenBy)("what was read before an entity %s is not remembered afte
     expect(await load()).toEqual([2]);
   }),
 );
+
+test("writers of one isolate share a bound, and no state", () =>
+  inWriterObject(async ({ start, tenant }) => {
+    const bindings = watched();
+    await start(bindings.env).submit(write("user-1", { a: { n: 1 } }));
+    const [one, another] = [new EntityStates(), new EntityStates()];
+    const load = async (states: EntityStates) => {
+      bindings.forgetCalls();
+      const loaded = await states.load(bindings.env.DB.withSession("first-primary"), tenant, [user]);
+      const [state] = loaded?.values() ?? [];
+      return { revision: state?.revision, asked: bindings.database.length };
+    };
+    expect(await load(one)).toEqual({ revision: 1, asked: 1 });
+    expect(await load(one)).toEqual({ revision: 1, asked: 0 });
+    another.committed(entityKey(user), { revision: 9, rows: new Map() });
+    expect(await load(one)).toEqual({ revision: 1, asked: 0 });
+    for (let i = 0; i < 60; i++) another.committed(`fat-${i}`, { revision: 1, rows: new Map([["c", fat]]) });
+    expect(await load(one)).toEqual({ revision: 1, asked: 1 });
+    expect(await load(new EntityStates())).toEqual({ revision: 1, asked: 1 });
+  }));

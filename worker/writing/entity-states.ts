@@ -1,4 +1,9 @@
-/** What an EntityWriter knows of entities: a bounded copy of D1 that may be lost at any moment. */
+/**
+ * What an EntityWriter knows of entities: a bounded copy of D1 that may be lost at any moment.
+ *
+ * The platform puts several objects into one isolate, whose 128 MB they share: the bound is of all of them together. What
+ * an object leaves behind when it goes is nobody's, and is dropped in its turn.
+ */
 import { BoundedMap } from "../bounded-map.ts";
 import { type CategoryRow, selectEntities } from "../db/current-rows.ts";
 import { type EntityRef, entityKey } from "../keys.ts";
@@ -8,8 +13,13 @@ import type { EntityState } from "./apply-write.ts";
 /** The fields of a row beside its texts, in characters, nearly. */
 const ROW_OVERHEAD = 300;
 
+/** By the number of an {@link EntityStates} and an entity's key. */
+const known = new BoundedMap<EntityState>(WRITER_STATE_MAX_CHARACTERS);
+let made = 0;
+
 export class EntityStates {
-  readonly #known = new BoundedMap<EntityState>(WRITER_STATE_MAX_CHARACTERS);
+  /** No two have the same, not even one after the other: what an earlier one knew may be too old. */
+  readonly #number = ++made;
   /** For each load under way, the entities that were committed or forgotten since it began: what it reads may be too old. */
   readonly #loads = new Set<Set<string>>();
 
@@ -23,8 +33,8 @@ export class EntityStates {
     const missing = new Map<string, EntityRef>();
     for (const ref of refs) {
       const key = entityKey(ref);
-      const known = this.#known.get(key);
-      if (known) states.set(key, known);
+      const state = this.#get(key);
+      if (state) states.set(key, state);
       else missing.set(key, ref);
     }
     const overtaken = new Set<string>();
@@ -38,7 +48,7 @@ export class EntityStates {
       const state = { revision, rows: new Map(rows.map((row) => [row.category, row])) };
       if (!overtaken.has(key)) this.#remember(key, state);
       // A commit may have been faster than this answer: what it remembered is newer.
-      states.set(key, this.#known.get(key) ?? state);
+      states.set(key, this.#get(key) ?? state);
     });
     return states;
   }
@@ -50,13 +60,21 @@ export class EntityStates {
 
   /** Keeps the newer of two states. */
   #remember(key: string, state: EntityState): void {
-    const known = this.#known.get(key);
-    if (known && known.revision > state.revision) return;
-    this.#known.set(key, state, sizeOf(state.rows.values()));
+    const other = this.#get(key);
+    if (other && other.revision > state.revision) return;
+    known.set(this.#own(key), state, sizeOf(state.rows.values()));
+  }
+
+  #get(key: string): EntityState | undefined {
+    return known.get(this.#own(key));
+  }
+
+  #own(key: string): string {
+    return `${this.#number}/${key}`;
   }
 
   forget(key: string): void {
-    this.#known.delete(key);
+    known.delete(this.#own(key));
     this.#overtake(key);
   }
 
