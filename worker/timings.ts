@@ -112,8 +112,8 @@ export const TRAINING_SET_STALLED_MS = 5 * 60_000;
 
 /** A part that does not answer `/health` within this is down, as far as a caller is concerned. */
 export const HEALTH_TIMEOUT_MS = 2_000;
-/** A queue that does not say how long it is within this is left out of `/metrics`: a scrape has some seconds. */
-export const BACKLOG_TIMEOUT_MS = 2_000;
+/** What does not say within this how long or large it is, is left out of `/metrics`: a scrape has some seconds. */
+export const METRICS_SOURCE_TIMEOUT_MS = 2_000;
 
 /** How long an isolate gathers counts before it sends them to the object in which they add up. */
 export const METRICS_FLUSH_MS = 2_000;

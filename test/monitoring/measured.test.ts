@@ -13,7 +13,7 @@ import { countBatch } from "../../worker/monitoring/count-batch.ts";
 import { BLOBS, type DataPoint, DOUBLES } from "../../worker/monitoring/metric-record.ts";
 import { MetricsTotals } from "../../worker/monitoring/metrics-totals.ts";
 import { isolateMemory } from "../../worker/serving/memory.ts";
-import { watched } from "../setup/faults.ts";
+import { dieBefore, failBefore, watched } from "../setup/faults.ts";
 import { itemsBody } from "../setup/http.ts";
 import { until } from "../setup/waiting.ts";
 import { inWriterObject, remove, write } from "../setup/writer.ts";
@@ -74,6 +74,19 @@ beforeEach(() => {
   points = [];
 });
 afterAll(() => Promise.all(waiting.map(waitOnExecutionContext)));
+
+test("how large the database is, is told as D1 tells it, and nothing where it does not answer", async () => {
+  const bytes = async (over: Partial<Env> = {}) => {
+    const { status, text } = await ask("GET /metrics", undefined, over);
+    expect(status).toBe(200);
+    return new Scrape(text).select("feature_store_database_bytes").map(({ value }) => value);
+  };
+  const { meta } = await env.DB.prepare("SELECT 1").run();
+  expect(await bytes()).toEqual([meta.size_after]);
+  expect(meta.size_after).toBeGreaterThan(4_096);
+  for (const database of [failBefore, dieBefore])
+    expect(await bytes({ DB: watched({ database }).env.DB })).toEqual([]);
+});
 
 describe("reads", () => {
   test("are a miss of D1 at first, then hits of memory, and of KV where memory has forgotten", async () => {

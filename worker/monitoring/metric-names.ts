@@ -141,6 +141,12 @@ export const METRICS = {
     labels: [],
     merge: "sum",
   },
+  feature_store_database_bytes: {
+    type: "gauge",
+    help: "Size of the D1 database, which takes 10 GB; once it is full no write is committed.",
+    labels: [],
+    merge: "sum",
+  },
   feature_store_queue_backlog_messages: {
     type: "gauge",
     help: "Messages in a queue that no consumer has handled.",

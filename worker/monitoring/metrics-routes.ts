@@ -5,7 +5,7 @@ import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { TOTALS_NAME } from "../keys.ts";
 import { DEFAULT_TENANT } from "../tenants/tenant-id.ts";
-import { BACKLOG_TIMEOUT_MS, RETRY_AFTER_SECONDS } from "../timings.ts";
+import { METRICS_SOURCE_TIMEOUT_MS, RETRY_AFTER_SECONDS } from "../timings.ts";
 import { within } from "../waits.ts";
 import { isolateMetrics } from "./isolate-metrics.ts";
 import { isMetricsToken } from "./metrics-token.ts";
@@ -39,8 +39,8 @@ const metrics = endpoint(
   },
   async (c) => {
     await isolateMetrics.flush(c.env);
-    const [totals, backlog] = await Promise.all([readTotals(c), readBacklog(c.env)]);
-    const text = prometheusText(totals.counts, { ...totals.gauges, ...backlog });
+    const [totals, backlog, size] = await Promise.all([readTotals(c), readBacklog(c.env), readSize(c.env)]);
+    const text = prometheusText(totals.counts, { ...totals.gauges, ...backlog, ...size });
     return { status: 200, body: text, contentType: PROMETHEUS_CONTENT_TYPE, headers: {} };
   },
 );
@@ -59,11 +59,21 @@ async function readBacklog(env: Env): Promise<Gauges> {
   const found: Record<string, number> = {};
   await Promise.all(
     Object.entries(queues).map(async ([name, queue]) => {
-      const backlog = await within(BACKLOG_TIMEOUT_MS, queue.metrics()).catch(() => null);
+      const backlog = await within(METRICS_SOURCE_TIMEOUT_MS, queue.metrics()).catch(() => null);
       if (backlog) found[name] = backlog.backlogCount;
     }),
   );
   return { feature_store_queue_backlog_messages: found };
+}
+
+/** Every answer of D1 says how large the database is. Nothing where it does not answer in time. */
+async function readSize({ DB }: Env): Promise<Gauges> {
+  const asked = DB.withSession("first-unconstrained").prepare("SELECT 1").all();
+  const bytes = await within(METRICS_SOURCE_TIMEOUT_MS, asked).then(
+    ({ meta }) => meta.size_after,
+    () => undefined,
+  );
+  return bytes === undefined ? {} : { feature_store_database_bytes: { "": bytes } };
 }
 
 export const metricsEndpoints = [metrics];
