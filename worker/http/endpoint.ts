@@ -93,7 +93,7 @@ export function endpoint<R extends RequestSchemas>(spec: EndpointSpec<R>, handle
     ...(param && { param: validated("path", param, request.param()) }),
     ...(query && { query: validated("query", query, queryOf(request)) }),
   });
-  const reading = { isOptional: spec.bodyOptional ?? false, isKept: spec.scope !== "read" };
+  const reading = { isOptional: spec.bodyOptional ?? false, isRepeated: spec.isRepeated ?? false };
   const parsed = (schema: z.ZodType, text: string) => validated("body", schema, parseBody(text));
   const answer = async (c: AppContext, ofAddress: () => Input) => {
     if (spec.authorise) await spec.authorise(c);

@@ -23,10 +23,10 @@ async function undeclaredBytes(body: ReadableStream<Uint8Array> | null): Promise
   return new Blob(chunks as Uint8Array<ArrayBuffer>[]).arrayBuffer();
 }
 
-/** How a body is read: it may be missing; what stands in it may be kept. */
+/** How a body is read: it may be missing; it is that of a hot read. */
 interface Reading {
   isOptional: boolean;
-  isKept: boolean;
+  isRepeated: boolean;
 }
 
 /**
@@ -35,14 +35,14 @@ interface Reading {
  * @returns null where a body may be missing and is.
  * @throws Problem 413 for a body over the limit, 415 when it is not declared as JSON or is compressed, 400 when it is not UTF-8.
  */
-export async function readBody(c: AppContext, { isOptional, isKept }: Reading): Promise<string | null> {
+export async function readBody(c: AppContext, { isOptional, isRepeated }: Reading): Promise<string | null> {
   const declared = c.header("content-length");
   if (declared !== undefined && Number(declared) > MAX_BODY_BYTES) tooLarge();
   const { request } = c;
   const body =
     declared === undefined
       ? await undeclaredBytes(request.body)
-      : await (isKept ? request.arrayBuffer() : request.text());
+      : await (isRepeated ? request.text() : request.arrayBuffer());
   const size = typeof body === "string" ? body.length : body.byteLength;
   if (size > MAX_BODY_BYTES) tooLarge();
   if (isOptional && size === 0) return null;
@@ -94,7 +94,7 @@ const REPLACEMENT = "\ufffd";
 /**
  * The runtime's own text of a body costs a hot read a quarter less than the bytes and {@link decodeBody}. It tells
  * replaced bytes by their number, but for the first three of a character of four: these pass for U+FFFD, which is why
- * nothing that is kept comes this way.
+ * nothing that is stored comes this way.
  */
 function assertDecoded(text: string, declaredBytes: number): string {
   if (text.includes(REPLACEMENT) && utf8Length(text) !== declaredBytes) notUtf8();
