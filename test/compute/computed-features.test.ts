@@ -576,7 +576,7 @@ describe("reading", () => {
     });
     expect(online.body.features[name]).toMatchObject({ value: expected, status: "PRESENT", version: 1 });
     expect(online.body.features[name]?.timestamp).toBe(eventTime(3));
-    const one = { entity_id: "u", feature_names: [`${name}:n`], entity_type: "user_id" };
+    const one = { entity_id: "u", feature_names: [`${name}:n`] };
     expect((await post<Online>("/features/online", one)).body.features[`${name}:n`]?.value).toBe(2);
   });
 

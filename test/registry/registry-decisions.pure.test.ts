@@ -284,6 +284,7 @@ describe("the entity type of a request", () => {
     entry("age", [version(1)]),
     entry("balance", [version(1)], { entityType: "account_id" }),
     entry("risk", [version(1)], { entityType: "device" }),
+    entry("spend", [version(1), version(2)], { kind: "computed", entityType: "device", category: "spend" }),
   ]);
   const typeFor = (names: string[], asked?: string) =>
     entityTypeFor(catalog, resolveReferences(catalog, names, []), { asked, fallback: "bright_uid" });
@@ -298,6 +299,9 @@ describe("the entity type of a request", () => {
     [["default:age@2"], "bright_uid"],
     [["balance", "default:age"], "account_id"],
     [["default:*", "c:age"], "bright_uid"],
+    [["spend:total"], "device"],
+    [["spend@2:*"], "device"],
+    [["spend@3:*"], "bright_uid"],
   ])("for %j is %s", (names, type) => {
     expect(typeFor(names)).toBe(type);
   });

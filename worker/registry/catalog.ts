@@ -62,7 +62,7 @@ export interface Catalog {
   entityTypes: ReadonlySet<string>;
   /** What is registered of a category, by stored name; undefined when nothing is. */
   storedIn(entityType: string, category: string): ReadonlyMap<string, StoredFeature> | undefined;
-  /** The entity types for which something is registered under this category and stored name. */
+  /** The entity types for which something is registered under this category and stored name, or whose vector it is. */
   typesOf(category: string, stored: string): string[];
   /** Undefined when nothing of the category has a registered TTL. */
   ttlsIn(entityType: string, category: string): Readonly<CategoryTtls> | undefined;
@@ -80,6 +80,8 @@ export function buildCatalog(entries: readonly CatalogEntry[]): Catalog {
   const features = new Map<string, CatalogFeature>();
   const stored = new Map<string, Map<string, Map<string, StoredFeature>>>();
   const ttls = new Map<string, Map<string, CategoryTtls>>();
+  /** The entity types of vectors, by the category that each is all of. */
+  const vectorTypes = new Map<string, string>();
   for (const { versions, ...entry } of entries) {
     const actives = versions.filter(({ status }) => status === "active");
     const active = actives.reduce<CatalogVersion | null>(
@@ -99,7 +101,10 @@ export function buildCatalog(entries: readonly CatalogEntry[]): Catalog {
     for (const { version, ttlSeconds } of versions) {
       if (ttlSeconds !== null) addTtl(ttlsOfType, entry, storedName(entry.name, version), ttlSeconds);
     }
-    if (entry.kind === "computed") continue;
+    if (entry.kind === "computed") {
+      for (const { version } of versions) vectorTypes.set(storedName(entry.name, version), entry.entityType);
+      continue;
+    }
     const ofCategory = ofType.get(entry.category) ?? new Map<string, StoredFeature>();
     for (const version of versions) {
       ofCategory.set(storedName(entry.name, version.version), { feature, version });
@@ -112,7 +117,7 @@ export function buildCatalog(entries: readonly CatalogEntry[]): Catalog {
     storedIn: (entityType, category) => stored.get(entityType)?.get(category),
     typesOf: (category, name) =>
       [...stored].flatMap(([entityType, categories]) =>
-        categories.get(category)?.has(name) ? entityType : [],
+        categories.get(category)?.has(name) || vectorTypes.get(category) === entityType ? entityType : [],
       ),
     ttlsIn: (entityType, category) => ttls.get(entityType)?.get(category),
   };

@@ -61,7 +61,7 @@ function storedPlace({ name, kind, category }: CatalogFeature, { version }: Cata
 
 /**
  * The entity type that a request is about: the one asked for, else that of the registered features named, by their names
- * or by `category:feature`.
+ * or by the category in which their values are, of which a vector is all.
  *
  * @param fallback of requests that name nothing registered.
  * @throws Problem 422 when the type is unknown, or the features belong to several and none is asked for.
