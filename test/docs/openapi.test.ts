@@ -393,6 +393,10 @@ describe("answers", () => {
       });
       return [await remove(`/admin/tenants/default/keys/${made.body.key_id}`)];
     },
+    "POST /api/v1/training-sets": async () => {
+      const rows = [{ entity_id: "user-123", timestamp: secondsAgo(-60) }];
+      return [await post("/training-sets", { rows, feature_names: ["user_features:age"] })];
+    },
     "GET /api/v1/training-sets/{training_set_id}": async () => [await get(await newTrainingSet())],
     "GET /api/v1/training-sets/{training_set_id}/files/{file}": async () => [
       await get(`${await newTrainingSet()}/files/0`),

@@ -76,6 +76,22 @@ export async function askedRows(
   return { entityType, columns: ofEntityType(catalog, references, entityType), rows: rowsOf(asked) };
 }
 
+/**
+ * That a mistyped name has no values is seen at once in the answer of `/features/batch`; in files not before they are read.
+ *
+ * @throws Problem 422 naming the first that no row can have.
+ */
+export function assertFound(columns: readonly TrainingColumn[], names: readonly string[]): void {
+  const nowhere = columns.find(({ category }) => category === null);
+  if (!nowhere) return;
+  const msg = `\`${nowhere.asked}\` is not a registered feature of this entity type, or has no such active version`;
+  throw unprocessable({
+    loc: ["body", "feature_names", names.indexOf(nowhere.asked)],
+    msg,
+    type: "unknown_feature",
+  });
+}
+
 function rowsOf({
   entity_ids,
   rows,

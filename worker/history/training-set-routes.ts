@@ -12,7 +12,7 @@ import { MICROS_PER_MS, nowMicros } from "../timestamps.ts";
 import { RETRY_AFTER_SECONDS, TRAINING_SET_STALLED_MS } from "../timings.ts";
 import { PARQUET_TYPE } from "./parquet-file.ts";
 import { assertColumnNames } from "./training-parquet.ts";
-import { askedRows, trainingRequest } from "./training-request.ts";
+import { askedRows, assertFound, trainingRequest } from "./training-request.ts";
 import type { TrainingSet } from "./training-set.ts";
 import {
   TRAINING_SETS,
@@ -37,7 +37,7 @@ const createTrainingSet = endpoint(
     path: "/api/v1/training-sets",
     tag: TRAINING_SETS,
     summary: "Have a training set of many rows written into Parquet files",
-    description: `As \`POST /api/v1/features/batch\`, for up to ${MAX_TRAINING_SET_ROWS} rows. They are written behind the answer, in files of ${TRAINING_SET_FILE_ROWS} rows or fewer with the same columns, in the order of the request. Without \`known_at\` it is the time of the request, so that all files know the same. The files stay until the set is deleted.`,
+    description: `As \`POST /api/v1/features/batch\`, for up to ${MAX_TRAINING_SET_ROWS} rows. They are written behind the answer, in files of ${TRAINING_SET_FILE_ROWS} rows or fewer with the same columns, in the order of the request. A name that is found in no row, since it is not registered, is refused. Without \`known_at\` it is the time of the request, so that all files know the same. The files stay until the set is deleted.`,
     scope: "read",
     request: { json: trainingRequest(MAX_TRAINING_SET_ROWS) },
     answers: { 202: { description: "It is being written.", schema: trainingSetSchema } },
@@ -47,6 +47,7 @@ const createTrainingSet = endpoint(
     const bucket = bucketOf(c);
     const context = requestContext(c);
     const asked = await askedRows(context, json);
+    assertFound(asked.columns, json.feature_names);
     assertColumnNames(asked.columns);
     context.metrics?.about(asked.entityType, asked.rows.length);
     const now = nowMicros();
