@@ -105,11 +105,13 @@ describe.each(guarded)("$line", ({ line, scope }) => {
 
   test(`is refused with 403 to a key that has every scope but ${scope}`, async () => {
     const request = await prepared(line);
-    const { key } = await storedKey(
-      request.sample.owner ?? "acme",
-      SCOPES.filter((each): each is Scope => each !== scope),
-    );
-    expect(await ask(request.line, { key, body: request.body })).toMatchObject({ status: 403 });
+    const others = SCOPES.filter((each): each is Scope => each !== scope);
+    const { key } = await storedKey(request.sample.owner ?? "acme", others);
+    const { status, json } = await ask(request.line, { key, body: request.body });
+    expect(status).toBe(403);
+    expect(json.detail).toContain(`\`${scope}\``);
+    // No scope contains another, which is easily taken for granted of `admin`.
+    for (const other of others) expect(json.detail).toContain(`\`${other}\``);
   });
 
   test("neither shows nor changes what is another tenant's", async () => {

@@ -37,8 +37,14 @@ export async function authorise(c: AppContext, scope: Scope): Promise<void> {
   // Nothing is awaited for a key that this isolate has seen a moment ago.
   const principal = rememberedPrincipal(c) ?? (await authenticate(c));
   if (principal.keyId !== null && c.settings.rateLimit === "on") await limitRate(c, principal.keyId);
-  if (!principal.scopes.has(scope)) throw new Problem(403, `this key lacks the scope \`${scope}\``);
+  if (!principal.scopes.has(scope)) throw lacking(scope, principal.scopes);
   c.principal = principal;
+}
+
+/** No scope contains another: who holds an `admin` key must be told that it has that one alone. */
+function lacking(scope: Scope, scopes: ReadonlySet<Scope>): Problem {
+  const own = [...scopes].map((each) => `\`${each}\``).join(", ");
+  return new Problem(403, `this key lacks the scope \`${scope}\`: it has ${own}`);
 }
 
 function rememberedPrincipal(c: AppContext): Principal | null {
