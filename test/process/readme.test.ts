@@ -3,9 +3,9 @@
  * against `npm run dev` on a fresh state.
  *
  * A ```bash block with a `curl` in it is run; all its answers must be 2xx. When a ```json block follows, what the
- * block prints must be that JSON. Commands that are not for the local service stand in ```sh blocks.
+ * block prints must be that JSON. The Python client is run after them, where `requests` is installed. Commands that are not for the local service stand in ```sh blocks.
  */
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -36,9 +36,11 @@ test("README.md is there and has examples with the answers to them", () => {
 });
 
 describe.runIf(examples.length > 0 && hasCurl)("the curl in README.md", () => {
+  let port = 0;
+
   beforeAll(async () => {
     const state = newDirectory();
-    const { port } = await startService({ command: "dev", state });
+    ({ port } = await startService({ command: "dev", state }));
     for (const [example, run] of await runAll(examples, { port, state })) runs.set(example, run);
   });
 
@@ -56,7 +58,25 @@ describe.runIf(examples.length > 0 && hasCurl)("the curl in README.md", () => {
     const answered = parse(bodyOf(run?.printed ?? ""), "the answer");
     expect(differences(documented, answered), shown).toEqual([]);
   });
+
+  if (hasRequests) {
+    test("leaves what the Python client reads after its own write", async () => {
+      const env = { ...process.env, FEATURE_STORE: `http://localhost:${port}`, KEY: undefined };
+      const { stdout } = await promisify(execFile)("python3", ["-c", pythonClient()], { env });
+      expect(stdout.trim()).toBe("{'user-123': {'user_features:age': 31, 'user_features:city': 'SF'}}");
+    });
+  }
 });
+
+const hasRequests = spawnSync("python3", ["-c", "import requests"]).status === 0;
+
+/** The one fenced block of Python that writes and reads. */
+function pythonClient(): string {
+  const blocks = [...readFileSync(file, "utf8").matchAll(/^```python\n(.*?)^```$/gms)];
+  const found = blocks.filter(([, code]) => code?.includes("Idempotency-Key"));
+  expect(found).toHaveLength(1);
+  return found[0]?.[1] ?? "";
+}
 
 /** Each takes a second or two. */
 const ALL_MS = 90_000;
