@@ -18,6 +18,7 @@ import { registryEndpoints } from "./registry/routes.ts";
 import { statsEndpoints } from "./registry/stats/routes.ts";
 import { versionEndpoints } from "./registry/version-routes.ts";
 import { cacheEndpoints } from "./serving/cache-routes.ts";
+import { entityEndpoints } from "./serving/entity-routes.ts";
 import { onlineEndpoints } from "./serving/online-routes.ts";
 import { servingEndpoints } from "./serving/routes.ts";
 import { keyEndpoints } from "./tenants/key-routes.ts";
@@ -28,6 +29,7 @@ import { writingEndpoints } from "./writing/routes.ts";
 /** Everything that is documented. */
 export const endpoints: readonly Endpoint[] = [
   ...servingEndpoints,
+  ...entityEndpoints,
   ...writingEndpoints,
   ...onlineEndpoints,
   ...cacheEndpoints,

@@ -161,6 +161,13 @@ export const samples: Record<string, Sample> = {
       };
     },
   },
+  "GET /api/v1/entities/{entity_type}/{entity_value}": {
+    toAnother: "not found",
+    request: async (owner, id) => {
+      await entity(owner, id);
+      return { line: `GET /api/v1/entities/bright_uid/${id}` };
+    },
+  },
   "DELETE /api/v1/entities/{entity_type}/{entity_value}": {
     toAnother: "not found",
     request: async (owner, id) => {

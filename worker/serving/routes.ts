@@ -25,17 +25,14 @@ import {
 import type { EntityRef } from "../keys.ts";
 import { MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
 import { madeOnce } from "../made-once.ts";
-import { catalogIfAny } from "../registry/catalog.ts";
 import { WHOLE_CATEGORY } from "../registry/resolve-references.ts";
 import { parseReference } from "../registry/versions.ts";
-import { MICROS_PER_MS } from "../timestamps.ts";
 import type { Consistency } from "./consistency.ts";
-import { type Found, findCategories, itemAnswer, itemsAnswer, type Selection } from "./item-answers.ts";
+import { itemAnswer, itemsAnswer, type Selection } from "./item-answers.ts";
 import { itemSchema, itemsSchema } from "./item-schemas.ts";
 import { consistency, consistencyQuery, oneConsistency, readContext, TOKEN_HEADER } from "./read-context.ts";
-import { type EntityRead, type ReadContext, readEntity } from "./read-entities.ts";
+import { readFound } from "./read-found.ts";
 import { itemsAsked, registeredSelection } from "./select-items.ts";
-import { tallyItems } from "./tally-items.ts";
 
 const requestHeaders = { [TOKEN_HEADER]: "Of an earlier write: the answer is never older than it." };
 
@@ -186,21 +183,6 @@ async function readSelection(
   const context = readContext(c, asked);
   const { read, found } = await readFound(context, ref, selected);
   return answer(itemsAnswer(ref, known, found, read));
-}
-
-/** Registered TTLs are in the catalog, which is loaded while the entity is read. */
-async function readFound(
-  context: ReadContext,
-  ref: EntityRef,
-  selection: Selection,
-): Promise<{ read: EntityRead; found: Found[] }> {
-  const known = catalogIfAny(context);
-  const read = await readEntity(context, ref);
-  const catalog = known instanceof Promise ? await known : known;
-  const now = context.nowMs * MICROS_PER_MS;
-  const found = findCategories(ref, selection, read, { now, catalog });
-  if (context.metrics) tallyItems(context.metrics.tally, found, now);
-  return { read, found };
 }
 
 function answer(text: string | null): Answer {
