@@ -113,6 +113,21 @@ test("what tenants call their things is text, never a part of the page", async (
   expect(page.mainFrame.document.querySelector("main img")).toBeNull();
 });
 
+test("an entity is shown with all that is known of it, and has an address", async () => {
+  await open("#/entities");
+  await waitUntil(() => page.mainFrame.document.querySelector("form.filters label") !== null, {
+    timeoutMs: 20_000,
+    what: text,
+  });
+  type("form.filters label:nth-child(2) input", "user-1");
+  await submit("form.filters");
+  await shows("Revision 1", "risk_score", "note");
+  expect(page.mainFrame.window.location.hash).toBe("#/entities/bright_uid/user-1");
+  await open("#/entities/bright_uid/user-1/risk%3Anote");
+  await shows("Revision 1", "note");
+  expect(text()).not.toContain("risk_score");
+});
+
 test("raw tables have their columns", async () => {
   await open("#/raw-tables");
   await shows("payments", "user_id string", "amount float");
@@ -123,7 +138,7 @@ test("a key that is not valid is told, and another one tried", async () => {
   await shows("risk_score");
   type("form.key input", "fs_nobody_nothing");
   await submit("form.key");
-  await shows("not valid", "Paste one above");
+  await shows("not valid. Paste one above");
   type("form.key input", "");
   await submit("form.key");
   await shows("risk_score");

@@ -160,9 +160,12 @@ export const api = {
       entity_id: entity,
       feature_names: [reference],
     }),
+  /** @param references Empty: all that is known of it. */
   items: (entityType: string, entity: string, references: string[]) =>
-    call<Items>("POST", "/get/items", {
-      data: { entity_type: entityType, entity_value: entity, feature_list: references },
-    }),
+    references.length === 0
+      ? call<Items>("GET", `/entities/${segment(entityType)}/${segment(entity)}`)
+      : call<Items>("POST", "/get/items", {
+          data: { entity_type: entityType, entity_value: entity, feature_list: references },
+        }),
   rawTables: () => call<{ raw_tables: RawTable[] }>("GET", "/raw-tables"),
 };

@@ -26,7 +26,7 @@ function App() {
     moved();
     return () => removeEventListener("hashchange", moved);
   }, []);
-  const [section = "", name] = placeOf(hash);
+  const [section = "", ...names] = placeOf(hash);
   const use = (next: string) => {
     apiKey.set(next);
     setKey(next);
@@ -47,14 +47,15 @@ function App() {
       </header>
       {/* Another key may see other things: everything is asked again. */}
       <main key={key}>
-        <Page section={section} name={name} />
+        <Page section={section} names={names} />
       </main>
     </>
   );
 }
 
-function Page({ section, name }: { section: string; name: string | undefined }) {
-  if (section === "entities") return <EntityPage />;
+function Page({ section, names }: { section: string; names: string[] }) {
+  const [name] = names;
+  if (section === "entities") return <EntityPage key={names.join("/")} place={names} />;
   if (section === "raw-tables") return <TablesPage />;
   if (section === "features" && name !== undefined) return <FeaturePage key={name} name={name} />;
   return <FeaturesPage />;

@@ -1,4 +1,4 @@
-/** What is known of one entity, category by category. */
+/** What is known of one entity, category by category. `#/entities/bright_uid/user-123` is its address. */
 import { useState } from "preact/hooks";
 import { api, type Items } from "./api.ts";
 import { json, moment } from "./format.ts";
@@ -17,16 +17,22 @@ const referencesOf = (text: string) =>
     .map((reference) => reference.trim())
     .filter((reference) => reference !== "");
 
-export function EntityPage() {
-  const [typed, setTyped] = useState<Asked>({ entityType: "bright_uid", entity: "", references: "" });
-  const [asked, setAsked] = useState<{ what: Asked; times: number } | null>(null);
+const addressOf = ({ entityType, entity, references }: Asked) =>
+  `#/entities/${[entityType, entity, ...(references === "" ? [] : [references])].map(encodeURIComponent).join("/")}`;
+
+/** @param place What stands behind `#/entities/`: the entity type, the entity and the features, none of which need be there. */
+export function EntityPage({ place }: { place: string[] }) {
+  const [entityType = "bright_uid", entity = "", references = ""] = place;
+  const asked: Asked = { entityType, entity, references };
+  const [typed, setTyped] = useState(asked);
+  const [times, setTimes] = useState(0);
   const field = (name: keyof Asked, label: string, placeholder: string) => (
     <label>
       {label}
       <input
         value={typed[name]}
         placeholder={placeholder}
-        required
+        required={name !== "references"}
         onInput={({ currentTarget }) => setTyped((before) => ({ ...before, [name]: currentTarget.value }))}
       />
     </label>
@@ -38,15 +44,17 @@ export function EntityPage() {
         class="filters"
         onSubmit={(event) => {
           event.preventDefault();
-          setAsked({ what: typed, times: (asked?.times ?? 0) + 1 });
+          // Another address makes another page; the same one asks again.
+          if (location.hash === addressOf(typed)) setTimes(times + 1);
+          else location.hash = addressOf(typed);
         }}
       >
         {field("entityType", "Entity type", "bright_uid")}
         {field("entity", "Entity", "user-123")}
-        {field("references", "Features", "user_features:*, credit_features:credit_score")}
+        {field("references", "Features", "all, or user_features:*, …")}
         <button type="submit">Read</button>
       </form>
-      {asked && <Answer key={asked.times} {...asked.what} />}
+      {entity !== "" && <Answer key={times} {...asked} />}
     </>
   );
 }

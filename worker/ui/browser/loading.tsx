@@ -34,7 +34,7 @@ export function Refused({ refusal }: { refusal: Refusal }) {
   return (
     <p class="refused" role="alert">
       {refusal.message}
-      {refusal.status === 401 && " Paste one above, under “API key”."}
+      {refusal.status === 401 && ". Paste one above, under “API key”."}
     </p>
   );
 }
