@@ -95,16 +95,41 @@ describe("registering", () => {
     )
       .bind(MAX_RAW_TABLES_PER_TENANT)
       .run();
-    const define = (name: string) => post("/raw-tables", { name, schema_definition: { a: "string" } });
+    const define = (name: string) => post("/raw-tables", { name, schema_definition: { a: "float" } });
     expect(expectProblem(await define("one_more"), 409).detail).toContain(String(MAX_RAW_TABLES_PER_TENANT));
     expect(expectProblem(await define("planted_1"), 409).detail).toContain("of this name");
     await env.DB.prepare("DELETE FROM raw_tables WHERE name LIKE 'planted_%'").run();
     expect((await define("one_more")).status).toBe(201);
   });
 
-  test("a second table of a name is 409", async () => {
-    const { name } = await newTable();
-    expectProblem(await post("/raw-tables", { name, schema_definition: { a: "string" } }), 409);
+  test("a second table of a name is 409, which names what differs", async () => {
+    const { name, schema_definition } = await newTable();
+    const asked = { name, schema_definition: { a: "string" }, description: "another" };
+    const problem = expectProblem(await post("/raw-tables", asked), 409);
+    expect(faultPlaces(problem)).toEqual([
+      "body.schema_definition",
+      "body.timestamp_column",
+      "body.description",
+    ]);
+    const more = {
+      name,
+      schema_definition: { ...schema_definition, more: "string" },
+      timestamp_column: "at",
+    };
+    expect(faultPlaces(expectProblem(await post("/raw-tables", more), 409))).toEqual([
+      "body.schema_definition",
+    ]);
+  });
+
+  test("the same table again is the one that is there, however its columns are ordered and spelled", async () => {
+    const name = freshName("again");
+    const first = await post<Table>("/raw-tables", {
+      name,
+      schema_definition: { a: "string", b: "integer" },
+    });
+    expect(first.status).toBe(201);
+    const again = await post<Table>("/raw-tables", { name, schema_definition: { b: "int64", a: "text" } });
+    expect([again.status, again.body]).toEqual([200, first.body]);
   });
 
   const column = (name: string, type = "string") => ({ schema_definition: { [name]: type } });

@@ -349,6 +349,7 @@ describe("answers", () => {
     },
     "POST /api/v1/raw-tables": async () => [
       await post("/raw-tables", table("docs_table")),
+      await post("/raw-tables", table("docs_table")),
       await post("/raw-tables", { ...table("docs_times"), timestamp_column: "at" }),
     ],
     "GET /api/v1/raw-tables/{table_id}": async () => [await get(`/raw-tables/${await newTable("docs_get")}`)],

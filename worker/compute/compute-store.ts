@@ -37,7 +37,7 @@ export async function insertRawTable(
   tenant: string,
   { name, description, schema }: Pick<RegisteredTable, "name" | "description" | "schema">,
   now: Micros,
-): Promise<RegisteredTable | "name taken" | "too many"> {
+): Promise<{ added: RegisteredTable } | { namesake: RegisteredTable } | "too many"> {
   const orm = primary(db);
   const isBelow = sql`(SELECT count(*) FROM ${rawTables} AS own WHERE own.tenant_id = ${tenant}) < ${MAX_RAW_TABLES_PER_TENANT}`;
   const values = orm.select({
@@ -54,12 +54,12 @@ export async function insertRawTable(
     .select(values.from(sql`(SELECT 1)`).where(isBelow))
     .onConflictDoNothing()
     .returning();
-  if (row) return toTable(row);
+  if (row) return { added: toTable(row) };
   const [namesake] = await orm
-    .select({ tableId: rawTables.tableId })
+    .select()
     .from(rawTables)
     .where(and(eq(rawTables.tenantId, tenant), eq(rawTables.name, name)));
-  return namesake ? "name taken" : "too many";
+  return namesake ? { namesake: toTable(namesake) } : "too many";
 }
 
 export async function selectRawTables(db: D1Database, tenant: string): Promise<RegisteredTable[]> {

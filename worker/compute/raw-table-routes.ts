@@ -13,7 +13,13 @@ import {
 } from "../limits.ts";
 import { registeredName } from "../registry/versions.ts";
 import { nowMicros } from "../timestamps.ts";
-import { featuresOfTable, insertRawTable, removeRawTable, selectRawTables } from "./compute-store.ts";
+import {
+  featuresOfTable,
+  insertRawTable,
+  type RegisteredTable,
+  removeRawTable,
+  selectRawTables,
+} from "./compute-store.ts";
 import { existingTable, noSuchTable } from "./existing-table.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import { countedSchema, rawTableSchema, schemaDefinition, tableAnswer } from "./raw-table-schemas.ts";
@@ -40,7 +46,10 @@ const registerRawTable = endpoint(
         }),
       ),
     },
-    answers: { 201: { description: "Registered.", schema: rawTableSchema } },
+    answers: {
+      201: { description: "Registered.", schema: rawTableSchema },
+      200: { description: "It was there before, the same.", schema: rawTableSchema },
+    },
     problems: [409],
   },
   async (c, { json }) => {
@@ -58,13 +67,37 @@ const registerRawTable = endpoint(
       description: json.description ?? null,
       schema: { columns: json.schema_definition, timestampColumn },
     };
-    const row = await insertRawTable(c.env.DB, c.principal.tenant, table, nowMicros());
-    if (row === "name taken") throw new Problem(409, "there is a raw table of this name already");
-    if (row === "too many")
+    const inserted = await insertRawTable(c.env.DB, c.principal.tenant, table, nowMicros());
+    if (inserted === "too many")
       throw new Problem(409, `a tenant may have ${MAX_RAW_TABLES_PER_TENANT} raw tables`);
-    return jsonAnswer(tableAnswer(row), 201);
+    if ("added" in inserted) return jsonAnswer(tableAnswer(inserted.added), 201);
+    assertSameTable(inserted.namesake, table);
+    return jsonAnswer(tableAnswer(inserted.namesake), 200);
   },
 );
+
+type Definition = Pick<RegisteredTable, "description" | "schema">;
+
+/** @throws Problem 409 naming every field in which the definition differs from the one that is registered. */
+function assertSameTable(there: Definition, asked: Definition): void {
+  const differs = {
+    schema_definition: columnsText(there) !== columnsText(asked),
+    timestamp_column: there.schema.timestampColumn !== asked.schema.timestampColumn,
+    description: there.description !== asked.description,
+  };
+  const fields = Object.entries(differs).flatMap(([field, isOther]) => (isOther ? field : []));
+  if (fields.length === 0) return;
+  throw new Problem(409, `there is a raw table of this name already, with another ${fields.join(", ")}`, {
+    errors: fields.map((field) => ({
+      loc: ["body", field],
+      msg: "differs from what is registered",
+      type: "conflict",
+    })),
+  });
+}
+
+/** Rows name their columns: in which order they were registered makes no difference. */
+const columnsText = ({ schema }: Definition) => JSON.stringify([...schema.columns].sort());
 
 const listTables = endpoint(
   {
