@@ -117,7 +117,10 @@ describe("Idempotency-Key", () => {
     const send = (name: string) => post<BatchWritten>("/items/batch", { metadata: WRITER, data }, key(name));
     const first = await send("late");
     expect(first.body.results).toMatchObject([
-      { outcome: "rejected", reason: { type: "unknown_entity_type" } },
+      {
+        outcome: "rejected",
+        reason: { type: "unknown_entity_type", detail: expect.stringContaining("by registering") },
+      },
       { outcome: "applied", revision: 1 },
     ]);
     const declared = { name: "late_feature", entity_type: type, dtype: "int64", version: 1, category: "zz" };

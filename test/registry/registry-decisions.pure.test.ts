@@ -313,6 +313,7 @@ describe("the entity type of a request", () => {
     const problem = problemOf(() => typeFor(["age"], "martian"));
     expect(problem.status).toBe(422);
     expect(problem.extras.errors?.[0]?.loc).toEqual(["body", "entity_type"]);
+    expect(problem.message).toContain("by registering");
   });
 
   test("must be asked for where the features named belong to several", () => {

@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
 import { unprocessable } from "../errors.ts";
-import { catalogOf, isKnownEntityType } from "../registry/catalog.ts";
+import { catalogOf, isKnownEntityType, UNKNOWN_ENTITY_TYPE } from "../registry/catalog.ts";
 import { type AppContext, requestContext } from "./context.ts";
 import { entityType } from "./fields.ts";
 
@@ -49,6 +49,5 @@ export async function assertKnownEntityType(
 ): Promise<void> {
   if (isBuiltIn(type)) return;
   if (isKnownEntityType(type, await catalogOf(requestContext(c)))) return;
-  const msg = `is not a known entity type: ${BUILT_IN_ENTITY_TYPES.join(" and ")} are built in, others are declared by registering a feature`;
-  throw unprocessable({ loc, msg, type: "unknown_entity_type" });
+  throw unprocessable({ loc, msg: UNKNOWN_ENTITY_TYPE, type: "unknown_entity_type" });
 }

@@ -68,6 +68,9 @@ export interface Catalog {
   ttlsIn(entityType: string, category: string): Readonly<CategoryTtls> | undefined;
 }
 
+/** What a caller is told who names another one. */
+export const UNKNOWN_ENTITY_TYPE = `is not a known entity type: ${BUILT_IN_ENTITY_TYPES.join(" and ")} are built in, others are declared by registering a feature`;
+
 /** Built in, or declared. Pure. */
 export function isKnownEntityType(type: string, { entityTypes }: Catalog): boolean {
   return BUILT_IN_ENTITY_TYPES.includes(type) || entityTypes.has(type);

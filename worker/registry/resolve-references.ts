@@ -1,6 +1,12 @@
 /** Finds out what the feature names of a request mean. Pure. */
 import { unprocessable } from "../errors.ts";
-import { type Catalog, type CatalogFeature, type CatalogVersion, isKnownEntityType } from "./catalog.ts";
+import {
+  type Catalog,
+  type CatalogFeature,
+  type CatalogVersion,
+  isKnownEntityType,
+  UNKNOWN_ENTITY_TYPE,
+} from "./catalog.ts";
 import { parseReference, type Reference, storedName } from "./versions.ts";
 
 /** Stands for all features of a category: of `category:*`, and of a computed feature's vector. */
@@ -74,7 +80,7 @@ export function entityTypeFor(
   const loc = ["body", "entity_type"];
   if (asked !== undefined) {
     if (isKnownEntityType(asked, catalog)) return asked;
-    throw unprocessable({ loc, msg: "is not a known entity type", type: "unknown_entity_type" });
+    throw unprocessable({ loc, msg: UNKNOWN_ENTITY_TYPE, type: "unknown_entity_type" });
   }
   const named = resolved.flatMap(({ feature }) => feature?.entityType ?? []);
   // What is registered under the same category and name for several types says nothing.

@@ -8,7 +8,7 @@ import { answeredRevision, answeredTimestamp } from "../http/fields.ts";
 import type { EntityRef } from "../keys.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
-import { type Catalog, catalogOf, isKnownEntityType } from "../registry/catalog.ts";
+import { type Catalog, catalogOf, isKnownEntityType, UNKNOWN_ENTITY_TYPE } from "../registry/catalog.ts";
 import { describeFault } from "../registry/enforce-types.ts";
 import type { Reason, RequestRow, RowResult } from "./entity-write.ts";
 import { reasonOf } from "./rejections.ts";
@@ -64,8 +64,7 @@ export const putItemsBatch = endpoint(
 
 function typedRow(catalog: Catalog, asked: UntypedWrite): RequestRow {
   if (!isKnownEntityType(asked.entityType, catalog)) {
-    const detail = "entity_type: is not a known entity type";
-    return refused(asked, { type: "unknown_entity_type", detail });
+    return refused(asked, { type: "unknown_entity_type", detail: `entity_type: ${UNKNOWN_ENTITY_TYPE}` });
   }
   const typed = typedWrite(catalog, asked);
   if (typed.ok) return typed.write;
