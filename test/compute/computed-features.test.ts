@@ -259,6 +259,22 @@ describe("creating", () => {
     expect((await get(`/features/${name}`)).text).toBe(before);
   });
 
+  test("names its raw table by id or by name, as an ingest does, and is the same feature either way", async () => {
+    const table = await newTable();
+    const kept = await post("/ingest", { raw_table_id: table.name, data: ROWS });
+    expect([kept.status, kept.body]).toMatchObject([200, { raw_table_id: table.id, row_count: 3 }]);
+    const name = freshName("by_name");
+    const [first, again] = [
+      await createFeature({ id: table.name }, { name }),
+      await createFeature(table, { name }),
+    ];
+    expect([first.status, again.status]).toEqual([201, 200]);
+    expect(first.body).toMatchObject({ raw_table_id: table.id });
+    expectProblem(await post("/ingest", { raw_table_id: "nobody_made_it", data: ROWS }), 404);
+    const wrong = await post("/ingest", { raw_table_id: "no name", data: ROWS });
+    expect(faultPlaces(expectProblem(wrong, 422))).toEqual(["body.raw_table_id"]);
+  });
+
   test("of a name that is taken otherwise is 409, of a table that there is not 404", async () => {
     const table = await newTable();
     const { name } = await newFeature(table);

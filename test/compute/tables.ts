@@ -91,7 +91,7 @@ export async function newTable(
 export const ingest = (table: Pick<Table, "id">, data: unknown, headers: Record<string, string> = {}) =>
   post<{ rows_ingested: number; row_count: number }>("/ingest", { raw_table_id: table.id, data }, headers);
 
-export const createFeature = (table: Pick<Table, "id">, body: Record<string, unknown> = {}) =>
+export const createFeature = (table: { id: number | string }, body: Record<string, unknown> = {}) =>
   post<Feature>("/features", {
     name: freshName("sums"),
     raw_table_id: table.id,

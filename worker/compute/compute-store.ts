@@ -71,15 +71,17 @@ export async function selectRawTables(db: D1Database, tenant: string): Promise<R
   return rows.map(toTable);
 }
 
+/** @param table Its id, or its name. */
 export async function findRawTable(
   db: D1Database,
   tenant: string,
-  tableId: number,
+  table: number | string,
 ): Promise<RegisteredTable | null> {
+  const isAsked = typeof table === "number" ? eq(rawTables.tableId, table) : eq(rawTables.name, table);
   const [row] = await primary(db)
     .select()
     .from(rawTables)
-    .where(and(eq(rawTables.tenantId, tenant), eq(rawTables.tableId, tableId)));
+    .where(and(eq(rawTables.tenantId, tenant), isAsked));
   return row ? toTable(row) : null;
 }
 

@@ -3,9 +3,12 @@ import { Problem } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
 import { findRawTable, type RegisteredTable } from "./compute-store.ts";
 
-/** @throws Problem 404 when the tenant has no such table. */
-export async function existingTable(c: AppContext, tableId: number): Promise<RegisteredTable> {
-  const row = await findRawTable(c.env.DB, c.principal.tenant, tableId);
+/**
+ * @param table Its id, or its name.
+ * @throws Problem 404 when the tenant has no such table.
+ */
+export async function existingTable(c: AppContext, table: number | string): Promise<RegisteredTable> {
+  const row = await findRawTable(c.env.DB, c.principal.tenant, table);
   if (!row) throw noSuchTable();
   return row;
 }

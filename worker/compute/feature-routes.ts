@@ -36,6 +36,7 @@ import { existingTable } from "./existing-table.ts";
 import { answeredSkips, jobAnswer, jobSchema } from "./job-answers.ts";
 import { COLUMN_NAME, checkRows, type RawSchema } from "./raw-columns.ts";
 import { rawTableObject } from "./raw-table-access.ts";
+import { rawTableReference } from "./raw-table-schemas.ts";
 import type { ComputeSource } from "./raw-table-store.ts";
 import { problemOf } from "./refused-computation.ts";
 
@@ -57,7 +58,7 @@ const createFeature = endpoint(
           description: textUpTo(MAX_DESCRIPTION_CHARACTERS)
             .nullish()
             .meta({ example: "Average transaction amount per user" }),
-          raw_table_id: z.int().min(1).meta({ example: 1 }),
+          raw_table_id: rawTableReference,
           computation_logic: computationLogic,
           entity_key: z
             .string()
@@ -86,8 +87,9 @@ const createFeature = endpoint(
   },
   async (c, { json }) => {
     const { tenant } = c.principal;
+    const { tableId } = await existingTable(c, json.raw_table_id);
     await assertComputable(c, {
-      tableId: json.raw_table_id,
+      tableId,
       sql: json.computation_logic,
       entityKey: json.entity_key,
       materialize: json.materialize,
@@ -97,7 +99,7 @@ const createFeature = endpoint(
       kind: "computed",
       entityType: json.entity_key,
       category: json.name,
-      rawTableId: json.raw_table_id,
+      rawTableId: tableId,
       entityKey: json.entity_key,
       materialize: json.materialize,
       computationLogic: json.computation_logic,

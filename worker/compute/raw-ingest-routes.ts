@@ -15,6 +15,7 @@ import { followerOf } from "./follower-store.ts";
 import { checkRows } from "./raw-columns.ts";
 import type { RawTable } from "./raw-table.ts";
 import { rawTableObject } from "./raw-table-access.ts";
+import { rawTableReference } from "./raw-table-schemas.ts";
 
 const ingest = endpoint(
   {
@@ -26,7 +27,7 @@ const ingest = endpoint(
     scope: "write",
     request: {
       json: z.object({
-        raw_table_id: z.int().min(1).meta({ example: 1 }),
+        raw_table_id: rawTableReference,
         data: z
           .array(z.unknown())
           .min(1)

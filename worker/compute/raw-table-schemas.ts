@@ -4,6 +4,7 @@ import { answeredTimestamp } from "../http/fields.ts";
 import { isJsonObject } from "../json.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_COLUMN_NAME_CHARACTERS, MAX_RAW_COLUMNS } from "../limits.ts";
+import { registeredName } from "../registry/versions.ts";
 import { formatTimestamp } from "../timestamps.ts";
 import type { RegisteredTable } from "./compute-store.ts";
 import { COLUMN_NAME, COLUMN_TYPES, type ColumnType, columnType } from "./raw-columns.ts";
@@ -47,6 +48,13 @@ export const schemaDefinition = z
     description: `Column → ${COLUMN_TYPES.join(", ")}.`,
     example: { user_id: "string", transaction_amount: "float", transaction_date: "string" },
   });
+
+const MUST_BE_TABLE = "must be the id or the name of a raw table";
+
+/** An id differs between deployments, a name need not. */
+export const rawTableReference = z
+  .union([z.int(MUST_BE_TABLE).min(1, MUST_BE_TABLE), registeredName], MUST_BE_TABLE)
+  .meta({ override: { type: ["integer", "string"] }, description: "Its id, or its name.", example: 1 });
 
 export const rawTableSchema = lazily(() =>
   z
