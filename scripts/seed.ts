@@ -81,5 +81,7 @@ function firstRead(): string {
 curl -X POST ${url}/api/v1/features/online \\
   -H "X-API-Key: $KEY" \\
   -H "Content-Type: application/json" \\
-  -d '${JSON.stringify(body)}'`;
+  -d '${JSON.stringify(body)}'
+
+Or look at it: ${url}/ui, with the key pasted there.`;
 }

@@ -1,12 +1,15 @@
 /** `GET /entities/{type}/{value}`: all that is known of an entity. */
 import { describe, expect, test } from "vitest";
+import { isolateMemory } from "../../worker/serving/memory.ts";
 import { entry, expectProblem, get, remove, secondsAgo, upsert } from "../setup/http.ts";
+import { until } from "../setup/waiting.ts";
 import { register } from "./online-asks.ts";
 
 interface Whole {
   items: Record<string, { features: { data: Record<string, unknown> } }>;
   unavailable_feature_categories: string[];
   revision: number;
+  source: string;
 }
 
 const whole = (path: string) => get<Whole>(`/entities/${path}`);
@@ -28,6 +31,17 @@ describe("an entity that is read whole", () => {
       ]),
     );
     expect(body.revision).toBe(2);
+  });
+
+  test("has them by name, from every tier", async () => {
+    await upsert("ordered", [entry("b", { n: 1 }), entry("c", { n: 1 }), entry("a", { n: 1 })]);
+    const sources = new Set<string>();
+    await until("it came from the cache too", async () => {
+      const { body } = await whole("bright_uid/ordered");
+      expect(Object.keys(body.items)).toEqual(["a", "b", "c"]);
+      isolateMemory.clear();
+      return sources.add(body.source).size > 1;
+    });
   });
 
   test("is that of the type named", async () => {

@@ -23,7 +23,8 @@ export async function readFound(
   return { read, found };
 }
 
+/** By name: a document has them as they came, D1 in the order of its key. */
 function allOf(document: EntityDocument | null): Selection {
-  const names = [...(document?.categories.keys() ?? [])];
+  const names = [...(document?.categories.keys() ?? [])].sort();
   return new Map(names.map((name) => [name, { whole: true, names: [] }]));
 }

@@ -85,7 +85,8 @@ function NoneYet() {
   return (
     <p>
       No feature is registered yet. <a href="/docs#/features">POST /api/v1/features/register</a> registers
-      one; values may be written and read without that, see <a href="#/entities">Entities</a>.
+      one; values may be written and read without that, see <a href="#/entities">Entities</a>. Each tenant
+      sees its own: the key of another goes above.
     </p>
   );
 }
