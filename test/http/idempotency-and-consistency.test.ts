@@ -36,6 +36,12 @@ async function historyRows(value: string): Promise<number> {
   return (await count.first<number>("n")) ?? 0;
 }
 
+/** Registers what was written as text, in the category `retyped`, with another type. */
+async function registeredLate(name: string): Promise<void> {
+  const feature = { name, entity_type: "bright_uid", category: "retyped", dtype: "int64", version: 1 };
+  expect((await post("/features/register", feature)).status).toBe(201);
+}
+
 const revisionOf = async (value: string, category = "c") =>
   (await readItem(value, category, "?consistency=strong")).body.revision;
 
@@ -141,19 +147,24 @@ describe("Idempotency-Key", () => {
     const write = () => post<BatchWritten>("/items/batch", { metadata: WRITER, data: rows }, key("k20"));
     const first = await write();
     expect(first.body.results.map(({ outcome }) => outcome)).toEqual(["applied", "applied"]);
-    const typed = {
-      name: "idem_age",
-      entity_type: "bright_uid",
-      category: "retyped",
-      dtype: "int64",
-      version: 1,
-    };
-    expect((await post("/features/register", typed)).status).toBe(201);
+    await registeredLate("idem_age");
     const again = await write();
     expect(again.text).toBe(first.text);
     expect(again.headers.get("idempotency-replayed")).toBe("true");
     const other = await post<BatchWritten>("/items/batch", { metadata: WRITER, data: rows }, key("k21"));
     expect(other.body.results.map(({ outcome }) => outcome)).toEqual(["rejected", "rejected"]);
+  });
+
+  test("a bulk write of which a part would be refused by now says that it has come again", async () => {
+    const { data } = itemsBody("idem-22", [entry("c", { a: 1 })]);
+    const rows = [data, { ...data, feature_list: [entry("retyped", { idem_size: "text" })] }];
+    const write = () => post<BatchWritten>("/items/batch", { metadata: WRITER, data: rows }, key("k22"));
+    const first = await write();
+    expect(first.headers.get("idempotency-replayed")).toBeNull();
+    await registeredLate("idem_size");
+    const again = await write();
+    expect(again.text).toBe(first.text);
+    expect(again.headers.get("idempotency-replayed")).toBe("true");
   });
 
   test("a bulk write of another body under the same key is 422", async () => {

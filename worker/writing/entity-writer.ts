@@ -175,7 +175,11 @@ export class EntityWriter extends DurableObject<Env> {
         return remembered.get(position) ?? loop.submit(change, { key, position });
       }),
     );
-    return reply(settled, remembered.size === changes.length);
+    // More may be remembered than is asked for: of rows that would be refused by now.
+    return reply(
+      settled,
+      changes.every((_, i) => remembered.has(positions[i] ?? i)),
+    );
   }
 
   #open(identity: Identity): Parts {
