@@ -167,6 +167,29 @@ describe("Idempotency-Key", () => {
     expect(again.headers.get("idempotency-replayed")).toBe("true");
   });
 
+  test("a write that comes again is answered as the first time, though it would be refused by now", async () => {
+    const list = [entry("retyped", { idem_weight: "text" })];
+    const routes = {
+      long: () => upsert("idem-23", list, { headers: key("k23") }),
+      short: () => post<Written>("/items/idem-24", { retyped: { idem_weight: "text" } }, key("k24")),
+    };
+    const first = { long: await routes.long(), short: await routes.short() };
+    expect([first.long.status, first.short.status]).toEqual([200, 200]);
+    await registeredLate("idem_weight");
+    for (const route of ["long", "short"] as const) {
+      const again = await routes[route]();
+      expect(again.text, route).toBe(first[route].text);
+      expect(again.headers.get("idempotency-replayed"), route).toBe("true");
+      expect(tokenOf(again), route).toBe(tokenOf(first[route]));
+    }
+    expect(await historyRows("idem-23")).toBe(1);
+    // Another request is refused: with the key of the first, with one that is new, and without.
+    for (const headers of [key("k23"), key("k25"), {}]) {
+      expectProblem(await upsert("idem-23", [...list, entry("c", { a: 1 })], { headers }), 422);
+    }
+    expect((await upsert("idem-23", [entry("c", { a: 1 })], { headers: key("k25") })).status).toBe(200);
+  });
+
   test("a bulk write of another body under the same key is 422", async () => {
     const bulk = (a: number) => ({ metadata: WRITER, data: [itemsBody("idem-8", [entry("c", { a })]).data] });
     await post("/items/batch", bulk(1), key("k8"));

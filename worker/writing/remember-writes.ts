@@ -1,7 +1,7 @@
 /** What an isolate remembers of the writes that went through it. */
 
 import type { TenantContext } from "../http/context.ts";
-import { documentKey } from "../keys.ts";
+import { documentKey, type EntityRef } from "../keys.ts";
 import { isolateMemory } from "../serving/memory.ts";
 import type { RequestRow } from "./entity-write.ts";
 import type { Submitted } from "./submit-changes.ts";
@@ -9,7 +9,7 @@ import type { Submitted } from "./submit-changes.ts";
 /** A read through this isolate is then never older than these changes. */
 export function rememberWrites(
   { tenant, settings }: Pick<TenantContext, "tenant" | "settings">,
-  rows: readonly RequestRow[],
+  rows: readonly (EntityRef & Pick<RequestRow, "kind">)[],
   { results, bookmark }: Pick<Submitted, "results" | "bookmark">,
 ): void {
   const nowMs = Date.now();

@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { assert } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
-import { requestContext } from "../http/context.ts";
+import { type AppContext, requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { assertKnownEntityType, entityTypeOf, entityTypeQuery } from "../http/entity-type.ts";
 import {
@@ -12,14 +12,15 @@ import {
   entityValue,
   featureValues,
 } from "../http/fields.ts";
+import type { EntityRef } from "../keys.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_CATEGORIES_PER_ENTITY } from "../limits.ts";
 import { catalogOf } from "../registry/catalog.ts";
 import { putItemsBatch } from "./batch-routes.ts";
 import { deleteCategory, deleteEntity } from "./delete-routes.ts";
-import type { EntityWrite, RowResult } from "./entity-write.ts";
+import type { RowResult } from "./entity-write.ts";
 import { rejectionProblem, typeProblem } from "./rejections.ts";
-import { submitRequest, writeAnswerHeaders, writeRequestHeaders } from "./submit-request.ts";
+import { answeredBefore, submitRequest, writeAnswerHeaders, writeRequestHeaders } from "./submit-request.ts";
 import { typedWrite, type UntypedWrite } from "./typed-write.ts";
 import {
   itemsBody,
@@ -72,13 +73,9 @@ const putItems = endpoint(
   async (c, { json }) => {
     const metadata = writingMetadata(json);
     await assertKnownEntityType(c, json.data.entity_type, ["body", "data", "entity_type"]);
-    const catalog = await catalogOf(requestContext(c));
-    const typed = typedWrite(catalog, toEntityWrite(json.data, metadata));
-    if (!typed.ok)
-      throw typeProblem(typed.fault, ["body", "data", "feature_list", typed.position, "features"]);
-    const { write } = typed;
-    const { results, timestamp, headers } = await submitRequest(c, [write]);
-    return jsonAnswer(writtenAnswer(write, results[0], timestamp), 200, headers);
+    const placeOf = (position: number) => ["body", "data", "feature_list", position, "features"];
+    const { answer, headers } = await submitWrite(c, toEntityWrite(json.data, metadata), placeOf);
+    return jsonAnswer(answer, 200, headers);
   },
 );
 
@@ -120,19 +117,32 @@ const putItemsOf = endpoint(
         ...toCategoryOptions({}, {}),
       })),
     };
-    const typed = typedWrite(await catalogOf(requestContext(c)), asked);
-    if (!typed.ok) throw typeProblem(typed.fault, ["body", asked.categories[typed.position]?.category ?? ""]);
-    const { write } = typed;
-    const { results, timestamp, headers } = await submitRequest(c, [write]);
-    const answer = writtenAnswer(write, results[0], timestamp);
-    const counts = Object.fromEntries(
-      write.categories.map(({ category: name, names }) => [name, names.length]),
-    );
+    const placeOf = (position: number) => ["body", asked.categories[position]?.category ?? ""];
+    const { answer, headers } = await submitWrite(c, asked, placeOf);
+    const counts = Object.fromEntries(json.map(([name, { names }]) => [name, names.length]));
     return jsonAnswer({ ...answer, feature_counts: counts }, 200, headers);
   },
 );
 
-function writtenAnswer(write: EntityWrite, result: RowResult | undefined, timestamp: string) {
+/**
+ * Writes one entity. What an earlier request with the same `Idempotency-Key` has written is answered again, though features
+ * were registered since with which it does not fit.
+ *
+ * @param placeOf Where the features of a category stand in the request.
+ */
+async function submitWrite(
+  c: AppContext,
+  asked: UntypedWrite,
+  placeOf: (position: number) => (string | number)[],
+) {
+  const typed = typedWrite(await catalogOf(requestContext(c)), asked);
+  const { results, timestamp, headers } = typed.ok
+    ? await submitRequest(c, [typed.write])
+    : await answeredBefore(c, asked, typeProblem(typed.fault, placeOf(typed.position)));
+  return { answer: writtenAnswer(asked, results[0], timestamp), headers };
+}
+
+function writtenAnswer(write: EntityRef, result: RowResult | undefined, timestamp: string) {
   assert(
     result && "revision" in result && result.outcome !== "deleted" && result.outcome !== "not_found",
     "a write has a write's result",

@@ -126,6 +126,24 @@ async function recallResults(
 }
 
 /**
+ * What an earlier request with the key made of its one change; null where nothing is known of it. Does not use the key up.
+ *
+ * @throws {@link Problem} as {@link claimIdempotencyKey}.
+ */
+export async function recallChange(
+  context: TenantContext,
+  ref: EntityRef,
+  idempotency: Idempotency,
+): Promise<Submitted | null> {
+  const [found] = await recallResults(context, [{ ...ref, position: 0 }], idempotency.key);
+  if (!found) return null;
+  // The writer remembers by the key alone, which may be that of another request.
+  await claimIdempotencyKey(context, idempotency);
+  const { result, committedAt, bookmark } = found.one;
+  return { results: [result], committedAt, bookmark, replayed: true };
+}
+
+/**
  * One writer of the tenant knows each key, wherever its requests go: two of them may change different entities.
  *
  * @param refused Rows of the request that no writer is asked about.

@@ -1,14 +1,14 @@
 /** From a request to the writers and back: idempotency, what this isolate remembers, and the consistency token. */
 import { Problem, unprocessable } from "../errors.ts";
-import { type AppContext, requestContext } from "../http/context.ts";
-import { entityKey } from "../keys.ts";
+import { type AppContext, requestContext, type TenantContext } from "../http/context.ts";
+import { type EntityRef, entityKey } from "../keys.ts";
 import { MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_WRITE_BYTES } from "../limits.ts";
 import { encodeToken } from "../serving/consistency.ts";
 import { TOKEN_HEADER } from "../serving/read-context.ts";
 import { formatTimestamp } from "../timestamps.ts";
 import type { EntityChange, Idempotency, RequestRow, RowResult } from "./entity-write.ts";
 import { rememberWrites } from "./remember-writes.ts";
-import { IDEMPOTENCY_HEADER, submitChanges } from "./submit-changes.ts";
+import { IDEMPOTENCY_HEADER, recallChange, type Submitted, submitChanges } from "./submit-changes.ts";
 
 /** For the API documents of every route that writes. */
 export const writeRequestHeaders = {
@@ -33,12 +33,30 @@ export async function submitRequest(c: AppContext, rows: readonly RequestRow[]):
   const changes = rows.filter((row) => row.kind !== "refused");
   assertSent(changes);
   context.metrics?.writing(changes);
-  const submitted = await submitChanges(context, rows, await idempotencyOf(c));
+  return answered(context, rows, await submitChanges(context, rows, await idempotencyOf(c)));
+}
+
+/**
+ * The answer to an earlier request with the same `Idempotency-Key`, for a write that is refused by now.
+ *
+ * @throws refusal where there was none; Problem as `recallChange`, 422 for a malformed `Idempotency-Key`.
+ */
+export async function answeredBefore(c: AppContext, row: Row, refusal: Problem): Promise<Answered> {
+  const context = requestContext(c);
+  const idempotency = await idempotencyOf(c);
+  const submitted = idempotency && (await recallChange(context, row, idempotency));
+  if (!submitted) throw refusal;
+  return answered(context, [row], submitted);
+}
+
+type Row = EntityRef & Pick<RequestRow, "kind">;
+
+function answered(context: TenantContext, rows: readonly Row[], submitted: Submitted): Answered {
   const { results, bookmark } = submitted;
   rememberWrites(context, rows, submitted);
-  const [only] = changes;
+  const [only, ...others] = rows.filter(({ kind }) => kind !== "refused");
   const [revision = 0] = results.flatMap((result) => ("revision" in result ? result.revision : []));
-  const entity = only && changes.length === 1 ? { key: entityKey(only), revision } : null;
+  const entity = only && others.length === 0 ? { key: entityKey(only), revision } : null;
   return {
     results,
     timestamp: formatTimestamp(submitted.committedAt),
