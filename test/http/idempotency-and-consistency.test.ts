@@ -165,6 +165,7 @@ describe("Idempotency-Key", () => {
     const again = await write();
     expect(again.text).toBe(first.text);
     expect(again.headers.get("idempotency-replayed")).toBe("true");
+    expect(tokenOf(again)).toBe(tokenOf(first));
   });
 
   test("a write that comes again is answered as the first time, though it would be refused by now", async () => {

@@ -3,19 +3,18 @@
 import type { TenantContext } from "../http/context.ts";
 import { documentKey, type EntityRef } from "../keys.ts";
 import { isolateMemory } from "../serving/memory.ts";
-import type { RequestRow } from "./entity-write.ts";
 import type { Submitted } from "./submit-changes.ts";
 
 /** A read through this isolate is then never older than these changes. */
 export function rememberWrites(
   { tenant, settings }: Pick<TenantContext, "tenant" | "settings">,
-  rows: readonly (EntityRef & Pick<RequestRow, "kind">)[],
+  rows: readonly EntityRef[],
   { results, bookmark }: Pick<Submitted, "results" | "bookmark">,
 ): void {
   const nowMs = Date.now();
   for (const [i, row] of rows.entries()) {
     const result = results[i];
-    if (row.kind === "refused" || !result || result.outcome === "refused") continue;
+    if (!result || result.outcome === "refused") continue;
     const key = documentKey(tenant, settings.writerPartitions, row);
     isolateMemory.noteWrite(key, result.revision, bookmark, nowMs);
   }

@@ -41,22 +41,22 @@ export async function submitRequest(c: AppContext, rows: readonly RequestRow[]):
  *
  * @throws refusal where there was none; Problem as `recallChange`, 422 for a malformed `Idempotency-Key`.
  */
-export async function answeredBefore(c: AppContext, row: Row, refusal: Problem): Promise<Answered> {
+export async function answeredBefore(c: AppContext, ref: EntityRef, refusal: Problem): Promise<Answered> {
   const context = requestContext(c);
   const idempotency = await idempotencyOf(c);
-  const submitted = idempotency && (await recallChange(context, row, idempotency));
+  const submitted = idempotency && (await recallChange(context, ref, idempotency));
   if (!submitted) throw refusal;
-  return answered(context, [row], submitted);
+  return answered(context, [ref], submitted);
 }
 
-type Row = EntityRef & Pick<RequestRow, "kind">;
-
-function answered(context: TenantContext, rows: readonly Row[], submitted: Submitted): Answered {
+function answered(context: TenantContext, rows: readonly EntityRef[], submitted: Submitted): Answered {
   const { results, bookmark } = submitted;
   rememberWrites(context, rows, submitted);
-  const [only, ...others] = rows.filter(({ kind }) => kind !== "refused");
-  const [revision = 0] = results.flatMap((result) => ("revision" in result ? result.revision : []));
-  const entity = only && others.length === 0 ? { key: entityKey(only), revision } : null;
+  const [only, ...others] = rows.flatMap((row, i) => {
+    const result = results[i];
+    return result && "revision" in result ? { key: entityKey(row), revision: result.revision } : [];
+  });
+  const entity = only && others.length === 0 ? only : null;
   return {
     results,
     timestamp: formatTimestamp(submitted.committedAt),
