@@ -405,6 +405,22 @@ describe("computing", () => {
     expect(await computation()).toMatchObject({ computed_at: expect.any(String), last_error: null });
   });
 
+  test("shows when it went, and how, on every route that answers the version", async () => {
+    const { table, name } = await computed();
+    const other = await newFeature(table);
+    const path = `/features/${name}`;
+    const { computation } = (await get<Feature>(path)).body.versions[0] ?? {};
+    expect(computation?.computed_at).toMatch(TIMESTAMP);
+    const listed = (await get<{ features: Feature[] }>(`/features?q=${name}`)).body.features;
+    expect(listed.map(({ versions }) => versions[0]?.computation)).toEqual([computation]);
+    const all = (await get<{ features: Feature[] }>("/features?limit=1000")).body.features;
+    expect(all.find((each) => each.name === other.name)?.versions[0]?.computation).toBeNull();
+    const again = await addVersion(name, { version: 1 });
+    const changed = await ask("PATCH", `${path}/versions/1`, { body: { status: "active" } });
+    expect([again.body, changed.body]).toMatchObject([{ computation }, { computation }]);
+    expect((await addVersion(name, { version: 2 })).body.computation).toBeNull();
+  });
+
   test("rows without an entity are skipped with the reason", async () => {
     const table = await newTable();
     const long = "x".repeat(600);

@@ -7,6 +7,7 @@ import * as z from "zod";
 import { primary } from "../db/primary.ts";
 import { computations, features, featureVersions, jobs, rawTables } from "../db/schema.ts";
 import { MAX_RAW_TABLES_PER_TENANT } from "../limits.ts";
+import type { RegisteredFeature } from "../registry/registry-store.ts";
 import { MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
 import { ENDED_JOB_TTL_SECONDS, JOBS_PER_CLEANING } from "../timings.ts";
 import { COLUMN_TYPES, type RawSchema } from "./raw-columns.ts";
@@ -173,11 +174,24 @@ export async function noteComputation(
     });
 }
 
-export function computationsOf(db: D1Database, tenant: string, featureId: number): Promise<ComputationRow[]> {
+/** How the versions of these features were computed last, of any number of features. */
+export async function computationsOf(
+  db: D1Database,
+  tenant: string,
+  of: readonly Pick<RegisteredFeature, "featureId" | "kind">[],
+): Promise<ComputationRow[]> {
+  const computed = of.filter(({ kind }) => kind === "computed");
+  if (computed.length === 0) return [];
+  const ids = JSON.stringify(computed.map(({ featureId }) => featureId));
   return primary(db)
     .select()
     .from(computations)
-    .where(and(eq(computations.tenantId, tenant), eq(computations.featureId, featureId)));
+    .where(
+      and(
+        eq(computations.tenantId, tenant),
+        inArray(computations.featureId, sql`(SELECT value FROM json_each(${ids}))`),
+      ),
+    );
 }
 
 export async function insertJob(db: D1Database, { skips, ...job }: Job): Promise<void> {

@@ -109,13 +109,13 @@ const createFeature = endpoint(
     } as const;
     const added = await insertComputedFeature(c.env.DB, tenant, feature, nowMicros());
     forgetCatalog(tenant);
-    if (added) return jsonAnswer(featureAnswer(added), 201);
+    if (added) return jsonAnswer(featureAnswer(added, []), 201);
     // Its table may have been dropped since it was looked at.
     await existingTable(c, feature.rawTableId);
     const existing = await findFeature(c.env.DB, tenant, feature.name);
     if (!existing) throw notAdded(feature, await whyNotAdded(c.env.DB, tenant, feature, null));
     assertSameFeature(existing, feature);
-    const computations = await computationsOf(c.env.DB, tenant, existing.featureId);
+    const computations = await computationsOf(c.env.DB, tenant, [existing]);
     return jsonAnswer(featureAnswer(existing, computations), 200);
   },
 );

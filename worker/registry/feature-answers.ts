@@ -79,18 +79,22 @@ export const featureSchema = lazily(() =>
 
 /** How a version's computations went, as D1 has it. */
 interface Computation {
+  featureId: number;
   version: number;
   computedAt: Micros | null;
   failedAt: Micros | null;
   lastError: string | null;
 }
 
+/** @param computations Of any features. */
 export function versionAnswer(
   feature: RegisteredFeature,
   row: RegisteredVersion,
-  computations: readonly Computation[] = [],
+  computations: readonly Computation[],
 ) {
-  const computation = computations.find(({ version }) => version === row.version);
+  const computation = computations.find(
+    ({ featureId, version }) => featureId === feature.featureId && version === row.version,
+  );
   return {
     id: row.versionId,
     feature_version_id: row.versionId,
@@ -115,10 +119,13 @@ export function versionAnswer(
   };
 }
 
-/** @param asked The version that was named; null: the one that the bare name means. */
+/**
+ * @param computations Of any features.
+ * @param asked The version that was named; null: the one that the bare name means.
+ */
 export function featureAnswer(
   feature: RegisteredFeature,
-  computations: readonly Computation[] = [],
+  computations: readonly Computation[],
   asked: RegisteredVersion | null = null,
 ) {
   const shown = asked ?? newestActive(feature.versions);

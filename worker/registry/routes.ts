@@ -108,7 +108,8 @@ const listFeatures = endpoint(
     const found = await selectFeatures(c.env.DB, c.principal.tenant, filter);
     const { rows, last } = pageOf(found, query.limit);
     const next_cursor = last ? `f${last.featureId}` : null;
-    return jsonAnswer({ features: rows.map((feature) => featureAnswer(feature)), next_cursor });
+    const computations = await computationsOf(c.env.DB, c.principal.tenant, rows);
+    return jsonAnswer({ features: rows.map((feature) => featureAnswer(feature, computations)), next_cursor });
   },
 );
 
@@ -125,7 +126,7 @@ const getFeature = endpoint(
   },
   async (c, { param }) => {
     const { feature, version } = await referredFeature(c, param.feature);
-    const computations = await computationsOf(c.env.DB, c.principal.tenant, feature.featureId);
+    const computations = await computationsOf(c.env.DB, c.principal.tenant, [feature]);
     return jsonAnswer(featureAnswer(feature, computations, version));
   },
 );

@@ -1,5 +1,6 @@
 /** Versions of registered features and their status. */
 import * as z from "zod";
+import { computationsOf } from "../compute/compute-store.ts";
 import { assertComputable } from "../compute/computed-feature.ts";
 import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
@@ -50,7 +51,8 @@ const addVersion = endpoint(
       ? registered.versions.find((each) => each.version === version.version)
       : assertSameDefinition(registered, { feature, version }, json);
     if (!row) throw noSuchFeature();
-    return jsonAnswer(versionAnswer(feature, row), added ? 201 : 200);
+    const computations = await computationsOf(c.env.DB, tenant, [feature]);
+    return jsonAnswer(versionAnswer(feature, row, computations), added ? 201 : 200);
   },
 );
 
@@ -85,7 +87,9 @@ const setStatus = endpoint(
     if (row && !found && json.status === "active" && feature.materialize === "on_ingest")
       throw new Problem(409, TOO_MANY_ACTIVE);
     if (!found || !row) throw noSuchFeature();
-    return jsonAnswer(versionAnswer(feature, { ...row, status: json.status, updatedAt: now }));
+    const computations = await computationsOf(c.env.DB, tenant, [feature]);
+    const changed = { ...row, status: json.status, updatedAt: now };
+    return jsonAnswer(versionAnswer(feature, changed, computations));
   },
 );
 
