@@ -1,9 +1,14 @@
 /** Training data: what was true of entities at given times, and known by others. */
+import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
+import { app } from "../../worker/app.ts";
 import { pointInTimeSql, readPast } from "../../worker/history/point-in-time.ts";
-import { expectProblem, faultPlaces, post, remove, WRITER } from "../setup/http.ts";
+import { decodeToken } from "../../worker/serving/consistency.ts";
+import { isolateMemory } from "../../worker/serving/memory.ts";
+import { watched } from "../setup/faults.ts";
+import { entry, expectProblem, faultPlaces, ORIGIN, post, remove, upsert, WRITER } from "../setup/http.ts";
 import { sleep } from "../setup/waiting.ts";
 import {
   type Asked,
@@ -432,6 +437,59 @@ describe("POST /features/batch", () => {
     ],
   ])("refuses %s with 422", async (_, asked, place) => {
     expect(faultPlaces(expectProblem(await post("/features/batch", asked), 422))).toEqual([place]);
+  });
+});
+
+describe("where D1 is asked", () => {
+  const asked = { entity_ids: ["fresh", "other"], feature_names: ["c:n"], timestamp: isoOf(Date.now()) };
+
+  /** The start of the session in which the history is read, in an isolate that remembers no write unless `own` does one. */
+  async function sessionsOf(
+    over: Record<string, unknown> = {},
+    headers: Record<string, string> = {},
+    own: () => Promise<unknown> = async () => {},
+  ): Promise<string[]> {
+    isolateMemory.clear();
+    await own();
+    const bindings = watched();
+    const request = new Request(`${ORIGIN}/api/v1/features/batch`, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body: JSON.stringify({ ...asked, ...over }),
+    });
+    const execution = createExecutionContext();
+    const response = await app.fetch(request, bindings.env, execution);
+    expect(response.status, await response.text()).toBe(200);
+    await waitOnExecutionContext(execution);
+    const reads = bindings.database.filter(({ sql }) => sql.some((text) => text.includes("feature_history")));
+    return reads.map(({ session }) => session);
+  }
+
+  const write = () => upsert("fresh", [entry("c", { n: 1 })]);
+  const bookmarkIn = (headers: Headers) => decodeToken(headers.get("x-consistency-token") ?? "")?.bookmark;
+
+  test("any replica may answer, unless the request or a write of this isolate says otherwise", async () => {
+    expect(await sessionsOf()).toEqual(["first-unconstrained"]);
+    expect(await sessionsOf({ consistency: "edge" })).toEqual(["first-unconstrained"]);
+    expect(await sessionsOf({ consistency: "strong" })).toEqual(["first-primary"]);
+    let written: string | null | undefined;
+    const own = async () => {
+      written = bookmarkIn((await write()).headers);
+    };
+    expect(await sessionsOf({}, {}, own)).toEqual([written]);
+  });
+
+  test("an answer is never older than the write whose token comes with the request", async () => {
+    const { headers } = await write();
+    const token = { "x-consistency-token": headers.get("x-consistency-token") ?? "" };
+    const bookmark = bookmarkIn(headers);
+    expect(bookmark).toBeTruthy();
+    expect(await sessionsOf({}, token)).toEqual([bookmark]);
+    expect(await sessionsOf({ consistency: "session" }, token)).toEqual([bookmark]);
+    expectProblem(await post("/features/batch", { ...asked, consistency: "session" }), 422);
+    expectProblem(await post("/features/batch", asked, { "x-consistency-token": "nonsense" }), 422);
+    const both = await post("/features/batch?consistency=edge", { ...asked, consistency: "strong" });
+    expect(faultPlaces(expectProblem(both, 422))).toEqual(["query.consistency"]);
   });
 });
 

@@ -4,13 +4,21 @@ import { unavailable } from "../errors.ts";
 import { preferredType } from "../http/accept.ts";
 import { type Answer, jsonTextAnswer } from "../http/answer.ts";
 import { assertAnswerSize } from "../http/answer-size.ts";
-import { type RequestContext, requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { answeredTimestamp } from "../http/fields.ts";
+import { answeredTimestamp, optional } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
 import { VALUE_STATUSES } from "../monitoring/value-tally.ts";
+import { sessionStart } from "../serving/consistency.ts";
+import {
+  consistency,
+  consistencyQuery,
+  oneConsistency,
+  readContext,
+  TOKEN_HEADER,
+} from "../serving/read-context.ts";
+import { type ReadContext, requirementsOf } from "../serving/read-entities.ts";
 import { formatTimestamp, type Micros } from "../timestamps.ts";
 import { RETRY_AFTER_SECONDS } from "../timings.ts";
 import { PARQUET_TYPE } from "./parquet-file.ts";
@@ -26,7 +34,7 @@ import { featuresText, type TrainingColumn, type TrainingRow } from "./training-
 import { assertColumnNames, trainingParquet } from "./training-parquet.ts";
 import { type AskedRows, askedRows, trainingRequest } from "./training-request.ts";
 
-const body = trainingRequest(MAX_ENTITIES_PER_REQUEST);
+const body = trainingRequest(MAX_ENTITIES_PER_REQUEST).extend({ consistency: optional(consistency) });
 
 const features = lazily(() =>
   z.record(
@@ -71,7 +79,8 @@ const readTrainingData = endpoint(
     summary: "Training data: features as they were known at given times",
     description: `For each row the values with the latest event time at or before its time, within their TTL; never one of the future. With \`Accept: ${NDJSON_TYPE}\` one row a line, streamed; with \`Accept: ${PARQUET_TYPE}\` a Parquet file.`,
     scope: "read",
-    request: { json: body },
+    request: { query: consistencyQuery, json: body },
+    requestHeaders: { [TOKEN_HEADER]: "Of an earlier write: the answer is never older than it." },
     answers: {
       200: {
         description: "Every feature asked for, for every row.",
@@ -80,8 +89,8 @@ const readTrainingData = endpoint(
       },
     },
   },
-  async (c, { json }) => {
-    const context = requestContext(c);
+  async (c, { query, json }) => {
+    const context = readContext(c, oneConsistency(query.consistency, json.consistency));
     const asked = await askedRows(context, json);
     const form = preferredType(c.header("accept"), FORMS);
     if (form === PARQUET_TYPE) assertColumnNames(asked.columns);
@@ -93,10 +102,15 @@ const readTrainingData = endpoint(
   },
 );
 
-/** Read and measured as one of the request's own operations. */
-function historyOf(context: RequestContext, { rows }: AskedRows, knownAt: Micros | null): ReadQuestions {
+/** Read and measured as one of the request's own operations. No cache knows the past: it is D1 that has to be fresh enough. */
+function historyOf(
+  context: ReadContext,
+  { entityType, rows }: AskedRows,
+  knownAt: Micros | null,
+): ReadQuestions {
   const { env, tenant, metrics, log } = context;
-  const read = fromHistory(env.DB.withSession("first-unconstrained"), tenant, knownAt);
+  const refs = rows.map(({ entityId }) => ({ entityType, entityValue: entityId }));
+  const read = fromHistory(env.DB.withSession(sessionStart(requirementsOf(context, refs))), tenant, knownAt);
   return (questions, mostBytes) =>
     timed(metrics, { operation: "d1.history", items: questions.length }, () =>
       read(questions, mostBytes),

@@ -56,6 +56,13 @@ export function newestBookmark(bookmarks: readonly (string | null)[]): string | 
   return bookmarks.includes(null) ? null : (bookmarks.toSorted().at(-1) ?? null);
 }
 
+/** Where a D1 session starts so that every requirement holds: any replica, one past a bookmark, or the primary. */
+export function sessionStart(requirements: readonly Requirement[]): string {
+  const bookmarks = requirements.filter((one) => one !== ANY_REVISION).map(({ bookmark }) => bookmark);
+  if (bookmarks.length === 0) return "first-unconstrained";
+  return newestBookmark(bookmarks) ?? "first-primary";
+}
+
 /** D1 writes bookmarks as hexadecimal groups; anything else must not reach it. */
 const BOOKMARK = /^[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{32}$/;
 

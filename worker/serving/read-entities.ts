@@ -16,13 +16,12 @@ import { timed } from "../monitoring/timed.ts";
 import { FETCH_LOOK_MS, FETCH_WAIT_MS, RETRY_AFTER_SECONDS } from "../timings.ts";
 import { sleep } from "../waits.ts";
 import {
-  ANY_REVISION,
   both,
   type Consistency,
   type ConsistencyToken,
-  newestBookmark,
   type Requirement,
   requirementOf,
+  sessionStart,
 } from "./consistency.ts";
 import { documentOf, type EntityDocument, haveMoreBytes } from "./document.ts";
 import { documentKeyOf, documentKeys } from "./document-keys.ts";
@@ -94,6 +93,12 @@ export async function readEntities(context: ReadContext, refs: readonly EntityRe
   context.metrics?.about(refs[0]?.entityType ?? "", refs.length);
   for (const { source } of reads.values()) context.metrics?.read(source);
   return keys.map((key) => reads.get(key) ?? NOTHING);
+}
+
+/** What a read of these entities has to satisfy, wherever it looks: what the caller asks for, and what this isolate has written. */
+export function requirementsOf(context: ReadContext, refs: readonly EntityRef[]): Requirement[] {
+  const keys = documentKeys(context, refs);
+  return refs.map((ref, position) => want(context, ref, keys[position] ?? "").requirement);
 }
 
 function want({ consistency, token, nowMs }: ReadContext, ref: EntityRef, key: string): Wanted {
@@ -235,11 +240,4 @@ async function readFromD1(
     revision,
     source: "d1",
   }));
-}
-
-/** Where D1 may be asked so that every requirement holds: any replica, one past a bookmark, or the primary. */
-function sessionStart(requirements: readonly Requirement[]): string {
-  const bookmarks = requirements.filter((one) => one !== ANY_REVISION).map(({ bookmark }) => bookmark);
-  if (bookmarks.length === 0) return "first-unconstrained";
-  return newestBookmark(bookmarks) ?? "first-primary";
 }
