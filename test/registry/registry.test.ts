@@ -244,6 +244,9 @@ describe("GET /features", () => {
     await registered("list_b", { entity_type: "list_type", tags: ["red"], owner: "team" });
     await registered("list_c", { entity_type: "list_type_2", tags: ["re"], description: "the first of all" });
     expect(await names("entity_type=list_type")).toEqual(["list_a", "list_b"]);
+    expect(await names("table_type=list_type")).toEqual(["list_a", "list_b"]);
+    const both = await get("/features?entity_type=list_type&table_type=list_type_2");
+    expect(faultPlaces(expectProblem(both, 422))).toEqual(["query.table_type"]);
     expect(await names("q=list_&tag=red")).toEqual(["list_a", "list_b"]);
     expect(await names("tag=re")).toEqual(["list_c"]);
     expect(await names("q=LIST_&tag=blue")).toEqual(["list_a"]);

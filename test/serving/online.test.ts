@@ -418,8 +418,16 @@ describe("DELETE /cache/invalidate", () => {
       await warm(type, "inv-2");
     }
     expect((await invalidate("inv-2", "?entity_type=account_id")).body.invalidated_count).toBe(1);
-    expect((await invalidate("inv-2")).body.invalidated_count).toBe(2);
-    expectProblem(await invalidate("inv-2", "?entity_type=martian"), 422);
+    expect((await invalidate("inv-2", "?table_type=account_id")).body.invalidated_count).toBe(0);
+    expect((await invalidate("inv-2", "?table_type=user")).body.invalidated_count).toBe(1);
+    expect((await invalidate("inv-2")).body.invalidated_count).toBe(1);
+    for (const query of [
+      "?entity_type=martian",
+      "?table_type=martian",
+      "?entity_type=user&table_type=account_id",
+    ]) {
+      expectProblem(await invalidate("inv-2", query), 422);
+    }
   });
 });
 

@@ -16,8 +16,8 @@ export const entityTypeQuery = {
 
 const query = z.object(entityTypeQuery);
 
-/** Pure. @throws Problem 422 when the two names disagree. */
-export function entityTypeIn({ entity_type, table_type }: z.output<typeof query>): string {
+/** Undefined when neither name is given. Pure. @throws Problem 422 when the two disagree. */
+export function namedEntityType({ entity_type, table_type }: z.output<typeof query>): string | undefined {
   if (entity_type !== undefined && table_type !== undefined && entity_type !== table_type) {
     throw unprocessable({
       loc: ["query", "table_type"],
@@ -25,7 +25,12 @@ export function entityTypeIn({ entity_type, table_type }: z.output<typeof query>
       type: "conflicting_parameters",
     });
   }
-  return entity_type ?? table_type ?? DEFAULT_ENTITY_TYPE;
+  return entity_type ?? table_type;
+}
+
+/** Pure. @throws Problem 422 when the two names disagree. */
+export function entityTypeIn(asked: z.output<typeof query>): string {
+  return namedEntityType(asked) ?? DEFAULT_ENTITY_TYPE;
 }
 
 /** @throws Problem 422 when the two names disagree or the type is not known. */

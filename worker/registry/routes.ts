@@ -3,7 +3,8 @@ import * as z from "zod";
 import { computationsOf } from "../compute/compute-store.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { answeredTimestamp, entityType, textUpTo } from "../http/fields.ts";
+import { entityTypeQuery, namedEntityType } from "../http/entity-type.ts";
+import { answeredTimestamp, textUpTo } from "../http/fields.ts";
 import { idIn, nextCursor, pageOf, pageQuery } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
@@ -88,7 +89,7 @@ const listFeatures = endpoint(
     scope: "read",
     request: {
       query: z.object({
-        entity_type: entityType.optional(),
+        ...entityTypeQuery,
         tag: textUpTo(MAX_NAME_CHARACTERS).optional(),
         q: textUpTo(MAX_NAME_CHARACTERS).optional().meta({ description: "Part of a name or a description." }),
         ...pageQuery.shape,
@@ -99,7 +100,7 @@ const listFeatures = endpoint(
   async (c, { query }) => {
     const after = Number(idIn(query.cursor, CURSOR) ?? 0);
     const filter = {
-      entityType: query.entity_type,
+      entityType: namedEntityType(query),
       tag: query.tag,
       q: query.q,
       after,

@@ -5,8 +5,8 @@ import { unavailable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { assertKnownEntityType } from "../http/entity-type.ts";
-import { entityType, entityValue } from "../http/fields.ts";
+import { entityTypeOf, entityTypeQuery, namedEntityType } from "../http/entity-type.ts";
+import { entityValue } from "../http/fields.ts";
 import { documentKey } from "../keys.ts";
 import { lazily } from "../lazily.ts";
 import { catalogOf } from "../registry/catalog.ts";
@@ -35,18 +35,16 @@ const invalidate = endpoint(
     scope: "write",
     request: {
       param: z.object({ entity_id: entityValue.meta({ example: "user_123" }) }),
-      query: z.object({ entity_type: entityType.optional() }),
+      query: z.object(entityTypeQuery),
     },
     answers: { 200: { description: "How many were removed.", schema: invalidatedSchema } },
   },
   async (c, { param, query }) => {
     const context = requestContext(c);
-    if (query.entity_type !== undefined)
-      await assertKnownEntityType(c, query.entity_type, ["query", "entity_type"]);
     const types =
-      query.entity_type === undefined
+      namedEntityType(query) === undefined
         ? new Set([...BUILT_IN_ENTITY_TYPES, ...(await catalogOf(context)).entityTypes])
-        : [query.entity_type];
+        : [await entityTypeOf(c, query)];
     const removed = await Promise.all(
       [...types].map(async (type) => {
         const ref = { entityType: type, entityValue: param.entity_id };
