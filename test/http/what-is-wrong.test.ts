@@ -97,6 +97,37 @@ test.each([
   },
 );
 
+const NAMED = { feature_names: ["a:b"] };
+const TABLE_TYPE = "is called `entity_type` in a body";
+const PAST = "is taken by `POST /api/v1/features/batch`: here is what is true now";
+const OF_ALL_ROWS = "stands beside `rows`, for all of them: `entity_type`, `known_at`";
+const AGE = "is taken by `POST /api/v1/features/online`: here the TTLs of the values and features hold";
+
+test.each([
+  ["/features/online", { ...NAMED, entity_id: "a", table_type: "user" }, "table_type", TABLE_TYPE],
+  ["/features/online", { ...NAMED, entity_id: "a", timestamp: AT }, "timestamp", PAST],
+  ["/features/online", { ...NAMED, entity_id: "a", known_at: AT }, "known_at", PAST],
+  ["/features/batch", { ...NAMED, rows: [ONE], table_type: "user" }, "table_type", TABLE_TYPE],
+  ["/features/batch", { ...NAMED, rows: [ONE], max_age_seconds: 1 }, "max_age_seconds", AGE],
+  [
+    "/features/batch",
+    { ...NAMED, rows: [{ ...ONE, entity_type: "user" }] },
+    "rows.0.entity_type",
+    OF_ALL_ROWS,
+  ],
+  ["/features/batch", { ...NAMED, rows: [{ ...ONE, known_at: AT }] }, "rows.0.known_at", OF_ALL_ROWS],
+  ["/training-sets", { ...NAMED, rows: [ONE], table_type: "user" }, "table_type", TABLE_TYPE],
+  [
+    "/subscriptions",
+    { url: "https://receiver.example/", category: "a" },
+    "category",
+    "is called `categories`, and is a list",
+  ],
+])("POST %s with %j: what would be passed over is refused", async (path, body, field, msg) => {
+  const { errors } = expectProblem(await post(path, body), 422);
+  expect(errors).toEqual([{ loc: ["body", ...steps(field)], msg, type: "invalid_type" }]);
+});
+
 test.each([
   ["int64", `"34.0"`, "a string that is no whole number"],
   ["int64", "34.5", "a number that is not whole"],

@@ -4,6 +4,7 @@ import { EVENT_FORMATS, SUBSCRIPTION_KINDS, SUBSCRIPTION_STATUSES } from "../db/
 import {
   answeredTimestamp,
   category,
+  elsewhere,
   entityType,
   featureName,
   optional,
@@ -66,6 +67,10 @@ const asked = lazily(() => ({
   entity_types: filters().entity_types.optional(),
   categories: filters().categories.optional(),
   features: filters().features.optional(),
+  // Passed over, a filter would let everything through.
+  entity_type: elsewhere("is called `entity_types`, and is a list"),
+  category: elsewhere("is called `categories`, and is a list"),
+  feature: elsewhere("is called `features`, and is a list"),
 }));
 
 export const newSubscription = z.lazy(() =>

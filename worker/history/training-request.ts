@@ -3,7 +3,7 @@ import * as z from "zod";
 import { unprocessable } from "../errors.ts";
 import type { RequestContext } from "../http/context.ts";
 import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
-import { entityType, entityValue, optional, timestamp } from "../http/fields.ts";
+import { elsewhere, entityType, entityValue, optional, tableTypeInBody, timestamp } from "../http/fields.ts";
 import { assertOneOf } from "../http/one-of.ts";
 import { MAX_FEATURES_PER_REQUEST } from "../limits.ts";
 import { catalogOf } from "../registry/catalog.ts";
@@ -19,6 +19,8 @@ import type { TrainingColumn, TrainingRow } from "./training-answers.ts";
 const LOOKED_FROM = "The time from which is looked back: nothing that became true later is in the row.";
 const rowTime = timestamp.meta({ description: LOOKED_FROM });
 
+const ofAllRows = elsewhere("stands beside `rows`, for all of them: `entity_type`, `known_at`");
+
 /** @param mostRows How many rows one request may have. */
 export function trainingRequest(mostRows: number) {
   return z.object({
@@ -30,7 +32,15 @@ export function trainingRequest(mostRows: number) {
     }),
     rows: optional(
       z
-        .array(z.object({ entity_id: entityValue, timestamp: optional(rowTime) }))
+        .array(
+          z.object({
+            entity_id: entityValue,
+            timestamp: optional(rowTime),
+            entity_type: ofAllRows,
+            table_type: ofAllRows,
+            known_at: ofAllRows,
+          }),
+        )
         .min(1)
         .max(mostRows),
     ).meta({ description: "Instead of `entity_ids`: a time for each row, where it is not `timestamp`." }),
@@ -46,6 +56,10 @@ export function trainingRequest(mostRows: number) {
       description: "Only what had been ingested by then, so that a training set can be produced again.",
       example: "2025-10-13T09:15:51.358632+00:00",
     }),
+    table_type: tableTypeInBody,
+    max_age_seconds: elsewhere(
+      "is taken by `POST /api/v1/features/online`: here the TTLs of the values and features hold",
+    ),
   });
 }
 

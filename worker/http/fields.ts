@@ -138,6 +138,9 @@ export const ifRevision = z.int().min(0).meta({
  */
 export const elsewhere = (message: string) => z.never({ error: message }).nullish();
 
+/** A query may call the entity type so; in a body it has one name. */
+export const tableTypeInBody = elsewhere("is called `entity_type` in a body");
+
 /** A whole number in an address, where everything is text. */
 export function wholeNumber(least: number, most?: number) {
   const error = `must be a whole number from ${least}${most === undefined ? "" : ` to ${most}`}`;

@@ -4,7 +4,15 @@ import { ByteWriter } from "../byte-writer.ts";
 import { jsonTextAnswer, toResponse } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
-import { answeredRevision, answeredTimestamp, entityType, entityValue, optional } from "../http/fields.ts";
+import {
+  answeredRevision,
+  answeredTimestamp,
+  elsewhere,
+  entityType,
+  entityValue,
+  optional,
+  tableTypeInBody,
+} from "../http/fields.ts";
 import { assertOneOf } from "../http/one-of.ts";
 import type { EntityRef } from "../keys.ts";
 import { lazily } from "../lazily.ts";
@@ -20,6 +28,8 @@ import { OnlineAnswers, type OnlineQuestion, questionOf } from "./online-answers
 import { consistency, consistencyQuery, oneConsistency, readContext, TOKEN_HEADER } from "./read-context.ts";
 import { readEntities } from "./read-entities.ts";
 
+const ofThePast = elsewhere("is taken by `POST /api/v1/features/batch`: here is what is true now");
+
 const body = z.object({
   entity_id: optional(entityValue).meta({ example: "user_123" }),
   entity_ids: optional(z.array(entityValue).min(1).max(MAX_ENTITIES_PER_REQUEST)).meta({
@@ -33,6 +43,9 @@ const body = z.object({
   }),
   max_age_seconds: optional(z.number().min(0).max(MAX_TTL_SECONDS)),
   consistency: optional(consistency),
+  table_type: tableTypeInBody,
+  timestamp: ofThePast,
+  known_at: ofThePast,
 });
 
 const value = lazily(() =>

@@ -21,6 +21,7 @@ import {
   featureName,
   optional,
   optionalOr,
+  tableTypeInBody,
 } from "../http/fields.ts";
 import type { EntityRef } from "../keys.ts";
 import { MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
@@ -118,7 +119,7 @@ const getItems = endpoint(
         consistency: inData,
         data: z.object({
           entity_type: optionalOr(entityType, DEFAULT_ENTITY_TYPE),
-          table_type: elsewhere("is called `entity_type` in a body"),
+          table_type: tableTypeInBody,
           entity_value: entityValue,
           feature_list: z
             .array(reference)

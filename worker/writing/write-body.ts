@@ -10,6 +10,7 @@ import {
   featureValues,
   ifRevision,
   optional,
+  tableTypeInBody,
   timestamp,
   ttlSeconds,
   writeMode,
@@ -94,7 +95,7 @@ const entityBody = z.object({
   entity_value: entityValue,
   feature_list: featureList,
   if_revision: optional(ifRevision),
-  table_type: elsewhere("is called `entity_type` in a body"),
+  table_type: tableTypeInBody,
   ...optionsElsewhere("stands beside a category of `feature_list`, or in `metadata` for all of them"),
 });
 
