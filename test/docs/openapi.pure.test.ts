@@ -58,3 +58,24 @@ test("fields and parameters that are there only to be refused are not described"
   expect(written).toContain('"entity_value"');
   expect(written).not.toMatch(/"table_type"|"event_time"|"ttl"|"not"/);
 });
+
+test("whatever takes an Idempotency-Key says of each of its answers that it may be an earlier one's", () => {
+  const { paths } = document() as {
+    paths: Record<
+      string,
+      Record<
+        string,
+        { parameters?: { name: string }[]; responses: Record<string, { headers?: Record<string, unknown> }> }
+      >
+    >;
+  };
+  const answers = Object.entries(paths).flatMap(([path, operations]) =>
+    Object.values(operations)
+      .filter(({ parameters }) => parameters?.some(({ name }) => name === "Idempotency-Key"))
+      .flatMap(({ responses }) => Object.entries(responses))
+      .filter(([status]) => status.startsWith("2"))
+      .map(([status, { headers = {} }]) => [path, status, "idempotency-replayed" in headers]),
+  );
+  expect(answers.length).toBeGreaterThan(5);
+  expect(answers.filter(([, , isSaid]) => !isSaid)).toEqual([]);
+});

@@ -27,7 +27,7 @@ import { registeredName } from "../registry/versions.ts";
 import { encodeToken } from "../serving/consistency.ts";
 import { TOKEN_HEADER } from "../serving/read-context.ts";
 import { MICROS_PER_MS, nowMicros } from "../timestamps.ts";
-import { writeAnswerHeaders, writeRequestHeaders } from "../writing/submit-request.ts";
+import { replayedHeader, writeAnswerHeaders, writeRequestHeaders } from "../writing/submit-request.ts";
 import { answerOnce } from "./answer-once.ts";
 import { computeByHand } from "./compute-by-hand.ts";
 import { computationsOf } from "./compute-store.ts";
@@ -166,7 +166,7 @@ const compute = endpoint(
           [TOKEN_HEADER]: "Send it with a read that must not be older than this computation.",
         },
       },
-      202: { description: "It goes on as a job.", schema: jobSchema },
+      202: { description: "It goes on as a job.", schema: jobSchema, headers: replayedHeader },
     },
     problems: [404, 409],
   },

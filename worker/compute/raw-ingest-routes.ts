@@ -8,7 +8,7 @@ import { endpoint } from "../http/endpoint.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_INGEST_ROWS } from "../limits.ts";
 import { claimIdempotencyKey, keyReused } from "../writing/submit-changes.ts";
-import { idempotencyOf, writeRequestHeaders } from "../writing/submit-request.ts";
+import { idempotencyOf, replayedHeader, writeRequestHeaders } from "../writing/submit-request.ts";
 import { streamingVersions } from "./compute-store.ts";
 import { existingTable, noSuchTable } from "./existing-table.ts";
 import { followerOf } from "./follower-store.ts";
@@ -50,6 +50,7 @@ const ingest = endpoint(
             })
             .meta({ id: "Ingested" }),
         ),
+        headers: replayedHeader,
       },
     },
     problems: [404, 409],

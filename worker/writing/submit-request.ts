@@ -15,9 +15,12 @@ export const writeRequestHeaders = {
   [IDEMPOTENCY_HEADER]:
     "The same key and request within 24 hours answers the first response again; another request is 422.",
 };
+export const replayedHeader = {
+  "idempotency-replayed": "`true` when the answer is that of an earlier request.",
+};
 export const writeAnswerHeaders = {
   [TOKEN_HEADER]: "Send it with a read that must not be older than this write.",
-  "idempotency-replayed": "`true` when the answer is that of an earlier request.",
+  ...replayedHeader,
 };
 
 interface Answered {
