@@ -97,6 +97,26 @@ test.each([
   },
 );
 
+test("a registered name that means nothing is refused with the reason", async () => {
+  const definition = { dtype: "int64", entity_type: "bright_uid" };
+  for (const name of ["has_no_active", "of_others"]) {
+    const type = name === "of_others" ? { entity_type: "user" } : {};
+    const { status } = await post("/features/register", { ...definition, ...type, name });
+    expect(status).toBe(201);
+  }
+  await ask("PATCH", "/features/has_no_active/versions/1", { body: { status: "deprecated" } });
+  for (const [name, msg] of [
+    ["has_no_active", "has no active version"],
+    ["has_no_active@2", "has no such version"],
+    ["of_others", "is not a registered feature of this entity type"],
+    ["never_registered", "is not a registered feature of this entity type"],
+  ]) {
+    const asked = { data: { entity_value: "a", feature_list: ["c:a", name] } };
+    const { errors } = expectProblem(await post("/get/items", asked), 422, name);
+    expect(errors).toEqual([{ loc: ["body", "data", "feature_list", 1], msg, type: "unknown_feature" }]);
+  }
+});
+
 const NAMED = { feature_names: ["a:b"] };
 const TABLE_TYPE = "is called `entity_type` in a body";
 const PAST = "is taken by `POST /api/v1/features/batch`: here is what is true now";

@@ -43,14 +43,17 @@ export function resolveReferences(catalog: Catalog, names: readonly string[], lo
   });
 }
 
-/** Where the values of a registered name are; null when it means nothing for this entity type. */
+/** Where the values of a registered name are for an entity type, or why it means nothing there. */
 export function placeOf(
   catalog: Catalog,
   entityType: string,
   reference: Extract<Reference, { kind: "registered" }>,
-): { category: string; feature: string } | null {
+): { category: string; feature: string } | { nowhere: string } {
   const { feature, version } = findVersion(catalog, reference);
-  return feature?.entityType === entityType && version ? storedPlace(feature, version) : null;
+  if (feature?.entityType !== entityType)
+    return { nowhere: "is not a registered feature of this entity type" };
+  if (version) return storedPlace(feature, version);
+  return { nowhere: reference.version === null ? "has no active version" : "has no such version" };
 }
 
 function findVersion(catalog: Catalog, { name, version }: Extract<Reference, { kind: "registered" }>) {

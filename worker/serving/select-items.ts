@@ -30,10 +30,9 @@ export async function registeredSelection(
   const catalog = await catalogOf(requestContext(c));
   return selectionOf(references, (one, position) => {
     const place = one.kind === "category" ? one : placeOf(catalog, type, one);
-    if (place) return place;
+    if (!("nowhere" in place)) return place;
     const loc = ["body", "data", "feature_list", position];
-    const msg = "is not a registered feature of this entity type";
-    throw unprocessable({ loc, msg, type: "unknown_feature" });
+    throw unprocessable({ loc, msg: place.nowhere, type: "unknown_feature" });
   });
 }
 
