@@ -168,6 +168,18 @@ describe("Idempotency-Key", () => {
     expect(tokenOf(again)).toBe(tokenOf(first));
   });
 
+  test("a bulk write of which every row is refused answers its first response again", async () => {
+    const data = [{ ...itemsBody("idem-26", [entry("c", { a: 1 })]).data, entity_type: "not_declared" }];
+    const write = () => post<BatchWritten>("/items/batch", { metadata: WRITER, data }, key("k26"));
+    const first = await write();
+    expect([first.status, first.body.results[0]?.outcome]).toEqual([200, "rejected"]);
+    expect(first.headers.get("idempotency-replayed")).toBeNull();
+    await sleep(5);
+    const again = await write();
+    expect(again.text).toBe(first.text);
+    expect(again.headers.get("idempotency-replayed")).toBe("true");
+  });
+
   test("a write that comes again is answered as the first time, though it would be refused by now", async () => {
     const list = [entry("retyped", { idem_weight: "text" })];
     const routes = {

@@ -110,8 +110,8 @@ export type ChangeReply =
 
 /** What a writer says of an `Idempotency-Key`. */
 export type KeyClaim =
-  | { kind: "first" }
-  /** The request has come before, and then these rows of it were refused. */
-  | { kind: "repeated"; refused: RefusedRow[] }
+  | { kind: "first"; atMs: number }
+  /** The request has come before, first at `atMs`, and then these rows of it were refused. */
+  | { kind: "repeated"; atMs: number; refused: RefusedRow[] }
   /** Another request has used the key within its time. */
   | { kind: "key_reused" };

@@ -84,13 +84,13 @@ export class EntityWriter extends DurableObject<Env> {
    */
   async claim(identity: Identity, idempotency: Idempotency, refused: RefusedRow[]): Promise<KeyClaim> {
     this.#open(identity);
-    const first = this.#claim(idempotency);
+    const { first, atMs } = this.#claim(idempotency);
     if (first === null) {
       this.#store.rememberRefused(idempotency.key, refused);
-      return { kind: "first" };
+      return { kind: "first", atMs };
     }
     if (first !== idempotency.fingerprint) return { kind: "key_reused" };
-    return { kind: "repeated", refused: this.#store.refusedRows(idempotency.key) };
+    return { kind: "repeated", atMs, refused: this.#store.refusedRows(idempotency.key) };
   }
 
   /** What became of changes of an earlier request with the key, by their positions in it; null where nothing is known. */
@@ -139,7 +139,7 @@ export class EntityWriter extends DurableObject<Env> {
     request: ChangeRequest,
     idempotency: Idempotency,
   ): Promise<ChangeReply> {
-    const first = this.#claim(idempotency);
+    const { first } = this.#claim(idempotency);
     if (first !== null && first !== idempotency.fingerprint) return { kind: "key_reused" };
     const { key } = idempotency;
     for (let other = this.#inFlight.get(key); other; other = this.#inFlight.get(key)) await other;
@@ -152,12 +152,13 @@ export class EntityWriter extends DurableObject<Env> {
     }
   }
 
-  /** The fingerprint of the first request with the key; null when this is it. */
-  #claim(idempotency: Idempotency): string | null {
+  /** The fingerprint of the first request with the key, null when this is it, and when that came. */
+  #claim(idempotency: Idempotency): { first: string | null; atMs: number } {
     const nowMs = Date.now();
-    const expiresAtMs = nowMs + IDEMPOTENCY_TTL_SECONDS * 1_000;
+    const ttlMs = IDEMPOTENCY_TTL_SECONDS * 1_000;
     this.#ensureAlarm(PURGE_ALARM_MS);
-    return this.#store.claimKey(idempotency, nowMs, expiresAtMs);
+    const known = this.#store.claimKey(idempotency, nowMs, nowMs + ttlMs);
+    return { first: known?.fingerprint ?? null, atMs: known ? known.expiresAtMs - ttlMs : nowMs };
   }
 
   /** Applies the changes that have no remembered result; after a crash that may be some of them, or none. */

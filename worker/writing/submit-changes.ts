@@ -5,7 +5,7 @@ import type { TenantContext } from "../http/context.ts";
 import { type EntityRef, fnv1a, partitionOf } from "../keys.ts";
 import { timed } from "../monitoring/timed.ts";
 import { newestBookmark } from "../serving/consistency.ts";
-import { type Micros, nowMicros } from "../timestamps.ts";
+import { MICROS_PER_MS, type Micros, nowMicros } from "../timestamps.ts";
 import { RETRY_AFTER_SECONDS } from "../timings.ts";
 import type {
   ChangeReply,
@@ -27,7 +27,7 @@ export interface Submitted {
   committedAt: Micros;
   /** The newest of the transactions' bookmarks; null when there was nothing to write, or one is not known. */
   bookmark: string | null;
-  /** Every result is one of an earlier request with the same `Idempotency-Key`. */
+  /** Every result, of a refused row too, is one of an earlier request with the same `Idempotency-Key`. */
   replayed: boolean;
 }
 
@@ -61,6 +61,7 @@ export async function submitChanges(
     refused.delete(position);
   }
   const known = [...settled.values()];
+  const claimedAt = claim ? claim.atMs * MICROS_PER_MS : nowMicros();
   return {
     results: rows.map((_, position) => {
       const reason = refused.get(position);
@@ -69,9 +70,9 @@ export async function submitChanges(
       assert(one, "every change has a result");
       return one.result;
     }),
-    committedAt: known.length > 0 ? Math.max(...known.map(({ committedAt }) => committedAt)) : nowMicros(),
+    committedAt: known.length > 0 ? Math.max(...known.map(({ committedAt }) => committedAt)) : claimedAt,
     bookmark: newestBookmark(known.map(({ bookmark }) => bookmark)),
-    replayed: replayed || (asked.length === 0 && recalled.length > 0),
+    replayed: asked.length > 0 ? replayed : (claim?.isRepeated ?? false),
   };
 }
 
@@ -82,7 +83,7 @@ async function askWriters(
   idempotency: Idempotency | null,
 ): Promise<{ settled: Map<number, Settled>; replayed: boolean }> {
   const settled = new Map<number, Settled>();
-  let replayed = asked.length > 0;
+  let replayed = true;
   const byPartition = Map.groupBy(asked, ({ change }) =>
     partitionOf(change, context.settings.writerPartitions),
   );
@@ -147,22 +148,23 @@ export async function recallChange(
  * One writer of the tenant knows each key, wherever its requests go: two of them may change different entities.
  *
  * @param refused Rows of the request that no writer is asked about.
- * @returns whether it has come before, and the rows that were refused then.
+ * @returns whether it has come before, when it first came, and the rows that were refused then.
  * @throws {@link Problem} 422 when the key came with another request before, 503 when that cannot be found out.
  */
 export async function claimIdempotencyKey(
   context: TenantContext,
   idempotency: Idempotency,
   refused: readonly RefusedRow[] = [],
-): Promise<{ isRepeated: boolean; refused: RefusedRow[] }> {
+): Promise<{ isRepeated: boolean; atMs: number; refused: RefusedRow[] }> {
   const partition = fnv1a(idempotency.key) % context.settings.writerPartitions;
   const { writer, identity } = writerOf(context, partition);
   const rows = refused.map(({ position, reason }) => ({ position, reason }));
   const claim = await answered(context, partition, async () => writer.claim(identity, idempotency, rows));
   if (claim.kind === "key_reused") throw keyReused();
+  const { atMs } = claim;
   return claim.kind === "repeated"
-    ? { isRepeated: true, refused: claim.refused }
-    : { isRepeated: false, refused: [] };
+    ? { isRepeated: true, atMs, refused: claim.refused }
+    : { isRepeated: false, atMs, refused: [] };
 }
 
 /** @throws {@link Problem} 503 when the writer does not answer. */

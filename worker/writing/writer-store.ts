@@ -120,15 +120,19 @@ export class WriterStore {
     return rowOf<{ n: number }>(this.#sql, "SELECT count(*) AS n FROM intents").n;
   }
 
-  /** The fingerprint under which a key was first seen; null when that is now, or it had expired: then it is remembered. */
-  claimKey({ key, fingerprint }: Idempotency, nowMs: number, expiresAtMs: number): string | null {
-    const [known] = rowsOf<{ fingerprint: string }>(
+  /** Remembers a key. @returns the fingerprint under which it is known already, and until when it is; null where it was not. */
+  claimKey(
+    { key, fingerprint }: Idempotency,
+    nowMs: number,
+    expiresAtMs: number,
+  ): { fingerprint: string; expiresAtMs: number } | null {
+    const [known] = rowsOf<{ fingerprint: string; expires_at: number }>(
       this.#sql,
-      "SELECT fingerprint FROM idempotency_keys WHERE key = ? AND expires_at > ?",
+      "SELECT fingerprint, expires_at FROM idempotency_keys WHERE key = ? AND expires_at > ?",
       key,
       nowMs,
     );
-    if (known) return known.fingerprint;
+    if (known) return { fingerprint: known.fingerprint, expiresAtMs: known.expires_at };
     for (const table of BY_KEY) run(this.#sql, `DELETE FROM ${table} WHERE key = ?`, key);
     run(this.#sql, "INSERT OR REPLACE INTO idempotency_keys VALUES (?, ?, ?)", key, fingerprint, expiresAtMs);
     return null;
