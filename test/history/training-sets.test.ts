@@ -414,13 +414,13 @@ describe("limits", () => {
       expect((await post("/training-sets", over(names))).status).toBe(422);
   });
 
-  test("a name that would be found in no row is refused, naming it: unregistered, of another type, without that version", async () => {
+  test("a name that would be found in no row is refused, with its place: unregistered, of another type, without that version", async () => {
     await register("t_other", { entity_type: "account_id" });
     for (const name of ["t_scoer", "t_other", "t_score@9"]) {
       const body = { rows: rows.slice(0, 1), entity_type: "user", feature_names: ["alpha:plain", name] };
       const problem = expectProblem(await post("/training-sets", body), 422);
       expect(problem.errors).toMatchObject([{ loc: ["body", "feature_names", 1], type: "unknown_feature" }]);
-      expect(problem.detail).toContain(name);
+      expect(problem.detail).toMatch(/^body\.feature_names\.1: is not a registered feature/);
     }
   });
 

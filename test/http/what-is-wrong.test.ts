@@ -197,8 +197,15 @@ test("an unknown Content-Encoding is 415 and not repeated; identity, or none, is
 test("an integer beyond 2^53 is called a number, where no such one is taken and where none is", async () => {
   const big = "9007199254740993";
   const range = "must be a number from -9007199254740991 to 9007199254740991";
+  const entity =
+    '"entity_type":"bright_uid","entity_value":"a","feature_list":[{"category":"c","features":{}}]';
   for (const [path, body, detail] of [
-    ["/ingest", `{"raw_table_id":${big},"data":[{}]}`, `body.raw_table_id: ${range}`],
+    ["/items", `{"data":{${entity},"if_revision":${big}}}`, `body.data.if_revision: ${range}`],
+    [
+      "/ingest",
+      `{"raw_table_id":${big},"data":[{}]}`,
+      "body.raw_table_id: must be the id or the name of a raw table",
+    ],
     ["/items", `{"data":${big}}`, "body.data: must be an object, found integer"],
     ["/items", big, "body: must be an object, found integer"],
     [

@@ -98,10 +98,9 @@ export async function askedRows(
 export function assertFound(columns: readonly TrainingColumn[], names: readonly string[]): void {
   const nowhere = columns.find(({ category }) => category === null);
   if (!nowhere) return;
-  const msg = `\`${nowhere.asked}\` is not a registered feature of this entity type, or has no such active version`;
   throw unprocessable({
     loc: ["body", "feature_names", names.indexOf(nowhere.asked)],
-    msg,
+    msg: "is not a registered feature of this entity type, or has no such active version",
     type: "unknown_feature",
   });
 }
