@@ -28,6 +28,7 @@ const asked = (category: string, stored: string): Resolved => ({
   version: null,
   category,
   stored,
+  ttlSeconds: null,
 });
 
 interface Value {

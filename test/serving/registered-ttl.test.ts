@@ -8,6 +8,7 @@ import { documentKey } from "../../worker/keys.ts";
 import { forgetCatalog } from "../../worker/registry/catalog.ts";
 import { isolateMemory } from "../../worker/serving/memory.ts";
 import { CATALOG_MAX_AGE_MS } from "../../worker/timings.ts";
+import type { TrainingRows } from "../history/training.ts";
 import { addVersion, online, registered, setStatus } from "../registry/features.ts";
 import { failBefore, watched } from "../setup/faults.ts";
 import {
@@ -131,11 +132,18 @@ test("a computed feature's TTL holds for its vector, whoever wrote that, on ever
   expect((await upsert("v", [vector], { data: { entity_type: "user_id" } })).status).toBe(200);
   expectProblem(await readItem("v", "brief_vector", "?entity_type=user_id"), 404);
   expectProblem(await get("/feature-vectors?entity_id=v&feature_name=brief_vector"), 404);
-  const { body } = await online("v", ["brief_vector", "brief_vector:*"], { entity_type: "user_id" });
-  expect(Object.values(body.features).map(({ status }) => status)).toEqual([
-    "OUTSIDE_MAX_AGE",
-    "OUTSIDE_MAX_AGE",
+  const entity_type = "user_id";
+  const tooOld = { value: null, status: "OUTSIDE_MAX_AGE" };
+  const { body } = await online("v", ["brief_vector", "brief_vector:*"], { entity_type });
+  expect(Object.values(body.features)).toMatchObject([tooOld, tooOld]);
+  const names = ["brief_vector", "brief_vector:total"];
+  expect(Object.values((await online("v", names, { entity_type })).body.features)).toMatchObject([
+    tooOld,
+    tooOld,
   ]);
+  const rows = [{ entity_id: "v", timestamp: secondsAgo(0) }];
+  const past = await post<TrainingRows>("/features/batch", { rows, feature_names: names, entity_type });
+  expect(Object.values(past.body.rows[0]?.features ?? {})).toMatchObject([tooOld, tooOld]);
 });
 
 test("nobody waits for the registry where an older one is at hand, and D1 is not asked again at once", async () => {

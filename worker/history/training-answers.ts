@@ -12,7 +12,7 @@ export interface TrainingRow {
 }
 
 /** What of a feature that was asked for makes its values in a row. */
-export interface TrainingColumn extends Pick<Resolved, "asked" | "category" | "stored"> {
+export interface TrainingColumn extends Pick<Resolved, "asked" | "category" | "stored" | "ttlSeconds"> {
   version: Pick<CatalogVersion, "dtype" | "ttlSeconds" | "defaultValue"> | null;
 }
 
@@ -26,16 +26,14 @@ export interface TrainingValue {
 
 /** @param at The row's time. */
 export function trainingValue(
-  { version }: Pick<TrainingColumn, "version">,
+  { version, ttlSeconds }: Pick<TrainingColumn, "version" | "ttlSeconds">,
   found: PastValue | undefined,
   at: Micros,
 ): TrainingValue {
   if (!found) return { json: version?.defaultValue ?? "null", eventTime: null, status: "NOT_FOUND" };
   const { json, eventTime, expiresAt } = found;
-  const ttlEnds =
-    version?.ttlSeconds == null
-      ? Number.POSITIVE_INFINITY
-      : eventTime + version.ttlSeconds * MICROS_PER_SECOND;
+  const ttl = version?.ttlSeconds ?? ttlSeconds;
+  const ttlEnds = ttl == null ? Number.POSITIVE_INFINITY : eventTime + ttl * MICROS_PER_SECOND;
   if (at > Math.min(ttlEnds, expiresAt ?? Number.POSITIVE_INFINITY)) {
     return { json: "null", eventTime, status: "OUTSIDE_MAX_AGE" };
   }

@@ -1,5 +1,6 @@
 /** Finds out what the feature names of a request mean. Pure. */
 import { unprocessable } from "../errors.ts";
+import { MICROS_PER_SECOND } from "../timestamps.ts";
 import {
   type Catalog,
   type CatalogFeature,
@@ -23,6 +24,8 @@ export interface Resolved {
   category: string | null;
   /** The name under which it is stored; `*`: all of the category. */
   stored: string;
+  /** The TTL of what no version says it of: the columns of a computed feature's vector. */
+  ttlSeconds: number | null;
 }
 
 /** @throws Problem 422 naming the place, for a text that is no reference. */
@@ -33,13 +36,13 @@ export function resolveReferences(catalog: Catalog, names: readonly string[], lo
       const msg = "must be a registered name, `name@version`, `category:feature` or `category:*`";
       throw unprocessable({ loc: [...loc, names.indexOf(asked)], msg, type: "invalid_reference" });
     }
-    if (reference.kind === "category") {
-      return { asked, feature: null, version: null, category: reference.category, stored: reference.feature };
-    }
+    const nothing = { asked, feature: null, version: null, ttlSeconds: null };
+    if (reference.kind === "category")
+      return { ...nothing, category: reference.category, stored: reference.feature };
     const { feature, version } = findVersion(catalog, reference);
-    if (!feature || !version) return { asked, feature, version, category: null, stored: reference.name };
+    if (!feature || !version) return { ...nothing, feature, version, category: null, stored: reference.name };
     const { category, feature: stored } = storedPlace(feature, version);
-    return { asked, feature, version, category, stored };
+    return { ...nothing, feature, version, category, stored };
   });
 }
 
@@ -100,8 +103,8 @@ export function entityTypeFor(
 }
 
 /**
- * What is found in entities of `entityType`: a registered feature of another type is not, and a `category:feature`
- * under which a registered one is stored has its TTL, default and version.
+ * What is found in entities of `entityType`: a registered feature of another type is not, a `category:feature` under
+ * which a registered one is stored has its TTL, default and version, and one of a computed feature's vector its TTL.
  */
 export function ofEntityType(
   catalog: Catalog,
@@ -110,7 +113,13 @@ export function ofEntityType(
 ): Resolved[] {
   return resolved.map((one) => {
     if (one.feature) return one.feature.entityType === entityType ? one : { ...one, category: null };
-    const registered = one.category === null ? undefined : catalog.storedIn(entityType, one.category);
-    return { ...one, ...registered?.get(one.stored) };
+    if (one.category === null) return one;
+    const registered = catalog.storedIn(entityType, one.category)?.get(one.stored);
+    return { ...one, ...registered, ttlSeconds: ttlOfVector(catalog, entityType, one.category) };
   });
+}
+
+function ttlOfVector(catalog: Catalog, entityType: string, category: string): number | null {
+  const others = catalog.ttlsIn(entityType, category)?.others ?? Number.POSITIVE_INFINITY;
+  return Number.isFinite(others) ? others / MICROS_PER_SECOND : null;
 }

@@ -125,15 +125,13 @@ export class OnlineAnswers {
     if (category === null) return "";
     // A feature read through its category has its registered TTL all the same.
     const registered = catalog.storedIn(entityType, category);
-    const longest = catalog.ttlsIn(entityType, category)?.others ?? Number.POSITIVE_INFINITY;
     const texts = [...valuesOf(found)].flatMap(([name, json]) => {
       const key = `${category}:${name}`;
       // A key stands in an answer once.
       if (names.has(key)) return [];
       const version = registered?.get(name)?.version ?? null;
       const asked = askedAs(key, one, { version, maxAgeSeconds });
-      const judged = version ? asked : { ...asked, longest: Math.min(asked.longest, longest) };
-      return this.#presentText(judged, json, timesOf(found, name));
+      return this.#presentText(asked, json, timesOf(found, name));
     });
     return texts.join(",");
   }

@@ -31,7 +31,7 @@ export function askedAs(
 ): Asked {
   const head = `${JSON.stringify(key)}:{"value":`;
   const tail = `,"version":${version?.version ?? null}}`;
-  const limits = [maxAgeSeconds, version?.ttlSeconds ?? null].filter((limit) => limit !== null);
+  const limits = [maxAgeSeconds, version?.ttlSeconds ?? one.ttlSeconds].filter((limit) => limit !== null);
   return {
     one,
     head,
