@@ -13,8 +13,18 @@ import {
 } from "../../worker/limits.ts";
 import { MICROS_PER_SECOND, nowMicros } from "../../worker/timestamps.ts";
 import { ENDED_JOB_TTL_SECONDS } from "../../worker/timings.ts";
-import { ask, expectProblem, faultPlaces, get, type Item, itemPath, post, TIMESTAMP } from "../setup/http.ts";
-import { until } from "../setup/waiting.ts";
+import {
+  ask,
+  expectProblem,
+  faultPlaces,
+  get,
+  type Item,
+  itemPath,
+  post,
+  TIMESTAMP,
+  WRITER,
+} from "../setup/http.ts";
+import { sleep, until } from "../setup/waiting.ts";
 import { SCHEMA } from "./racing.ts";
 import {
   addVersion,
@@ -626,6 +636,54 @@ describe("reading", () => {
       { total: 3, n: 2 },
       { total: 3, n: 2 },
       { total: 7, n: 3 },
+    ]);
+  });
+
+  test("a vector into which something was merged is whole at each time, without what is over, on every route", async () => {
+    const { name } = await computed();
+    const merge = async (features: object, second: number, ttl_seconds?: number) => {
+      const entry = {
+        category: name,
+        mode: "merge",
+        features,
+        event_timestamp: eventTime(second),
+        ttl_seconds,
+      };
+      const data = { entity_type: "user_id", entity_value: "u", feature_list: [entry] };
+      expect((await post("/items", { metadata: WRITER, data })).status).toBe(200);
+    };
+    const past = async (over = {}) => {
+      const rows = [5, 15, 22, 26].map((second) => ({ entity_id: "u", timestamp: eventTime(second) }));
+      const asked = { rows, feature_names: [name], ...over };
+      return post<{ rows: { features: Online["features"] }[] }>("/features/batch", asked);
+    };
+    await merge({ total: 30 }, 10);
+    await merge({ extra: 1, brief: 2 }, 20, 5);
+    const [before, after] = [
+      { total: 3, n: 2 },
+      { total: 30, n: 2 },
+    ];
+    const vectors = [before, after, { ...after, extra: 1, brief: 2 }, after];
+    const first = await past();
+    expect(first.body.rows.map(({ features }) => features[name]?.value)).toEqual(vectors);
+    expect(await vectorOf("u", name)).toEqual(after);
+    const online = await post<Online>("/features/online", { entity_id: "u", feature_names: [name] });
+    expect(online.body.features[name]).toMatchObject({ value: after, timestamp: eventTime(20) });
+    const known_at = new Date(Date.now() + 10).toISOString();
+    const known = await past({ known_at });
+    expect(known.text).toBe(first.text);
+    await sleep(20);
+    // Its current values are of another time from now on.
+    await post("/items", {
+      metadata: WRITER,
+      data: {
+        ...{ entity_type: "user_id", entity_value: "u" },
+        feature_list: [{ category: name, features: { total: 0 } }],
+      },
+    });
+    expect([(await past()).text === first.text, (await past({ known_at })).text === first.text]).toEqual([
+      true,
+      true,
     ]);
   });
 

@@ -29,6 +29,8 @@ export interface PastValue {
   eventTime: Micros;
   /** End of the category's TTL, as it was written; null: none. */
   expiresAt: Micros | null;
+  /** Of a whole category into which `json` was merged: the other values that it has then, by name. */
+  older?: ReadonlyMap<string, PastValue>;
 }
 
 interface FoundRow {
@@ -83,18 +85,32 @@ const KEPT =
 const SAID = `ifnull(w.carried, (SELECT ${CUT} FROM feature_history AS h
     WHERE ${SAME_CATEGORY("h")} AND (h.event_time, h.revision, h.ingested_at) = (w.event_time, w.revision, w.ingested_at)))`;
 
+/** Whether the whole category is missing in a row `w`, which was merged into it. */
+const IS_WHOLE = `instr(w.missing, '"${WHOLE_CATEGORY}"')`;
+
+/** The names that a category has at the time of a row `w`: of all rows since it was last replaced. */
+const NAMES_SINCE_REPLACED = (known: string) => `(
+      SELECT json_group_array(DISTINCT e.key) FROM feature_history AS n CROSS JOIN json_each(n.data) AS e
+      WHERE ${SAME_CATEGORY("n")} AND n.event_time <= w.at ${known} AND n.event_time >= ifnull((
+        SELECT n.event_time FROM feature_history AS n
+        WHERE ${SAME_CATEGORY("n")} AND n.event_time <= w.at ${known} AND n.mode = 'replace'
+        ORDER BY ${NEWEST_FIRST("n")} LIMIT 1), ${Number.MIN_SAFE_INTEGER}))`;
+
 /**
- * Those of the names `missing` of a row `w` that may ever have been written. Every write since the category was last
- * replaced has added its names to the current values: a name that is not among them need not be looked for in all of the
- * history. All names are kept where that replacement came after the row's time, or may not have been known by then.
+ * Those of the names `missing` of a row `w` that may ever have been written; where the whole category is missing, all of
+ * its names. Every write since the category was last replaced has added its names to the current values: a name that is
+ * not among them need not be looked for in all of the history. All names are kept where that replacement came after the
+ * row's time, or may not have been known by then.
  */
-const EVER_WRITTEN = (table: CurrentTable, knownAt: boolean) => `CASE
-    WHEN w.missing = '[]' OR instr(w.missing, '"${WHOLE_CATEGORY}"') THEN w.missing
+const EVER_WRITTEN = (table: CurrentTable, known: string) => `CASE
+    WHEN w.missing = '[]' THEN w.missing
     ELSE ifnull((
-      SELECT (SELECT json_group_array(e.key) FROM json_each(t.data) AS e WHERE instr(w.missing, json_quote(e.key)))
+      SELECT (SELECT json_group_array(e.key) FROM json_each(t.data) AS e
+              WHERE ${IS_WHOLE} OR instr(w.missing, json_quote(e.key)))
       FROM ${table.name} AS t
       WHERE t.tenant_id = ?1 AND ${table.matches("t", "w.entity_type", "w.entity_value")} AND t.category = w.category
-        AND t.data IS NOT NULL AND ${knownAt ? "t.floor IS NULL" : "ifnull(t.floor, w.at) <= w.at"}), w.missing) END`;
+        AND t.data IS NOT NULL AND ${known ? "t.floor IS NULL" : "ifnull(t.floor, w.at) <= w.at"}
+    ), iif(${IS_WHOLE}, ${NAMES_SINCE_REPLACED(known)}, w.missing)) END`;
 
 /**
  * Parameters: the tenant, the questions, and how many bytes of data the answer may have; where it would have more, one
@@ -115,11 +131,12 @@ export function pointInTimeSql(entityType: string, knownAt: boolean): string {
     SELECT ${KEPT} FROM (${NEWEST("asked", known)})
   ), merged AS MATERIALIZED (
     SELECT w.*, (SELECT json_group_array(f.value) FROM json_each(w.features) AS f
-                 WHERE f.value NOT IN (SELECT e.key FROM json_each(${SAID}) AS e)) AS missing
+                 WHERE f.value = '${WHOLE_CATEGORY}' OR f.value NOT IN (SELECT e.key FROM json_each(${SAID}) AS e)) AS missing
     FROM head AS w WHERE w.mode = 'merge'
   ), unnamed AS MATERIALIZED (
     SELECT w.question, w.entity_type, w.entity_value, w.category, w.at, f.value AS feature, json_array(f.value) AS features
-    FROM merged AS w CROSS JOIN json_each(${EVER_WRITTEN(currentTable(entityType), knownAt)}) AS f
+    FROM merged AS w CROSS JOIN json_each(${EVER_WRITTEN(currentTable(entityType), known)}) AS f
+    WHERE f.value <> '${WHOLE_CATEGORY}'
   ), older AS MATERIALIZED (
     SELECT feature, ${KEPT} FROM (${NEWEST("unnamed", `${known} AND ${names}`)})
   ), size AS MATERIALIZED (
@@ -169,7 +186,17 @@ export async function readPast(
       note(answers[row.question], questions[row.question], row);
     }
   }
-  return answers;
+  return answers.map(withOlder);
+}
+
+/** What was found of single names is part of the whole, where that is asked for; in one order, whenever it is asked. */
+function withOlder(answer: Map<string, PastValue>): Map<string, PastValue> {
+  const whole = answer.get(WHOLE_CATEGORY);
+  if (!whole || answer.size === 1) return answer;
+  const named = new Map(splitObject(whole.json));
+  const older = [...answer].filter(([name]) => name !== WHOLE_CATEGORY && !named.has(name));
+  if (older.length === 0) return answer;
+  return answer.set(WHOLE_CATEGORY, { ...whole, older: new Map(older.sort(([a], [b]) => (a < b ? -1 : 1))) });
 }
 
 function note(

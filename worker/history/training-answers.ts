@@ -1,5 +1,6 @@
 /** Training rows as JSON text. Pure: the TTL is judged at each row's own time. */
 
+import { splitObject } from "../json.ts";
 import type { ValueStatus } from "../monitoring/value-tally.ts";
 import type { CatalogVersion } from "../registry/catalog.ts";
 import type { Resolved } from "../registry/resolve-references.ts";
@@ -31,13 +32,24 @@ export function trainingValue(
   at: Micros,
 ): TrainingValue {
   if (!found) return { json: version?.defaultValue ?? "null", eventTime: null, status: "NOT_FOUND" };
-  const { json, eventTime, expiresAt } = found;
+  const { eventTime } = found;
   const ttl = version?.ttlSeconds ?? ttlSeconds;
-  const ttlEnds = ttl == null ? Number.POSITIVE_INFINITY : eventTime + ttl * MICROS_PER_SECOND;
-  if (at > Math.min(ttlEnds, expiresAt ?? Number.POSITIVE_INFINITY)) {
-    return { json: "null", eventTime, status: "OUTSIDE_MAX_AGE" };
-  }
+  const longest = ttl == null ? Number.POSITIVE_INFINITY : ttl * MICROS_PER_SECOND;
+  const json = livePart(found, (value) => {
+    return at <= Math.min(value.eventTime + longest, value.expiresAt ?? Number.POSITIVE_INFINITY);
+  });
+  if (json === null) return { json: "null", eventTime, status: "OUTSIDE_MAX_AGE" };
   return { json, eventTime, status: json === "null" ? "NULL_VALUE" : "PRESENT" };
+}
+
+/** A value, or what of a vector is live; null: nothing. */
+function livePart(found: PastValue, isLive: (value: PastValue) => boolean): string | null {
+  const { json, older } = found;
+  if (!older) return isLive(found) ? json : null;
+  const newest = isLive(found) ? splitObject(json) : [];
+  const rest = [...older].flatMap(([name, value]) => (isLive(value) ? [[name, value.json] as const] : []));
+  const texts = [...newest, ...rest].map(([name, text]) => `${JSON.stringify(name)}:${text}`);
+  return texts.length > 0 ? `{${texts.join(",")}}` : null;
 }
 
 /** `{"name":{"value":…,"timestamp":…,"status":…},…}`: every name asked for is there. */

@@ -7,7 +7,14 @@ import type { ValueStatus, ValueTally } from "../monitoring/value-tally.ts";
 import type { Catalog } from "../registry/catalog.ts";
 import { type Resolved, WHOLE_CATEGORY } from "../registry/resolve-references.ts";
 import { formatTimestamp, MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
-import { type DocumentCategory, type EntityDocument, isLive, timesOf, valuesOf } from "./document.ts";
+import {
+  type DocumentCategory,
+  type EntityDocument,
+  isLive,
+  liveCategory,
+  timesOf,
+  valuesOf,
+} from "./document.ts";
 import { type Asked, askedAs, type CategoryRun, runsOf, sharedBytes } from "./online-runs.ts";
 import type { EntityRead } from "./read-entities.ts";
 
@@ -110,13 +117,20 @@ export class OnlineAnswers {
   #valueText(asked: Asked, found: DocumentCategory | undefined): string {
     const { feature, stored } = asked.one;
     if (stored === WHOLE_CATEGORY) {
-      // A computed feature's value is its vector: the whole category, as it is stored.
-      if (feature) return found ? this.#presentText(asked, found.data, found) : this.#missingText(asked);
-      return found ? this.#categoryText(asked.one, found) : this.#missingText(asked);
+      if (!found) return this.#missingText(asked);
+      return feature ? this.#vectorText(asked, found) : this.#categoryText(asked.one, found);
     }
     const json = found && valuesOf(found).get(stored);
     if (!found || json === undefined) return this.#missingText(asked);
     return this.#presentText(asked, json, timesOf(found, stored));
+  }
+
+  /** A computed feature's value is its vector: the whole category, without what was merged into it and is over. */
+  #vectorText(asked: Asked, found: DocumentCategory): string {
+    const { longest } = asked;
+    const live = liveCategory(found, this.#now, { byName: new Map(), others: longest, shortest: longest });
+    const expiresAt = live ? null : Number.NEGATIVE_INFINITY;
+    return this.#presentText(asked, live?.data ?? "", { eventTime: found.eventTime, expiresAt });
   }
 
   #categoryText(one: Resolved, found: DocumentCategory): string {
