@@ -10,6 +10,9 @@ export const MICROS_PER_MS = 1_000;
 export const MICROS_PER_SECOND = 1_000_000;
 export const SECONDS_PER_HOUR = 3_600;
 
+/** A duration in whole microseconds: times a million, 1.001 seconds would be a little less than they are. */
+export const microsOf = (seconds: number): Micros => Math.round(seconds * MICROS_PER_SECOND);
+
 /** The years between which a microsecond is exact in a double; also keeps the written form at one width. */
 export const FIRST_YEAR = 1700;
 export const LAST_YEAR = 2199;

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { trainingValue } from "../../worker/history/training-answers.ts";
 import { ValueTally } from "../../worker/monitoring/value-tally.ts";
 import type { Catalog } from "../../worker/registry/catalog.ts";
 import type { Resolved } from "../../worker/registry/resolve-references.ts";
@@ -206,3 +207,30 @@ describe("several entities", () => {
     expect([textOf(single), textOf(several)]).toEqual([before, plain([one, one], first)]);
   });
 });
+
+test.each([1.001, 2.01 * 3_600, 0.29, 86_400])(
+  "a TTL of %f seconds ends online when it ends in training data",
+  (ttlSeconds) => {
+    const one = { ...asked("c", "a"), ttlSeconds };
+    const found = categoryOf({ a: 1 }, 0);
+    const statusesAt = (now: number) => {
+      const question = questionOf({
+        catalog: CATALOG,
+        entityType: "user",
+        resolved: [one],
+        maxAgeSeconds: null,
+      });
+      const document = { revision: 1, categories: new Map([["c", found]]), size: 0 };
+      const bytes = new OnlineAnswers(question, { now }).one({
+        entityId: "u",
+        read: { document, revision: 1, source: "d1" },
+      });
+      const served: { features: Record<string, Value> } = JSON.parse(new TextDecoder().decode(bytes));
+      const past = { json: "1", eventTime: found.eventTime, expiresAt: null };
+      return [served.features["c:a"]?.status, trainingValue(one, past, now).status];
+    };
+    const end = found.eventTime + Math.round(ttlSeconds * MICROS_PER_SECOND);
+    expect(statusesAt(end)).toEqual(["PRESENT", "PRESENT"]);
+    expect(statusesAt(end + 1)).toEqual(["OUTSIDE_MAX_AGE", "OUTSIDE_MAX_AGE"]);
+  },
+);

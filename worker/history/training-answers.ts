@@ -4,7 +4,7 @@ import { splitObject } from "../json.ts";
 import type { ValueStatus } from "../monitoring/value-tally.ts";
 import type { CatalogVersion } from "../registry/catalog.ts";
 import type { Resolved } from "../registry/resolve-references.ts";
-import { formatTimestamp, MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
+import { formatTimestamp, type Micros, microsOf } from "../timestamps.ts";
 import type { PastValue } from "./point-in-time.ts";
 
 export interface TrainingRow {
@@ -34,7 +34,7 @@ export function trainingValue(
   if (!found) return { json: version?.defaultValue ?? "null", eventTime: null, status: "NOT_FOUND" };
   const { eventTime } = found;
   const ttl = version?.ttlSeconds ?? ttlSeconds;
-  const longest = ttl == null ? Number.POSITIVE_INFINITY : ttl * MICROS_PER_SECOND;
+  const longest = ttl == null ? Number.POSITIVE_INFINITY : microsOf(ttl);
   const json = livePart(found, (value) => {
     return at <= Math.min(value.eventTime + longest, value.expiresAt ?? Number.POSITIVE_INFINITY);
   });

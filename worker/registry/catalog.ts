@@ -9,7 +9,7 @@ import { unavailable } from "../errors.ts";
 import type { RequestContext } from "../http/context.ts";
 import { CATALOG_MAX_TENANTS } from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
-import { MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
+import { type Micros, microsOf } from "../timestamps.ts";
 import {
   CATALOG_FRESH_MS,
   CATALOG_MAX_AGE_MS,
@@ -129,7 +129,7 @@ export function buildCatalog(entries: readonly CatalogEntry[]): Catalog {
 /** The TTLs of a category whose values are all of one version. */
 export function ttlOfAll(seconds: number | null): CategoryTtls | undefined {
   if (seconds === null) return undefined;
-  const others = seconds * MICROS_PER_SECOND;
+  const others = microsOf(seconds);
   return { byName: new Map(), others, shortest: others };
 }
 
@@ -139,7 +139,7 @@ function addTtl(
   stored: string,
   seconds: number,
 ): void {
-  const ttl = seconds * MICROS_PER_SECOND;
+  const ttl = microsOf(seconds);
   const place = kind === "computed" ? stored : category;
   const own = ttls.get(place) ?? { byName: new Map(), others: ANY_AGE, shortest: ANY_AGE };
   if (kind === "computed") own.others = ttl;

@@ -6,7 +6,7 @@
 import type { ValueTally } from "../monitoring/value-tally.ts";
 import type { CatalogVersion } from "../registry/catalog.ts";
 import { type Resolved, WHOLE_CATEGORY } from "../registry/resolve-references.ts";
-import { formatTimestamp, MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
+import { formatTimestamp, type Micros, microsOf } from "../timestamps.ts";
 import { type DocumentCategory, valuesOf } from "./document.ts";
 import { TimedBytes } from "./timed-bytes.ts";
 
@@ -37,7 +37,7 @@ export function askedAs(
     head,
     tail,
     missing: `${head}${version?.defaultValue ?? "null"},"status":"NOT_FOUND","timestamp":null,"freshness_seconds":null${tail}`,
-    longest: Math.min(...limits) * MICROS_PER_SECOND,
+    longest: microsOf(Math.min(...limits)),
   };
 }
 

@@ -17,7 +17,7 @@ import {
   MAX_ENTITY_BYTES,
   MAX_EVENT_TIMES_BYTES,
 } from "../limits.ts";
-import { MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
+import { type Micros, microsOf } from "../timestamps.ts";
 import type { CategoryWrite, EntityWrite, Rejection, WriteMode } from "./entity-write.ts";
 
 /** All that is known of an entity: its rows by category, tombstones among them. Never changed in place. */
@@ -189,7 +189,7 @@ function historyEntry(part: CategoryWrite, eventTime: Micros, announced: boolean
 }
 
 function expiry({ ttlSeconds }: CategoryWrite, eventTime: Micros): Micros | null {
-  return ttlSeconds === null ? null : eventTime + Math.round(ttlSeconds * MICROS_PER_SECOND);
+  return ttlSeconds === null ? null : eventTime + microsOf(ttlSeconds);
 }
 
 function latest(a: Micros | null, b: Micros | null): Micros {
