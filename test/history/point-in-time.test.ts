@@ -10,6 +10,8 @@ import { isolateMemory } from "../../worker/serving/memory.ts";
 import { watched } from "../setup/faults.ts";
 import { entry, expectProblem, faultPlaces, ORIGIN, post, remove, upsert, WRITER } from "../setup/http.ts";
 import { sleep } from "../setup/waiting.ts";
+import { ask as askByHand } from "../tenants/service.ts";
+import { broken } from "./bucket.ts";
 import {
   type Asked,
   type Event,
@@ -324,6 +326,23 @@ describe("POST /features/batch", () => {
     expectProblem(await askRows(many, long), 422);
     const lines = await askRows(rows, ["alpha:large"], {}, { accept: "application/x-ndjson" });
     expect([lines.status, lines.text.length > 40_000_000]).toEqual([200, true]);
+  });
+
+  test("is read from the primary where it asks what was known, which a replica may not have learned yet", async () => {
+    const starts: string[] = [];
+    const DB = broken(env.DB, "withSession", (start: string) => {
+      starts.push(start);
+      return env.DB.withSession(start);
+    });
+    const body = { entity_ids: ["z"], feature_names: names, timestamp: at };
+    const started = async (over: object) => {
+      starts.splice(0);
+      const asked = { body: { ...body, ...over }, env: { ...env, DB, ENVIRONMENT: "development" as const } };
+      expect((await askByHand("POST /api/v1/features/batch", asked)).status).toBe(200);
+      return starts.at(-1);
+    };
+    expect(await started({})).toBe("first-unconstrained");
+    expect(await started({ known_at: at })).toBe("first-primary");
   });
 
   test("has the time of the request in each row that has none of its own", async () => {

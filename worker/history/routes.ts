@@ -110,7 +110,9 @@ function historyOf(
 ): ReadQuestions {
   const { env, tenant, metrics, log } = context;
   const refs = rows.map(({ entityId }) => ({ entityType, entityValue: entityId }));
-  const read = fromHistory(env.DB.withSession(sessionStart(requirementsOf(context, refs))), tenant, knownAt);
+  // A replica may not have learned yet what was known by then: the same request must say the same for ever.
+  const start = knownAt === null ? sessionStart(requirementsOf(context, refs)) : "first-primary";
+  const read = fromHistory(env.DB.withSession(start), tenant, knownAt);
   return (questions, mostBytes) =>
     timed(metrics, { operation: "d1.history", items: questions.length }, () =>
       read(questions, mostBytes),
