@@ -334,7 +334,7 @@ describe("POST /features/batch", () => {
       starts.push(start);
       return env.DB.withSession(start);
     });
-    const body = { entity_ids: ["z"], feature_names: names, timestamp: at };
+    const body = { entity_ids: ["unwritten"], feature_names: names, timestamp: at };
     const started = async (over: object) => {
       starts.splice(0);
       const asked = { body: { ...body, ...over }, env: { ...env, DB, ENVIRONMENT: "development" as const } };
