@@ -2,9 +2,12 @@
  * When to send, at a fixed rate that is never exceeded. Pure: the time is passed in.
  *
  * Request number k has its slot at k / rate, whatever became of those before it. It is sent at its slot, or as soon
- * after it as a user is free and the rate allows; a slot that is late by more than a window is missed, not sent in
- * a burst. Nothing is hidden by that: of a late request the latency counts from its slot, and a missed slot counts
- * as one that waited until somebody could have sent it, which is the least that its caller would have waited.
+ * after it as a user is free and the rate allows; a slot for which no user was free for a window is missed, not sent in
+ * a burst. Nothing is hidden by that: the latency of a late request counts from when it could have been sent, and a
+ * missed slot is told to the caller, who counts it too.
+ *
+ * What the rate itself holds back, because a timer was late and those before it went together, is not the service's to
+ * answer for: at the full rate nothing can be caught up, and all after it would be late for ever.
  *
  * So in no window of a tenth of a second (of one request, if that is longer) more than the rate is sent, and none in
  * which the service stalled is spared its requests.
@@ -14,9 +17,9 @@
 export const WINDOW_MS = 100;
 
 export interface Due {
-  /** The slot of a request to be sent now; null: none. */
+  /** From when on the request that is to be sent now could have been sent; null: there is none. */
   slotMs: number | null;
-  /** Slots that were missed, with how long they had waited by now. */
+  /** Slots that were missed since the last time. */
   missedMs: number[];
 }
 
@@ -28,6 +31,8 @@ export class Pacer {
   readonly #startMs: number;
   readonly #slots: number;
   #next = 0;
+  /** Slots that were given up for the rate's sake. */
+  #heldBack = 0;
   /** The last sent times, as many as a window may have; the oldest at `#oldest`. */
   readonly #sentMs: number[];
   #oldest = 0;
@@ -46,6 +51,15 @@ export class Pacer {
     return this.#next >= this.#slots;
   }
 
+  /** Slots so far, whatever became of them. */
+  get taken(): number {
+    return this.#next;
+  }
+
+  get heldBack(): number {
+    return this.#heldBack;
+  }
+
   /** When {@link take} is worth calling again, if a user is free. */
   get nextMs(): number {
     return Math.max(this.#slotMs(this.#next), this.#allowedMs());
@@ -53,24 +67,28 @@ export class Pacer {
 
   /** To be called when a user is free: what that user sends now. */
   take(nowMs: number): Due {
-    const missedMs = this.#missed(nowMs, nowMs - this.windowMs);
+    const missedMs = this.#pass(nowMs - this.windowMs, this.windowMs);
     if (this.isOver || nowMs < this.nextMs) return { slotMs: null, missedMs };
-    const slotMs = this.#slotMs(this.#next);
+    const slotMs = this.nextMs;
     this.#next += 1;
     this.#sentMs[this.#oldest] = nowMs;
     this.#oldest = (this.#oldest + 1) % this.windowRequests;
     return { slotMs, missedMs };
   }
 
-  /** At the end: what is left of the slots, all missed. */
+  /** At the end: what is left of the slots, and could have been sent by now, is missed. */
   rest(nowMs: number): number[] {
-    return this.#missed(nowMs, Number.POSITIVE_INFINITY);
+    return this.#pass(nowMs, Number.NEGATIVE_INFINITY);
   }
 
-  #missed(nowMs: number, beforeMs: number): number[] {
+  /** @returns the slots that could have been sent before that, and were not. Those held back for longer are given up. */
+  #pass(beforeMs: number, heldBackMs: number): number[] {
     const missed: number[] = [];
-    for (; !this.isOver && this.#slotMs(this.#next) < beforeMs; this.#next += 1) {
-      missed.push(Math.max(0, nowMs - this.#slotMs(this.#next)));
+    for (; !this.isOver; this.#next += 1) {
+      const slotMs = this.#slotMs(this.#next);
+      if (this.nextMs < beforeMs) missed.push(slotMs);
+      else if (this.nextMs - slotMs > heldBackMs) this.#heldBack += 1;
+      else break;
     }
     return missed;
   }

@@ -18,11 +18,17 @@ export function progressText({
   return `${seconds.toFixed(0)} s  ${tally.answered} answered (${perSecond}/s), ${failed}, ${underWay} under way, p50 ${ms(p50?.ms)} p99 ${ms(p99?.ms)} ms`;
 }
 
-export function summaryText({ tally, slots, seconds }: RunResult, { rate }: { rate: number }): string {
+export function summaryText(
+  { tally, slots, heldBack, seconds }: RunResult,
+  { rate }: { rate: number },
+): string {
   const achieved = (tally.sent / seconds).toFixed(1);
   const lines = [
     `${tally.sent} sent of ${slots} due in ${seconds.toFixed(1)} s: ${achieved} a second of ${rate} asked for.`,
-    `${tally.answered} answered, ${tally.failed} failed, ${tally.missed} missed (no user was free; each counts below with the time it had waited).`,
+    `${tally.answered} answered, ${tally.failed} failed, ${tally.missed} missed (no user was free; each counts below until the next one was answered).`,
+    ...(heldBack > 0
+      ? [`${heldBack} held back: this machine was late, and the rate is not exceeded for that.`]
+      : []),
     "",
     latencyTable(tally),
     "",

@@ -14,8 +14,8 @@ interface OfKind {
 
 const PERCENTILES = [50, 95, 99, 99.9] as const;
 const MICROS_PER_MS = 1_000;
-/** An hour, in microseconds: longer than any timeout. */
-const LONGEST_MICROS = 3_600_000_000;
+/** A day, in microseconds: the longest timeout. */
+const LONGEST_MICROS = 86_400_000_000;
 
 export class Tally {
   readonly #kinds = new Map<Kind, OfKind>(KINDS.map((kind) => [kind, newKind()]));
@@ -48,9 +48,8 @@ export class Tally {
     else for (const source of outcome.sources) increase(this.sources, source);
   }
 
-  /** Slots of no kind: they count among all, with the time they had waited. */
-  addMissed(waitedMs: readonly number[]): void {
-    this.missed += waitedMs.length;
+  /** Of missed slots, which are of no kind: they count among all. */
+  addWaits(waitedMs: readonly number[]): void {
     for (const ms of waitedMs) record(this.#all.latencies, ms);
   }
 

@@ -47,10 +47,10 @@ describe("the tally", () => {
     expect(tally.sources).toEqual(new Map([["memory", 1_000]]));
   });
 
-  test("a missed slot counts among the latencies of all, with the time it had waited", () => {
+  test("a missed slot counts among the latencies of all, with the time that it waited", () => {
     const tally = new Tally();
     for (let i = 0; i < 98; i += 1) tally.add("single", { kind: "answered", latencyMs: 1, sources: [] });
-    tally.addMissed([3_000, 2_990]);
+    tally.addWaits([3_000, 2_990]);
     expect(tally.latencies().find(({ percentile }) => percentile === 99)?.ms).toBeGreaterThan(2_900);
     expect(tally.latencies("single").find(({ percentile }) => percentile === 99)?.ms).toBeCloseTo(1, 1);
   });
@@ -74,10 +74,11 @@ describe("the summary", () => {
     const tally = new Tally();
     for (let i = 0; i < 90; i += 1) tally.add("single", { kind: "answered", latencyMs: 2, sources: ["kv"] });
     tally.add("upsert", { kind: "failed", latencyMs: 20, what: "network: no answer in time" });
-    tally.addMissed([500]);
-    const text = summaryText({ tally, slots: 92, seconds: 10 }, { rate: 9.2 });
-    expect(text).toContain("91 sent of 92 due in 10.0 s: 9.1 a second of 9.2 asked for.");
+    tally.missed = 1;
+    const text = summaryText({ tally, slots: 93, heldBack: 1, seconds: 10 }, { rate: 9.3 });
+    expect(text).toContain("91 sent of 93 due in 10.0 s: 9.1 a second of 9.3 asked for.");
     expect(text).toContain("90 answered, 1 failed, 1 missed");
+    expect(text).toContain("1 held back");
     expect(text).toContain("errors   1 × network: no answer in time");
     expect(text).toContain("sources  kv 100.0 %");
     expect(text).toMatch(/^single +90 +2\.00 /m);
@@ -85,7 +86,9 @@ describe("the summary", () => {
   });
 
   test("a run without any answer can be told as well", () => {
-    expect(summaryText({ tally: new Tally(), slots: 1, seconds: 1 }, { rate: 1 })).toContain("errors   none");
+    expect(summaryText({ tally: new Tally(), slots: 1, heldBack: 0, seconds: 1 }, { rate: 1 })).toContain(
+      "errors   none",
+    );
     expect(progressText({ tally: new Tally(), underWay: 0, seconds: 0 })).toContain("0 answered");
   });
 });
