@@ -4,6 +4,7 @@ import { writeEntities } from "./load/prepare.ts";
 import { run } from "./load/run.ts";
 import { progressText, summaryText } from "./load/summary.ts";
 import { helpWhenAsked } from "./options.ts";
+import { whenAskedToEnd } from "./wrangler.ts";
 
 /** Elsewhere than on a terminal. */
 const LINE_EVERY_SECONDS = 5;
@@ -28,11 +29,9 @@ console.log(
 );
 
 let isStopped = false;
-for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  process.on(signal, () => {
-    isStopped = true;
-  });
-}
+whenAskedToEnd(() => {
+  isStopped = true;
+});
 let shownAt = 0;
 const result = await run({
   target,

@@ -66,8 +66,8 @@ function networkFault(cause: unknown): string {
   if (!(cause instanceof Error)) return "network: unknown";
   if (cause.name === "TimeoutError") return "network: no answer in time";
   const inner = cause.cause;
-  const code = inner instanceof Error && "code" in inner ? inner.code : cause.message;
-  return `network: ${typeof code === "string" ? code : "unknown"}`;
+  if (!(inner instanceof Error)) return `network: ${cause.message}`;
+  return `network: ${"code" in inner && typeof inner.code === "string" ? inner.code : inner.message}`;
 }
 
 const FIND_ATTEMPTS = 3;
@@ -78,11 +78,20 @@ export async function findService(target: Target): Promise<string | null> {
   let what = "";
   for (let attempt = 1; attempt <= FIND_ATTEMPTS; attempt += 1) {
     const result = await resultOf(target, { method: "GET", path: "/health", body: undefined });
-    if (result.kind === "answered") return null;
+    if (result.kind === "answered") return isHealth(result.text) ? null : "its /health is another's";
     what = result.what;
     // Nobody listens: waiting would not help.
     if (what === "network: ECONNREFUSED" || what === "network: ENOTFOUND") break;
     if (attempt < FIND_ATTEMPTS) await sleep(FIND_PAUSE_MS);
   }
   return what;
+}
+
+/** As this service answers it: any other that answers 200 to whatever it is asked would else be measured. */
+function isHealth(text: string): boolean {
+  try {
+    return "tables_available" in (JSON.parse(text) as object);
+  } catch {
+    return false;
+  }
 }

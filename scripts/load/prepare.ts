@@ -28,9 +28,16 @@ export async function writeEntities(
 async function write(target: Target, body: unknown): Promise<string | null> {
   for (let attempt = 1; ; attempt += 1) {
     const result = await resultOf(target, { method: "POST", path: "/api/v1/items/batch", body });
-    if (result.kind === "answered") return null;
+    if (result.kind === "answered") return refusalIn(result.text);
     const isBusy = /^(?:429|503)/.test(result.what);
     if (!isBusy || attempt === ATTEMPTS) return result.what;
     await sleep(PAUSE_MS);
   }
+}
+
+/** Of a row: the answer as a whole is 200 all the same. */
+function refusalIn(text: string): string | null {
+  const { results } = JSON.parse(text) as { results: { outcome: string; reason?: unknown }[] };
+  const refused = results.find(({ outcome }) => outcome === "rejected");
+  return refused ? `rejected ${JSON.stringify(refused.reason)}` : null;
 }

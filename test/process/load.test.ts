@@ -1,5 +1,6 @@
 /** `npm run load` against the running service: what it counts is what the service has done. */
 import { execFile } from "node:child_process";
+import { createServer as createHttpServer } from "node:http";
 import { createServer, type Server } from "node:net";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -89,6 +90,22 @@ test("a service that is not there is said to be so, at once", async () => {
   expect(said).toContain("http://127.0.0.1:9 does not answer");
 });
 
+test("another server, which answers 200 to whatever it is asked, is not taken for the service", async () => {
+  const server = createHttpServer((_, response) => response.end("<html>welcome</html>"));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  const url = `http://127.0.0.1:${typeof address === "object" && address ? address.port : 0}`;
+  const { exitCode, said } = await load("--url", url, "--duration", "60");
+  server.close();
+  expect(exitCode).toBe(1);
+  expect(said).toContain(`${url} does not answer as a service that is ready`);
+});
+
+test("an address that fetch refuses is refused in its words", async () => {
+  const { said } = await load("--url", "http://127.0.0.1:1", "--duration", "60");
+  expect(said).toContain("network: bad port");
+});
+
 describe("a service that takes requests and answers none", () => {
   let server: Server;
   let url: string;
@@ -98,7 +115,8 @@ describe("a service that takes requests and answers none", () => {
       socket.on("data", (chunk) => {
         // Before the clock starts it is well: then it hangs.
         const isPrepared = /^(GET \/health|POST \/api\/v1\/items\/batch)/.test(String(chunk));
-        if (isPrepared) socket.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
+        const body = `{"tables_available":[],"results":[]}`;
+        if (isPrepared) socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
       });
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
