@@ -2,6 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { makeAssets } from "../assets.ts";
 import { freePort } from "../free-port.ts";
 import { startRuntime } from "../runtime.ts";
 import { migrateLocally, root, runWranglerOrExit } from "../wrangler.ts";
@@ -24,6 +25,7 @@ export const QUIET_MS = 300;
 export async function startCounted(state: string, shape: Shape): Promise<CountedService> {
   const bundle = join(state, "bundle");
   mkdirSync(state, { recursive: true });
+  makeAssets();
   const main = join("scripts", "cost", "counted", "index.ts");
   const build = ["deploy", main, "--dry-run", "--outdir", bundle, "--env", ""];
   await Promise.all([runWranglerOrExit(build, "Correct what it names."), migrateLocally(state, undefined)]);
