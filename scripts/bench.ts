@@ -14,7 +14,7 @@ import { levelTable, mainTable, remarks, verdictOf } from "./bench/table.ts";
 import { upsertRows } from "./bench/writes.ts";
 import { numbersOf, readOptions } from "./options.ts";
 import { printStraightFromRuntime } from "./runtime-output.ts";
-import { root, whenAskedToEnd } from "./wrangler.ts";
+import { endWithWrangler, root, whenAskedToEnd } from "./wrangler.ts";
 
 // A start is timed before minutes of load leave the machine other work; cold reads come before the writes, after which
 // the readers ask for newer revisions.
@@ -46,7 +46,7 @@ const rows = chosenRows(values.only);
 
 const directory = mkdtempSync(join(tmpdir(), "feature-store-bench-"));
 process.once("exit", () => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }));
-whenAskedToEnd(() => process.exit(1));
+whenAskedToEnd(() => void endWithWrangler(1));
 printStraightFromRuntime();
 
 const setting = await prepare();

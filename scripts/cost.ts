@@ -7,6 +7,7 @@ import { LOOKED_UP, prices } from "./cost/prices.ts";
 import { billTable, operationsTable } from "./cost/show.ts";
 import { type Assumptions, DEFAULTS, monthOf } from "./cost/usage.ts";
 import { endWith, numbersOf, readOptions } from "./options.ts";
+import { endWithWrangler, whenAskedToEnd } from "./wrangler.ts";
 
 const USAGE = `
 npm run cost -- --reads 100000000 --writes 10000000 --entities 1000000
@@ -73,6 +74,7 @@ if (assumed.batchShare + assumed.groupedShare > 1)
 
 const state = mkdtempSync(join(tmpdir(), "feature-store-cost-"));
 process.once("exit", () => rmSync(state, { recursive: true, force: true, maxRetries: 3 }));
+whenAskedToEnd(() => void endWithWrangler(1));
 const shape = { categories: amount("categories"), features: amount("features"), clients: 32, batch: 200 };
 const measured = await measure(state, shape);
 const { usage, missShare, warnings } = monthOf(measured, traffic, assumed);

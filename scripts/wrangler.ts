@@ -11,6 +11,9 @@ export const root = join(import.meta.dirname, "..");
 // The module itself, not bin/wrangler.js, which would put one more process between a signal and wrangler.
 const wranglerModule = fileURLToPath(import.meta.resolve("wrangler"));
 
+/** Wrangler takes a moment to end, and workerd with it. */
+const END_MS = 5_000;
+
 // Each of them would else ask the network for something before anything starts.
 const quietEnvironment = {
   WRANGLER_SEND_METRICS: "false",
@@ -28,13 +31,31 @@ export function startWrangler(args: string[], stdio: "inherit" | "pipe" = "inher
   });
 }
 
+/** What {@link runWrangler} has started and not seen the end of. */
+const running = new Map<ChildProcess, Promise<number>>();
+let isEnding = false;
+
 /** Runs wrangler to its end without asking or printing; `output` is what it said on both streams. */
 export async function runWrangler(args: string[]): Promise<{ exitCode: number; output: string }> {
   const child = startWrangler(args, "pipe");
   let output = "";
   child.stdout?.on("data", (chunk) => (output += chunk));
   child.stderr?.on("data", (chunk) => (output += chunk));
-  return { exitCode: await waitForExit(child), output };
+  const exit = waitForExit(child);
+  running.set(child, exit);
+  const exitCode = await exit.finally(() => running.delete(child));
+  // Nobody is told that it failed when it was asked to end.
+  if (isEnding) await new Promise(() => {});
+  return { exitCode, output };
+}
+
+/** Ends this process, and before it what wrangler does for it, which would go on to write into a directory that is removed. */
+export async function endWithWrangler(exitCode: number): Promise<void> {
+  if (isEnding) return;
+  isEnding = true;
+  for (const child of running.keys()) child.kill();
+  await Promise.race([Promise.allSettled(running.values()), sleep(END_MS)]);
+  process.exit(exitCode);
 }
 
 /** Runs wrangler; when it fails, prints all it said and `advice`, and ends this process with its exit code. */

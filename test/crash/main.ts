@@ -1,5 +1,6 @@
 /** `npm run test:crash -- --rounds 20 --seed 1`: kills the service again and again, and checks what clients were told. */
 import { numbersOf, readOptions } from "../../scripts/options.ts";
+import { whenAskedToEnd } from "../../scripts/wrangler.ts";
 import { endServices } from "../setup/service.ts";
 import type { Finding, History } from "./history.ts";
 import { smallestOffending } from "./offending.ts";
@@ -26,7 +27,8 @@ const values = readOptions(USAGE, {
 const number = numbersOf(USAGE, values);
 const [rounds, seed, clients] = [number("rounds"), number("seed"), number("clients")];
 
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
+// What was started is killed, and what it wrote removed, at the exit.
+whenAskedToEnd(() => process.exit(1));
 
 try {
   const report = await crashRun({ rounds, seed, clients, say: (line) => console.log(line) });

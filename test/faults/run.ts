@@ -4,8 +4,9 @@
  *   npm run test:faults -- --seeds 20000 --from 1    that many, from that seed
  *   npm run test:faults -- --seed 17                 one, with all that happens in it
  */
-import { spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { numbersOf, readOptions } from "../../scripts/options.ts";
+import { root, waitForExit, whenAskedToEnd } from "../../scripts/wrangler.ts";
 
 /** Seeds of one process: the local runtime keeps in memory what it stores. */
 const SEEDS_AT_ONCE = 2_000;
@@ -26,15 +27,22 @@ const isOne = values.seed !== undefined;
 const number = numbersOf(USAGE, values);
 const [from, seeds] = isOne ? [number("seed"), 1] : [number("from"), number("seeds")];
 
+let running: ChildProcess | null = null;
+whenAskedToEnd((signal) => {
+  running?.kill(signal);
+  process.exit(1);
+});
+
 let failures = 0;
 for (let done = 0; done < seeds; done += SEEDS_AT_ONCE) {
   const asked = { from: from + done, seeds: Math.min(SEEDS_AT_ONCE, seeds - done), isTold: isOne };
-  const { status } = spawnSync(
+  const vitest = spawn(
     process.execPath,
     ["node_modules/vitest/vitest.mjs", "run", "test/faults/faults.test.ts"],
-    { stdio: "inherit", env: { ...process.env, VITE_FAULTS: JSON.stringify(asked) } },
+    { cwd: root, stdio: "inherit", env: { ...process.env, VITE_FAULTS: JSON.stringify(asked) } },
   );
-  if (status !== 0) failures += 1;
+  running = vitest;
+  if ((await waitForExit(vitest)) !== 0) failures += 1;
 }
 console.log(
   `${seeds} schedules from seed ${from}: ${failures === 0 ? "every promise held" : "some failed, see above"}`,

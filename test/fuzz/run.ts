@@ -1,4 +1,5 @@
 import { numbersOf, readOptions } from "../../scripts/options.ts";
+import { whenAskedToEnd } from "../../scripts/wrangler.ts";
 import { endServices, newDirectory, startService } from "../setup/service.ts";
 import { fuzz, type OperationReport } from "./fuzz.ts";
 import { endConnections } from "./send.ts";
@@ -17,6 +18,8 @@ const values = readOptions(USAGE, {
   only: { type: "string" },
   url: { type: "string" },
 });
+// What was started is killed, and what it wrote removed, at the exit.
+whenAskedToEnd(() => process.exit(1));
 const number = numbersOf(USAGE, values);
 const [seed, runs] = [number("seed", { least: 0 }), number("runs")];
 

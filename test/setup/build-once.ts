@@ -15,7 +15,10 @@ const PROGRAM = `
 export async function setup(): Promise<() => void> {
   const state = mkdtempSync(join(tmpdir(), "feature-store-built-"));
   const args = ["--input-type=module", "--eval", PROGRAM, state];
+  const remove = () => rmSync(state, { recursive: true, force: true, maxRetries: 3 });
+  // Of a run that is broken off, or cannot be built, nothing is left either.
+  process.once("exit", remove);
   await promisify(execFile)(process.execPath, args, { cwd: root });
   process.env[BUILT_STATE] = state;
-  return () => rmSync(state, { recursive: true, force: true, maxRetries: 3 });
+  return remove;
 }

@@ -47,6 +47,7 @@ export interface StartOptions {
   build?: boolean;
 }
 
+const TEMPORARY = "feature-store-temporary-";
 /** Several writers a tenant, where locally there is one. */
 const AS_DEPLOYED = "WRITER_PARTITIONS:4";
 
@@ -59,6 +60,15 @@ process.once("exit", cleanUp);
 /** A new, empty directory that {@link endServices} removes. */
 export function newDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), "feature-store-"));
+  directories.push(directory);
+  return directory;
+}
+
+/** For all services of a run: what one of them has compiled serves the next. */
+function temporary(): string {
+  const [known] = directories.filter((directory) => directory.includes(TEMPORARY));
+  if (known) return known;
+  const directory = mkdtempSync(join(tmpdir(), TEMPORARY));
   directories.push(directory);
   return directory;
 }
@@ -88,6 +98,8 @@ export async function startService({ command, state, args = [], build }: StartOp
       cwd: root,
       detached: true,
       stdio: ["ignore", output, output],
+      // A runtime that is killed leaves what it had there.
+      env: { ...process.env, TMPDIR: temporary() },
     },
   );
   closeSync(output);
