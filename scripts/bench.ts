@@ -40,7 +40,7 @@ const ROUNDS = 3;
 const LATE_MS = 200_000;
 const startedMs = performance.now();
 const number = numbersOf(USAGE, values);
-const seconds = number("seconds", { least: 0.1, isWhole: false });
+const seconds = number("seconds", { least: 0.1, most: 60, isWhole: false });
 const seed = number("seed", { least: 0 });
 const rows = chosenRows(values.only);
 

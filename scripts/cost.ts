@@ -9,6 +9,9 @@ import { type Assumptions, DEFAULTS, monthOf } from "./cost/usage.ts";
 import { endWith, numbersOf, readOptions } from "./options.ts";
 import { endWithWrangler, whenAskedToEnd } from "./wrangler.ts";
 
+/** Of an entity: two hundred such fit into one request to `/items/batch`. */
+const MAX_FEATURES = 1_000;
+
 const USAGE = `
 npm run cost -- --reads 100000000 --writes 10000000 --entities 1000000
 
@@ -69,13 +72,16 @@ const assumed: Assumptions = {
   registered: given("registered") ?? DEFAULTS.registered,
   logShare: share("log-share") ?? DEFAULTS.logShare,
 };
+const size = { categories: number("categories"), features: number("features") };
+if (size.categories * size.features > MAX_FEATURES)
+  endWith(USAGE, `--categories times --features must be at most ${MAX_FEATURES}.`);
 if (assumed.batchShare + assumed.groupedShare > 1)
   endWith(USAGE, "--batch-share and --grouped-share are more than all writes.");
 
 const state = mkdtempSync(join(tmpdir(), "feature-store-cost-"));
 process.once("exit", () => rmSync(state, { recursive: true, force: true, maxRetries: 3 }));
 whenAskedToEnd(() => void endWithWrangler(1));
-const shape = { categories: amount("categories"), features: amount("features"), clients: 32, batch: 200 };
+const shape = { ...size, clients: 32, batch: 200 };
 const measured = await measure(state, shape);
 const { usage, missShare, warnings } = monthOf(measured, traffic, assumed);
 const bill = billOf(usage);

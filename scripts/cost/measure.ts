@@ -77,7 +77,7 @@ async function drive(service: CountedService, shape: Shape): Promise<Measured> {
     write: withoutMetrics(write),
     groupedWrite: withoutMetrics(groupedWrite),
     batchEntry: withoutMetrics(scaled(bulkWrite, 1 / bulk.length)),
-    documentPut: withoutMetrics(difference(filledWrite, write)),
+    documentPut: difference(withoutMetrics(filledWrite), withoutMetrics(write)),
     metricsFlush: flushOf(sum([first, bulkWrite, scaled(write, REQUESTS), scaled(missRead, REQUESTS)])),
     historyBytesPerWrite,
     currentBytesPerEntity: (first.d1Bytes - emptyBytes) / entities - historyBytesPerWrite,

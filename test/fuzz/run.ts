@@ -1,4 +1,4 @@
-import { numbersOf, readOptions } from "../../scripts/options.ts";
+import { endWith, numbersOf, readOptions } from "../../scripts/options.ts";
 import { whenAskedToEnd } from "../../scripts/wrangler.ts";
 import { endServices, newDirectory, startService } from "../setup/service.ts";
 import { fuzz, type OperationReport } from "./fuzz.ts";
@@ -23,6 +23,9 @@ whenAskedToEnd(() => process.exit(1));
 const number = numbersOf(USAGE, values);
 const [seed, runs] = [number("seed", { least: 0 }), number("runs")];
 
+if (values.url !== undefined && !(await isThere(values.url)))
+  endWith(USAGE, `${values.url} does not answer.`);
+
 console.log(`seed ${seed}, ${runs} requests of each operation`);
 try {
   const url = values.url ?? (await startOwn());
@@ -32,11 +35,19 @@ try {
   const failures = reports.flatMap(({ failure }) => failure ?? []);
   const seconds = ((Date.now() - startedMs) / 1_000).toFixed(0);
   console.log(`\n${requests} requests of ${reports.length} operations in ${seconds} s, seed ${seed}`);
+  if (reports.length === 0) console.error(`no operation's "METHOD /path" holds ${values.only}`);
   for (const failure of failures) console.error(`\n${failure}`);
   process.exitCode = failures.length > 0 || reports.length === 0 ? 1 : 0;
 } finally {
   endConnections();
   await endServices();
+}
+
+function isThere(url: string): Promise<boolean> {
+  return fetch(`${url}/health`, { signal: AbortSignal.timeout(10_000) }).then(
+    (response) => response.arrayBuffer().then(() => true),
+    () => false,
+  );
 }
 
 async function startOwn(): Promise<string> {
