@@ -113,6 +113,10 @@ ${remarks(results).join("\n")}
 
 ${took} s.`);
   if (values.only.length > 0) return;
+  if (process.exitCode) {
+    say("bench/results.json stays as it was: it would lack what could not be measured");
+    return;
+  }
   mkdirSync(join(root, "bench"), { recursive: true });
   const facts = {
     at: new Date().toISOString(),

@@ -36,7 +36,7 @@ export interface Summary {
 export interface Compared {
   ours: Summary;
   control: Summary;
-  /** Of the requests a second: the median of the pairs. */
+  /** Of what is compared, mostly the requests a second: the median of the pairs. */
   ratio: number;
   /** Of each pair. */
   ratios: number[];
@@ -49,9 +49,14 @@ const MOST_PER_SECOND = 1_500;
 /** Unmeasured, and right before: a hot read is hot again, though the other side of the pair had its turn meanwhile. */
 const LEAD_IN_MS = 300;
 
-export async function measureSide(generator: Generator, side: Side, load: Load): Promise<Summary> {
+/** @param other It rests meanwhile: what its own turn left to do would slow this one. */
+export async function measureSide(
+  generator: Generator,
+  [side, other]: readonly [Side, Side],
+  load: Load,
+): Promise<Summary> {
   const { connections, rate } = load;
-  await quiet([side.server.pid]);
+  await quiet([side.server.pid, other.server.pid]);
   const send = (durationMs: number) =>
     generator.measure({
       port: side.server.port,
@@ -84,23 +89,39 @@ function summaryOf(measured: Measured, { connections, rate }: Load, usedMs: numb
   };
 }
 
+interface Comparison extends Load {
+  rounds: number;
+  /** Whether each side has an unmeasured turn first. */
+  warm?: boolean;
+  isLate: () => boolean;
+  /** What is compared, the more the better. */
+  speedOf?: (summary: Summary) => number;
+}
+
 export async function compare(
   generator: Generator,
   [ours, control]: [Side, Side],
-  { rounds, warm = true, isLate, ...load }: Load & { rounds: number; warm?: boolean; isLate: () => boolean },
+  {
+    rounds,
+    warm = true,
+    isLate,
+    speedOf = ({ requestsPerSecond }) => requestsPerSecond,
+    ...load
+  }: Comparison,
 ): Promise<Compared> {
+  const [left, right] = [[ours, control] as const, [control, ours] as const];
   if (warm && !isLate()) {
-    for (const side of [ours, control])
-      await measureSide(generator, side, { ...load, seconds: WARM_UP_SECONDS });
+    for (const sides of [left, right])
+      await measureSide(generator, sides, { ...load, seconds: WARM_UP_SECONDS });
   }
   const [a, b]: [Summary[], Summary[]] = [[], []];
   for (let round = 0; round < rounds && (round === 0 || !isLate()); round += 1) {
-    a.push(await measureSide(generator, ours, load));
-    b.push(await measureSide(generator, control, load));
+    a.push(await measureSide(generator, left, load));
+    b.push(await measureSide(generator, right, load));
   }
-  const perSecond = (summaries: readonly Summary[]) => summaries.map((one) => one.requestsPerSecond);
-  const ratios = perSecond(a).map((value, i) => value / (perSecond(b)[i] ?? Number.NaN));
-  return { ours: merged(a), control: merged(b), ratio: pairedRatio(perSecond(a), perSecond(b)), ratios };
+  const [speeds, controls] = [a.map(speedOf), b.map(speedOf)];
+  const ratios = speeds.map((value, i) => value / (controls[i] ?? Number.NaN));
+  return { ours: merged(a), control: merged(b), ratio: pairedRatio(speeds, controls), ratios };
 }
 
 /** The medians; failures and sources are added up. */

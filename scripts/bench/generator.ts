@@ -20,6 +20,8 @@ export interface Job {
   durationMs: number;
   /** Requests a second; null: closed loop. */
   rate: number | null;
+  /** Requests under way at the end get this long; ten seconds without it. */
+  lastAnswerMs?: number;
 }
 
 export interface Measured {
@@ -42,7 +44,6 @@ export interface Measured {
 const SAMPLED = 16;
 /** Timers are a millisecond late or more; the rest of the way to a due time the loop turns. */
 const SPIN_MS = 1.5;
-/** Requests under way at the end get this long. */
 const LAST_ANSWER_MS = 10_000;
 
 export async function measure(job: Job): Promise<Measured> {
@@ -62,7 +63,8 @@ class Run {
   #sent = 0;
   #answers = 0;
   #bytes = 0;
-  #underWay = 0;
+  /** When the requests under way were due, by a number of theirs. */
+  readonly #underWay = new Map<number, number>();
   #startMs = 0;
   #untilMs = 0;
   #lastAnswerMs = 0;
@@ -90,7 +92,7 @@ class Run {
       if (this.#hasMore() && nowMs < this.#untilMs) this.#exchange(connection, nowMs, () => turn(connection));
     };
     this.#connections.forEach(turn);
-    await this.#lastAnswers(() => this.#underWay > 0);
+    await this.#lastAnswers(() => this.#underWay.size > 0);
   }
 
   async atRate(perSecond: number): Promise<void> {
@@ -111,7 +113,7 @@ class Run {
       due.push(dueMs);
       serve();
     }
-    await this.#lastAnswers(() => this.#underWay > 0 || due.length > 0);
+    await this.#lastAnswers(() => this.#underWay.size > 0 || due.length > 0);
     for (const dueMs of due) {
       this.#fail("not sent in time");
       this.#record(performance.now() - dueMs);
@@ -120,7 +122,9 @@ class Run {
 
   end(): Measured {
     this.#isOver = true;
-    if (this.#underWay > 0) this.#failures["no answer"] = this.#underWay;
+    if (this.#underWay.size > 0) this.#failures["no answer"] = this.#underWay.size;
+    // They have waited longest of all.
+    for (const dueMs of this.#underWay.values()) this.#record(performance.now() - dueMs);
     for (const connection of this.#connections) connection.close();
     const endMs = this.#job.rate === null ? this.#lastAnswerMs : Math.max(this.#lastAnswerMs, this.#untilMs);
     return {
@@ -145,9 +149,10 @@ class Run {
     const request = requests[this.#sent % requests.length];
     if (!request) return;
     this.#sent += 1;
-    this.#underWay += 1;
+    const number = this.#sent;
+    this.#underWay.set(number, dueMs);
     connection.send(request, (answer) => {
-      this.#underWay -= 1;
+      this.#underWay.delete(number);
       this.#take(answer, dueMs);
       next();
     });
@@ -176,8 +181,8 @@ class Run {
   }
 
   async #lastAnswers(areMissing: () => boolean): Promise<void> {
-    while (areMissing() && !this.#isOver && performance.now() < this.#untilMs + LAST_ANSWER_MS)
-      await sleep(1);
+    const untilMs = this.#untilMs + (this.#job.lastAnswerMs ?? LAST_ANSWER_MS);
+    while (areMissing() && !this.#isOver && performance.now() < untilMs) await sleep(1);
   }
 }
 

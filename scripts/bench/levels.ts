@@ -31,12 +31,17 @@ export async function measureLevels(
   }: { sides: [Side, Side]; compared: Compared; seconds: number; isLate: () => boolean },
 ): Promise<Level[]> {
   const levels: Level[] = [];
+  const [ours, control] = sides;
   for (const { name, ...load } of loadsOf(seconds)) {
     const isMeasured = load.rate === null && load.connections === compared.ours.connections;
     if (isLate() && !isMeasured) continue;
-    const ours = isMeasured ? compared.ours : await measureSide(generator, sides[0], load);
-    const control = isMeasured ? compared.control : await measureSide(generator, sides[1], load);
-    levels.push({ name, ours, control });
+    if (isMeasured) levels.push({ name, ours: compared.ours, control: compared.control });
+    else
+      levels.push({
+        name,
+        ours: await measureSide(generator, [ours, control], load),
+        control: await measureSide(generator, [control, ours], load),
+      });
   }
   return levels;
 }

@@ -8,8 +8,15 @@ const SIGNS = { "at least": "≥", "at most": "≤", "less than": "<" } as const
 export const goalText = (goal: Goal | null, unit: string) =>
   goal === null ? "–" : `${SIGNS[goal.bound]} ${goal.value}${unit === "×" ? "" : ` ${unit}`}`;
 
-export const verdictOf = ({ value, goal }: Pick<RowResult, "value" | "goal">) =>
-  goal === null ? "–" : isMet(value, goal) ? "met" : "missed";
+/** Nothing is met beside a control that does not answer as it should, nor by a service that does not. */
+export const verdictOf = ({ value, goal, compared }: Pick<RowResult, "value" | "goal" | "compared">) => {
+  if (goal === null) return "–";
+  if (compared && [compared.ours, compared.control].some(hasFailed)) return "FAILED";
+  return isMet(value, goal) ? "met" : "missed";
+};
+
+const hasFailed = ({ requestsPerSecond, failures }: Summary) =>
+  requestsPerSecond === 0 || Object.keys(failures).length > 0;
 
 const valueText = ({ value, unit }: RowResult) =>
   unit === "×" ? value.toFixed(2) : `${value.toFixed(unit === "ms" ? 0 : 1)} ${unit}`;

@@ -1,7 +1,9 @@
+import { createServer } from "node:net";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { activeMs } from "../../scripts/bench/bundle.ts";
 import { shuffled } from "../../scripts/bench/data.ts";
+import { measure } from "../../scripts/bench/generator.ts";
 import type { RowResult } from "../../scripts/bench/rows.ts";
 import { isMet, median, pairedRatio } from "../../scripts/bench/statistics.ts";
 import { levelTable, mainTable, remarks, verdictOf } from "../../scripts/bench/table.ts";
@@ -54,6 +56,30 @@ test("a start's active time leaves out what the processor waited", () => {
   expect(activeMs({ nodes, samples: [1, 2, 3, 1], timeDeltas: [50_000, 2_000, 3_500, 9_000] })).toBe(5.5);
 });
 
+describe("a load at a fixed rate", () => {
+  test("counts what was never answered with all the time that it had waited", async () => {
+    let requests = 0;
+    // Answers one and then none, as a service that stalls.
+    const server = createServer((socket) => {
+      socket.once("error", () => socket.destroy());
+      socket.on("data", () => {
+        requests += 1;
+        if (requests === 1) socket.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const address = server.address();
+    const port = typeof address === "object" && address ? address.port : 0;
+    const request = Buffer.from("GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n");
+    const job = { port, requests: [request], connections: 10, durationMs: 200, rate: 50, lastAnswerMs: 100 };
+    const measured = await measure(job);
+    server.close();
+    expect(measured.failures).toEqual({ "no answer": 9 });
+    expect(measured.answers).toBe(1);
+    expect(measured.p50).toBeGreaterThan(100);
+  });
+});
+
 describe("the table", () => {
   const summary = {
     connections: 16,
@@ -88,6 +114,21 @@ describe("the table", () => {
     expect(mainTable([row])).toMatch(/^hot read +8,000 +160,000 +1\.2 +46 +10,000 +0\.80 +≥ 0\.9 +missed$/m);
     expect(verdictOf({ ...row, goal: { bound: "at least", value: 0.8 } })).toBe("met");
     expect(verdictOf({ ...row, goal: null })).toBe("–");
+  });
+
+  test("beside a control that failed, or that never answered, nothing is met", () => {
+    const compared = row.compared;
+    if (!compared) throw new Error("it is compared");
+    const { control, ours } = compared;
+    const goal = { bound: "at least", value: 0.5 } as const;
+    expect(verdictOf({ ...row, goal })).toBe("met");
+    for (const broken of [
+      { ...compared, control: { ...control, requestsPerSecond: 0 } },
+      { ...compared, control: { ...control, failures: { "500": 900 } } },
+      { ...compared, ours: { ...ours, failures: { "503": 1 } } },
+    ]) {
+      expect(verdictOf({ ...row, goal, value: Number.POSITIVE_INFINITY, compared: broken })).toBe("FAILED");
+    }
   });
 
   test("other loads stand beside the control's", () => {
