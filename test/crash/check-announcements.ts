@@ -5,7 +5,7 @@
 import type { Stories } from "./check.ts";
 import type { Announcement, Finding, History, Rule } from "./history.ts";
 
-interface Expected {
+export interface Expected {
   key: string;
   entity: string;
   /** Undefined: of a computation, which names its own. */
@@ -13,9 +13,7 @@ interface Expected {
 }
 
 export function checkAnnouncements(history: History, stories: Stories): Finding[] {
-  const expected = new Map(
-    [...expectedOf(stories), ...expectedOfVectors(history)].map((one) => [one.key, one]),
-  );
+  const expected = new Map(expectedOf(history, stories).map((one) => [one.key, one]));
   const told = new Set([...stories.keys(), ...[...expected.values()].map(({ entity }) => entity)]);
   const unclear = new Set(history.operations.flatMap(({ entity }) => (told.has(entity) ? [] : entity)));
   const check = (kind: "event" | "delivery", seen: readonly Announcement[]) =>
@@ -32,10 +30,18 @@ export function checkAnnouncements(history: History, stories: Stories): Finding[
   ];
 }
 
-const keyOf = ({ entity, revision, category }: Pick<Announcement, "entity" | "revision" | "category">) =>
-  `${entity} ${revision} ${category}`;
+/** All that was written. */
+export function expectedOf(history: History, stories: Stories): Expected[] {
+  return [...expectedOfWrites(stories), ...expectedOfVectors(history)];
+}
 
-function expectedOf(stories: Stories): Expected[] {
+export const keyOf = ({
+  entity,
+  revision,
+  category,
+}: Pick<Announcement, "entity" | "revision" | "category">) => `${entity} ${revision} ${category}`;
+
+function expectedOfWrites(stories: Stories): Expected[] {
   return [...stories].flatMap(([entity, story]) =>
     story.flatMap(({ operation, changed, state: { revision } }) => {
       if (operation?.action.kind !== "change" || operation.action.change.kind !== "write") return [];

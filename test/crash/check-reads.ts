@@ -35,8 +35,17 @@ export function checkReads(
   return [
     ...phantoms.map((read) => finding("phantom", read, "no such state yet")),
     ...old,
+    ...reads
+      .filter((read) => read.isAtRest && !isLast(read, story))
+      .map((read) => finding("cache", read, `at rest it is at revision ${story.length - 1}`)),
     ...changedBirths(entity, reads, story),
   ];
+}
+
+/** Caches lag, and come to say what the database says. */
+function isLast({ action, outcome }: Read, story: readonly Step[]): boolean {
+  const last = story.at(-1);
+  return !last || outcome.kind === "unknown" || isShown(last.state, action.categories, outcome);
 }
 
 /** There was such a state, and it was not brought about by a write that had not even been called. */

@@ -1,5 +1,6 @@
 /** The checker: which promises a history breaks. Pure; what each rule says is in the file that it is imported from. */
 import { checkAnnouncements } from "./check-announcements.ts";
+import { checkKept } from "./check-kept.ts";
 import { checkReads } from "./check-reads.ts";
 import { checkTables } from "./check-tables.ts";
 import type { Finding, History, Operation } from "./history.ts";
@@ -27,8 +28,13 @@ export function checkHistory(history: History): Finding[] {
     const last = verdict.story.length - 1;
     findings.push({ rule, entity, detail: `nothing fits after revision ${last}: ${JSON.stringify(first)}` });
   }
-  // Whether the right things were announced can be told of entities whose story is known.
-  return [...findings, ...checkAnnouncements(history, stories), ...history.tables.flatMap(checkTables)];
+  // Whether the right things were announced and kept can be told of entities whose story is known.
+  return [
+    ...findings,
+    ...checkAnnouncements(history, stories),
+    ...checkKept(history, stories),
+    ...history.tables.flatMap(checkTables),
+  ];
 }
 
 /**

@@ -39,6 +39,9 @@ interface Client {
 /** What else a client does now and then. */
 export type Errand = (random: () => number, life: Life) => Promise<void>;
 
+/** Was told of nothing, so that no other promise binds what it reads. */
+const STRANGER: Client = { number: -2, token: null, earlier: null };
+
 const ROWS_PER_BATCH = 6;
 const KEY_HEADER = "Idempotency-Key";
 
@@ -46,7 +49,7 @@ export class Clients {
   readonly operations: Operation[] = [];
   /** Answers that no client should get. */
   readonly unexpected: string[] = [];
-  readonly figures = { unanswered: 0, sentAgain: 0, replayed: 0 };
+  readonly figures = { unanswered: 0, sentAgain: 0, replayed: 0, fromCache: 0 };
   readonly #entities: readonly EntityRef[];
   readonly #clients: Client[];
   readonly #errand: Errand | null;
@@ -106,6 +109,17 @@ export class Clients {
     );
     await Promise.all(this.#entities.map((entity) => this.#read(first, life, entity, "strong")));
     await Promise.all(this.#entities.map((entity) => this.#read(first, life, entity, "edge")));
+  }
+
+  /** In a process that knows nothing, when nothing is owed: what caches hold now they will hold. */
+  async readAtRest(life: Life): Promise<void> {
+    const reads = this.#entities.map(async (entity) => {
+      const action = { kind: "read", consistency: "edge", categories: CATEGORIES } as const;
+      const request = readRequest(this.#entry(entity, action), null);
+      const answer: Answer<{ source?: string }> | null = await this.#send(STRANGER, request, life, true);
+      if (answer?.body.source === "kv") this.figures.fromCache += 1;
+    });
+    await Promise.all(reads);
   }
 
   async #step(client: Client, random: () => number, life: Life): Promise<void> {
@@ -172,7 +186,7 @@ export class Clients {
     await this.#send(client, readRequest(entry, consistency === "session" ? client.token : null), life);
   }
 
-  async #send(client: Client, request: Request, life: Life): Promise<Answer<never> | null> {
+  async #send(client: Client, request: Request, life: Life, isAtRest = false): Promise<Answer<never> | null> {
     const { asked, body, headers } = request;
     const calledMs = performance.now();
     const isWrite = request.entries[0]?.action.kind === "change";
@@ -180,7 +194,7 @@ export class Clients {
       const answer = await ask<never>(life.service, asked, { body, headers });
       const outcomes = request.read(answer);
       const answeredMs = performance.now();
-      if (outcomes) this.#note(client, request, { life, calledMs, answeredMs }, outcomes);
+      if (outcomes) this.#note(client, request, { life, calledMs, answeredMs, isAtRest }, outcomes);
       else {
         this.unexpected.push(`${asked}: ${answer.status} ${JSON.stringify(answer.body)}`);
         this.#noteUnknown(client, request, { life, calledMs });
@@ -211,13 +225,13 @@ export class Clients {
   #note(
     client: Client,
     { entries }: Request,
-    { life, calledMs, answeredMs }: { life: Life; calledMs: number; answeredMs: number | null },
+    { life, ...times }: { life: Life; calledMs: number; answeredMs: number | null; isAtRest?: boolean },
     outcomes: readonly Outcome[],
   ): void {
     entries.forEach(({ id, entity, action }, i) => {
       const outcome = outcomes[i] ?? { kind: "unknown" };
       const { type, value } = entity;
-      const rest = { calledMs, answeredMs, action, outcome };
+      const rest = { ...times, action, outcome };
       this.operations.push({
         id,
         client: client.number,

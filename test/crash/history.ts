@@ -11,6 +11,8 @@ export interface History {
   /** What the subscription's receiver accepted, in its order; null when nobody was subscribed. */
   deliveries: Announcement[] | null;
   tables: TableHistory[];
+  /** Rows of the history of values in the end, which training data is made of; null when nobody looked. */
+  kept: Announcement[] | null;
 }
 
 export interface Operation {
@@ -26,6 +28,8 @@ export interface Operation {
   answeredMs: number | null;
   action: Action;
   outcome: Outcome;
+  /** A read of a new process, when nothing was owed any more and nobody wrote. */
+  isAtRest?: boolean;
 }
 
 export type Action =
@@ -113,6 +117,8 @@ export type Rule =
   | "session"
   | "own writes"
   | "created_at"
+  | "cache"
+  | `history ${"lost" | "left" | "doubled"}`
   | `${"event" | "delivery"} ${"lost" | "of nothing" | "identity" | "order"}`
   | "ingest"
   | "vector"

@@ -154,7 +154,48 @@ const PLANTED_TABLES: readonly Planted[] = [
   })),
 ];
 
+const PLANTED_KEPT: readonly Planted[] = [
+  {
+    fault: "the history has lost a row of a write that was announced and delivered",
+    rules: ["history lost"],
+    plant: (history, random) => {
+      const gone = pick(random, history.kept);
+      history.kept = history.kept.filter((one) => one !== gone);
+      return true;
+    },
+  },
+  {
+    fault: "the history of a vector has lost a row",
+    rules: ["history lost"],
+    plant: (history) => {
+      history.kept = history.kept.filter(
+        ({ entity, revision }) => !entity.startsWith("shopper/") || revision > 1,
+      );
+      return true;
+    },
+  },
+  {
+    fault: "what was deleted is still in the history",
+    rules: ["history left"],
+    plant: (history, random) => {
+      const gone = history.events.filter((one) => !history.kept.some((each) => isSame(one, each)));
+      if (gone.length === 0) return false;
+      history.kept.push(pick(random, gone));
+      return true;
+    },
+  },
+  {
+    fault: "a write is in the history twice",
+    rules: ["history doubled"],
+    plant: (history, random) => {
+      history.kept.push({ ...pick(random, history.kept), eventId: "another" });
+      return true;
+    },
+  },
+];
+
 export const PLANTED_EVENTS: readonly Planted[] = [
+  ...PLANTED_KEPT,
   ...plantedIn("events", "event"),
   ...plantedIn("deliveries", "delivery"),
   ...PLANTED_TABLES,

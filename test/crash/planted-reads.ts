@@ -59,6 +59,21 @@ export const PLANTED_READS: readonly Planted[] = [
     plant: (history, random) => readAfterOwnWrite(history, random, "edge"),
   },
   {
+    fault: "a cache never comes to show the last write",
+    rules: ["cache"],
+    plant: ({ operations, stories }, random) => {
+      const read = pick(
+        random,
+        operations.filter(({ isAtRest }) => isAtRest),
+      );
+      const before = shownAt(stories.get(read.entity)?.at(-2), CATEGORIES);
+      if (before.kind === read.outcome.kind && before.kind === "nothing") return false;
+      // Of a client that was told of nothing: no other promise binds it.
+      Object.assign(read, { outcome: before, client: 997 });
+      return true;
+    },
+  },
+  {
     fault: "a category's created_at changes while it lives",
     rules: ["created_at"],
     plant: ({ operations }, random) => {

@@ -14,6 +14,7 @@ import { newParts } from "./writes.ts";
 export interface RandomHistory extends History {
   events: Announcement[];
   deliveries: Announcement[];
+  kept: Announcement[];
   /** The truth: each entity at each revision. */
   stories: Map<string, Step[]>;
 }
@@ -43,6 +44,7 @@ export function randomHistory(
     events: all,
     deliveries: withRepetitions(randomOf(seed + 2), all),
     tables: [table.history],
+    kept: [...store.kept, ...table.events],
     stories,
   };
 }
@@ -50,6 +52,7 @@ export function randomHistory(
 class Store {
   readonly operations: Operation[] = [];
   readonly events: Announcement[] = [];
+  kept: Announcement[] = [];
   readonly stories: Map<string, Step[]>;
   readonly #random: () => number;
   readonly #clients: Client[];
@@ -92,6 +95,11 @@ class Store {
     for (const entity of this.stories.keys()) {
       this.#nowMs += 100;
       for (const client of this.#clients.slice(0, 2)) this.#read(client, entity, "strong");
+      const [client] = this.#clients;
+      if (!client) continue;
+      const outcome = shownAt(this.stories.get(entity)?.at(-1), CATEGORIES);
+      const action = { kind: "read", consistency: "edge", categories: CATEGORIES } as const;
+      this.operations.push({ ...this.#operation(client, entity, action), outcome, isAtRest: true });
     }
   }
 
@@ -164,8 +172,13 @@ class Store {
       for (const category of after.changed) {
         const { revision } = after.state;
         const eventId = `event ${entity} ${revision} ${category}`;
-        this.events.push({ eventId, entity, category, revision, computeId: action.change.id });
+        const announcement = { eventId, entity, category, revision, computeId: action.change.id };
+        this.events.push(announcement);
+        this.kept.push(announcement);
       }
+    } else {
+      const isGone = (one: Announcement) => one.entity === entity && after.changed.includes(one.category);
+      this.kept = this.kept.filter((one) => !isGone(one));
     }
     return after.changed;
   }

@@ -78,6 +78,9 @@ class CrashRun {
     for (let round = 1; round <= this.#options.rounds; round++) life = await this.#round(life, round);
     const tables = await this.#tables.rest(life.service, () => this.#readComputed());
     const owed = await this.#drain(life.service);
+    await life.service.kill();
+    life = await this.#start(["--no-build"]);
+    await this.#clients.readAtRest(life);
     await this.#clients.readEverything(life);
     await life.service.kill();
     return this.#report(tables, owed);
@@ -148,18 +151,21 @@ class CrashRun {
     return { service, number: this.#services.length, isOver: false };
   }
 
-  /** Waits until every committed write has been handed to the consumer, and every event to the receiver. */
+  /** Waits until every committed write has been handed to the consumer and to KV, and every event to the receiver. */
   async #drain(service: Service): Promise<string[]> {
     const untilMs = Date.now() + REST_MS;
     const saved = new SavedState(this.#state);
     try {
       for (;;) {
         const left = saved.owedEventIds();
+        const documents = saved.owedDocuments();
         const { pending, dead } = await this.receiver.owed(service);
-        const isDone = left.length === 0 && pending === 0;
+        const isDone = left.length + documents.length === 0 && pending === 0;
         if (isDone && dead === 0) return [];
         if (isDone || Date.now() > untilMs) {
-          return [`still owed: ${left.length} events, ${pending} deliveries; given up: ${dead} deliveries`];
+          return [
+            `still owed: ${left.length} events, ${documents.length} documents, ${pending} deliveries; given up: ${dead} deliveries`,
+          ];
         }
         await sleep(100);
       }

@@ -1,4 +1,4 @@
-/** The events of a run: as the consumer printed them, and as the receiver accepted them. */
+/** The events of a run: as the consumer printed them, as the receiver accepted them, and the history that they tell of. */
 import type { FeatureAvailable } from "../../worker/events/feature-available.ts";
 import type { SavedState } from "../process/state-files.ts";
 import type { Announcement } from "./history.ts";
@@ -10,16 +10,17 @@ export function announcements(
   outputs: readonly string[],
   accepted: readonly FeatureAvailable[],
   saved: SavedState,
-): { events: Announcement[]; deliveries: Announcement[] } {
+): { events: Announcement[]; deliveries: Announcement[]; kept: Announcement[] } {
   const deliveries = accepted.map(announcementOf);
   const known = new Map(deliveries.map((one) => [one.eventId, one]));
   const rows = saved.queryD1<Row>(
     `SELECT event_id, entity_type, entity_value AS entity_id, category AS resource_name, revision, compute_id
      FROM feature_history WHERE event_id IS NOT NULL`,
   );
-  for (const row of rows) known.set(row.event_id, announcementOf(row));
+  const kept = rows.map(announcementOf);
+  for (const one of kept) known.set(one.eventId, one);
   const printed = outputs.flatMap((output) => [...output.matchAll(LINE)].map(([, id = ""]) => id));
-  return { events: printed.flatMap((id) => known.get(id) ?? nobodys(id)), deliveries };
+  return { events: printed.flatMap((id) => known.get(id) ?? nobodys(id)), deliveries, kept };
 }
 
 type Row = Pick<

@@ -48,6 +48,16 @@ export class SavedState {
     );
   }
 
+  /** Entities whose document in KV is not what the entity is. */
+  owedDocuments(): string[] {
+    return this.#writers.flatMap((writer) =>
+      writer
+        .prepare("SELECT entity FROM documents WHERE dirty = 1")
+        .all()
+        .map(({ entity }) => String(entity)),
+    );
+  }
+
   close(): void {
     for (const database of [this.#database, ...this.#writers]) database.close();
   }
