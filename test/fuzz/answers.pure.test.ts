@@ -1,8 +1,10 @@
 /** The judge of the fuzz run: what it lets pass, and everything that it must not. */
+import { parquetWriteBuffer } from "hyparquet-writer";
 import { describe, expect, test } from "vitest";
 import { SECRET } from "../setup/hostile.ts";
 import type { OpenApi, Schema } from "../setup/openapi.ts";
 import { judgeOf } from "./answers.ts";
+import { NDJSON, PARQUET } from "./forms.ts";
 import type { FuzzAnswer, FuzzRequest } from "./send.ts";
 
 const problem: Schema = {
@@ -52,6 +54,21 @@ const document: OpenApi = {
   },
 };
 
+const row: Schema = { type: "object", properties: { id: { type: "integer" } }, required: ["id"] };
+const rowsAnswer: Schema = {
+  type: "object",
+  properties: { rows: { type: "array", items: row }, count: { type: "integer" } },
+  required: ["rows", "count"],
+};
+document.paths["/rows"] = {
+  post: {
+    requestBody: { content: { "application/json": { schema: {} } } },
+    responses: {
+      200: { content: { "application/json": { schema: rowsAnswer }, [NDJSON]: {}, [PARQUET]: {} } },
+    },
+  },
+};
+
 const judge = judgeOf(document, new Set(["fs_key_secret"]));
 const request = (some: Partial<FuzzRequest> = {}): FuzzRequest => ({
   kind: "valid",
@@ -65,6 +82,7 @@ const answer = (status: number, body: unknown, headers: Record<string, string> =
   status,
   headers: { "x-request-id": "r1", "content-type": "application/json", ...headers },
   text: typeof body === "string" ? body : JSON.stringify(body),
+  bytes: new Uint8Array(),
 });
 const refusal = (status: number, some: object = {}, headers: Record<string, string> = {}) =>
   answer(
@@ -137,5 +155,33 @@ describe("does not pass", () => {
 
   test("an answer of a path that nobody has", () => {
     expect(judge.faultOf(request({ path: "/things/a/b" }), answer(200, { id: 1 }))).toMatch(/nobody has/);
+  });
+});
+
+describe("answers in another form", () => {
+  const asked = (accept: string) =>
+    request({ method: "POST", path: "/rows", headers: { accept }, body: `{"rows":[{},{}]}` });
+  const lines = (text: string) => answer(200, text, { "content-type": NDJSON });
+  const file = (rows: number) => {
+    const data = Array.from({ length: rows }, (_, i) => i);
+    const bytes = new Uint8Array(parquetWriteBuffer({ columnData: [{ name: "id", data, type: "INT32" }] }));
+    return { ...answer(200, "", { "content-type": PARQUET }), bytes };
+  };
+
+  test("pass when they are what the same rows are as JSON", () => {
+    expect(judge.faultOf(asked(NDJSON), lines(`{"id":1}\n{"id":2}\n`))).toBeNull();
+    expect(judge.faultOf(asked(PARQUET), file(2))).toBeNull();
+  });
+
+  test.each<[string, string, FuzzAnswer, RegExp]>([
+    ["a line of another schema", NDJSON, lines(`{"id":1}\n{"id":"2"}\n`), /no row/],
+    ["a property that is not documented", NDJSON, lines(`{"id":1}\n{"id":2,"more":1}\n`), /no row/],
+    ["half a line", NDJSON, lines(`{"id":1}\n{"id":`), /does not end/],
+    ["a row too few", NDJSON, lines(`{"id":1}\n`), /2 rows were asked for, 1/],
+    ["a file that is cut off", PARQUET, { ...file(2), bytes: file(2).bytes.slice(0, -3) }, /no Parquet/],
+    ["a file with a row too many", PARQUET, file(3), /2 rows were asked for, 3/],
+    ["another form than was asked for", PARQUET, answer(200, { rows: [], count: 0 }), /was asked for/],
+  ])("do not pass: %s", (_, accept, given, fault) => {
+    expect(judge.faultOf(asked(accept), given)).toMatch(fault);
   });
 });

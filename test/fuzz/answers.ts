@@ -4,6 +4,7 @@ import addFormats from "ajv-formats";
 import { firstCharacters } from "../../worker/characters.ts";
 import { INSIDES, SECRET } from "../setup/hostile.ts";
 import { type Described, type OpenApi, operationsOf } from "../setup/openapi.ts";
+import { faultOfForm } from "./forms.ts";
 import type { FuzzAnswer, FuzzRequest } from "./send.ts";
 
 export interface Judge {
@@ -87,6 +88,8 @@ type ValidatorOf = (
   type: string,
 ) => ValidateFunction | "any" | undefined;
 
+const JSON_TYPE = "application/json";
+
 function faultOfDescribed(
   validatorOf: ValidatorOf,
   described: Described,
@@ -101,11 +104,28 @@ function faultOfDescribed(
   const validator = validatorOf(described, status, type);
   if (!validator) return `${status} as ${type || "nothing"} is not documented for ${described.title}`;
   if (status >= 400 && type !== PROBLEM) return "the refusal is no problem";
-  if (validator === "any") return null;
+  if (status < 400 && !isAsked(described, status, request.headers.accept, type))
+    return `${type} is answered, and ${request.headers.accept} was asked for`;
+  if (validator === "any") {
+    const rows = validatorOf(described, status, JSON_TYPE);
+    const isRow = (row: unknown) => typeof rows !== "function" || rows({ rows: [row], count: 1 });
+    return faultOfForm(type, request, answer, isRow);
+  }
   const body = parsed(text);
   if (!validator(body))
     return `the body is not as documented: ${JSON.stringify(validator.errors?.slice(0, 3))}`;
   return status < 400 ? null : faultOfProblem(described, request, answer, body as ProblemBody);
+}
+
+/** Who asks for one of the forms that are documented gets that one. */
+function isAsked(
+  { operation }: Described,
+  status: number,
+  accept: string | undefined,
+  type: string,
+): boolean {
+  const forms = operation.responses[String(status)]?.content ?? {};
+  return accept === undefined || !Object.hasOwn(forms, accept) || accept === type;
 }
 
 function parsed(text: string): unknown {

@@ -23,6 +23,10 @@ export function requestsOf(source: Source, described: Described): fc.Arbitrary<F
     { weight: 1, arbitrary: withUnknown(parts).map(whole("unknown query and headers")) },
     { weight: 2, arbitrary: withBadHeader(described, parts).map(whole("hostile header")) },
   ];
+  const forms = Object.keys(described.operation.responses[200]?.content ?? {});
+  if (forms.length > 1) {
+    kinds.push({ weight: 4, arbitrary: inForm(forms, parts).map(whole("another form")) });
+  }
   const parameters = described.operation.parameters ?? [];
   if (described.operation.requestBody) {
     kinds.push({ weight: 8, arbitrary: withBrokenBody(source, described, parts) });
@@ -46,7 +50,15 @@ function validParts(source: Source, { operation }: Described): fc.Arbitrary<Part
     const record = Object.fromEntries(own.map((each) => [each.name, parameterValue(source, each)]));
     const requiredKeys = own.filter(({ required }) => required).map(({ name }) => name);
     const needed = Object.fromEntries(requiredKeys.map((name) => [name, record[name] ?? fc.constant("x")]));
-    return fc.oneof(fc.record(needed), fc.record(record, { requiredKeys }));
+    // An optional key of a record is mostly there: where one parameter excludes another, few of them have to be.
+    const some = fc
+      .subarray(own)
+      .map((chosen) => new Set([...chosen.map(({ name }) => name), ...requiredKeys]));
+    const few = fc
+      .tuple(fc.record(record), some)
+      .map(([all, names]) => Object.fromEntries(Object.entries(all).filter(([name]) => names.has(name))));
+    const most = fc.record(record, { requiredKeys });
+    return fc.oneof(fc.record(needed), most, { weight: 3, arbitrary: few });
   };
   const schema = operation.requestBody?.content["application/json"]?.schema;
   const body: fc.Arbitrary<unknown> = schema
@@ -107,6 +119,11 @@ const withUnknown = (parts: fc.Arbitrary<Parts>) =>
       ...(withHeader && { "x-unknown": "1", cookie: "a=b", "x-forwarded-for": "::1" }),
     },
   }));
+
+const inForm = (forms: string[], parts: fc.Arbitrary<Parts>) =>
+  fc
+    .tuple(parts, fc.constantFrom(...forms))
+    .map(([each, accept]) => ({ ...each, headers: { ...each.headers, accept } }));
 
 function withBadHeader({ operation }: Described, parts: fc.Arbitrary<Parts>): fc.Arbitrary<Parts> {
   const own = (operation.parameters ?? []).filter((each) => each.in === "header").map(({ name }) => name);

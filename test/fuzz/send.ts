@@ -17,6 +17,7 @@ export interface FuzzAnswer {
   status: number;
   headers: Record<string, string>;
   text: string;
+  bytes: Uint8Array;
 }
 
 const ANSWER_WITHIN_MS = 60_000;
@@ -41,11 +42,8 @@ export function send(url: string, given: FuzzRequest): Promise<FuzzAnswer> {
       response.once("end", () => {
         const { statusCode: status = 0, headers: answered } = response;
         const entries = Object.entries(answered).map(([name, value]) => [name, String(value)]);
-        resolve({
-          status,
-          headers: Object.fromEntries(entries),
-          text: Buffer.concat(chunks).toString("utf8"),
-        });
+        const bytes = Buffer.concat(chunks);
+        resolve({ status, headers: Object.fromEntries(entries), text: bytes.toString("utf8"), bytes });
       });
     });
     sent.once("timeout", () => sent.destroy(new Error(`no answer within ${ANSWER_WITHIN_MS} ms`)));
