@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { eventOf, type FeatureAvailable } from "../../worker/events/feature-available.ts";
+import { KV_MIN_PUT_INTERVAL_MS } from "../../worker/limits.ts";
 import { Log } from "../../worker/log.ts";
 import { GATHER_MAX_MS, OUTBOX_PAUSE_MS } from "../../worker/timings.ts";
+import { DocumentKeeper } from "../../worker/writing/document-keeper.ts";
 import { Gathering } from "../../worker/writing/gathering.ts";
 import { Outbox } from "../../worker/writing/outbox.ts";
 import { Ticks } from "../../worker/writing/ticks.ts";
@@ -58,6 +60,19 @@ test("a clock that steps back does not make events wait longer", async () => {
   void box.send([event()]);
   await vi.advanceTimersByTimeAsync(OUTBOX_PAUSE_MS);
   expect(sentMs).toHaveLength(2);
+});
+
+test("a clock that steps back does not make a document wait longer, nor seem to be put lately", async () => {
+  const put = vi.fn(async () => {});
+  const log = new Log("test", { level: "ERROR", readable: false });
+  const keeper = new DocumentKeeper({ put, owe: () => {}, log });
+  await keeper.keep("e");
+  expect(keeper.wasPutWithin("e", MINUTE_MS)).toBe(true);
+  vi.setSystemTime(Date.now() - MINUTE_MS);
+  expect(keeper.wasPutWithin("e", MINUTE_MS)).toBe(false);
+  void keeper.keep("e");
+  await vi.advanceTimersByTimeAsync(KV_MIN_PUT_INTERVAL_MS);
+  expect(put).toHaveBeenCalledTimes(2);
 });
 
 test("a batch that is full ends the pause that others wait in", async () => {

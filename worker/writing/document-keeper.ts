@@ -6,7 +6,7 @@
  */
 import { KV_MIN_PUT_INTERVAL_MS } from "../limits.ts";
 import type { Log } from "../log.ts";
-import { sleep } from "../waits.ts";
+import { isAhead, sleep } from "../waits.ts";
 
 interface KeeperDependencies {
   /** Writes what the entity is now into KV, or removes the key when the entity is no more. */
@@ -44,12 +44,13 @@ export class DocumentKeeper {
   /** Whether a document was put so lately that a reader may miss it only because KV is still spreading it. */
   wasPutWithin(entity: string, ms: number): boolean {
     const kept = this.#kept.get(entity);
-    return kept !== undefined && Date.now() - kept.lastPutMs < ms;
+    return isAhead(kept && kept.lastPutMs + ms, Date.now(), ms);
   }
 
   async #putNext(entity: string, kept: Kept): Promise<void> {
     await kept.putting;
-    const waitMs = kept.lastPutMs + KV_MIN_PUT_INTERVAL_MS - Date.now();
+    // The clock may have stepped back since the last put.
+    const waitMs = Math.min(kept.lastPutMs + KV_MIN_PUT_INTERVAL_MS - Date.now(), KV_MIN_PUT_INTERVAL_MS);
     if (waitMs > 0) await sleep(waitMs);
     // From here on a change needs a put of its own: this one is about to look at the state.
     kept.next = null;
