@@ -138,10 +138,13 @@ function testWriter(tenant: string, instance: EntityWriter): TestWriter {
   };
 }
 
-/** The results of a reply that settled. @throws when it is another. */
+/** The results of a reply that settled. @throws when it is another, or a row of it is refused. */
 export function resultsOf(reply: ChangeReply): ChangeResult[] {
   if (reply.kind !== "settled") throw new Error(`the reply is ${reply.kind}`);
-  return reply.settled.map(({ result }) => result);
+  return reply.settled.map(({ result }) => {
+    if (result.outcome === "refused") throw new Error(`a row is refused: ${result.reason.detail}`);
+    return result;
+  });
 }
 
 /** What D1 holds of an entity. */

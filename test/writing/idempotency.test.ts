@@ -4,7 +4,8 @@ import { readSettings } from "../../worker/env.ts";
 import { partitionOf } from "../../worker/keys.ts";
 import { Log } from "../../worker/log.ts";
 import { IDEMPOTENCY_TTL_SECONDS } from "../../worker/timings.ts";
-import { submitChanges } from "../../worker/writing/submit-changes.ts";
+import type { RequestRow } from "../../worker/writing/entity-write.ts";
+import { claimIdempotencyKey, submitChanges } from "../../worker/writing/submit-changes.ts";
 import { dieBefore, failBefore, isCommit, only, watched } from "../setup/faults.ts";
 import { until } from "../setup/waiting.ts";
 import {
@@ -138,5 +139,24 @@ describe("the Idempotency-Key, across the writers of a tenant", () => {
     const first = await submit();
     expect(await submit()).toEqual({ ...first, replayed: true });
     expect(await history(tenant)).toHaveLength(4);
+  });
+
+  test("a row that was answered as refused stays refused, though the first try had not refused it", async () => {
+    const tenant = newTenant();
+    const context = { env, settings, tenant, log };
+    const [first = "", second = ""] = values;
+    const rows = [write(first, { a: { n: 1 } }), write(second, { a: { n: 1 } })];
+    const reason = { type: "feature_type", detail: "it is of another type" };
+    const refusal: RequestRow = { kind: "refused", ...ref(second), reason };
+    // The first try dies with nothing but its claim done; and the registry is not everywhere of the same age.
+    await claimIdempotencyKey(context, keyed("k"));
+    const { results } = await submitChanges(context, [rows[0] ?? refusal, refusal], keyed("k"));
+    expect(results).toMatchObject([
+      { outcome: "applied", revision: 1 },
+      { outcome: "refused", reason },
+    ]);
+    const again = await submitChanges(context, rows, keyed("k"));
+    expect(again).toMatchObject({ results, replayed: true });
+    expect(await stored(tenant, ref(second))).toBeNull();
   });
 });

@@ -78,10 +78,16 @@ export class CommitLoop {
     return this.#unresolved.count;
   }
 
+  /** Whether a change of a request with this `Idempotency-Key` may still be committed by a late transaction. */
+  isUnresolved(key: string): boolean {
+    return this.#unresolved.holds(key);
+  }
+
   submit(change: EntityChange, remember: Pending["remember"]): Promise<Settled | null> {
     const settled = new Promise<Settled | null>((answer) => {
       const resolve: Pending["resolve"] = (one) => {
-        this.#dependencies.metrics?.settled(one?.result.outcome ?? "unacknowledged");
+        const outcome = one?.result.outcome ?? "unacknowledged";
+        if (outcome !== "refused") this.#dependencies.metrics?.settled(outcome);
         this.#answered += 1;
         answer(one);
       };

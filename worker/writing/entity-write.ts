@@ -60,7 +60,8 @@ export type ChangeResult = WriteResult | DeleteResult;
 
 /** A result with what its commit left behind. */
 export interface Settled {
-  result: ChangeResult;
+  /** A refusal only of a row that was not refused at first: see `EntityWriter.refuse`. */
+  result: RowResult;
   committedAt: Micros;
   /** The bookmark of the D1 session that committed it; null when it is not known: the own answer of the transaction was lost. */
   bookmark: string | null;

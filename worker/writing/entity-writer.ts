@@ -11,6 +11,7 @@ import type { EntityRef } from "../keys.ts";
 import { MAX_QUEUED_CHARACTERS } from "../limits.ts";
 import { Log } from "../log.ts";
 import { WriterMetrics } from "../monitoring/writer-metrics.ts";
+import { nowMicros } from "../timestamps.ts";
 import { IDEMPOTENCY_TTL_SECONDS, PURGE_ALARM_MS, RECOVERY_ALARM_MS } from "../timings.ts";
 import { CommitLoop } from "./commit-loop.ts";
 import { Documents } from "./documents.ts";
@@ -99,6 +100,30 @@ export class EntityWriter extends DurableObject<Env> {
     if (loop.unresolved > 0) await loop.settle();
     const remembered = this.#store.rememberedResults(key);
     return positions.map((position) => remembered.get(position) ?? null);
+  }
+
+  /**
+   * Refuses rows of a request that has come before and did not have them refused then. What they had become keeps its
+   * result; the others are refused from now on, though they may be taken again when the request comes once more.
+   *
+   * @returns in the order of `rows`; null while one of them may still be committed.
+   */
+  async refuse(identity: Identity, idempotency: Idempotency, rows: RefusedRow[]): Promise<Settled[] | null> {
+    const { loop } = this.#open(identity);
+    const { key } = idempotency;
+    for (let other = this.#inFlight.get(key); other; other = this.#inFlight.get(key)) await other;
+    if (loop.unresolved > 0) await loop.settle();
+    if (loop.isUnresolved(key)) return null;
+    this.#claim(idempotency);
+    const remembered = this.#store.rememberedResults(key);
+    const committedAt = nowMicros();
+    return rows.map(({ position, reason }) => {
+      const known = remembered.get(position);
+      if (known) return known;
+      const settled: Settled = { result: { outcome: "refused", reason }, committedAt, bookmark: null };
+      this.#store.rememberResult(key, position, settled);
+      return settled;
+    });
   }
 
   /** A reader has found these entities in D1 and not in KV. */

@@ -47,11 +47,11 @@ export async function submitChanges(
   const refused = new Map(
     [...refusedNow, ...(claim?.refused ?? [])].map(({ position, reason }) => [position, reason]),
   );
-  // Taken the first time, they have a result all the same.
+  // Taken the first time, they have a result all the same; or they never were, and are refused for good.
   const taken = claim?.isRepeated
     ? refusedNow.filter(({ position }) => !isAmong(claim.refused, position))
     : [];
-  const recalled = idempotency ? await recallResults(context, taken, idempotency.key) : [];
+  const recalled = idempotency ? await refuseRows(context, taken, idempotency) : [];
   const asked = rows.flatMap((change, position) =>
     change.kind === "refused" || refused.has(position) ? [] : { change, position },
   );
@@ -110,18 +110,25 @@ async function askWriters(
 const isAmong = (rows: readonly RefusedRow[], position: number) =>
   rows.some((row) => row.position === position);
 
-/** What writers remember of rows that an earlier request with the key has changed. */
-async function recallResults(
+/**
+ * What became of rows that are refused by now and were not when the request first came: see `EntityWriter.refuse`.
+ *
+ * @throws {@link Problem} 503 when that cannot be found out.
+ */
+async function refuseRows(
   context: TenantContext,
-  rows: readonly (EntityRef & { position: number })[],
-  key: string,
+  rows: readonly (EntityRef & RefusedRow)[],
+  idempotency: Idempotency,
 ): Promise<{ position: number; one: Settled }[]> {
   const byPartition = Map.groupBy(rows, (row) => partitionOf(row, context.settings.writerPartitions));
   const recalled = [...byPartition].map(async ([partition, own]) => {
     const { writer, identity } = writerOf(context, partition);
-    const positions = own.map(({ position }) => position);
-    const results = await answered(context, partition, async () => writer.recall(identity, key, positions));
-    return results.flatMap((one, i) => (one ? { position: positions[i] ?? 0, one } : []));
+    const refused = own.map(({ position, reason }) => ({ position, reason }));
+    const results = await answered(context, partition, async () =>
+      writer.refuse(identity, idempotency, refused),
+    );
+    if (!results) throw notCommitted();
+    return results.map((one, i) => ({ position: refused[i]?.position ?? 0, one }));
   });
   return (await Promise.all(recalled)).flat();
 }
@@ -136,11 +143,15 @@ export async function recallChange(
   ref: EntityRef,
   idempotency: Idempotency,
 ): Promise<Submitted | null> {
-  const [found] = await recallResults(context, [{ ...ref, position: 0 }], idempotency.key);
+  const partition = partitionOf(ref, context.settings.writerPartitions);
+  const { writer, identity } = writerOf(context, partition);
+  const [found] = await answered(context, partition, async () =>
+    writer.recall(identity, idempotency.key, [0]),
+  );
   if (!found) return null;
   // The writer remembers by the key alone, which may be that of another request.
   await claimIdempotencyKey(context, idempotency);
-  const { result, committedAt, bookmark } = found.one;
+  const { result, committedAt, bookmark } = found;
   return { results: [result], committedAt, bookmark, replayed: true };
 }
 

@@ -31,6 +31,12 @@ export class UnresolvedIntents {
     return this.#intents.length;
   }
 
+  holds(key: string): boolean {
+    return this.#intents.some(({ intent }) =>
+      intent.entities.some(({ remembered }) => remembered.some((one) => one.key === key)),
+    );
+  }
+
   add(stored: readonly StoredIntent[]): void {
     const sinceMs = Date.now();
     this.#intents.push(...stored.map((intent) => ({ ...intent, sinceMs })));
