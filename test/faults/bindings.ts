@@ -19,6 +19,8 @@ type Outcome = { value: unknown } | { error: unknown };
 
 /** A request takes up to this long to arrive, and its answer to come back. */
 const TRANSIT_MS = 20;
+/** Of a clock that is set right. */
+const LARGEST_STEP_MS = 5_000;
 
 export class FaultLayer {
   readonly happened = new Map<FaultKind, number>();
@@ -69,6 +71,7 @@ export class FaultLayer {
           case "slow answer":
             return settle(call, run, (outcome) => answer(outcome, fault.ms));
           case "stale answer":
+          case "partial answer":
             return settle(call, () => answerOf?.(fault) ?? run(), answer);
           case "lost":
             await answerOf?.(fault);
@@ -89,6 +92,9 @@ export class FaultLayer {
               actor: this.#nobody,
               act: () => this.onKill(call.label),
             });
+            return settle(call, run, answer);
+          case "clock steps back":
+            who.aheadMs -= Math.min(fault.ms, LARGEST_STEP_MS);
             return settle(call, run, answer);
           case "slow":
             return settle(call, run, answer);

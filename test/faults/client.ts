@@ -7,7 +7,7 @@ import { documentKey, type EntityRef } from "../../worker/keys.ts";
 import { isolateMemory } from "../../worker/serving/memory.ts";
 import { readContext, TOKEN_HEADER } from "../../worker/serving/read-context.ts";
 import { readEntities } from "../../worker/serving/read-entities.ts";
-import type { EntityChange } from "../../worker/writing/entity-write.ts";
+import type { EntityChange, RequestRow } from "../../worker/writing/entity-write.ts";
 import { IDEMPOTENCY_HEADER } from "../../worker/writing/submit-changes.ts";
 import { ownerOf } from "../../worker/writing/writer-access.ts";
 import type { Floor, Judge } from "./judge.ts";
@@ -45,6 +45,7 @@ type Change = Extract<Action, { do: "change" }>;
 type Read = Extract<Action, { do: "read" }>;
 
 const TRIES = 5;
+const REASON = { type: "feature_type", detail: "it is of another type" };
 /** Within this time whoever writes through an isolate sees it there. */
 const OWN_WRITES_MS = 60_000;
 
@@ -137,6 +138,7 @@ export class Client {
           const [result, body] = [answer.results[i], bodies[i]];
           const ifRevision = body?.kind === "write" ? body.ifRevision : null;
           if (result) judge.acknowledge({ operation: operation.id, change, ifRevision, result, since });
+          else judge.refuse(operation.id, change);
         });
         this.#remember(action, answer, since);
       }
@@ -150,8 +152,8 @@ export class Client {
     const c = contextOf({ ...this.#w, headers: { [IDEMPOTENCY_HEADER]: key }, body: JSON.stringify(action) });
     try {
       const answer = await (action.through === "this isolate"
-        ? throughThis(c, bodies)
-        : throughAnother(c, bodies));
+        ? throughThis(c, this.#rows(action, bodies))
+        : throughAnother(c, this.#rows(action, bodies)));
       this.#w.world.note(`operation ${operation.id} is told ${JSON.stringify(answer.results)}`);
       return answer;
     } catch (cause) {
@@ -159,6 +161,16 @@ export class Client {
       this.#w.world.note(`operation ${operation.id} is refused`);
       return null;
     }
+  }
+
+  /** The registry, which refuses a row of a request with a key, may think otherwise when the request comes again. */
+  #rows({ hasKey }: Change, bodies: EntityChange[]): RequestRow[] {
+    if (!hasKey || bodies.length === 1) return bodies;
+    const refused = Math.floor(this.#w.world.chance() * bodies.length * 2);
+    return bodies.map((body, i) => {
+      const { entityType, entityValue } = body;
+      return i === refused ? { kind: "refused", entityType, entityValue, reason: REASON } : body;
+    });
   }
 
   #same(operation: Operation, first: Answer, again: Answer | null): void {
@@ -171,7 +183,9 @@ export class Client {
     const { timeline, world } = this.#w;
     let moment = since;
     action.changes.forEach(({ entity, n }, i) => {
-      const revision = results[i]?.revision ?? 0;
+      const result = results[i];
+      if (!result) return;
+      const { revision } = result;
       const name = nameOf(entity);
       this.#revisions.set(name, revision);
       moment = Math.max(

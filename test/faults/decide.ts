@@ -20,12 +20,14 @@ export const FAULT_KINDS = [
   "slow",
   "slow answer",
   "stale answer",
+  "partial answer",
   "lost",
   "twice",
   "dies before",
   "dies after",
   "evicted before",
   "evicted meanwhile",
+  "clock steps back",
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
@@ -66,7 +68,7 @@ export function oneOf<T>(random: () => number, all: readonly [T, ...(readonly T[
 
 /** What the platform may do to each kind of call. A put that lands late is not among them: see `bindings.ts`. */
 const POSSIBLE: Record<string, readonly FaultKind[]> = {
-  "database read": ["fails before", "slow", "slow answer", "dies before", "dies after"],
+  "database read": ["fails before", "slow", "slow answer", "dies before", "dies after", "clock steps back"],
   "database write": [
     "fails before",
     "fails after",
@@ -75,8 +77,9 @@ const POSSIBLE: Record<string, readonly FaultKind[]> = {
     "slow answer",
     "dies before",
     "dies after",
+    "clock steps back",
   ],
-  "cache get": ["fails before", "stale answer", "stale answer", "slow answer"],
+  "cache get": ["fails before", "stale answer", "stale answer", "partial answer", "slow answer"],
   "cache put": ["fails before", "fails after", "lost", "slow", "slow answer", "dies before", "dies after"],
   "cache delete": ["fails before", "fails after", "slow", "slow answer", "dies before", "dies after"],
   "queue send": [
@@ -99,6 +102,9 @@ const POSSIBLE: Record<string, readonly FaultKind[]> = {
   ],
 };
 
+/** What befalls the machine of a writer. */
+const OF_WRITERS = /^(?:dies|clock)/;
+
 /** D1 ends a batch after 30 s: nothing is under way for longer. */
 const LONGEST_MS = 25_000;
 
@@ -106,7 +112,7 @@ export function faultOf(seed: number, call: number, facts: CallFacts, rates: Rat
   const draw = (salt: number) => chance(seed, call, salt);
   if (draw(1) >= rates[facts.store]) return null;
   const name = facts.store === "object" ? facts.store : `${facts.store} ${facts.operation}`;
-  const possible = (POSSIBLE[name] ?? []).filter((kind) => facts.byWriter || !kind.startsWith("dies"));
+  const possible = (POSSIBLE[name] ?? []).filter((kind) => facts.byWriter || !OF_WRITERS.test(kind));
   const kind = possible[Math.floor(draw(2) * possible.length)];
   if (!kind) return null;
   // Mostly short, so that much happens close together; now and then as long as it can be.

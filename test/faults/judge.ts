@@ -24,6 +24,8 @@ export interface Floor {
 export class Judge {
   readonly #timeline: Timeline;
   readonly #taken = new Map<string, FeatureAvailable>();
+  /** Operations that were told so, by number of the change. */
+  readonly #refused = new Map<number, number>();
   readonly #lastEvent = new Map<string, number>();
   /** By deletion, which operation was told that it is its own. */
   readonly #deletedBy = new Map<string, number>();
@@ -63,9 +65,16 @@ export class Judge {
     }
     if (outcome === "rejected" && ifRevision === revision) this.complain(`${what} is what was insisted on`);
     if (outcome === "rejected" && ifRevision === null) this.complain(`${what} without a condition`);
+    if (outcome === "stale" && this.#isOfNow(change, moments))
+      this.complain(`${what}, though it is newer than all that was there`);
     const isEmpty = (moment: number) =>
       timeline.isEmptyAt(entity, change.kind === "delete" ? change.category : null, moment);
     if (outcome === "not_found" && !moments.some(isEmpty)) this.complain(`${what}, but it was there`);
+  }
+
+  /** Who was told that a row is refused has not written it, now or later: see {@link Judge.everythingEnded}. */
+  refuse(operation: number, change: PlannedChange): void {
+    this.#refused.set(change.n, operation);
   }
 
   /** A read shows a state that was; from D1 one that was while it ran; never one older than it may be. */
@@ -105,9 +114,14 @@ export class Judge {
     this.#lastEvent.set(entity, Math.max(last, revision));
   }
 
-  allEventsTaken(): void {
+  /** In the end. */
+  everythingEnded(): void {
     for (const [id, row] of this.#timeline.announced) {
       if (!this.#taken.has(id)) this.complain(`no event of ${row.entity}/${row.category} ${row.revision}`);
+    }
+    for (const [n, operation] of this.#refused) {
+      if (this.#timeline.applied.has(n))
+        this.complain(`operation ${operation} refused write ${n}, which was applied`);
     }
   }
 
@@ -132,6 +146,14 @@ export class Judge {
     if (owner !== operation) this.complain(`operations ${owner} and ${operation} both deleted ${key}`);
     this.#deletedBy.set(key, operation);
     return isOwn ? found : undefined;
+  }
+
+  /** A write without event times is later than what was written before, whatever the clocks of the machines say. */
+  #isOfNow(change: PlannedChange, moments: readonly number[]): boolean {
+    if (change.kind === "delete" || change.categories.some(({ eventSecond }) => eventSecond !== null))
+      return false;
+    const categories = change.categories.map(({ category }) => category);
+    return !moments.some((moment) => this.#timeline.isAheadAt(nameOf(change.entity), categories, moment));
   }
 
   #momentsSince(since: number): number[] {

@@ -4,12 +4,13 @@ import { AppContext, requestContext } from "../../worker/http/context.ts";
 import { entityKey } from "../../worker/keys.ts";
 import { encodeToken } from "../../worker/serving/consistency.ts";
 import { TOKEN_HEADER } from "../../worker/serving/read-context.ts";
-import type { ChangeResult, EntityChange, RowResult } from "../../worker/writing/entity-write.ts";
+import type { ChangeResult, RequestRow, RowResult } from "../../worker/writing/entity-write.ts";
 import { submitChanges } from "../../worker/writing/submit-changes.ts";
 import { idempotencyOf, submitRequest } from "../../worker/writing/submit-request.ts";
 
 export interface Answer {
-  results: ChangeResult[];
+  /** By row; null for one that no writer was asked about. */
+  results: (ChangeResult | null)[];
   timestamp: number | string;
   token: string;
 }
@@ -32,23 +33,23 @@ export function contextOf({ env, tenant, headers, body }: Asked): AppContext {
   return c;
 }
 
-export async function throughThis(c: AppContext, changes: EntityChange[]): Promise<Answer> {
-  const { results, timestamp, headers } = await submitRequest(c, changes);
-  return { results: results.filter(isOfWriter), timestamp, token: headers[TOKEN_HEADER] ?? "" };
+export async function throughThis(c: AppContext, rows: RequestRow[]): Promise<Answer> {
+  const { results, timestamp, headers } = await submitRequest(c, rows);
+  return { results: results.map(ofWriter), timestamp, token: headers[TOKEN_HEADER] ?? "" };
 }
 
 /** What another isolate does for its caller leaves nothing in this one's memory. */
-export async function throughAnother(c: AppContext, changes: EntityChange[]): Promise<Answer> {
-  const submitted = await submitChanges(requestContext(c), changes, await idempotencyOf(c));
+export async function throughAnother(c: AppContext, rows: RequestRow[]): Promise<Answer> {
+  const submitted = await submitChanges(requestContext(c), rows, await idempotencyOf(c));
   const { committedAt, bookmark } = submitted;
-  const results = submitted.results.filter(isOfWriter);
-  const [only] = changes;
+  const results = submitted.results.map(ofWriter);
+  const [only] = rows;
   const entity =
-    only && changes.length === 1 ? { key: entityKey(only), revision: results[0]?.revision ?? 0 } : null;
+    only && rows.length === 1 ? { key: entityKey(only), revision: results[0]?.revision ?? 0 } : null;
   return { results, timestamp: committedAt, token: encodeToken({ entity, bookmark }) };
 }
 
-const isOfWriter = (result: RowResult): result is ChangeResult => result.outcome !== "refused";
+const ofWriter = (result: RowResult): ChangeResult | null => (result.outcome === "refused" ? null : result);
 
 export function isUnavailable(cause: unknown): boolean {
   return cause instanceof Problem && cause.status === 503;

@@ -201,7 +201,7 @@ class Run {
   }
 
   async #check(): Promise<void> {
-    this.#judge.allEventsTaken();
+    this.#judge.everythingEnded();
     for (const entity of ALL) {
       const key = await documentKey(this.#tenant, 1, entity);
       if (!this.#stores.isCurrent(key)) continue;

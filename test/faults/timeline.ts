@@ -115,6 +115,13 @@ export class Timeline implements Alongside {
     return !rows.some((row) => row.data !== null && (category ?? row.category) === row.category);
   }
 
+  /** Whether something of these categories was dated after the entity's last change: by a client, or to outdo one. */
+  isAheadAt(entity: string, categories: readonly string[], moment: number): boolean {
+    const rows = [...(this.moments[moment]?.rows.get(entity)?.values() ?? [])];
+    const lastChange = Math.max(...rows.map((row) => row.updated_at));
+    return rows.some((row) => [WHOLE, ...categories].includes(row.category) && row.event_time > lastChange);
+  }
+
   /** The values at that moment as the store should answer them; null when there are none. */
   valuesAt(entity: string, moment: number): string | null {
     const rows = [...(this.moments[moment]?.rows.get(entity)?.values() ?? [])].filter(

@@ -12,6 +12,8 @@ export interface Actor {
   name: string;
   isAlive: boolean;
   world: World;
+  /** How far its machine's clock is ahead of the world's; no two clocks agree, and each may step back. */
+  aheadMs: number;
 }
 
 interface Step {
@@ -65,8 +67,8 @@ export class World {
     return this.#random();
   }
 
-  actor(name: string): Actor {
-    return { name, isAlive: true, world: this };
+  actor(name: string, aheadMs = 0): Actor {
+    return { name, isAlive: true, world: this, aheadMs };
   }
 
   note(text: string): void {
@@ -138,7 +140,10 @@ export function useVirtualTime(): () => void {
     if (who) who.world.note(`${who.name} logs: ${told.join(" ").slice(0, 300)}`);
     else error(...told);
   };
-  Date.now = () => current.getStore()?.world.nowMs ?? now();
+  Date.now = () => {
+    const who = current.getStore();
+    return who ? who.world.nowMs + who.aheadMs : now();
+  };
   const wait = (callback: (...args: unknown[]) => void, ms = 0, ...args: unknown[]) => {
     const who = current.getStore();
     if (!who) return setTimeout(callback, ms, ...args);

@@ -5,10 +5,10 @@
 import type { FeatureAvailable } from "../../worker/events/feature-available.ts";
 import { EntityWriter } from "../../worker/writing/entity-writer.ts";
 import type { FaultLayer } from "./bindings.ts";
-import { type Actor, actAs, type World } from "./world.ts";
+import { type Actor, actAs, actor, type World } from "./world.ts";
 
 /** Methods that are called from outside. */
-export type Method = "change" | "claim" | "fill" | "invalidate" | "confirm";
+export type Method = "change" | "claim" | "recall" | "refuse" | "fill" | "invalidate" | "confirm";
 
 interface Instance {
   writer: EntityWriter;
@@ -19,6 +19,11 @@ interface Instance {
 
 /** The platform repeats an alarm that failed, or whose object died. */
 const ALARM_RETRY_MS = 2_000;
+/** Clocks of machines differ by this much, now and then by far more. */
+const SKEW_MS = 20;
+const LARGE_SKEW_MS = 5_000;
+/** Of a hundred alarms that have succeeded: the platform may ring them once more all the same. */
+const ALARMS_TWICE = 15;
 
 export class WriterHost {
   readonly #world: World;
@@ -27,6 +32,7 @@ export class WriterHost {
   readonly #envOf: () => Env;
   readonly #serving = new Set<(cause: Error) => void>();
   #instance: Instance | null = null;
+  /** By the world's clock. */
   #alarmAtMs: number | null = null;
   #alarmRuns = false;
   instances = 0;
@@ -41,8 +47,11 @@ export class WriterHost {
     layer.onKill = (reason) => this.kill(reason);
     const replace = (target: object, name: string, value: unknown) =>
       Object.defineProperty(target, name, { value, configurable: true });
-    replace(state.storage, "getAlarm", async () => this.#alarmAtMs);
-    replace(state.storage, "setAlarm", async (atMs: number) => this.#setAlarm(atMs));
+    // Set and rung by the clock of the machine that the instance lives on.
+    replace(state.storage, "getAlarm", async () => {
+      return this.#alarmAtMs === null ? null : this.#alarmAtMs + actor().aheadMs;
+    });
+    replace(state.storage, "setAlarm", async (atMs: number) => this.#setAlarm(atMs - actor().aheadMs));
   }
 
   get alarmAtMs(): number | null {
@@ -51,7 +60,7 @@ export class WriterHost {
 
   /** The namespace, through which only this one object is asked for. */
   namespace(real: DurableObjectNamespace<EntityWriter>): DurableObjectNamespace<EntityWriter> {
-    const methods: Method[] = ["change", "claim", "fill", "invalidate", "confirm"];
+    const methods: Method[] = ["change", "claim", "recall", "refuse", "fill", "invalidate", "confirm"];
     const ask =
       (method: Method) =>
       (...parameters: unknown[]) =>
@@ -97,7 +106,7 @@ export class WriterHost {
   #open(): Instance {
     if (this.#instance) return this.#instance;
     this.instances += 1;
-    const who = this.#world.actor(`writer ${this.instances}`);
+    const who = this.#world.actor(`writer ${this.instances}`, this.#aheadMs());
     let ready: Promise<unknown> = Promise.resolve();
     Object.defineProperty(this.#state, "blockConcurrencyWhile", {
       value: (start: () => Promise<unknown>) => {
@@ -109,6 +118,13 @@ export class WriterHost {
     const writer = actAs(who, () => new EntityWriter(this.#state, this.#envOf()));
     this.#instance = { writer, actor: who, ready };
     return this.#instance;
+  }
+
+  /** An instance may live on another machine than the one before it. */
+  #aheadMs(): number {
+    const world = this.#world;
+    const mostMs = world.chance() < 0.8 ? SKEW_MS : LARGE_SKEW_MS;
+    return world.someMs(2 * mostMs) - mostMs;
   }
 
   #whileAlive<R>(work: () => Promise<R>): Promise<R> {
@@ -127,10 +143,11 @@ export class WriterHost {
     this.#world.after(ms, { label: "alarm", actor: this.#world.actor("alarm"), act });
   }
 
-  #alarm(): void {
-    this.#world.note("alarm");
+  #alarm(isRepeated = false): void {
+    this.#world.note(isRepeated ? "alarm, though it has succeeded" : "alarm");
     this.alarms += 1;
-    this.#alarmAtMs = null;
+    // The one that was set meanwhile stays.
+    if (!isRepeated) this.#alarmAtMs = null;
     this.#alarmRuns = true;
     const { writer, actor: who, ready } = this.#open();
     void this.#whileAlive(async () => {
@@ -139,10 +156,20 @@ export class WriterHost {
     })
       .then(() => {
         this.#alarmRuns = false;
+        if (!this.#world.isHealthy && this.#world.chance() * 100 < ALARMS_TWICE) this.#ringAgain();
       })
       .catch(() => {
         if (who.isAlive) this.#repeatAlarm();
       });
+  }
+
+  #ringAgain(): void {
+    const act = () => (this.#alarmRuns ? undefined : this.#alarm(true));
+    this.#world.after(this.#world.someMs(500), {
+      label: "alarm",
+      actor: this.#world.actor("alarm"),
+      act,
+    });
   }
 
   #repeatAlarm(): void {
