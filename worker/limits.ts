@@ -170,6 +170,17 @@ export const MAX_RAW_ROW_CHARACTERS = 300_000;
 /** Rows and bytes of one raw table: a Durable Object holds 10 GB, and one query must stay within seconds. */
 export const MAX_RAW_ROWS = 1_000_000;
 export const MAX_RAW_TABLE_BYTES = 2 * 1024 * MIB;
+/** How long a raw table may keep its rows: a century. What is to stay longer needs no retention. */
+export const MAX_RETENTION_DAYS = 36_500;
+/**
+ * Rows of which a raw table notes the oldest time together, and so many that one step of a purge looks at, or as many as
+ * have these bytes: tens of milliseconds, in which nobody else is heard.
+ */
+export const PURGE_BLOCK_ROWS = 100;
+export const PURGE_BLOCKS_PER_STEP = 100;
+export const MAX_PURGE_BYTES = 16 * MIB;
+/** Steps of a purge before its alarm does its other work, and comes again. */
+export const PURGE_STEPS_PER_ALARM = 50;
 /** A computation with at most so many entities writes them before it answers; with more it becomes a job. */
 export const MAX_INLINE_ENTITIES = 2_000;
 /** Entities that a job writes with one message. */

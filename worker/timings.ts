@@ -72,6 +72,13 @@ export const KEY_GRACE_MS = 5 * 60 * 1_000;
 export const RECOMPUTE_ALARM_MS = 10_000;
 /** How long it waits at most for its next look, after looks that brought nothing. */
 export const RECOMPUTE_ALARM_MAX_MS = 60 * 60 * 1_000;
+/** How often a table that keeps its rows for some time looks for older ones: at most, and at least. */
+export const AGED_ROWS_ALARM_MS = 60 * 60 * 1_000;
+export const AGED_ROWS_ALARM_MAX_MS = 24 * 60 * 60 * 1_000;
+/** When a table goes on with a purge that has failed or died. */
+export const PURGE_RETRY_MS = 60_000;
+/** When a table looks how long its rows are kept, once somebody is changing that: D1 ends a statement after 30 s. */
+export const RETENTION_CHANGE_ALARM_MS = 60_000;
 /** When a table that somebody is dropping looks whether it is gone: D1 ends a statement after 30 s. */
 export const DROPPED_TABLE_ALARM_MS = 60_000;
 /**

@@ -44,6 +44,7 @@ export async function ingestUnannounced(
     count: rows.length,
     longestText: 40,
     followers,
+    isRetained: false,
     table: { tenant: TENANT, tableId: table.id },
     idempotency: null,
   });

@@ -242,6 +242,7 @@ describe("ingesting", () => {
       count: 1,
       longestText: 1,
       followers: [],
+      isRetained: false,
       table: { tenant: "default", tableId: table.id },
       idempotency: null,
     };

@@ -229,8 +229,8 @@ describe("answers", () => {
     }));
   const computation_logic = "SELECT user_id, avg(amount) AS mean FROM data GROUP BY user_id";
 
-  async function newTable(name: string): Promise<number> {
-    const { status, body, text } = await post<{ id: number }>("/raw-tables", table(name));
+  async function newTable(name: string, options = {}): Promise<number> {
+    const { status, body, text } = await post<{ id: number }>("/raw-tables", { ...table(name), ...options });
     expect(status, text).toBe(201);
     return body.id;
   }
@@ -351,8 +351,14 @@ describe("answers", () => {
       await post("/raw-tables", table("docs_table")),
       await post("/raw-tables", table("docs_table")),
       await post("/raw-tables", { ...table("docs_times"), timestamp_column: "at" }),
+      await post("/raw-tables", { ...table("docs_kept"), timestamp_column: "at", retention_days: 90 }),
     ],
     "GET /api/v1/raw-tables/{table_id}": async () => [await get(`/raw-tables/${await newTable("docs_get")}`)],
+    "PATCH /api/v1/raw-tables/{table_id}": async () => {
+      const path = `/raw-tables/${await newTable("docs_patch", { timestamp_column: "at" })}`;
+      const change = (retention_days: unknown) => ask("PATCH", path, { body: { retention_days } });
+      return [await change(90), await change(null)];
+    },
     "DELETE /api/v1/raw-tables/{table_id}": async () => [
       await remove(`/raw-tables/${await newTable("docs_drop")}`),
     ],

@@ -146,6 +146,7 @@ test("a computed feature, a tenant and a subscription take null for what has a d
     name: "null_table",
     description: null,
     timestamp_column: null,
+    retention_days: null,
     schema_definition: { user_id: "string" },
   };
   const { body } = await post<{ id: number }>("/raw-tables", table);

@@ -236,6 +236,13 @@ export const samples: Record<string, Sample> = {
     toAnother: "not found",
     request: async (owner, id) => ({ line: `GET /api/v1/raw-tables/${await rawTable(owner, id)}` }),
   },
+  "PATCH /api/v1/raw-tables/{table_id}": {
+    toAnother: "not found",
+    request: async (owner, id) => {
+      const line = `/api/v1/raw-tables/${await rawTable(owner, id)}`;
+      return { line: `PATCH ${line}`, body: { retention_days: null }, seenBy: `GET ${line}` };
+    },
+  },
   "DELETE /api/v1/raw-tables/{table_id}": {
     toAnother: "not found",
     request: async (owner, id) => {

@@ -15,7 +15,7 @@ import type { Skips } from "./vectors.ts";
 
 export type RegisteredTable = Pick<
   typeof rawTables.$inferSelect,
-  "tableId" | "name" | "description" | "createdAt"
+  "tableId" | "name" | "description" | "retentionDays" | "createdAt"
 > & { schema: RawSchema };
 export type Job = Omit<typeof jobs.$inferSelect, "skipped"> & { skips: Skips };
 type ComputationRow = typeof computations.$inferSelect;
@@ -23,9 +23,9 @@ type ComputationRow = typeof computations.$inferSelect;
 const storedColumns = z.array(z.tuple([z.string(), z.enum(COLUMN_TYPES)]));
 
 function toTable(row: typeof rawTables.$inferSelect): RegisteredTable {
-  const { tableId, name, description, columns, timestampColumn, createdAt } = row;
+  const { tableId, name, description, columns, timestampColumn, retentionDays, createdAt } = row;
   const schema = { columns: storedColumns.parse(JSON.parse(columns)), timestampColumn };
-  return { tableId, name, description, schema, createdAt };
+  return { tableId, name, description, schema, retentionDays, createdAt };
 }
 
 const storedSkips = z.object({
@@ -36,7 +36,7 @@ const storedSkips = z.object({
 export async function insertRawTable(
   db: D1Database,
   tenant: string,
-  { name, description, schema }: Pick<RegisteredTable, "name" | "description" | "schema">,
+  { name, description, schema, retentionDays }: Omit<RegisteredTable, "tableId" | "createdAt">,
   now: Micros,
 ): Promise<{ added: RegisteredTable } | { namesake: RegisteredTable } | "too many"> {
   const orm = primary(db);
@@ -49,6 +49,7 @@ export async function insertRawTable(
     columns: sql<string>`${JSON.stringify(schema.columns)}`.as("columns"),
     timestampColumn: sql<string | null>`${schema.timestampColumn}`.as("timestamp_column"),
     createdAt: sql<number>`${now}`.as("created_at"),
+    retentionDays: sql<number | null>`${retentionDays}`.as("retention_days"),
   });
   const [row] = await orm
     .insert(rawTables)
@@ -83,6 +84,20 @@ export async function findRawTable(
     .select()
     .from(rawTables)
     .where(and(eq(rawTables.tenantId, tenant), isAsked));
+  return row ? toTable(row) : null;
+}
+
+/** @returns the table as it is now; null when there is none. */
+export async function setRetention(
+  db: D1Database,
+  { tenant, tableId }: { tenant: string; tableId: number },
+  retentionDays: number | null,
+): Promise<RegisteredTable | null> {
+  const [row] = await primary(db)
+    .update(rawTables)
+    .set({ retentionDays })
+    .where(and(eq(rawTables.tenantId, tenant), eq(rawTables.tableId, tableId)))
+    .returning();
   return row ? toTable(row) : null;
 }
 

@@ -57,7 +57,7 @@ const ingest = endpoint(
   },
   async (c, { json }) => {
     const { tenant } = c.principal;
-    const { tableId, schema } = await existingTable(c, json.raw_table_id);
+    const { tableId, schema, retentionDays } = await existingTable(c, json.raw_table_id);
     const checked = checkRows(schema, json.data, ["body", "data"]);
     if (!checked.ok) {
       throw new Problem(400, "rows do not fit their table; nothing was kept", { errors: checked.faults });
@@ -72,6 +72,7 @@ const ingest = endpoint(
       count: checked.rows.length,
       longestText: checked.longestText,
       followers: followers.map(followerOf),
+      isRetained: retentionDays !== null,
       table: { tenant, tableId },
       idempotency,
     });

@@ -22,7 +22,14 @@ import {
 } from "./compute-store.ts";
 import { existingTable, noSuchTable } from "./existing-table.ts";
 import { rawTableObject } from "./raw-table-access.ts";
-import { countedSchema, rawTableSchema, schemaDefinition, tableAnswer } from "./raw-table-schemas.ts";
+import {
+  countedSchema,
+  rawTableSchema,
+  retentionDays,
+  schemaDefinition,
+  tableAnswer,
+} from "./raw-table-schemas.ts";
+import { assertHasTimes, changeRetention } from "./retention-route.ts";
 
 const registerRawTable = endpoint(
   {
@@ -43,6 +50,7 @@ const registerRawTable = endpoint(
             .string()
             .nullish()
             .meta({ description: "The `timestamp` column that says when a row became true." }),
+          retention_days: retentionDays.optional(),
         }),
       ),
     },
@@ -62,10 +70,12 @@ const registerRawTable = endpoint(
         type: "invalid",
       });
     }
+    assertHasTimes(timestampColumn, json.retention_days ?? null);
     const table = {
       name: json.name,
       description: json.description ?? null,
       schema: { columns: json.schema_definition, timestampColumn },
+      retentionDays: json.retention_days ?? null,
     };
     const inserted = await insertRawTable(c.env.DB, c.principal.tenant, table, nowMicros());
     if (inserted === "too many")
@@ -76,13 +86,14 @@ const registerRawTable = endpoint(
   },
 );
 
-type Definition = Pick<RegisteredTable, "description" | "schema">;
+type Definition = Pick<RegisteredTable, "description" | "schema" | "retentionDays">;
 
 /** @throws Problem 409 naming every field in which the definition differs from the one that is registered. */
 function assertSameTable(there: Definition, asked: Definition): void {
   const differs = {
     schema_definition: columnsText(there) !== columnsText(asked),
     timestamp_column: there.schema.timestampColumn !== asked.schema.timestampColumn,
+    retention_days: there.retentionDays !== asked.retentionDays,
     description: there.description !== asked.description,
   };
   const fields = Object.entries(differs).flatMap(([field, isOther]) => (isOther ? field : []));
@@ -188,4 +199,4 @@ const deleteTable = endpoint(
   },
 );
 
-export const rawTableEndpoints = [registerRawTable, listTables, getTable, deleteTable];
+export const rawTableEndpoints = [registerRawTable, listTables, getTable, changeRetention, deleteTable];

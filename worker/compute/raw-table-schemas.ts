@@ -3,7 +3,7 @@ import * as z from "zod";
 import { answeredTimestamp } from "../http/fields.ts";
 import { isJsonObject } from "../json.ts";
 import { lazily } from "../lazily.ts";
-import { MAX_COLUMN_NAME_CHARACTERS, MAX_RAW_COLUMNS } from "../limits.ts";
+import { MAX_COLUMN_NAME_CHARACTERS, MAX_RAW_COLUMNS, MAX_RETENTION_DAYS } from "../limits.ts";
 import { registeredName } from "../registry/versions.ts";
 import { formatTimestamp } from "../timestamps.ts";
 import type { RegisteredTable } from "./compute-store.ts";
@@ -49,6 +49,12 @@ export const schemaDefinition = z
     example: { user_id: "string", transaction_amount: "float", transaction_date: "string" },
   });
 
+export const retentionDays = z.number().positive().max(MAX_RETENTION_DAYS).nullable().meta({
+  description:
+    "After so many days since the time in their `timestamp_column` rows are removed; a fraction is fine. Null: they stay.",
+  example: 90,
+});
+
 const MUST_BE_TABLE = "must be the id or the name of a raw table";
 
 /** An id differs between deployments, a name need not. */
@@ -66,6 +72,10 @@ export const rawTableSchema = lazily(() =>
         .record(z.string(), z.string())
         .meta({ example: { user_id: "string", transaction_amount: "float" } }),
       timestamp_column: z.string().nullable(),
+      retention_days: z
+        .number()
+        .nullable()
+        .meta({ description: "Older rows are removed. Null: they stay.", example: 90 }),
       created_at: answeredTimestamp,
     })
     .meta({ id: "RawTable" }),
@@ -82,13 +92,15 @@ export const countedSchema = lazily(() =>
     .meta({ id: "RawTableWithCounts" }),
 );
 
-export function tableAnswer({ tableId, name, description, schema, createdAt }: RegisteredTable) {
+export function tableAnswer(table: RegisteredTable) {
+  const { tableId, name, description, schema, retentionDays, createdAt } = table;
   return {
     id: tableId,
     name,
     description,
     schema_definition: Object.fromEntries(schema.columns),
     timestamp_column: schema.timestampColumn,
+    retention_days: retentionDays,
     created_at: formatTimestamp(createdAt),
   };
 }

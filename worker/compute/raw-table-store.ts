@@ -3,6 +3,7 @@ import { jsonParts } from "../db/json-parts.ts";
 import { rowOf, rowsOf, run } from "../db/object-sql.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
 import type { Idempotency } from "../writing/entity-write.ts";
+import { AgedRowsStore } from "./aged-rows-store.ts";
 import { type Computation, ComputationStore } from "./computation-store.ts";
 import { type Follower, FollowerStore } from "./follower-store.ts";
 import { columnDefinitions, quoted, type RawSchema } from "./raw-columns.ts";
@@ -30,6 +31,8 @@ export interface IngestRequest {
   /** Bytes of the longest text. */
   longestText: number;
   followers: Follower[];
+  /** Old rows are removed; see {@link AgedRowsStore}. */
+  isRetained: boolean;
   /** For the alarm, which pokes the queue when a recomputation was lost. */
   table: { tenant: string; tableId: number };
   idempotency: Idempotency | null;
@@ -50,6 +53,7 @@ export class RawTableStore {
   readonly followers: FollowerStore;
   readonly computations: ComputationStore;
   readonly replies: ReplyStore;
+  readonly agedRows: AgedRowsStore;
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
 
@@ -60,6 +64,7 @@ export class RawTableStore {
     this.followers = new FollowerStore(storage.sql);
     this.computations = new ComputationStore(storage.sql);
     this.replies = new ReplyStore(storage.sql);
+    this.agedRows = new AgedRowsStore(storage);
   }
 
   numbers(): TableNumbers {
@@ -122,7 +127,7 @@ export class RawTableStore {
 
   /** Keeps the rows, what they touch, and the answer to the caller's key, or nothing of it. */
   ingest(request: IngestRequest, most: { rows: number; bytes: number }): IngestReply {
-    const { schema, parts, count, longestText, followers, table, idempotency } = request;
+    const { schema, parts, count, longestText, followers, isRetained, table, idempotency } = request;
     return this.#storage.transactionSync((): IngestReply => {
       const earlier =
         idempotency && this.replies.earlier<Extract<IngestReply, { kind: "ingested" }>>(idempotency.key);
@@ -136,7 +141,9 @@ export class RawTableStore {
       const bytes = this.#sql.databaseSize;
       if (bytes > most.bytes) return { kind: "full", limit: "bytes", most: most.bytes, there: bytes };
       this.#createRows(schema);
+      if (isRetained) this.agedRows.begin();
       for (const part of parts) this.#insert("fs_rows", schema, part);
+      this.agedRows.note(schema, count);
       run(
         this.#sql,
         "UPDATE fs_numbers SET rows = rows + ?, longest_text = max(longest_text, ?), seq = seq + 1",

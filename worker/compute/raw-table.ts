@@ -11,18 +11,21 @@ import { MAX_RAW_ROWS, MAX_RAW_TABLE_BYTES, MAX_SQL_RESULT_BYTES, MAX_UNFINISHED
 import { Log } from "../log.ts";
 import { formatTimestamp, type Micros, nowMicros } from "../timestamps.ts";
 import {
+  AGED_ROWS_ALARM_MS,
   DROPPED_TABLE_ALARM_MS,
   FOLLOWER_LEASE_MS,
   RECOMPUTE_ALARM_MAX_MS,
   RECOMPUTE_ALARM_MS,
+  RETENTION_CHANGE_ALARM_MS,
 } from "../timings.ts";
 import type { Idempotency } from "../writing/entity-write.ts";
 import type { Computation, Debt } from "./computation-store.ts";
 import type { ComputeMessage } from "./compute-message.ts";
 import type { ComputeReply, ComputeRequest, Version } from "./compute-request.ts";
-import { findRawTable } from "./compute-store.ts";
+import { findRawTable, type RegisteredTable } from "./compute-store.ts";
 import type { Claim, Follower } from "./follower-store.ts";
 import { type JobPage, JobStore, type PageRequest } from "./job-store.ts";
+import { Purger } from "./purger.ts";
 import type { RawSchema } from "./raw-columns.ts";
 import { type IngestReply, type IngestRequest, RawTableStore, type TableNumbers } from "./raw-table-store.ts";
 import { runOverTable } from "./run-over-table.ts";
@@ -32,6 +35,7 @@ import { vectorsOf } from "./vectors.ts";
 export class RawTable extends DurableObject<Env> {
   #store: RawTableStore;
   #jobs: JobStore;
+  readonly #purger: Purger;
   #isDropped: boolean;
   #lastTick: Micros = 0;
 
@@ -40,14 +44,39 @@ export class RawTable extends DurableObject<Env> {
     this.#store = new RawTableStore(ctx.storage);
     this.#jobs = new JobStore(ctx.storage);
     this.#isDropped = this.#store.isDropped();
+    this.#purger = new Purger({
+      env,
+      rows: () => (this.#isDropped ? null : this.#store.agedRows),
+      ensureAlarm: (inMs) => this.#ensureAlarm(inMs),
+    });
   }
 
-  /** Keeps all rows or none. */
+  /** Keeps all rows or none. Where they have no room, those go first that are older than the table keeps them. */
   async ingest(request: IngestRequest): Promise<IngestReply | { kind: "dropped" }> {
     // First, since a crash may come right after the rows: an alarm too many finds nothing to do.
     if (request.followers.length > 0) await this.#ensureAlarm();
+    // That of a request which does not know of the retention yet may be the first since the last row went.
+    if (request.isRetained || this.#store.agedRows.isBegun()) await this.#ensureAlarm(AGED_ROWS_ALARM_MS);
+    const reply = this.#ingest(request);
+    if (reply.kind !== "full" || !request.isRetained) return reply;
+    for await (const { removed } of this.#purger.steps(request.table)) {
+      if (removed === 0) continue;
+      const again = this.#ingest(request);
+      if (again.kind !== "full") return again;
+    }
+    return this.#ingest(request);
+  }
+
+  #ingest(request: IngestRequest): IngestReply | { kind: "dropped" } {
     if (this.#isDropped) return { kind: "dropped" };
     return this.#store.ingest(request, { rows: MAX_RAW_ROWS, bytes: MAX_RAW_TABLE_BYTES });
+  }
+
+  /** How long rows are kept is changing, or has changed: looks when that is decided, even if nobody says so. */
+  async retentionChanges(table: { tenant: string; tableId: number }): Promise<void> {
+    this.#purger.retentionChanges();
+    this.#store.noteTable(table);
+    await this.#ensureAlarm(RETENTION_CHANGE_ALARM_MS);
   }
 
   async numbers(): Promise<TableNumbers> {
@@ -229,12 +258,15 @@ export class RawTable extends DurableObject<Env> {
     const { tenant, tableId } = table;
     const about = { tenant_id: tenant, table_id: tableId };
     const log = Log.of("raw-table", settings(this.env));
+    let registered: RegisteredTable | null;
     try {
-      if (!(await findRawTable(this.env.DB, tenant, tableId))) return await this.drop();
+      registered = await findRawTable(this.env.DB, tenant, tableId);
+      if (!registered) return await this.drop();
     } catch (cause) {
       log.error("the table could not be read", cause, about);
       return this.ctx.storage.setAlarm(Date.now() + RECOMPUTE_ALARM_MS);
     }
+    await this.#purger.byAlarm(table, registered);
     const { followers, computations } = this.#store;
     for (const silent of computations.endOlderThan(FOLLOWER_LEASE_MS)) this.#store.computeAgain(silent);
     const isAnyUnderWay = computations.isAnyUnderWay();
@@ -250,7 +282,7 @@ export class RawTable extends DurableObject<Env> {
     // Before sending: when the queue fails, or this process does, the next alarm stands.
     const waitMs = Math.min(RECOMPUTE_ALARM_MS * 2 ** asked, RECOMPUTE_ALARM_MAX_MS);
     const inMs = isAnyUnderWay ? Math.min(waitMs, FOLLOWER_LEASE_MS) : waitMs;
-    await this.ctx.storage.setAlarm(Date.now() + inMs);
+    await this.#ensureAlarm(inMs);
     for (const message of messages) await this.env.FEATURE_COMPUTE.send(message);
   }
 

@@ -206,6 +206,8 @@ export const rawTables = sqliteTable(
     /** The column that says when a row became true. */
     timestampColumn: text("timestamp_column"),
     createdAt: integer("created_at").notNull(),
+    /** Rows whose time is longer ago are removed; null: none are. */
+    retentionDays: real("retention_days"),
   },
   (t) => [uniqueIndex("raw_tables_name").on(t.tenantId, t.name)],
 );

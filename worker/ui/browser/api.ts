@@ -88,6 +88,7 @@ interface RawTable {
   description: string | null;
   schema_definition: Record<string, string>;
   timestamp_column: string | null;
+  retention_days: number | null;
   created_at: string;
 }
 

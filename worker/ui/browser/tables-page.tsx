@@ -3,6 +3,8 @@ import { api } from "./api.ts";
 import { moment } from "./format.ts";
 import { Load, useLoaded } from "./loading.tsx";
 
+const kept = (days: number | null) => days !== null && `, kept for ${days} days`;
+
 export function TablesPage() {
   const loaded = useLoaded(api.rawTables, "");
   return (
@@ -36,6 +38,7 @@ export function TablesPage() {
                         <span key={column} class="tag">
                           {column} {type}
                           {column === table.timestamp_column && ", event time"}
+                          {column === table.timestamp_column && kept(table.retention_days)}
                         </span>
                       ))}
                     </td>

@@ -1,0 +1,1 @@
+ALTER TABLE `raw_tables` ADD `retention_days` real;
