@@ -80,13 +80,15 @@ describe("registering", () => {
     expect(listed.body.raw_tables.find(({ id }) => id === table.id)?.retention_days).toBe(1.5);
   });
 
-  test("again with the same is the table that is there, with another 409, which names it", async () => {
+  test("again with the same, or not named, is the table that is there; with another 409, which names it", async () => {
     const { name, id } = await kept(7);
     const asked = { name, schema_definition: COLUMNS, timestamp_column: "at" };
-    const again = await post<Table>("/raw-tables", { ...asked, retention_days: 7 });
-    expect([again.status, again.body.id]).toEqual([200, id]);
-    for (const other of [{ ...asked, retention_days: 8 }, asked]) {
-      const places = faultPlaces(expectProblem(await post("/raw-tables", other), 409));
+    for (const same of [{ ...asked, retention_days: 7 }, asked]) {
+      const again = await post<Table>("/raw-tables", same);
+      expect([again.status, again.body.id, again.body.retention_days]).toEqual([200, id, 7]);
+    }
+    for (const retention_days of [8, null]) {
+      const places = faultPlaces(expectProblem(await post("/raw-tables", { ...asked, retention_days }), 409));
       expect(places).toEqual(["body.retention_days"]);
     }
   });

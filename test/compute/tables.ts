@@ -14,6 +14,7 @@ export interface Table {
   name: string;
   schema_definition: Record<string, string>;
   timestamp_column: string | null;
+  retention_days: number | null;
   row_count: number;
   size_bytes: number;
   max_rows: number;

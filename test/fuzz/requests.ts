@@ -76,8 +76,11 @@ function validParts(source: Source, { operation }: Described): fc.Arbitrary<Part
   });
 }
 
-function parameterValue(source: Source, { name, schema }: Parameter): fc.Arbitrary<unknown> {
+function parameterValue(source: Source, { in: where, name, schema }: Parameter): fc.Arbitrary<unknown> {
+  // Of what a path names mostly nothing is there, unless it is one of those that are.
+  const known = where === "path" ? (source.known.get(name) ?? []) : [];
   return fc.oneof(
+    ...(known.length > 0 ? [{ weight: 6, arbitrary: fc.constantFrom(...known) }] : []),
     { weight: 3, arbitrary: aroundExample(source, schema, name) },
     { weight: 1, arbitrary: valid(source, schema, name) },
   );

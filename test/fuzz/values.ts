@@ -74,7 +74,7 @@ function near(source: Source, given: Schema, place: Place): fc.Arbitrary<unknown
   }
   return fc.oneof(
     { weight: isShown ? 30 : 1, arbitrary: fc.constant(example) },
-    { weight: 4, arbitrary: knownOr(source, name, fc.constant(example)) },
+    { weight: isScalar(schema) ? 4 : 0, arbitrary: knownOr(source, name, fc.constant(example)) },
     { weight: 2, arbitrary: made },
     // What makes something needs a name that nothing has.
     { weight: name === "name" ? 20 : 0, arbitrary: fc.stringMatching(/^[a-z]{8}$/) },
@@ -138,7 +138,9 @@ export function valid(source: Source, given: Schema, name = "", depth = 0): fc.A
 }
 
 const isScalar = ({ type, enum: listed, anyOf }: Schema) =>
-  listed === undefined && anyOf === undefined && type !== "object" && type !== "array";
+  listed === undefined &&
+  anyOf === undefined &&
+  ![type].flat().some((each) => each === "object" || each === "array" || each === "null");
 
 function fromWords(
   source: Source,

@@ -1,4 +1,5 @@
 /** Things for generated requests to speak of: made from the document's own examples, and some that belong together. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { concretePath, type Described, exampleBody, type OpenApi, operationsOf } from "../setup/openapi.ts";
 import { Harvest, type Known } from "./known.ts";
 import { type FuzzAnswer, send } from "./send.ts";
@@ -19,6 +20,9 @@ interface Asked {
 }
 
 type Ask = (asked: Asked) => Promise<FuzzAnswer>;
+
+const MOST_LOOKS = 50;
+const LOOK_EVERY_MS = 100;
 
 // The document's examples speak of this table and of this feature.
 const TABLE = {
@@ -61,7 +65,7 @@ export async function buildWorld(url: string, before?: World): Promise<World> {
   // Thousands of vectors: once.
   if (!before) await makeJob(ask);
   await makeEntities(ask);
-  await makeTrainingSet(ask);
+  await makeTrainingSet(ask, { isAwaited: !before });
   await makeExamples(document, ask);
   return { document, known: harvest.known(), secrets, harvest };
 }
@@ -124,11 +128,22 @@ async function makeEntities(ask: Ask): Promise<void> {
   }
 }
 
-/** Of features that exist whatever is registered. */
-async function makeTrainingSet(ask: Ask): Promise<void> {
+/** Of features that exist whatever is registered; and the features of which the document's example is. */
+async function makeTrainingSet(ask: Ask, { isAwaited }: { isAwaited: boolean }): Promise<void> {
+  for (const name of ["user_age", "user_lifetime_value"]) {
+    const feature = { name, dtype: "int64", entity_type: "user" };
+    await ask({ method: "POST", path: "/api/v1/features/register", body: feature });
+  }
   const rows = [{ entity_id: "user-123", timestamp: "2026-01-01T00:00:00Z" }];
   const body = { rows, feature_names: ["default:age"], entity_type: "bright_uid" };
-  await ask({ method: "POST", path: "/api/v1/training-sets", body });
+  const made = json(await ask({ method: "POST", path: "/api/v1/training-sets", body }));
+  const path = `/api/v1/training-sets/${(made as { training_set_id?: string }).training_set_id}`;
+  // Its file is there a moment later; where it never is, the run goes on without.
+  for (let i = 0; isAwaited && i < MOST_LOOKS; i++) {
+    const { status } = json(await ask({ method: "GET", path })) as { status?: string };
+    if (status !== "queued" && status !== "running") return;
+    await sleep(LOOK_EVERY_MS);
+  }
 }
 
 /** A raw table with rows, a feature computed from it with vectors, and a job. */
@@ -143,8 +158,9 @@ async function makeComputed(ask: Ask): Promise<void> {
   await post("/features", { ...COMPUTED, raw_table_id });
   await post(`/features/${COMPUTED.name}/versions`, { version: "v1", status: "active" });
   await post(`/features/${COMPUTED.name}/compute`, ROWS);
-  // One that no feature reads from, so that it can be dropped.
-  await post("/raw-tables", { ...TABLE, name: "spare" });
+  // One that no feature reads from, so that it can be dropped; its rows have times, so that they can be too old.
+  const schema_definition = { ...TABLE.schema_definition, at: "timestamp" };
+  await post("/raw-tables", { name: "spare", schema_definition, timestamp_column: "at" });
 }
 
 /** A computation of more entities than one request computes. */

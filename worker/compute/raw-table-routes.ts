@@ -81,19 +81,22 @@ const registerRawTable = endpoint(
     if (inserted === "too many")
       throw new Problem(409, `a tenant may have ${MAX_RAW_TABLES_PER_TENANT} raw tables`);
     if ("added" in inserted) return jsonAnswer(tableAnswer(inserted.added), 201);
-    assertSameTable(inserted.namesake, table);
+    assertSameTable(inserted.namesake, { ...table, retentionDays: json.retention_days });
     return jsonAnswer(tableAnswer(inserted.namesake), 200);
   },
 );
 
-type Definition = Pick<RegisteredTable, "description" | "schema" | "retentionDays">;
+/** Of the retention undefined where nothing is said of it: it may have been changed since. */
+type Definition = Pick<RegisteredTable, "description" | "schema"> & {
+  retentionDays: RegisteredTable["retentionDays"] | undefined;
+};
 
 /** @throws Problem 409 naming every field in which the definition differs from the one that is registered. */
-function assertSameTable(there: Definition, asked: Definition): void {
+function assertSameTable(there: RegisteredTable, asked: Definition): void {
   const differs = {
     schema_definition: columnsText(there) !== columnsText(asked),
     timestamp_column: there.schema.timestampColumn !== asked.schema.timestampColumn,
-    retention_days: there.retentionDays !== asked.retentionDays,
+    retention_days: asked.retentionDays !== undefined && there.retentionDays !== asked.retentionDays,
     description: there.description !== asked.description,
   };
   const fields = Object.entries(differs).flatMap(([field, isOther]) => (isOther ? field : []));

@@ -52,7 +52,6 @@ export const schemaDefinition = z
 export const retentionDays = z.number().positive().max(MAX_RETENTION_DAYS).nullable().meta({
   description:
     "After so many days since the time in their `timestamp_column` rows are removed; a fraction is fine. Null: they stay.",
-  example: 90,
 });
 
 const MUST_BE_TABLE = "must be the id or the name of a raw table";

@@ -24,7 +24,7 @@ export const changeRetention = endpoint(
       param: z.object({ table_id: wholeNumber(1).meta({ example: 1 }) }),
       json: z.lazy(() =>
         z.object({
-          retention_days: retentionDays,
+          retention_days: retentionDays.meta({ example: 90 }),
           name: asRegistered,
           description: asRegistered,
           schema_definition: asRegistered,
