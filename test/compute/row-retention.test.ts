@@ -43,11 +43,10 @@ const rowOf = (user_id: string, amount: number, days: number | null) => ({
 const many = (count: number, days: number) =>
   Array.from({ length: count }, (_, i) => rowOf(`u${i % 7}`, i, days));
 
-type Retained = Table & { retention_days: number | null };
 const kept = async (days: number, columns: Record<string, string> = COLUMNS) =>
-  (await newTable(columns, { timestamp_column: "at", retention_days: days })) as Retained;
+  (await newTable(columns, { timestamp_column: "at", retention_days: days })) as Table;
 const patch = (table: Pick<Table, "id">, retention_days: unknown) =>
-  ask<Retained>("PATCH", `/raw-tables/${table.id}`, { body: { retention_days } });
+  ask<Table>("PATCH", `/raw-tables/${table.id}`, { body: { retention_days } });
 const countOf = async (table: Table) => (await get<Table>(`/raw-tables/${table.id}`)).body.row_count;
 const evict = (table: Table) => evictDurableObject(objectOf(table));
 const alarm = (table: Table) => runDurableObjectAlarm(objectOf(table));
@@ -73,10 +72,10 @@ describe("registering", () => {
   test("answers how long rows are kept, null where they stay", async () => {
     const [table, other] = [await kept(1.5), await newTable()];
     expect(table.retention_days).toBe(1.5);
-    const { body } = await get<Retained>(`/raw-tables/${table.id}`);
+    const { body } = await get<Table>(`/raw-tables/${table.id}`);
     expect(body.retention_days).toBe(1.5);
-    expect((await get<Retained>(`/raw-tables/${other.id}`)).body.retention_days).toBeNull();
-    const listed = await get<{ raw_tables: Retained[] }>("/raw-tables");
+    expect((await get<Table>(`/raw-tables/${other.id}`)).body.retention_days).toBeNull();
+    const listed = await get<{ raw_tables: Table[] }>("/raw-tables");
     expect(listed.body.raw_tables.find(({ id }) => id === table.id)?.retention_days).toBe(1.5);
   });
 
@@ -129,7 +128,7 @@ describe("changing it", () => {
     const more = { retention_days: 30, timestamp_column: "user_id", name: "other" };
     const answer = await ask("PATCH", `/raw-tables/${id}`, { body: more });
     expect(faultPlaces(expectProblem(answer, 422)).sort()).toEqual(["body.name", "body.timestamp_column"]);
-    const { body } = await get<Retained>(`/raw-tables/${id}`);
+    const { body } = await get<Table>(`/raw-tables/${id}`);
     expect([body.name, body.retention_days]).toEqual([name, 7]);
   });
 
