@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { BoundedMap } from "../worker/bounded-map.ts";
+import { BoundedMap, Budget } from "../worker/bounded-map.ts";
 
 test("what was put in longest ago goes first, unless it was read since then", () => {
   const map = new BoundedMap<number>(3);
@@ -102,4 +102,25 @@ test("whatever is done with it, it holds what the list holds, and no more than f
     }),
     { numRuns: 1_000 },
   );
+});
+
+test("maps that share a budget hold no more together, and each makes room in its turn", () => {
+  const budget = new Budget(10);
+  const [first, second] = [new BoundedMap<number>(budget), new BoundedMap<number>(budget)];
+  const held = () => [first, second].map((map) => KEYS.filter((key) => map.get(key) !== undefined).join(""));
+  const KEYS = ["a", "b", "c", "d", "e"];
+  for (const key of KEYS) first.set(key, 1, 2);
+  expect(held()).toEqual(["abcde", ""]);
+  second.set("a", 1, 2);
+  second.set("b", 1, 2);
+  expect(held()).toEqual(["cde", "ab"]);
+  second.set("c", 1, 2);
+  expect(held().join("")).toHaveLength(5);
+  expect(budget.used).toBe(10);
+  for (let i = 0; i < 20; i++) for (const key of KEYS) second.set(`${key}${i}`, 1, 2);
+  expect(held()[0]).toBe("");
+  second.clear();
+  expect(budget.used).toBe(0);
+  first.set("a", 1, 10);
+  expect(held()).toEqual(["a", ""]);
 });

@@ -5,6 +5,18 @@ interface Entry<V> {
   wasRead: boolean;
 }
 
+/** What several maps may hold together, such as those of all objects in an isolate. */
+export class Budget {
+  readonly most: number;
+  used = 0;
+  /** Those that hold something. Each makes room in its turn, so that none is emptied for the others. */
+  readonly maps = new Set<BoundedMap<unknown>>();
+
+  constructor(most: number) {
+    this.most = most;
+  }
+}
+
 /**
  * A map that never holds more than a given size. The entry that was put in longest ago goes first, but one that was read
  * since then gets a second chance, as if it were put in now: nearly the least recently used goes, and a read moves
@@ -12,13 +24,13 @@ interface Entry<V> {
  * a time in the value.
  */
 export class BoundedMap<V> {
-  readonly #maxSize: number;
+  readonly #budget: Budget;
   // A Map iterates in the order of insertion, and comes to what is put in meanwhile.
   readonly #entries = new Map<string, Entry<V>>();
-  #size = 0;
 
-  constructor(maxSize: number) {
-    this.#maxSize = maxSize;
+  /** @param most A size of its own, or what it shares with other maps. */
+  constructor(most: number | Budget) {
+    this.#budget = typeof most === "number" ? new Budget(most) : most;
   }
 
   get(key: string): V | undefined {
@@ -28,26 +40,32 @@ export class BoundedMap<V> {
     return entry.value;
   }
 
-  /** Something larger than the whole map is not kept at all. */
+  /** Something larger than the whole budget is not kept at all. */
   set(key: string, value: V, size: number): void {
     this.delete(key);
-    if (size > this.#maxSize) return;
-    this.#makeRoom(size);
+    const budget = this.#budget;
+    if (size > budget.most) return;
+    while (budget.used + size > budget.most) {
+      const [next] = budget.maps;
+      if (!next) break;
+      budget.maps.delete(next);
+      next.#dropOne();
+      if (next.#entries.size > 0) budget.maps.add(next);
+    }
     this.#entries.set(key, { value, size, wasRead: false });
-    this.#size += size;
+    budget.used += size;
+    budget.maps.add(this);
   }
 
-  #makeRoom(size: number): void {
-    if (this.#size + size <= this.#maxSize) return;
+  #dropOne(): void {
     for (const [key, entry] of this.#entries) {
       this.#entries.delete(key);
-      if (entry.wasRead) {
-        entry.wasRead = false;
-        this.#entries.set(key, entry);
-        continue;
+      if (!entry.wasRead) {
+        this.#budget.used -= entry.size;
+        return;
       }
-      this.#size -= entry.size;
-      if (this.#size + size <= this.#maxSize) return;
+      entry.wasRead = false;
+      this.#entries.set(key, entry);
     }
   }
 
@@ -55,11 +73,13 @@ export class BoundedMap<V> {
     const entry = this.#entries.get(key);
     if (!entry) return;
     this.#entries.delete(key);
-    this.#size -= entry.size;
+    this.#budget.used -= entry.size;
+    if (this.#entries.size === 0) this.#budget.maps.delete(this);
   }
 
   clear(): void {
+    for (const { size } of this.#entries.values()) this.#budget.used -= size;
     this.#entries.clear();
-    this.#size = 0;
+    this.#budget.maps.delete(this);
   }
 }

@@ -197,18 +197,19 @@ export class CommitLoop {
     bookmark: string | null,
   ): void {
     const { effects, states, store, tenant } = this.#dependencies;
-    const committed = committedKeys(results);
+    const committed = committedKeys(plan.entities, results);
+    const isAll = committed.size === plan.entities.size;
     for (const [key, entity] of plan.entities) {
       if (committed.has(key)) states.committed(key, entity.next);
       else states.forget(key);
     }
-    const isCommitted = ({ change }: Pending) => committed.has(entityKey(change));
+    const isCommitted = ({ change }: Pending) => isAll || committed.has(entityKey(change));
     const doneResults = plan.results
       .filter((_, i) => group[i] && isCommitted(group[i]))
       .map((result) => this.#withCounts(result, plan, results));
     answer(store, group.filter(isCommitted), doneResults, { committedAt: plan.decidedAt, bookmark });
     for (const { seq, intent } of stored) {
-      const entities = intent.entities.filter(({ ref }) => committed.has(entityKey(ref)));
+      const entities = intent.entities.filter(({ ref }) => isAll || committed.has(entityKey(ref)));
       if (entities.length === 0) store.removeIntent(seq);
       else if (entities.length < intent.entities.length) store.replaceIntent(seq, { entities });
       if (entities.length > 0)

@@ -1,12 +1,30 @@
 /** Which entities a transaction has changed, by the rows that its statements answer. Pure. */
 import type { CurrentTable } from "../db/current-rows.ts";
 import { type EntityRef, entityKey } from "../keys.ts";
+import type { EntityPlan } from "./plan-group.ts";
 
 /** A row of a result that names an entity; a built-in type has a column of the same name, which holds the value. */
 type NamingRow = Partial<Record<"entity_type" | "entity_value" | CurrentTable["name"], string>>;
 
-/** The entities that the transaction changed, or confirmed, as {@link entityKey}s. */
-export function committedKeys(results: readonly D1Result[]): Set<string> {
+/**
+ * The entities that the transaction changed, or confirmed, as {@link entityKey}s.
+ *
+ * Each answers all of its rows or none, so that their number tells when all entities did, as they nearly always do.
+ *
+ * @param plans What it was to do to them, by the same keys.
+ */
+export function committedKeys(
+  plans: ReadonlyMap<string, Pick<EntityPlan, "rows">>,
+  results: readonly D1Result[],
+): ReadonlySet<string> {
+  let missing = 0;
+  // One that gets no row is confirmed by a row of its own.
+  for (const { rows } of plans.values()) missing += Math.max(rows.size, 1);
+  for (const { results: rows } of results) missing -= rows.length;
+  return missing === 0 ? new Set(plans.keys()) : keysNamed(results);
+}
+
+function keysNamed(results: readonly D1Result[]): Set<string> {
   const keys = new Set<string>();
   for (const { results: rows } of results as D1Result<NamingRow>[]) {
     let previous: NamingRow = {};

@@ -4,7 +4,7 @@
  * The platform puts several objects into one isolate, whose 128 MB they share: the bound is of all of them together. What
  * an object leaves behind when it goes is nobody's, and is dropped in its turn.
  */
-import { BoundedMap } from "../bounded-map.ts";
+import { BoundedMap, Budget } from "../bounded-map.ts";
 import { type CategoryRow, selectEntities } from "../db/current-rows.ts";
 import { type EntityRef, entityKey } from "../keys.ts";
 import { WRITER_STATE_MAX_CHARACTERS } from "../limits.ts";
@@ -13,13 +13,10 @@ import type { EntityState } from "./apply-write.ts";
 /** The fields of a row beside its texts, in characters, nearly. */
 const ROW_OVERHEAD = 300;
 
-/** By the number of an {@link EntityStates} and an entity's key. */
-const known = new BoundedMap<EntityState>(WRITER_STATE_MAX_CHARACTERS);
-let made = 0;
+const shared = new Budget(WRITER_STATE_MAX_CHARACTERS);
 
 export class EntityStates {
-  /** No two have the same, not even one after the other: what an earlier one knew may be too old. */
-  readonly #number = ++made;
+  readonly #known = new BoundedMap<EntityState>(shared);
   /** For each load under way, the entities that were committed or forgotten since it began: what it reads may be too old. */
   readonly #loads = new Set<Set<string>>();
 
@@ -33,7 +30,7 @@ export class EntityStates {
     const missing = new Map<string, EntityRef>();
     for (const ref of refs) {
       const key = entityKey(ref);
-      const state = this.#get(key);
+      const state = this.#known.get(key);
       if (state) states.set(key, state);
       else missing.set(key, ref);
     }
@@ -48,7 +45,7 @@ export class EntityStates {
       const state = { revision, rows: new Map(rows.map((row) => [row.category, row])) };
       if (!overtaken.has(key)) this.#remember(key, state);
       // A commit may have been faster than this answer: what it remembered is newer.
-      states.set(key, this.#get(key) ?? state);
+      states.set(key, this.#known.get(key) ?? state);
     });
     return states;
   }
@@ -60,21 +57,13 @@ export class EntityStates {
 
   /** Keeps the newer of two states. */
   #remember(key: string, state: EntityState): void {
-    const other = this.#get(key);
+    const other = this.#known.get(key);
     if (other && other.revision > state.revision) return;
-    known.set(this.#own(key), state, sizeOf(state.rows.values()));
-  }
-
-  #get(key: string): EntityState | undefined {
-    return known.get(this.#own(key));
-  }
-
-  #own(key: string): string {
-    return `${this.#number}/${key}`;
+    this.#known.set(key, state, sizeOf(state.rows.values()));
   }
 
   forget(key: string): void {
-    known.delete(this.#own(key));
+    this.#known.delete(key);
     this.#overtake(key);
   }
 
