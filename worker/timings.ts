@@ -77,10 +77,8 @@ export const AGED_ROWS_ALARM_MS = 60 * 60 * 1_000;
 export const AGED_ROWS_ALARM_MAX_MS = 24 * 60 * 60 * 1_000;
 /** When a table goes on with a purge that has failed or died. */
 export const PURGE_RETRY_MS = 60_000;
-/** When a table looks how long its rows are kept, once somebody is changing that: D1 ends a statement after 30 s. */
-export const RETENTION_CHANGE_ALARM_MS = 60_000;
-/** When a table that somebody is dropping looks whether it is gone: D1 ends a statement after 30 s. */
-export const DROPPED_TABLE_ALARM_MS = 60_000;
+/** When a table that somebody is dropping, or changing, looks what has become of it: D1 ends a statement after 30 s. */
+export const REGISTRY_CHANGE_ALARM_MS = 60_000;
 /**
  * The longest that a message waits before it comes again: the 20 tries of `feature-compute` take a quarter of an hour,
  * the 100 of `feature-availability` an hour and a half.

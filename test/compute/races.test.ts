@@ -293,6 +293,16 @@ describe("dropping a table", () => {
     expect((await dropping).status).toBe(200);
   });
 
+  test("is looked for again where an alarm rings before that", async () => {
+    const table = await newTable();
+    const object = objectOf(table);
+    await runInDurableObject(object, (_, { storage }) => storage.setAlarm(Date.now() + 5_000));
+    await object.expectDrop({ tenant: TENANT, tableId: table.id });
+    expect(await runDurableObjectAlarm(object)).toBe(true);
+    const alarm = await runInDurableObject(object, (_, { storage }) => storage.getAlarm());
+    expect(alarm).toBeGreaterThan(Date.now() + 30_000);
+  });
+
   test("that is not done after all leaves its rows", async () => {
     const table = await newTable();
     await ingest(table, [row("u", 1)]);

@@ -12,7 +12,12 @@ import {
   PURGE_BLOCK_ROWS,
   PURGE_BLOCKS_PER_STEP,
 } from "../../worker/limits.ts";
-import { AGED_ROWS_ALARM_MAX_MS, AGED_ROWS_ALARM_MS, PURGE_RETRY_MS } from "../../worker/timings.ts";
+import {
+  AGED_ROWS_ALARM_MAX_MS,
+  AGED_ROWS_ALARM_MS,
+  PURGE_RETRY_MS,
+  REGISTRY_CHANGE_ALARM_MS,
+} from "../../worker/timings.ts";
 import { ask, expectProblem, faultPlaces, get, post } from "../setup/http.ts";
 import { askWith, ingestUnannounced, slowToAnswer } from "./racing.ts";
 import {
@@ -50,6 +55,11 @@ const patch = (table: Pick<Table, "id">, retention_days: unknown) =>
 const countOf = async (table: Table) => (await get<Table>(`/raw-tables/${table.id}`)).body.row_count;
 const evict = (table: Table) => evictDurableObject(objectOf(table));
 const alarm = (table: Table) => runDurableObjectAlarm(objectOf(table));
+/** When a change of the registry must have been decided. */
+function onceDecided(): void {
+  const now = Date.now.bind(Date);
+  vi.spyOn(Date, "now").mockImplementation(() => now() + REGISTRY_CHANGE_ALARM_MS);
+}
 const alarmInMs = (table: Table) =>
   runInDurableObject(
     objectOf(table),
@@ -141,10 +151,23 @@ describe("changing it", () => {
     expect(await countOf(table)).toBe(1);
   });
 
+  test("is found out when its object hears no more of it, though an alarm rang before it was decided", async () => {
+    const table = await newTable();
+    await ingest(table, many(3, 10));
+    await runInDurableObject(objectOf(table), (_, { storage }) => storage.setAlarm(Date.now() + 5_000));
+    await objectOf(table).retentionChanges({ tenant: TENANT, tableId: table.id });
+    expect(await alarm(table)).toBe(true);
+    await setRetention(env.DB, { tenant: TENANT, tableId: table.id }, 5);
+    expect(await alarmInMs(table)).toBeGreaterThan(30_000);
+    expect(await alarm(table)).toBe(true);
+    expect(await countOf(table)).toBe(0);
+  });
+
   test("taking it away keeps what is there, and lets the table sleep", async () => {
     const table = await kept(5);
     await ingest(table, many(3, 10));
     await patch(table, null);
+    onceDecided();
     await alarm(table);
     expect(await countOf(table)).toBe(3);
     expect(await alarm(table)).toBe(false);
@@ -204,6 +227,7 @@ describe("the alarm", () => {
   test("comes for rows whose ingest had read the registry before they had a retention", async () => {
     const table = await newTable();
     await patch(table, 5);
+    onceDecided();
     await alarm(table);
     expect(await alarm(table)).toBe(false);
     await ingestUnannounced(table, [], ["u"]);

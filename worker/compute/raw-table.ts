@@ -12,11 +12,10 @@ import { Log } from "../log.ts";
 import { formatTimestamp, type Micros, nowMicros } from "../timestamps.ts";
 import {
   AGED_ROWS_ALARM_MS,
-  DROPPED_TABLE_ALARM_MS,
   FOLLOWER_LEASE_MS,
   RECOMPUTE_ALARM_MAX_MS,
   RECOMPUTE_ALARM_MS,
-  RETENTION_CHANGE_ALARM_MS,
+  REGISTRY_CHANGE_ALARM_MS,
 } from "../timings.ts";
 import type { Idempotency } from "../writing/entity-write.ts";
 import type { Computation, Debt } from "./computation-store.ts";
@@ -37,6 +36,8 @@ export class RawTable extends DurableObject<Env> {
   #jobs: JobStore;
   readonly #purger: Purger;
   #isDropped: boolean;
+  /** Until when somebody may still be changing, or deleting, what the registry says of the table. */
+  #changingUntilMs = 0;
   #lastTick: Micros = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -75,8 +76,7 @@ export class RawTable extends DurableObject<Env> {
   /** How long rows are kept is changing, or has changed: looks when that is decided, even if nobody says so. */
   async retentionChanges(table: { tenant: string; tableId: number }): Promise<void> {
     this.#purger.retentionChanges();
-    this.#store.noteTable(table);
-    await this.#ensureAlarm(RETENTION_CHANGE_ALARM_MS);
+    await this.#expectChange(table);
   }
 
   async numbers(): Promise<TableNumbers> {
@@ -233,8 +233,14 @@ export class RawTable extends DurableObject<Env> {
 
   /** The table may be gone in a moment: looks when that is decided, even if nobody says so. No row need have come yet. */
   async expectDrop(table: { tenant: string; tableId: number }): Promise<void> {
+    await this.#expectChange(table);
+  }
+
+  /** One alarm is set at most, and an earlier one finds what was there before: it sets this one again. */
+  async #expectChange(table: { tenant: string; tableId: number }): Promise<void> {
     this.#store.noteTable(table);
-    await this.ctx.storage.setAlarm(Date.now() + DROPPED_TABLE_ALARM_MS);
+    this.#changingUntilMs = Date.now() + REGISTRY_CHANGE_ALARM_MS;
+    await this.#ensureAlarm(REGISTRY_CHANGE_ALARM_MS);
   }
 
   /** Forgets everything but that: rows on their way here find it dropped, in a new instance too. */
@@ -266,6 +272,8 @@ export class RawTable extends DurableObject<Env> {
       log.error("the table could not be read", cause, about);
       return this.ctx.storage.setAlarm(Date.now() + RECOMPUTE_ALARM_MS);
     }
+    const changingMs = this.#changingUntilMs - Date.now();
+    if (changingMs > 0) await this.#ensureAlarm(changingMs);
     await this.#purger.byAlarm(table, registered);
     const { followers, computations } = this.#store;
     for (const silent of computations.endOlderThan(FOLLOWER_LEASE_MS)) this.#store.computeAgain(silent);
