@@ -14,6 +14,8 @@ import type {
   EntityChange,
   EntityDelete,
   EntityWrite,
+  Idempotency,
+  Settled,
 } from "../../worker/writing/entity-write.ts";
 import { EntityWriter } from "../../worker/writing/entity-writer.ts";
 
@@ -77,6 +79,7 @@ export interface TestWriter {
     changes: EntityChange | EntityChange[],
     idempotency?: ChangeRequest["idempotency"],
   ): Promise<ChangeReply>;
+  recall(idempotency: Idempotency): Promise<Settled | null>;
   fill(...refs: EntityRef[]): Promise<void>;
   alarm(): Promise<void>;
   invalidate(ref: EntityRef): Promise<boolean>;
@@ -131,6 +134,7 @@ function testWriter(tenant: string, instance: EntityWriter): TestWriter {
       const changes = [given].flat();
       return instance.change(identity, { changes, positions: [...changes.keys()], idempotency });
     },
+    recall: (idempotency) => instance.recall(identity, idempotency),
     fill: (...refs) => instance.fill(identity, refs),
     alarm: () => instance.alarm(),
     invalidate: (entity) => instance.invalidate(identity, entity),

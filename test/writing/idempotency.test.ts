@@ -105,6 +105,17 @@ describe("the Idempotency-Key, in time", () => {
       await writer.alarm();
       expect(kept()).toBe(0);
     }));
+
+  test("recalls nothing of a request that is another one, or a day ago, though nothing was cleaned up since", () =>
+    inWriterObject(async ({ start }) => {
+      const writer = start(watched().env);
+      const [first] = resultsOf(await writer.submit(write("user-1", { a: { n: 1 } }), keyed("k")));
+      expect((await writer.recall(keyed("k")))?.result).toEqual(first);
+      expect(await writer.recall({ key: "k", fingerprint: "another-body" })).toBeNull();
+      const later = Date.now() + IDEMPOTENCY_TTL_SECONDS * 1_000 + 1;
+      vi.useFakeTimers({ toFake: ["Date"], now: later });
+      expect(await writer.recall(keyed("k"))).toBeNull();
+    }));
 });
 
 describe("the Idempotency-Key, across the writers of a tenant", () => {

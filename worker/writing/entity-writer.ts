@@ -94,12 +94,12 @@ export class EntityWriter extends DurableObject<Env> {
     return { kind: "repeated", atMs, refused: this.#store.refusedRows(idempotency.key) };
   }
 
-  /** What became of changes of an earlier request with the key, by their positions in it; null where nothing is known. */
-  async recall(identity: Identity, key: string, positions: number[]): Promise<(Settled | null)[]> {
+  /** What became of the one change of an earlier request, the same one; null where nothing is known. */
+  async recall(identity: Identity, { key, fingerprint }: Idempotency): Promise<Settled | null> {
     const { loop } = this.#open(identity);
     if (loop.unresolved > 0) await loop.settle();
-    const remembered = this.#store.rememberedResults(key);
-    return positions.map((position) => remembered.get(position) ?? null);
+    if (this.#store.knownKey(key, Date.now())?.fingerprint !== fingerprint) return null;
+    return this.#store.rememberedResults(key).get(0) ?? null;
   }
 
   /**

@@ -134,9 +134,9 @@ async function refuseRows(
 }
 
 /**
- * What an earlier request with the key made of its one change; null where nothing is known of it. Does not use the key up.
+ * What this request made of its one change when it came before; null where nothing is known of it. Does not use the key up.
  *
- * @throws {@link Problem} as {@link claimIdempotencyKey}.
+ * @throws {@link Problem} 503 when that cannot be found out.
  */
 export async function recallChange(
   context: TenantContext,
@@ -145,12 +145,8 @@ export async function recallChange(
 ): Promise<Submitted | null> {
   const partition = partitionOf(ref, context.settings.writerPartitions);
   const { writer, identity } = writerOf(context, partition);
-  const [found] = await answered(context, partition, async () =>
-    writer.recall(identity, idempotency.key, [0]),
-  );
+  const found = await answered(context, partition, async () => writer.recall(identity, idempotency));
   if (!found) return null;
-  // The writer remembers by the key alone, which may be that of another request.
-  await claimIdempotencyKey(context, idempotency);
   const { result, committedAt, bookmark } = found;
   return { results: [result], committedAt, bookmark, replayed: true };
 }

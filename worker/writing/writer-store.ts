@@ -37,6 +37,11 @@ export interface StoredIntent {
   intent: Intent;
 }
 
+interface KnownKey {
+  fingerprint: string;
+  expiresAtMs: number;
+}
+
 /** A hot-cache document that is in KV, as far as this writer knows. */
 interface DocumentRecord {
   entity: string;
@@ -120,19 +125,21 @@ export class WriterStore {
     return rowOf<{ n: number }>(this.#sql, "SELECT count(*) AS n FROM intents").n;
   }
 
-  /** Remembers a key. @returns the fingerprint under which it is known already, and until when it is; null where it was not. */
-  claimKey(
-    { key, fingerprint }: Idempotency,
-    nowMs: number,
-    expiresAtMs: number,
-  ): { fingerprint: string; expiresAtMs: number } | null {
+  /** The fingerprint under which a key is known, and until when it is; null where it is not, or no longer. */
+  knownKey(key: string, nowMs: number): KnownKey | null {
     const [known] = rowsOf<{ fingerprint: string; expires_at: number }>(
       this.#sql,
       "SELECT fingerprint, expires_at FROM idempotency_keys WHERE key = ? AND expires_at > ?",
       key,
       nowMs,
     );
-    if (known) return { fingerprint: known.fingerprint, expiresAtMs: known.expires_at };
+    return known ? { fingerprint: known.fingerprint, expiresAtMs: known.expires_at } : null;
+  }
+
+  /** Remembers a key. @returns what is known of it already; null where nothing was. */
+  claimKey({ key, fingerprint }: Idempotency, nowMs: number, expiresAtMs: number): KnownKey | null {
+    const known = this.knownKey(key, nowMs);
+    if (known) return known;
     for (const table of BY_KEY) run(this.#sql, `DELETE FROM ${table} WHERE key = ?`, key);
     run(this.#sql, "INSERT OR REPLACE INTO idempotency_keys VALUES (?, ?, ?)", key, fingerprint, expiresAtMs);
     return null;
