@@ -79,7 +79,7 @@ export interface TestWriter {
     changes: EntityChange | EntityChange[],
     idempotency?: ChangeRequest["idempotency"],
   ): Promise<ChangeReply>;
-  recall(idempotency: Idempotency): Promise<Settled | null>;
+  recall(idempotency: Idempotency): Promise<Settled | null | "unknown">;
   fill(...refs: EntityRef[]): Promise<void>;
   alarm(): Promise<void>;
   invalidate(ref: EntityRef): Promise<boolean>;

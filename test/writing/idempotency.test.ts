@@ -4,9 +4,10 @@ import { readSettings } from "../../worker/env.ts";
 import { partitionOf } from "../../worker/keys.ts";
 import { Log } from "../../worker/log.ts";
 import { IDEMPOTENCY_TTL_SECONDS } from "../../worker/timings.ts";
+import { sleep } from "../../worker/waits.ts";
 import type { RequestRow } from "../../worker/writing/entity-write.ts";
 import { claimIdempotencyKey, submitChanges } from "../../worker/writing/submit-changes.ts";
-import { dieBefore, failBefore, isCommit, only, watched } from "../setup/faults.ts";
+import { dieBefore, failAfter, failBefore, isCommit, only, watched } from "../setup/faults.ts";
 import { until } from "../setup/waiting.ts";
 import {
   history,
@@ -40,6 +41,35 @@ describe.concurrent("the Idempotency-Key", () => {
       expect(await writer.submit(write("user-1", { a: { n: 2 } }), other)).toEqual({ kind: "key_reused" });
       await first;
       expect(await writer.submit(write("user-1", { a: { n: 2 } }), other)).toEqual({ kind: "key_reused" });
+    }));
+
+  test("is not recalled before the request under way has ended", () =>
+    inWriterObject(async ({ start }) => {
+      const slow = only(isCommit, async (_call, run) => {
+        await sleep(100);
+        return run();
+      });
+      const writer = start(watched({ database: slow }).env);
+      const first = writer.submit(write("user-1", { a: { n: 1 } }), keyed("k"));
+      expect(await writer.recall(keyed("k"))).toMatchObject({ result: { outcome: "applied", revision: 1 } });
+      expect((await first).kind).toBe("settled");
+    }));
+
+  test("is not recalled while nobody knows whether the transaction was committed", () =>
+    inWriterObject(async ({ start }) => {
+      const bindings = watched();
+      const hasCommitted = () => bindings.database.some((call) => isCommit(call) && call.ran);
+      bindings.faults = {
+        database: (call, run) =>
+          isCommit(call) ? failAfter(call, run) : hasCommitted() ? failBefore() : run(),
+      };
+      const writer = start(bindings.env);
+      expect(await writer.submit(write("user-1", { a: { n: 1 } }), keyed("k"))).toEqual({
+        kind: "unavailable",
+      });
+      expect(await writer.recall(keyed("k"))).toBe("unknown");
+      bindings.faults = {};
+      expect(await writer.recall(keyed("k"))).toMatchObject({ result: { outcome: "applied", revision: 1 } });
     }));
 
   test("of a bulk write of which a part was lost: the repetition applies the missing part alone", () =>
@@ -110,7 +140,7 @@ describe("the Idempotency-Key, in time", () => {
     inWriterObject(async ({ start }) => {
       const writer = start(watched().env);
       const [first] = resultsOf(await writer.submit(write("user-1", { a: { n: 1 } }), keyed("k")));
-      expect((await writer.recall(keyed("k")))?.result).toEqual(first);
+      expect(await writer.recall(keyed("k"))).toMatchObject({ result: first });
       expect(await writer.recall({ key: "k", fingerprint: "another-body" })).toBeNull();
       const later = Date.now() + IDEMPOTENCY_TTL_SECONDS * 1_000 + 1;
       vi.useFakeTimers({ toFake: ["Date"], now: later });

@@ -94,12 +94,19 @@ export class EntityWriter extends DurableObject<Env> {
     return { kind: "repeated", atMs, refused: this.#store.refusedRows(idempotency.key) };
   }
 
-  /** What became of the one change of an earlier request, the same one; null where nothing is known. */
-  async recall(identity: Identity, { key, fingerprint }: Idempotency): Promise<Settled | null> {
+  /** What became of the one change of this request when it came before; null where it has not, or was not committed. */
+  async recall(identity: Identity, { key, fingerprint }: Idempotency): Promise<Settled | null | "unknown"> {
     const { loop } = this.#open(identity);
-    if (loop.unresolved > 0) await loop.settle();
     if (this.#store.knownKey(key, Date.now())?.fingerprint !== fingerprint) return null;
+    if (!(await this.#isDecided(loop, key))) return "unknown";
     return this.#store.rememberedResults(key).get(0) ?? null;
+  }
+
+  /** Whether nothing with this key may still be committed, once all that is under way here has ended. */
+  async #isDecided(loop: CommitLoop, key: string): Promise<boolean> {
+    for (let other = this.#inFlight.get(key); other; other = this.#inFlight.get(key)) await other;
+    if (loop.unresolved > 0) await loop.settle();
+    return !loop.isUnresolved(key);
   }
 
   /**
@@ -111,9 +118,7 @@ export class EntityWriter extends DurableObject<Env> {
   async refuse(identity: Identity, idempotency: Idempotency, rows: RefusedRow[]): Promise<Settled[] | null> {
     const { loop } = this.#open(identity);
     const { key } = idempotency;
-    for (let other = this.#inFlight.get(key); other; other = this.#inFlight.get(key)) await other;
-    if (loop.unresolved > 0) await loop.settle();
-    if (loop.isUnresolved(key)) return null;
+    if (!(await this.#isDecided(loop, key))) return null;
     this.#claim(idempotency);
     const remembered = this.#store.rememberedResults(key);
     const committedAt = nowMicros();

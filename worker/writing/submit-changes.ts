@@ -146,6 +146,7 @@ export async function recallChange(
   const partition = partitionOf(ref, context.settings.writerPartitions);
   const { writer, identity } = writerOf(context, partition);
   const found = await answered(context, partition, async () => writer.recall(identity, idempotency));
+  if (found === "unknown") throw notCommitted();
   if (!found) return null;
   const { result, committedAt, bookmark } = found;
   return { results: [result], committedAt, bookmark, replayed: true };
