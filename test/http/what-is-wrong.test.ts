@@ -285,5 +285,7 @@ test("bytes that are no UTF-8 are refused, U+FFFD itself is a character like any
     expect((await sent("/items", bytesOf(written("a\ufffdb"), itself), isDeclared)).status).toBe(200);
     const read = await sent("/get/items", bytesOf(asked, itself), isDeclared);
     expect(read.body).toMatchObject({ items: { c: { features: { data: { "a\ufffdb": 1 } } } } });
+    const marked = new Uint8Array([0xef, 0xbb, 0xbf, ...bytesOf(asked, itself)]);
+    expect((await sent("/get/items", marked, isDeclared)).status).toBe(200);
   }
 });
