@@ -3,9 +3,9 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { AgedRowsStore } from "../../worker/compute/aged-rows-store.ts";
-import { setRetention } from "../../worker/compute/compute-store.ts";
 import { Purger } from "../../worker/compute/purger.ts";
 import { RawTableStore } from "../../worker/compute/raw-table-store.ts";
+import { setRetention } from "../../worker/compute/registered-tables.ts";
 import {
   MAX_RAW_ROWS,
   MAX_RETENTION_DAYS,

@@ -20,16 +20,16 @@ import type { Debt } from "./computation-store.ts";
 import { computeByHand } from "./compute-by-hand.ts";
 import { type ComputedParts, computeInParts } from "./compute-in-parts.ts";
 import { type ComputeMessage, computeMessage } from "./compute-message.ts";
-import {
-  findRawTable,
-  noteComputation,
-  type RegisteredTable,
-  type StreamingVersion,
-  streamingVersions,
-} from "./compute-store.ts";
+import { noteComputation } from "./compute-store.ts";
 import { computableVersion } from "./computed-feature.ts";
 import { followerOf } from "./follower-store.ts";
 import { rawTableObject } from "./raw-table-access.ts";
+import {
+  findRawTable,
+  type RegisteredTable,
+  type StreamingVersion,
+  streamingVersions,
+} from "./registered-tables.ts";
 import type { Skipped } from "./vectors.ts";
 import { writeJobPage } from "./write-job.ts";
 import { vectorTarget, writeVectors } from "./write-vectors.ts";

@@ -1,7 +1,7 @@
 /** The raw table that a request names. */
 import { Problem } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
-import { findRawTable, type RegisteredTable } from "./compute-store.ts";
+import { findRawTable, type RegisteredTable } from "./registered-tables.ts";
 
 /**
  * @param table Its id, or its name.

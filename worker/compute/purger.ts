@@ -11,7 +11,7 @@ import { nowMicros } from "../timestamps.ts";
 import { PURGE_RETRY_MS } from "../timings.ts";
 import { sleep } from "../waits.ts";
 import type { AgedRowsStore, PurgeStep } from "./aged-rows-store.ts";
-import { findRawTable, type RegisteredTable } from "./compute-store.ts";
+import { findRawTable, type RegisteredTable } from "./registered-tables.ts";
 import { nextPurgeMs, oldestKept } from "./row-retention.ts";
 
 interface TableId {

@@ -9,13 +9,13 @@ import { lazily } from "../lazily.ts";
 import { MAX_INGEST_ROWS } from "../limits.ts";
 import { claimIdempotencyKey, keyReused } from "../writing/submit-changes.ts";
 import { idempotencyOf, replayedHeader, writeRequestHeaders } from "../writing/submit-request.ts";
-import { streamingVersions } from "./compute-store.ts";
 import { existingTable, noSuchTable } from "./existing-table.ts";
 import { followerOf } from "./follower-store.ts";
 import { checkRows } from "./raw-columns.ts";
 import type { RawTable } from "./raw-table.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import { rawTableReference } from "./raw-table-schemas.ts";
+import { streamingVersions } from "./registered-tables.ts";
 
 const ingest = endpoint(
   {

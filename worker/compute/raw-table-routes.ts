@@ -13,13 +13,6 @@ import {
 } from "../limits.ts";
 import { registeredName } from "../registry/versions.ts";
 import { nowMicros } from "../timestamps.ts";
-import {
-  featuresOfTable,
-  insertRawTable,
-  type RegisteredTable,
-  removeRawTable,
-  selectRawTables,
-} from "./compute-store.ts";
 import { existingTable, noSuchTable } from "./existing-table.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import {
@@ -29,6 +22,13 @@ import {
   schemaDefinition,
   tableAnswer,
 } from "./raw-table-schemas.ts";
+import {
+  featuresOfTable,
+  insertRawTable,
+  type RegisteredTable,
+  removeRawTable,
+  selectRawTables,
+} from "./registered-tables.ts";
 import { assertHasTimes, changeRetention } from "./retention-route.ts";
 
 const registerRawTable = endpoint(

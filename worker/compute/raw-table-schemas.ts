@@ -6,8 +6,8 @@ import { lazily } from "../lazily.ts";
 import { MAX_COLUMN_NAME_CHARACTERS, MAX_RAW_COLUMNS, MAX_RETENTION_DAYS } from "../limits.ts";
 import { registeredName } from "../registry/versions.ts";
 import { formatTimestamp } from "../timestamps.ts";
-import type { RegisteredTable } from "./compute-store.ts";
 import { COLUMN_NAME, COLUMN_TYPES, type ColumnType, columnType } from "./raw-columns.ts";
+import type { RegisteredTable } from "./registered-tables.ts";
 import { RESERVED_NAME } from "./sql/words.ts";
 
 /** Column → type, as entries in their order. */

@@ -7,29 +7,27 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { settings } from "../env.ts";
-import { MAX_RAW_ROWS, MAX_RAW_TABLE_BYTES, MAX_SQL_RESULT_BYTES, MAX_UNFINISHED_JOBS } from "../limits.ts";
+import { MAX_RAW_ROWS, MAX_RAW_TABLE_BYTES, MAX_UNFINISHED_JOBS } from "../limits.ts";
 import { Log } from "../log.ts";
 import { formatTimestamp, type Micros, nowMicros } from "../timestamps.ts";
 import {
   AGED_ROWS_ALARM_MS,
   FOLLOWER_LEASE_MS,
-  RECOMPUTE_ALARM_MAX_MS,
   RECOMPUTE_ALARM_MS,
   REGISTRY_CHANGE_ALARM_MS,
 } from "../timings.ts";
 import type { Idempotency } from "../writing/entity-write.ts";
 import type { Computation, Debt } from "./computation-store.ts";
-import type { ComputeMessage } from "./compute-message.ts";
 import type { ComputeReply, ComputeRequest, Version } from "./compute-request.ts";
-import { findRawTable, type RegisteredTable } from "./compute-store.ts";
 import type { Claim, Follower } from "./follower-store.ts";
 import { type JobPage, JobStore, type PageRequest } from "./job-store.ts";
+import { owedWork } from "./owed-work.ts";
 import { Purger } from "./purger.ts";
 import type { RawSchema } from "./raw-columns.ts";
 import { type IngestReply, type IngestRequest, RawTableStore, type TableNumbers } from "./raw-table-store.ts";
-import { runOverTable } from "./run-over-table.ts";
+import { findRawTable, type RegisteredTable } from "./registered-tables.ts";
+import { vectorsOverTable } from "./run-over-table.ts";
 import { type CheckResult, checkAgainstSchema } from "./sql/run.ts";
-import { vectorsOf } from "./vectors.ts";
 
 export class RawTable extends DurableObject<Env> {
   #store: RawTableStore;
@@ -90,17 +88,9 @@ export class RawTable extends DurableObject<Env> {
 
   async compute(request: ComputeRequest): Promise<ComputeReply> {
     const { entityKey, job } = request;
-    const result = runOverTable(this.ctx.storage, this.#store, request);
-    const { steps = 0 } = result;
-    if (!result.ok) return { kind: "refused", fault: result.fault, steps };
-    if (!result.columns.includes(entityKey)) return { kind: "no_entity_key", steps };
-    const vectors = vectorsOf(result, entityKey, result.timestamps);
-    if (!vectors.ok) {
-      const { kind } = vectors;
-      if (kind === "entity_twice") return { kind, entity: vectors.entity, rows: vectors.rows, steps };
-      return { kind: "refused", fault: { reason: "too-many-bytes", limit: MAX_SQL_RESULT_BYTES }, steps };
-    }
-    const { computed, skipped, skippedCount } = vectors;
+    const made = vectorsOverTable(this.ctx.storage, this.#store, request);
+    if (made.kind !== "vectors") return made;
+    const { computed, skipped, skippedCount, steps } = made;
     // What the table has no time for is of now, so that one over fewer rows is older, whenever it is written.
     const asOf = formatTimestamp(this.#tick());
     for (const row of computed) row.timestamp ??= asOf;
@@ -275,22 +265,12 @@ export class RawTable extends DurableObject<Env> {
     const changingMs = this.#changingUntilMs - Date.now();
     if (changingMs > 0) await this.#ensureAlarm(changingMs);
     await this.#purger.byAlarm(table, registered);
-    const { followers, computations } = this.#store;
-    for (const silent of computations.endOlderThan(FOLLOWER_LEASE_MS)) this.#store.computeAgain(silent);
-    const isAnyUnderWay = computations.isAnyUnderWay();
-    const behind = followers.countBehind() + computations.debts().length;
-    if (behind === 0 && this.#jobs.count() === 0 && !isAnyUnderWay) return;
-    const stalled = this.#jobs.stalled();
-    const asked = this.#store.countAsking();
-    const messages: ComputeMessage[] = stalled.map((jobId) => ({ kind: "job", ...about, job_id: jobId }));
-    if (behind > 0) messages.push({ kind: "ingest", ...about });
-    if (messages.length > 0) {
-      log.info("asking again for what is not computed", { ...about, versions: behind, jobs: stalled.length });
-    }
+    const owed = owedWork(this.#store, this.#jobs, table);
+    if (!owed) return;
+    const { messages, versions, jobs, nextInMs } = owed;
+    if (messages.length > 0) log.info("asking again for what is not computed", { ...about, versions, jobs });
     // Before sending: when the queue fails, or this process does, the next alarm stands.
-    const waitMs = Math.min(RECOMPUTE_ALARM_MS * 2 ** asked, RECOMPUTE_ALARM_MAX_MS);
-    const inMs = isAnyUnderWay ? Math.min(waitMs, FOLLOWER_LEASE_MS) : waitMs;
-    await this.#ensureAlarm(inMs);
+    await this.#ensureAlarm(nextInMs);
     for (const message of messages) await this.env.FEATURE_COMPUTE.send(message);
   }
 

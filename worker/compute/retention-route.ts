@@ -4,10 +4,10 @@ import { unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { elsewhere, wholeNumber } from "../http/fields.ts";
-import { setRetention } from "./compute-store.ts";
 import { existingTable, noSuchTable } from "./existing-table.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import { rawTableSchema, retentionDays, tableAnswer } from "./raw-table-schemas.ts";
+import { setRetention } from "./registered-tables.ts";
 
 const asRegistered = elsewhere("stays as it was registered: only `retention_days` is changed");
 

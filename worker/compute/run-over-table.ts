@@ -1,13 +1,37 @@
 /** Runs a tenant's SQL over the rows of its table, with integers to the last digit. */
-import type { ComputeRequest } from "./compute-request.ts";
+import { MAX_SQL_RESULT_BYTES } from "../limits.ts";
+import type { ComputeReply, ComputeRequest } from "./compute-request.ts";
 import { mayBeRounded, readDigits, withDigits } from "./exact-integers.ts";
 import type { RawTableStore } from "./raw-table-store.ts";
 import { checkSql } from "./sql/gate.ts";
 import { runSql, type SqlRows } from "./sql/run.ts";
-import { entitiesAmong } from "./vectors.ts";
+import { type ComputedRow, entitiesAmong, type Skips, vectorsOf } from "./vectors.ts";
+
+type Refused = Extract<ComputeReply, { kind: "refused" | "no_entity_key" | "entity_twice" }>;
+
+/** The vectors of entities that the SQL makes, or why it makes none. */
+export function vectorsOverTable(
+  storage: DurableObjectStorage,
+  store: RawTableStore,
+  request: ComputeRequest,
+): ({ kind: "vectors"; computed: ComputedRow[]; steps: number } & Skips) | Refused {
+  const { entityKey } = request;
+  const result = runOverTable(storage, store, request);
+  const { steps = 0 } = result;
+  if (!result.ok) return { kind: "refused", fault: result.fault, steps };
+  if (!result.columns.includes(entityKey)) return { kind: "no_entity_key", steps };
+  const vectors = vectorsOf(result, entityKey, result.timestamps);
+  if (vectors.ok) {
+    const { computed, skipped, skippedCount } = vectors;
+    return { kind: "vectors", computed, skipped, skippedCount, steps };
+  }
+  const { kind } = vectors;
+  if (kind === "entity_twice") return { kind, entity: vectors.entity, rows: vectors.rows, steps };
+  return { kind: "refused", fault: { reason: "too-many-bytes", limit: MAX_SQL_RESULT_BYTES }, steps };
+}
 
 /** @returns the result, with the newest event time of each of its entities where the table knows them. */
-export function runOverTable(
+function runOverTable(
   storage: DurableObjectStorage,
   store: RawTableStore,
   { schema, sql, entityKey, source }: Pick<ComputeRequest, "schema" | "sql" | "entityKey" | "source">,
