@@ -1,19 +1,55 @@
 interface Entry<V> {
+  key: string;
   value: V;
   size: number;
   /** Since it was put in. */
   wasRead: boolean;
+  /** Where it is found. */
+  home: Map<string, unknown>;
 }
 
-/** What several maps may hold together, such as those of all objects in an isolate. */
+/** What several maps may hold together, such as those of all objects in an isolate: as if they were one. */
 export class Budget {
-  readonly most: number;
-  used = 0;
-  /** Those that hold something. Each makes room in its turn, so that none is emptied for the others. */
-  readonly maps = new Set<BoundedMap<unknown>>();
+  readonly #most: number;
+  #used = 0;
+  // A Set iterates in the order of insertion, and comes to what is put in meanwhile.
+  readonly #entries = new Set<Entry<unknown>>();
 
   constructor(most: number) {
-    this.most = most;
+    this.#most = most;
+  }
+
+  get used(): number {
+    return this.#used;
+  }
+
+  /** Something larger than all of it is not taken. */
+  take(entry: Entry<unknown>): void {
+    if (entry.size > this.#most) return;
+    this.#makeRoom(entry.size);
+    this.#entries.add(entry);
+    this.#used += entry.size;
+    entry.home.set(entry.key, entry);
+  }
+
+  drop(entry: Entry<unknown>): void {
+    this.#entries.delete(entry);
+    this.#used -= entry.size;
+    entry.home.delete(entry.key);
+  }
+
+  #makeRoom(size: number): void {
+    if (this.#used + size <= this.#most) return;
+    for (const entry of this.#entries) {
+      if (entry.wasRead) {
+        entry.wasRead = false;
+        this.#entries.delete(entry);
+        this.#entries.add(entry);
+        continue;
+      }
+      this.drop(entry);
+      if (this.#used + size <= this.#most) return;
+    }
   }
 }
 
@@ -25,7 +61,6 @@ export class Budget {
  */
 export class BoundedMap<V> {
   readonly #budget: Budget;
-  // A Map iterates in the order of insertion, and comes to what is put in meanwhile.
   readonly #entries = new Map<string, Entry<V>>();
 
   /** @param most A size of its own, or what it shares with other maps. */
@@ -43,43 +78,15 @@ export class BoundedMap<V> {
   /** Something larger than the whole budget is not kept at all. */
   set(key: string, value: V, size: number): void {
     this.delete(key);
-    const budget = this.#budget;
-    if (size > budget.most) return;
-    while (budget.used + size > budget.most) {
-      const [next] = budget.maps;
-      if (!next) break;
-      budget.maps.delete(next);
-      next.#dropOne();
-      if (next.#entries.size > 0) budget.maps.add(next);
-    }
-    this.#entries.set(key, { value, size, wasRead: false });
-    budget.used += size;
-    budget.maps.add(this);
-  }
-
-  #dropOne(): void {
-    for (const [key, entry] of this.#entries) {
-      this.#entries.delete(key);
-      if (!entry.wasRead) {
-        this.#budget.used -= entry.size;
-        return;
-      }
-      entry.wasRead = false;
-      this.#entries.set(key, entry);
-    }
+    this.#budget.take({ key, value, size, wasRead: false, home: this.#entries });
   }
 
   delete(key: string): void {
     const entry = this.#entries.get(key);
-    if (!entry) return;
-    this.#entries.delete(key);
-    this.#budget.used -= entry.size;
-    if (this.#entries.size === 0) this.#budget.maps.delete(this);
+    if (entry) this.#budget.drop(entry);
   }
 
   clear(): void {
-    for (const { size } of this.#entries.values()) this.#budget.used -= size;
-    this.#entries.clear();
-    this.#budget.maps.delete(this);
+    for (const entry of this.#entries.values()) this.#budget.drop(entry);
   }
 }
