@@ -39,16 +39,18 @@ export async function readBody(c: AppContext, { isOptional, isRepeated }: Readin
   const declared = c.header("content-length");
   if (declared !== undefined && Number(declared) > MAX_BODY_BYTES) tooLarge();
   const { request } = c;
+  const type = c.header("content-type");
+  const isJson = type !== undefined && JSON_TYPE.test(type);
   const body =
     declared === undefined
       ? await undeclaredBytes(request.body)
-      : await (isRepeated ? request.text() : request.arrayBuffer());
+      : // The runtime logs a warning for the text of what is not declared as one.
+        await (isRepeated && isJson ? request.text() : request.arrayBuffer());
   const size = typeof body === "string" ? body.length : body.byteLength;
   if (size > MAX_BODY_BYTES) tooLarge();
   if (isOptional && size === 0) return null;
   assertPlain(c.header("content-encoding"));
-  const type = c.header("content-type");
-  if (!type || !JSON_TYPE.test(type)) {
+  if (!isJson) {
     throw new Problem(415, `Content-Type must be application/json${type ? "" : ", there is none"}`);
   }
   const text = typeof body === "string" ? assertDecoded(body, Number(declared)) : decodeBody(body);
