@@ -1,7 +1,9 @@
 /** Every answer that is not a handler's: unknown paths, problems, and errors that nobody expected. */
 import type { Hono } from "hono";
-import { Problem } from "../errors.ts";
+import { Problem, unavailable } from "../errors.ts";
+import { RETRY_AFTER_SECONDS } from "../timings.ts";
 import { type Answer, problemAnswer } from "./answer.ts";
+import { isStoreAway } from "./away.ts";
 import type { AppContext } from "./context.ts";
 
 export function answerOfFailure(error: unknown, c: AppContext): Answer {
@@ -11,10 +13,12 @@ export function answerOfFailure(error: unknown, c: AppContext): Answer {
 function problemOf(error: unknown, c: AppContext): Problem {
   if (error instanceof Problem) return error;
   // Its message may hold SQL or values: the operator gets it, the caller a fixed text.
-  c.log.error("unexpected error", error, {
-    request_id: c.requestId,
-    route: c.route,
-  });
+  const about = { request_id: c.requestId, route: c.route };
+  if (isStoreAway(error)) {
+    c.log.error("a store did not answer", error, about);
+    return unavailable("a store of the service does not answer; try again", RETRY_AFTER_SECONDS);
+  }
+  c.log.error("unexpected error", error, about);
   return new Problem(500, "an unexpected error; the request id finds it in the logs");
 }
 

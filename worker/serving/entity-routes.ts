@@ -17,7 +17,7 @@ const getEntity = endpoint(
     tag: "entities",
     summary: "Read all that is known of an entity",
     description:
-      "All of its categories, as `POST /api/v1/get/items` answers them. Those whose TTL is over are named as unavailable.",
+      "All of its categories, as `POST /api/v1/get/items` answers them. Those whose TTL is over are named as unavailable; where there are no others it is 404.",
     scope: "read",
     request: {
       param: z.object({ entity_type: entityType, entity_value: entityValue }),
@@ -32,7 +32,7 @@ const getEntity = endpoint(
     const ref = { entityType: param.entity_type, entityValue: param.entity_value };
     const { read, found } = await readFound(readContext(c, query.consistency), ref, "all");
     const text = itemsAnswer(ref, null, found, read);
-    if (text === null) throw new Problem(404, "nothing is known of this entity");
+    if (text === null) throw new Problem(404, "nothing is known of this entity any more, or ever was");
     return jsonTextAnswer(text);
   },
 );
