@@ -285,7 +285,7 @@ describe("dropping a table", () => {
     const table = await newTable();
     await ingest(table, [row("u", 1)]);
     const { stop, open, reached } = gate();
-    const dropping = drop(withStubs("RAW_TABLE", { expectDrop: (real) => real().then(stop) }), table);
+    const dropping = drop(withStubs("RAW_TABLE", { expectChange: (real) => real().then(stop) }), table);
     await reached;
     const alarm = await runInDurableObject(objectOf(table), (_, { storage }) => storage.getAlarm());
     expect(alarm).toBeGreaterThan(Date.now() + 30_000);
@@ -297,7 +297,7 @@ describe("dropping a table", () => {
     const table = await newTable();
     const object = objectOf(table);
     await runInDurableObject(object, (_, { storage }) => storage.setAlarm(Date.now() + 5_000));
-    await object.expectDrop({ tenant: TENANT, tableId: table.id });
+    await object.expectChange({ tenant: TENANT, tableId: table.id });
     expect(await runDurableObjectAlarm(object)).toBe(true);
     const alarm = await runInDurableObject(object, (_, { storage }) => storage.getAlarm());
     expect(alarm).toBeGreaterThan(Date.now() + 30_000);
@@ -306,7 +306,7 @@ describe("dropping a table", () => {
   test("that is not done after all leaves its rows", async () => {
     const table = await newTable();
     await ingest(table, [row("u", 1)]);
-    await objectOf(table).expectDrop({ tenant: TENANT, tableId: table.id });
+    await objectOf(table).expectChange({ tenant: TENANT, tableId: table.id });
     expect(await runDurableObjectAlarm(objectOf(table))).toBe(true);
     expect(await inside(table, "SELECT count(*) AS n FROM fs_rows")).toEqual([{ n: 1 }]);
   });

@@ -11,9 +11,11 @@ import {
   MAX_RAW_TABLE_BYTES,
   MAX_RAW_TABLES_PER_TENANT,
 } from "../limits.ts";
+import { assertSame } from "../registry/same-definition.ts";
 import { registeredName } from "../registry/versions.ts";
 import { nowMicros } from "../timestamps.ts";
 import { existingTable, noSuchTable } from "./existing-table.ts";
+import type { RawSchema } from "./raw-columns.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import {
   countedSchema,
@@ -22,13 +24,7 @@ import {
   schemaDefinition,
   tableAnswer,
 } from "./raw-table-schemas.ts";
-import {
-  featuresOfTable,
-  insertRawTable,
-  type RegisteredTable,
-  removeRawTable,
-  selectRawTables,
-} from "./registered-tables.ts";
+import { featuresOfTable, insertRawTable, removeRawTable, selectRawTables } from "./registered-tables.ts";
 import { assertHasTimes, changeRetention } from "./retention-route.ts";
 
 const registerRawTable = endpoint(
@@ -81,37 +77,24 @@ const registerRawTable = endpoint(
     if (inserted === "too many")
       throw new Problem(409, `a tenant may have ${MAX_RAW_TABLES_PER_TENANT} raw tables`);
     if ("added" in inserted) return jsonAnswer(tableAnswer(inserted.added), 201);
-    assertSameTable(inserted.namesake, { ...table, retentionDays: json.retention_days });
-    return jsonAnswer(tableAnswer(inserted.namesake), 200);
+    const { namesake } = inserted;
+    assertSame("there is a raw table of this name already", [
+      ["schema_definition", columnsText(namesake.schema), columnsText(table.schema)],
+      ["timestamp_column", namesake.schema.timestampColumn, timestampColumn],
+      // Where nothing is said of it: it may have been changed since.
+      [
+        "retention_days",
+        namesake.retentionDays,
+        json.retention_days === undefined ? namesake.retentionDays : json.retention_days,
+      ],
+      ["description", namesake.description, table.description],
+    ]);
+    return jsonAnswer(tableAnswer(namesake), 200);
   },
 );
 
-/** Of the retention undefined where nothing is said of it: it may have been changed since. */
-type Definition = Pick<RegisteredTable, "description" | "schema"> & {
-  retentionDays: RegisteredTable["retentionDays"] | undefined;
-};
-
-/** @throws Problem 409 naming every field in which the definition differs from the one that is registered. */
-function assertSameTable(there: RegisteredTable, asked: Definition): void {
-  const differs = {
-    schema_definition: columnsText(there) !== columnsText(asked),
-    timestamp_column: there.schema.timestampColumn !== asked.schema.timestampColumn,
-    retention_days: asked.retentionDays !== undefined && there.retentionDays !== asked.retentionDays,
-    description: there.description !== asked.description,
-  };
-  const fields = Object.entries(differs).flatMap(([field, isOther]) => (isOther ? field : []));
-  if (fields.length === 0) return;
-  throw new Problem(409, `there is a raw table of this name already, with another ${fields.join(", ")}`, {
-    errors: fields.map((field) => ({
-      loc: ["body", field],
-      msg: "differs from what is registered",
-      type: "conflict",
-    })),
-  });
-}
-
 /** Rows name their columns: in which order they were registered makes no difference. */
-const columnsText = ({ schema }: Definition) => JSON.stringify([...schema.columns].sort());
+const columnsText = ({ columns }: RawSchema) => JSON.stringify([...columns].sort());
 
 const listTables = endpoint(
   {
@@ -188,7 +171,7 @@ const deleteTable = endpoint(
     const object = rawTableObject(c.env, tenant, tableId);
     const { rows } = await object.numbers();
     // Should this be the last that the object hears, it finds out by itself.
-    await object.expectDrop({ tenant, tableId });
+    await object.expectChange({ tenant, tableId });
     // The registry first: rows without an entry can be reached by nobody, an entry without rows could.
     if (!(await removeRawTable(c.env.DB, tenant, tableId))) {
       const dependent = await featuresOfTable(c.env.DB, tenant, tableId);

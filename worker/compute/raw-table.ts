@@ -74,7 +74,7 @@ export class RawTable extends DurableObject<Env> {
   /** How long rows are kept is changing, or has changed: looks when that is decided, even if nobody says so. */
   async retentionChanges(table: { tenant: string; tableId: number }): Promise<void> {
     this.#purger.retentionChanges();
-    await this.#expectChange(table);
+    await this.expectChange(table);
   }
 
   async numbers(): Promise<TableNumbers> {
@@ -221,13 +221,11 @@ export class RawTable extends DurableObject<Env> {
     if (this.#store.lastIngest() === asOf) this.#store.followers.keep(followers);
   }
 
-  /** The table may be gone in a moment: looks when that is decided, even if nobody says so. No row need have come yet. */
-  async expectDrop(table: { tenant: string; tableId: number }): Promise<void> {
-    await this.#expectChange(table);
-  }
-
-  /** One alarm is set at most, and an earlier one finds what was there before: it sets this one again. */
-  async #expectChange(table: { tenant: string; tableId: number }): Promise<void> {
+  /**
+   * The table may be another, or gone, in a moment: looks when that is decided, even if nobody says so. No row need have
+   * come yet. One alarm is set at most, and an earlier one finds what was there before: it sets this one again.
+   */
+  async expectChange(table: { tenant: string; tableId: number }): Promise<void> {
     this.#store.noteTable(table);
     this.#changingUntilMs = Date.now() + REGISTRY_CHANGE_ALARM_MS;
     await this.#ensureAlarm(REGISTRY_CHANGE_ALARM_MS);

@@ -145,9 +145,10 @@ export async function putRequest(bucket: R2Bucket, key: TrainingSetKey, asked: A
   const { entityType, columns, rows } = asked;
   const text = JSON.stringify({
     entityType,
-    columns: columns.map(({ asked, category, stored, version, ttlSeconds }) => ({
-      ...{ asked, category, stored, version, ttlSeconds },
-    })),
+    columns: columns.map((column) => {
+      const { asked, category, stored, version, ttlSeconds } = column;
+      return { asked, category, stored, version, ttlSeconds };
+    }),
     rows: rows.map(({ entityId, at }) => [entityId, at]),
   });
   await bucket.put(fileKey(key, REQUEST), text);

@@ -1,4 +1,4 @@
-/** Whether a registration is what is registered already. Pure. */
+/** Whether a registration, of a feature or of a raw table, is what is registered already. Pure. */
 import { Problem } from "../errors.ts";
 import { canonicalJson } from "../json.ts";
 import {
@@ -44,21 +44,19 @@ export function assertSameDefinition(
     // A later version about which nothing was said, or not kept, contradicts nothing.
     if (hasWords || isFirst) pairs.push(...pairsOfWords(wordsOfVersion(registered, own), version.words));
   }
-  const differing = differingFields(pairs);
-  if (own && differing.length === 0) return own;
-  if (differing.length > 0) throw conflict(differing);
+  assertSame(FEATURE_EXISTS, pairs);
+  if (own) return own;
   throw new Problem(409, registered.materialize === "on_ingest" ? `${TOO_MANY_ACTIVE}; ${FULL}` : FULL);
 }
 
 /** @throws Problem 409 naming every field in which a computed feature differs from what is registered. */
 export function assertSameFeature(registered: RegisteredFeature, feature: NewFeature): void {
-  const differing = differingFields([
+  assertSame(FEATURE_EXISTS, [
     ...pairsOfFeature(registered, feature),
     ["entity_key", registered.entityKey, feature.entityKey],
     ["computation_logic", registered.computationLogic, feature.computationLogic],
     ...pairsOfWords(registered, feature),
   ]);
-  if (differing.length > 0) throw conflict(differing);
 }
 
 /** Why a feature could not be added that is not there. */
@@ -113,12 +111,16 @@ function pairsOfWords(
 
 const asSet = (tags: readonly string[]) => JSON.stringify([...new Set(tags)].sort());
 
-function differingFields(pairs: readonly Pair[]): string[] {
-  return pairs.filter(([, there, asked]) => there !== asked).map(([field]) => field);
-}
+const FEATURE_EXISTS = "this feature is registered already";
 
-function conflict(differing: readonly string[]): Problem {
-  return new Problem(409, `this feature is registered already, with another ${differing.join(", ")}`, {
+/**
+ * @param exists What there is, in words.
+ * @throws Problem 409 naming every field in which the two differ.
+ */
+export function assertSame(exists: string, pairs: readonly Pair[]): void {
+  const differing = pairs.filter(([, there, asked]) => there !== asked).map(([field]) => field);
+  if (differing.length === 0) return;
+  throw new Problem(409, `${exists}, with another ${differing.join(", ")}`, {
     errors: differing.map((field) => ({
       loc: ["body", field],
       msg: "differs from what is registered",
