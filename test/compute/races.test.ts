@@ -464,8 +464,8 @@ describe("a computation by hand", () => {
     const failing = withStubs(
       "ENTITY_WRITER",
       {
-        change: (real, _identity, { changes }: ChangeRequest) =>
-          changes.some(({ entityValue }) => entityValue === "h1000")
+        change: (real, _identity, { rows }: ChangeRequest) =>
+          rows.some(({ entityValue }) => entityValue === "h1000")
             ? Promise.reject(new Error("reset"))
             : real(),
       },

@@ -8,7 +8,7 @@ import type { FaultLayer } from "./bindings.ts";
 import { type Actor, actAs, actor, type World } from "./world.ts";
 
 /** Methods that are called from outside. */
-export type Method = "change" | "claim" | "recall" | "refuse" | "fill" | "invalidate" | "confirm";
+export type Method = "change" | "claim" | "recall" | "fill" | "invalidate" | "confirm";
 
 interface Instance {
   writer: EntityWriter;
@@ -60,7 +60,7 @@ export class WriterHost {
 
   /** The namespace, through which only this one object is asked for. */
   namespace(real: DurableObjectNamespace<EntityWriter>): DurableObjectNamespace<EntityWriter> {
-    const methods: Method[] = ["change", "claim", "recall", "refuse", "fill", "invalidate", "confirm"];
+    const methods: Method[] = ["change", "claim", "recall", "fill", "invalidate", "confirm"];
     const ask =
       (method: Method) =>
       (...parameters: unknown[]) =>

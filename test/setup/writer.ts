@@ -11,10 +11,10 @@ import type {
   ChangeReply,
   ChangeRequest,
   ChangeResult,
-  EntityChange,
   EntityDelete,
   EntityWrite,
   Idempotency,
+  RequestRow,
   Settled,
 } from "../../worker/writing/entity-write.ts";
 import { EntityWriter } from "../../worker/writing/entity-writer.ts";
@@ -75,10 +75,7 @@ export function remove(value: string, category: string | null = null): EntityDel
 export interface TestWriter {
   tenant: string;
   instance: EntityWriter;
-  submit(
-    changes: EntityChange | EntityChange[],
-    idempotency?: ChangeRequest["idempotency"],
-  ): Promise<ChangeReply>;
+  submit(rows: RequestRow | RequestRow[], idempotency?: ChangeRequest["idempotency"]): Promise<ChangeReply>;
   recall(idempotency: Idempotency): Promise<Settled | null | "unknown">;
   fill(...refs: EntityRef[]): Promise<void>;
   alarm(): Promise<void>;
@@ -131,8 +128,8 @@ function testWriter(tenant: string, instance: EntityWriter): TestWriter {
     tenant,
     instance,
     submit: (given, idempotency = null) => {
-      const changes = [given].flat();
-      return instance.change(identity, { changes, positions: [...changes.keys()], idempotency });
+      const rows = [given].flat();
+      return instance.change(identity, { rows, positions: [...rows.keys()], idempotency });
     },
     recall: (idempotency) => instance.recall(identity, idempotency),
     fill: (...refs) => instance.fill(identity, refs),

@@ -233,7 +233,7 @@ test("the object itself, evicted right after a write: its alarm sends the event 
   );
   const identity = { tenant, partitions: 4 };
   const reply = await stub.change(identity, {
-    changes: [write("user-1", { a: { n: 1 } })],
+    rows: [write("user-1", { a: { n: 1 } })],
     positions: [0],
     idempotency: null,
   });

@@ -22,6 +22,8 @@ import {
   write,
 } from "../setup/writer.ts";
 
+const reason = { type: "feature_type", detail: "it is of another type" };
+
 describe.concurrent("the Idempotency-Key", () => {
   test("of a request under way waits for it: the same answer, one revision", () =>
     inWriterObject(async ({ start, tenant }) => {
@@ -55,7 +57,7 @@ describe.concurrent("the Idempotency-Key", () => {
       expect((await first).kind).toBe("settled");
     }));
 
-  test("is not recalled while nobody knows whether the transaction was committed", () =>
+  test("is neither recalled nor refused while nobody knows whether the transaction was committed", () =>
     inWriterObject(async ({ start }) => {
       const bindings = watched();
       const hasCommitted = () => bindings.database.some((call) => isCommit(call) && call.ran);
@@ -68,7 +70,12 @@ describe.concurrent("the Idempotency-Key", () => {
         kind: "unavailable",
       });
       expect(await writer.recall(keyed("k"))).toBe("unknown");
+      const refusal: RequestRow = { kind: "refused", ...user, reason };
+      expect(await writer.submit(refusal, keyed("k"))).toEqual({ kind: "unavailable" });
       bindings.faults = {};
+      expect(resultsOf(await writer.submit(refusal, keyed("k")))).toMatchObject([
+        { outcome: "applied", revision: 1 },
+      ]);
       expect(await writer.recall(keyed("k"))).toMatchObject({ result: { outcome: "applied", revision: 1 } });
     }));
 
@@ -187,7 +194,6 @@ describe("the Idempotency-Key, across the writers of a tenant", () => {
     const context = { env, settings, tenant, log };
     const [first = "", second = ""] = values;
     const rows = [write(first, { a: { n: 1 } }), write(second, { a: { n: 1 } })];
-    const reason = { type: "feature_type", detail: "it is of another type" };
     const refusal: RequestRow = { kind: "refused", ...ref(second), reason };
     // The first try dies with nothing but its claim done; and the registry is not everywhere of the same age.
     await claimIdempotencyKey(context, keyed("k"));

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { MAX_GROUP_CATEGORIES, MAX_GROUP_CHARACTERS, MAX_GROUP_WRITES } from "../../worker/limits.ts";
 import type { EntityChange } from "../../worker/writing/entity-write.ts";
-import { isGroupFull, sizeOfChange, takeGroup } from "../../worker/writing/take-group.ts";
+import { isGroupFull, sizeOfRow, takeGroup } from "../../worker/writing/take-group.ts";
 
 interface Waiting {
   id: number;
@@ -34,7 +34,7 @@ function totals(group: readonly Waiting[]) {
   return {
     writes: group.length,
     categories: parts.reduce((sum, count) => sum + count, 0),
-    characters: group.reduce((sum, { change }) => sum + sizeOfChange(change), 0),
+    characters: group.reduce((sum, { change }) => sum + sizeOfRow(change), 0),
   };
 }
 
@@ -77,8 +77,8 @@ test("of an empty queue nothing is taken", () => {
 test("the size of a change is the characters of all its data", () => {
   const change = write(3, 5);
   if (change.kind === "write") for (const part of change.categories) part.data += "ab";
-  expect(sizeOfChange(change)).toBe(11);
-  expect(sizeOfChange(deletion)).toBe(0);
+  expect(sizeOfRow(change)).toBe(11);
+  expect(sizeOfRow(deletion)).toBe(0);
 });
 
 test("group after group takes all, in order, each as large as the limits allow and a deletion by itself", () => {

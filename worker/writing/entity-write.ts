@@ -60,7 +60,6 @@ export type ChangeResult = WriteResult | DeleteResult;
 
 /** A result with what its commit left behind. */
 export interface Settled {
-  /** A refusal only of a row that was not refused at first: see `EntityWriter.refuse`. */
   result: RowResult;
   committedAt: Micros;
   /** The bookmark of the D1 session that committed it; null when it is not known: the own answer of the transaction was lost. */
@@ -74,8 +73,8 @@ export interface Idempotency {
 }
 
 export interface ChangeRequest {
-  changes: EntityChange[];
-  /** Of each change in the caller's request: its result is remembered by it. */
+  rows: RequestRow[];
+  /** Of each row in the caller's request: its result is remembered by it. */
   positions: number[];
   idempotency: Idempotency | null;
 }
@@ -86,7 +85,7 @@ export interface Reason {
   detail: string;
 }
 
-/** A row of a request that no writer needs to be asked about. */
+/** A row of a request that is not to be written. What it became when the request came before counts all the same. */
 export interface Refusal extends EntityRef {
   kind: "refused";
   reason: Reason;
@@ -96,23 +95,9 @@ export type RequestRow = EntityChange | Refusal;
 
 export type RowResult = ChangeResult | { outcome: "refused"; reason: Reason };
 
-/** A refusal with its place in the request. */
-export interface RefusedRow {
-  position: number;
-  reason: Reason;
-}
-
 export type ChangeReply =
   | { kind: "settled"; settled: Settled[]; replayed: boolean }
   /** The same `Idempotency-Key` came with another request before. */
   | { kind: "key_reused" }
   /** Nothing of what is missing was acknowledged; the same request may be sent again. */
   | { kind: "unavailable" };
-
-/** What a writer says of an `Idempotency-Key`. */
-export type KeyClaim =
-  | { kind: "first"; atMs: number }
-  /** The request has come before, first at `atMs`, and then these rows of it were refused. */
-  | { kind: "repeated"; atMs: number; refused: RefusedRow[] }
-  /** Another request has used the key within its time. */
-  | { kind: "key_reused" };

@@ -17,15 +17,9 @@ import { CommitLoop } from "./commit-loop.ts";
 import { Documents } from "./documents.ts";
 import { Effects } from "./effects.ts";
 import { EntityStates } from "./entity-states.ts";
-import type {
-  ChangeReply,
-  ChangeRequest,
-  Idempotency,
-  KeyClaim,
-  RefusedRow,
-  Settled,
-} from "./entity-write.ts";
-import { sizeOfChange } from "./take-group.ts";
+import type { ChangeReply, ChangeRequest, Idempotency, RequestRow, Settled } from "./entity-write.ts";
+import type { Pending } from "./pending.ts";
+import { sizeOfRow } from "./take-group.ts";
 import { type Identity, WriterStore } from "./writer-store.ts";
 
 const UNAVAILABLE: ChangeReply = { kind: "unavailable" };
@@ -62,73 +56,36 @@ export class EntityWriter extends DurableObject<Env> {
     });
   }
 
-  /** Applies changes in order; answers when all of them are committed, or none of the rest could be. */
+  /** Applies the changes of a request in order; answers when all of them are committed, or none of the rest could be. */
   async change(identity: Identity, request: ChangeRequest): Promise<ChangeReply> {
     const { loop, effects } = this.#open(identity);
-    const size = request.changes.reduce((total, change) => total + sizeOfChange(change), 0);
+    const size = request.rows.reduce((total, row) => total + sizeOfRow(row), 0);
     const isFull = this.#queuedCharacters > 0 && this.#queuedCharacters + size > MAX_QUEUED_CHARACTERS;
     if (isFull || effects.isFull) return UNAVAILABLE;
     this.#queuedCharacters += size;
     try {
       return request.idempotency
         ? await this.#changeOnce(loop, request, request.idempotency)
-        : reply(await Promise.all(request.changes.map((change) => loop.submit(change, null))), false);
+        : reply(await Promise.all(request.rows.map((row) => this.#settle(loop, row, null))), false);
     } finally {
       this.#queuedCharacters -= size;
     }
   }
 
-  /**
-   * Whether a request may use its `Idempotency-Key`: not when another request has used it within its time.
-   *
-   * @param refused Rows that it refuses. When it comes again the first time's count.
-   */
-  async claim(identity: Identity, idempotency: Idempotency, refused: RefusedRow[]): Promise<KeyClaim> {
+  /** Whether a request may use its `Idempotency-Key`: not when another request has used it within its time. */
+  async claim(identity: Identity, idempotency: Idempotency): Promise<boolean> {
     this.#open(identity);
-    const { first, atMs } = this.#claim(idempotency);
-    if (first === null) {
-      this.#store.rememberRefused(idempotency.key, refused);
-      return { kind: "first", atMs };
-    }
-    if (first !== idempotency.fingerprint) return { kind: "key_reused" };
-    return { kind: "repeated", atMs, refused: this.#store.refusedRows(idempotency.key) };
+    return this.#claim(idempotency);
   }
 
   /** What became of the one change of this request when it came before; null where it has not, or was not committed. */
   async recall(identity: Identity, { key, fingerprint }: Idempotency): Promise<Settled | null | "unknown"> {
     const { loop } = this.#open(identity);
-    if (this.#store.knownKey(key, Date.now())?.fingerprint !== fingerprint) return null;
-    if (!(await this.#isDecided(loop, key))) return "unknown";
-    return this.#store.rememberedResults(key).get(0) ?? null;
-  }
-
-  /** Whether nothing with this key may still be committed, once all that is under way here has ended. */
-  async #isDecided(loop: CommitLoop, key: string): Promise<boolean> {
+    if (this.#store.fingerprintOf(key, Date.now()) !== fingerprint) return null;
     for (let other = this.#inFlight.get(key); other; other = this.#inFlight.get(key)) await other;
     if (loop.unresolved > 0) await loop.settle();
-    return !loop.isUnresolved(key);
-  }
-
-  /**
-   * Refuses rows of a request that has come before and did not have them refused then. What they had become keeps its
-   * result; the others are refused from now on, though they may be taken again when the request comes once more.
-   *
-   * @returns in the order of `rows`; null while one of them may still be committed.
-   */
-  async refuse(identity: Identity, idempotency: Idempotency, rows: RefusedRow[]): Promise<Settled[] | null> {
-    const { loop } = this.#open(identity);
-    const { key } = idempotency;
-    if (!(await this.#isDecided(loop, key))) return null;
-    this.#claim(idempotency);
-    const remembered = this.#store.rememberedResults(key);
-    const committedAt = nowMicros();
-    return rows.map(({ position, reason }) => {
-      const known = remembered.get(position);
-      if (known) return known;
-      const settled: Settled = { result: { outcome: "refused", reason }, committedAt, bookmark: null };
-      this.#store.rememberResult(key, position, settled);
-      return settled;
-    });
+    if (loop.isUnresolved(key)) return "unknown";
+    return this.#store.rememberedResults(key).get(0) ?? null;
   }
 
   /** A reader has found these entities in D1 and not in KV. */
@@ -169,9 +126,9 @@ export class EntityWriter extends DurableObject<Env> {
     request: ChangeRequest,
     idempotency: Idempotency,
   ): Promise<ChangeReply> {
-    const { first } = this.#claim(idempotency);
-    if (first !== null && first !== idempotency.fingerprint) return { kind: "key_reused" };
+    if (!this.#claim(idempotency)) return { kind: "key_reused" };
     const { key } = idempotency;
+    // Not a step of its own: between its last look and the next line nothing else may run.
     for (let other = this.#inFlight.get(key); other; other = this.#inFlight.get(key)) await other;
     const running = this.#changeMissing(loop, request, key);
     this.#inFlight.set(key, running);
@@ -182,35 +139,51 @@ export class EntityWriter extends DurableObject<Env> {
     }
   }
 
-  /** The fingerprint of the first request with the key, null when this is it, and when that came. */
-  #claim(idempotency: Idempotency): { first: string | null; atMs: number } {
+  #claim(idempotency: Idempotency): boolean {
     const nowMs = Date.now();
-    const ttlMs = IDEMPOTENCY_TTL_SECONDS * 1_000;
     this.#ensureAlarm(PURGE_ALARM_MS);
-    const known = this.#store.claimKey(idempotency, nowMs, nowMs + ttlMs);
-    return { first: known?.fingerprint ?? null, atMs: known ? known.expiresAtMs - ttlMs : nowMs };
+    const first = this.#store.claimKey(idempotency, nowMs, nowMs + IDEMPOTENCY_TTL_SECONDS * 1_000);
+    return first === idempotency.fingerprint;
   }
 
-  /** Applies the changes that have no remembered result; after a crash that may be some of them, or none. */
+  /** Settles the rows that have no remembered result; after a crash that may be some of them, or none. */
   async #changeMissing(
     loop: CommitLoop,
-    { changes, positions }: ChangeRequest,
+    { rows, positions }: ChangeRequest,
     key: string,
   ): Promise<ChangeReply> {
     // An intent of unknown outcome may hold the very results that are asked for.
     if (loop.unresolved > 0) await loop.settle();
     const remembered = this.#store.rememberedResults(key);
+    const positionOf = (i: number) => positions[i] ?? i;
     const settled = await Promise.all(
-      changes.map((change, i) => {
-        const position = positions[i] ?? i;
-        return remembered.get(position) ?? loop.submit(change, { key, position });
-      }),
+      rows.map(
+        (row, i) =>
+          remembered.get(positionOf(i)) ?? this.#settle(loop, row, { key, position: positionOf(i) }),
+      ),
     );
-    // More may be remembered than is asked for: of rows that would be refused by now.
     return reply(
       settled,
-      changes.every((_, i) => remembered.has(positions[i] ?? i)),
+      rows.every((_, i) => remembered.has(positionOf(i))),
     );
+  }
+
+  /** A row that is refused and was not when its request first came may still be committed: then nobody can say yet. */
+  #settle(
+    loop: CommitLoop,
+    row: RequestRow,
+    remember: Pending["remember"],
+  ): Promise<Settled | null> | Settled | null {
+    if (row.kind !== "refused") return loop.submit(row, remember);
+    if (remember && loop.isUnresolved(remember.key)) return null;
+    const { reason } = row;
+    const settled: Settled = {
+      result: { outcome: "refused", reason },
+      committedAt: nowMicros(),
+      bookmark: null,
+    };
+    if (remember) this.#store.rememberResult(remember.key, remember.position, settled);
+    return settled;
   }
 
   #open(identity: Identity): Parts {

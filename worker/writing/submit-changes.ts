@@ -5,14 +5,12 @@ import type { TenantContext } from "../http/context.ts";
 import { type EntityRef, fnv1a, partitionOf } from "../keys.ts";
 import { timed } from "../monitoring/timed.ts";
 import { newestBookmark } from "../serving/consistency.ts";
-import { MICROS_PER_MS, type Micros, nowMicros } from "../timestamps.ts";
+import { type Micros, nowMicros } from "../timestamps.ts";
 import { RETRY_AFTER_SECONDS } from "../timings.ts";
 import type {
   ChangeReply,
   ChangeRequest,
-  EntityChange,
   Idempotency,
-  RefusedRow,
   RequestRow,
   RowResult,
   Settled,
@@ -32,7 +30,8 @@ export interface Submitted {
 }
 
 /**
- * A request that comes again with its `Idempotency-Key` has the same rows refused, though they would be taken by now.
+ * What became of each row. The rows of a request with an `Idempotency-Key` all go to their writers, refused ones too:
+ * each writer knows what its rows became when the request first came, and that they keep.
  *
  * @throws {@link Problem} 422 when the `Idempotency-Key` came with another request before, 503 when a change could
  * not be committed; those of other partitions may have been, and an `Idempotency-Key` makes it safe to try again.
@@ -42,55 +41,38 @@ export async function submitChanges(
   rows: readonly RequestRow[],
   idempotency: Idempotency | null,
 ): Promise<Submitted> {
-  const refusedNow = rows.flatMap((row, position) => (row.kind === "refused" ? { ...row, position } : []));
-  const claim = idempotency && (await claimIdempotencyKey(context, idempotency, refusedNow));
-  const refused = new Map(
-    [...refusedNow, ...(claim?.refused ?? [])].map(({ position, reason }) => [position, reason]),
-  );
-  // Taken the first time, they have a result all the same; or they never were, and are refused for good.
-  const taken = claim?.isRepeated
-    ? refusedNow.filter(({ position }) => !isAmong(claim.refused, position))
-    : [];
-  const recalled = idempotency ? await refuseRows(context, taken, idempotency) : [];
-  const asked = rows.flatMap((change, position) =>
-    change.kind === "refused" || refused.has(position) ? [] : { change, position },
+  if (idempotency) await claimIdempotencyKey(context, idempotency);
+  const asked = rows.flatMap((row, position) =>
+    row.kind === "refused" && !idempotency ? [] : { row, position },
   );
   const { settled, replayed } = await askWriters(context, asked, idempotency);
-  for (const { position, one } of recalled) {
-    settled.set(position, one);
-    refused.delete(position);
-  }
   const known = [...settled.values()];
-  const claimedAt = claim ? claim.atMs * MICROS_PER_MS : nowMicros();
   return {
-    results: rows.map((_, position) => {
-      const reason = refused.get(position);
-      if (reason) return { outcome: "refused", reason };
+    results: rows.map((row, position) => {
       const one = settled.get(position);
-      assert(one, "every change has a result");
-      return one.result;
+      if (one) return one.result;
+      assert(row.kind === "refused", "every change has a result");
+      return { outcome: "refused", reason: row.reason };
     }),
-    committedAt: known.length > 0 ? Math.max(...known.map(({ committedAt }) => committedAt)) : claimedAt,
+    committedAt: known.length > 0 ? Math.max(...known.map(({ committedAt }) => committedAt)) : nowMicros(),
     bookmark: newestBookmark(known.map(({ bookmark }) => bookmark)),
-    replayed: asked.length > 0 ? replayed : (claim?.isRepeated ?? false),
+    replayed: known.length > 0 && replayed,
   };
 }
 
-/** @returns the changes' results by their place in the request. @throws {@link Problem} as {@link submitChanges}. */
+/** @returns the rows' results by their place in the request. @throws {@link Problem} as {@link submitChanges}. */
 async function askWriters(
   context: TenantContext,
-  asked: readonly { change: EntityChange; position: number }[],
+  asked: readonly { row: RequestRow; position: number }[],
   idempotency: Idempotency | null,
 ): Promise<{ settled: Map<number, Settled>; replayed: boolean }> {
   const settled = new Map<number, Settled>();
   let replayed = true;
-  const byPartition = Map.groupBy(asked, ({ change }) =>
-    partitionOf(change, context.settings.writerPartitions),
-  );
+  const byPartition = Map.groupBy(asked, ({ row }) => partitionOf(row, context.settings.writerPartitions));
   await Promise.all(
     [...byPartition].map(async ([partition, owned]) => {
       const request = {
-        changes: owned.map(({ change }) => change),
+        rows: owned.map(({ row }) => row),
         positions: owned.map(({ position }) => position),
         idempotency,
       };
@@ -105,32 +87,6 @@ async function askWriters(
     }),
   );
   return { settled, replayed };
-}
-
-const isAmong = (rows: readonly RefusedRow[], position: number) =>
-  rows.some((row) => row.position === position);
-
-/**
- * What became of rows that are refused by now and were not when the request first came: see `EntityWriter.refuse`.
- *
- * @throws {@link Problem} 503 when that cannot be found out.
- */
-async function refuseRows(
-  context: TenantContext,
-  rows: readonly (EntityRef & RefusedRow)[],
-  idempotency: Idempotency,
-): Promise<{ position: number; one: Settled }[]> {
-  const byPartition = Map.groupBy(rows, (row) => partitionOf(row, context.settings.writerPartitions));
-  const recalled = [...byPartition].map(async ([partition, own]) => {
-    const { writer, identity } = writerOf(context, partition);
-    const refused = own.map(({ position, reason }) => ({ position, reason }));
-    const results = await answered(context, partition, async () =>
-      writer.refuse(identity, idempotency, refused),
-    );
-    if (!results) throw notCommitted();
-    return results.map((one, i) => ({ position: refused[i]?.position ?? 0, one }));
-  });
-  return (await Promise.all(recalled)).flat();
 }
 
 /**
@@ -155,24 +111,13 @@ export async function recallChange(
 /**
  * One writer of the tenant knows each key, wherever its requests go: two of them may change different entities.
  *
- * @param refused Rows of the request that no writer is asked about.
- * @returns whether it has come before, when it first came, and the rows that were refused then.
  * @throws {@link Problem} 422 when the key came with another request before, 503 when that cannot be found out.
  */
-export async function claimIdempotencyKey(
-  context: TenantContext,
-  idempotency: Idempotency,
-  refused: readonly RefusedRow[] = [],
-): Promise<{ isRepeated: boolean; atMs: number; refused: RefusedRow[] }> {
+export async function claimIdempotencyKey(context: TenantContext, idempotency: Idempotency): Promise<void> {
   const partition = fnv1a(idempotency.key) % context.settings.writerPartitions;
   const { writer, identity } = writerOf(context, partition);
-  const rows = refused.map(({ position, reason }) => ({ position, reason }));
-  const claim = await answered(context, partition, async () => writer.claim(identity, idempotency, rows));
-  if (claim.kind === "key_reused") throw keyReused();
-  const { atMs } = claim;
-  return claim.kind === "repeated"
-    ? { isRepeated: true, atMs, refused: claim.refused }
-    : { isRepeated: false, atMs, refused: [] };
+  const isOurs = await answered(context, partition, async () => writer.claim(identity, idempotency));
+  if (!isOurs) throw keyReused();
 }
 
 /** @throws {@link Problem} 503 when the writer does not answer. */
@@ -190,7 +135,7 @@ async function askWriter(
 ): Promise<ChangeReply> {
   const { writer, identity } = writerOf(context, partition);
   try {
-    const measured = { operation: "writer.change", items: request.changes.length } as const;
+    const measured = { operation: "writer.change", items: request.rows.length } as const;
     return await timed(
       context.metrics,
       measured,

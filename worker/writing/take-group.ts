@@ -1,10 +1,10 @@
 /** Chooses which waiting changes the next transaction takes. Pure. */
 import { MAX_GROUP_CATEGORIES, MAX_GROUP_CHARACTERS } from "../limits.ts";
-import type { EntityChange } from "./entity-write.ts";
+import type { EntityChange, RequestRow } from "./entity-write.ts";
 
-/** Characters of a change's data: what it takes in memory and on the way to D1, nearly. */
-export function sizeOfChange(change: EntityChange): number {
-  return change.kind === "delete" ? 0 : change.categories.reduce((size, { data }) => size + data.length, 0);
+/** Characters of a row's data: what it takes in memory and on the way to D1, nearly. */
+export function sizeOfRow(row: RequestRow): number {
+  return row.kind === "write" ? row.categories.reduce((size, { data }) => size + data.length, 0) : 0;
 }
 
 /**
@@ -28,7 +28,7 @@ function countFitting(queue: readonly { change: EntityChange }[], maxWrites: num
   for (const { change } of queue) {
     if (change.kind === "delete") break;
     categories += change.categories.length;
-    characters += sizeOfChange(change);
+    characters += sizeOfRow(change);
     const fits =
       count < maxWrites && categories <= MAX_GROUP_CATEGORIES && characters <= MAX_GROUP_CHARACTERS;
     if (!fits) break;

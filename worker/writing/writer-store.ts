@@ -4,7 +4,7 @@
  */
 import { migrate, rowOf, rowsOf, run } from "../db/object-sql.ts";
 import { MAX_INTENT_CHARACTERS } from "../limits.ts";
-import type { Idempotency, Reason, RefusedRow, Settled } from "./entity-write.ts";
+import type { Idempotency, Settled } from "./entity-write.ts";
 import type { Intent } from "./intent.ts";
 
 /** Append only: an object runs the steps that it has not run yet, in order. */
@@ -22,10 +22,8 @@ const MIGRATIONS = [
   `CREATE TABLE refused_rows (
      key TEXT NOT NULL, position INTEGER NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (key, position)
    ) WITHOUT ROWID;`,
+  "DROP TABLE refused_rows;",
 ];
-
-/** What is remembered under a caller's key, and goes with it. */
-const BY_KEY = ["idempotent_results", "refused_rows"];
 
 export interface Identity {
   tenant: string;
@@ -35,11 +33,6 @@ export interface Identity {
 export interface StoredIntent {
   seq: number;
   intent: Intent;
-}
-
-interface KnownKey {
-  fingerprint: string;
-  expiresAtMs: number;
 }
 
 /** A hot-cache document that is in KV, as far as this writer knows. */
@@ -125,24 +118,24 @@ export class WriterStore {
     return rowOf<{ n: number }>(this.#sql, "SELECT count(*) AS n FROM intents").n;
   }
 
-  /** The fingerprint under which a key is known, and until when it is; null where it is not, or no longer. */
-  knownKey(key: string, nowMs: number): KnownKey | null {
-    const [known] = rowsOf<{ fingerprint: string; expires_at: number }>(
+  /** The fingerprint of the request that first came with a key; null where none did, or its time is over. */
+  fingerprintOf(key: string, nowMs: number): string | null {
+    const [known] = rowsOf<{ fingerprint: string }>(
       this.#sql,
-      "SELECT fingerprint, expires_at FROM idempotency_keys WHERE key = ? AND expires_at > ?",
+      "SELECT fingerprint FROM idempotency_keys WHERE key = ? AND expires_at > ?",
       key,
       nowMs,
     );
-    return known ? { fingerprint: known.fingerprint, expiresAtMs: known.expires_at } : null;
+    return known?.fingerprint ?? null;
   }
 
-  /** Remembers a key. @returns what is known of it already; null where nothing was. */
-  claimKey({ key, fingerprint }: Idempotency, nowMs: number, expiresAtMs: number): KnownKey | null {
-    const known = this.knownKey(key, nowMs);
-    if (known) return known;
-    for (const table of BY_KEY) run(this.#sql, `DELETE FROM ${table} WHERE key = ?`, key);
+  /** Remembers a key, unless it is known. @returns the fingerprint of the request that first came with it. */
+  claimKey({ key, fingerprint }: Idempotency, nowMs: number, expiresAtMs: number): string {
+    const first = this.fingerprintOf(key, nowMs);
+    if (first !== null) return first;
+    run(this.#sql, "DELETE FROM idempotent_results WHERE key = ?", key);
     run(this.#sql, "INSERT OR REPLACE INTO idempotency_keys VALUES (?, ?, ?)", key, fingerprint, expiresAtMs);
-    return null;
+    return fingerprint;
   }
 
   rememberResult(key: string, position: number, settled: Settled): void {
@@ -163,22 +156,6 @@ export class WriterStore {
       key,
     );
     return new Map(rows.map(({ position, settled }) => [position, JSON.parse(settled) as Settled]));
-  }
-
-  rememberRefused(key: string, rows: readonly RefusedRow[]): void {
-    for (const { position, reason } of rows) {
-      const values = [key, position, JSON.stringify(reason)] as const;
-      run(this.#sql, "INSERT OR IGNORE INTO refused_rows VALUES (?, ?, ?)", ...values);
-    }
-  }
-
-  refusedRows(key: string): RefusedRow[] {
-    const rows = rowsOf<{ position: number; reason: string }>(
-      this.#sql,
-      "SELECT position, reason FROM refused_rows WHERE key = ?",
-      key,
-    );
-    return rows.map(({ position, reason }) => ({ position, reason: JSON.parse(reason) as Reason }));
   }
 
   documents(entities: readonly string[]): DocumentRecord[] {
@@ -207,10 +184,8 @@ export class WriterStore {
 
   /** Forgets what nobody can ask for any more; returns whether anything is left that will expire one day. */
   purge(nowMs: number, documentsExpiredBeforeMs: number): boolean {
-    for (const table of BY_KEY) {
-      const expired = "SELECT key FROM idempotency_keys WHERE expires_at <= ?";
-      run(this.#sql, `DELETE FROM ${table} WHERE key IN (${expired})`, nowMs);
-    }
+    const expired = "SELECT key FROM idempotency_keys WHERE expires_at <= ?";
+    run(this.#sql, `DELETE FROM idempotent_results WHERE key IN (${expired})`, nowMs);
     run(this.#sql, "DELETE FROM idempotency_keys WHERE expires_at <= ?", nowMs);
     run(this.#sql, "DELETE FROM documents WHERE dirty = 0 AND expires_at < ?", documentsExpiredBeforeMs);
     return (
