@@ -4,6 +4,7 @@ import { tracing } from "cloudflare:workers";
 import { app } from "./app.ts";
 import { removeEndedJobs } from "./compute/compute-store.ts";
 import { consumeCompute } from "./compute/consumer.ts";
+import { removeOldRecords } from "./db/insert-once.ts";
 import { settings } from "./env.ts";
 import { consumeAvailability } from "./events/consumer.ts";
 import { removeOldHistory } from "./history/retention.ts";
@@ -36,11 +37,12 @@ export default {
   async scheduled(_controller, env) {
     const own = settings(env);
     const log = Log.of("cron", own);
-    // Neither failure ends the other: a step of the retention that is cut off would be tried again with fewer rows.
-    const both = await Promise.allSettled([
+    // No failure ends the others: a step of the retention that is cut off would be tried again with fewer rows.
+    const all = await Promise.allSettled([
       removeOldHistory({ db: env.DB, retentionDays: own.historyRetentionDays, archive: env.ARCHIVE, log }),
       removeEndedJobs(env.DB, nowMicros()),
+      removeOldRecords(env.DB, nowMicros()),
     ]);
-    for (const one of both) if (one.status === "rejected") throw one.reason;
+    for (const one of all) if (one.status === "rejected") throw one.reason;
   },
 } satisfies ExportedHandler<Env>;

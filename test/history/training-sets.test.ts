@@ -2,6 +2,7 @@
 import { env } from "cloudflare:workers";
 import { parquetMetadataAsync, parquetReadObjects } from "hyparquet";
 import { beforeAll, describe, expect, test } from "vitest";
+import { getRequest, putRequest } from "../../worker/history/training-set-store.ts";
 import { writeTrainingSet } from "../../worker/history/write-training-set.ts";
 import { trainingSetPrefix } from "../../worker/keys.ts";
 import {
@@ -86,8 +87,19 @@ const keysOf = async ({ training_set_id: id }: Pick<Set, "training_set_id">) =>
 /** What announces goes where nobody consumes: every step is the test's own. */
 const byHand: Env = { ...env, FEATURE_COMPUTE: env.QUEUE_WITHOUT_CONSUMER };
 
-const askByHand = (line: string, over: Partial<Env> = {}, body?: unknown) =>
-  askProduction(line, { body, env: { ...byHand, ENVIRONMENT: "development", ...over } });
+const askByHand = (
+  line: string,
+  over: Partial<Env> = {},
+  body?: unknown,
+  headers: Record<string, string> = {},
+) => askProduction(line, { body, headers, env: { ...byHand, ENVIRONMENT: "development", ...over } });
+
+const setsOfDefault = async () =>
+  (await env.DB.prepare("SELECT count(*) AS n FROM training_sets").first<number>("n")) ?? 0;
+
+/** Writes a set's next file. */
+const stepOf = ({ training_set_id }: Set, over: Partial<Env> = {}) =>
+  writeTrainingSet({ ...byHand, ...over }, { kind: "training_set", tenant_id: "default", training_set_id });
 
 /** A set that the queue does not see. */
 async function unseen(
@@ -97,12 +109,7 @@ async function unseen(
   const { json, status } = await askByHand("POST /api/v1/training-sets", {}, body);
   expect(status).toBe(202);
   const set = json as unknown as Set;
-  const message = {
-    kind: "training_set",
-    tenant_id: "default",
-    training_set_id: set.training_set_id,
-  } as const;
-  return { ...set, step: (over = {}) => writeTrainingSet({ ...byHand, ...over }, message) };
+  return { ...set, step: (over = {}) => stepOf(set, over) };
 }
 
 describe("a training set", () => {
@@ -320,6 +327,42 @@ describe("whatever happens on the way", () => {
     const body = { rows: many.slice(0, 1), feature_names: NAMES, entity_type: "user" };
     expect((await askByHand("POST /api/v1/training-sets", { FEATURE_COMPUTE }, body)).status).toBe(503);
     expect((await archive().list()).objects).toHaveLength(before);
+  });
+
+  test("a set that could not be begun is begun when its request comes again with its Idempotency-Key", async () => {
+    const away = () => Promise.reject(new Error("away"));
+    const broke: Partial<Env>[] = [
+      { ARCHIVE: broken(archive(), "put", away) },
+      { FEATURE_COMPUTE: broken(env.FEATURE_COMPUTE, "send", away) },
+    ];
+    for (const [i, over] of broke.entries()) {
+      const before = await setsOfDefault();
+      const body = { rows: many.slice(0, 2), feature_names: NAMES, entity_type: "user" };
+      const sent: unknown[] = [];
+      const FEATURE_COMPUTE = broken(env.FEATURE_COMPUTE, "send", async (message) => void sent.push(message));
+      const send = (more: Partial<Env> = { FEATURE_COMPUTE }) =>
+        askByHand("POST /api/v1/training-sets", more, body, { "idempotency-key": `unbegun-${i}` });
+      expect((await send(over)).status).toBe(503);
+      const first = await send();
+      const set = first.json as unknown as Set;
+      expect(first).toMatchObject({ status: 202, json: { status: "queued", total: 2 } });
+      expect(sent).toMatchObject([{ training_set_id: set.training_set_id }]);
+      // Once a try has begun it is told of as it was, and left alone: the queue brings its message again.
+      await expect(stepOf(set, { ARCHIVE: broken(archive(), "put", away) })).rejects.toThrow("away");
+      expect((await send()).text).toBe(first.text);
+      await stepOf(set);
+      expect((await rowsIn(await read(set))).length).toBe(2);
+      expect((await send()).text).toBe(first.text);
+      expect(sent).toHaveLength(1);
+      expect((await setsOfDefault()) - before).toBe(1);
+    }
+  });
+
+  test("what a set asks for is what came first, whatever is put after it", async () => {
+    const set = await unseen(many.slice(0, 1));
+    const key = { tenantId: "default", trainingSetId: set.training_set_id };
+    await putRequest(archive(), key, { entityType: "user", columns: [], rows: [] });
+    expect((await getRequest(archive(), key))?.rows).toHaveLength(1);
   });
 
   test("a bucket that fails leaves the file to the next try", async () => {

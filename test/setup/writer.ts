@@ -3,6 +3,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { vi } from "vitest";
 import { selectEntities } from "../../worker/db/current-rows.ts";
+import type { Idempotency } from "../../worker/db/idempotency-record.ts";
 import type { FeatureAvailable } from "../../worker/events/feature-available.ts";
 import { documentKey, type EntityRef } from "../../worker/keys.ts";
 import { decodeDocument, documentOf, type EntityDocument } from "../../worker/serving/document.ts";
@@ -13,7 +14,6 @@ import type {
   ChangeResult,
   EntityDelete,
   EntityWrite,
-  Idempotency,
   RequestRow,
   Settled,
 } from "../../worker/writing/entity-write.ts";

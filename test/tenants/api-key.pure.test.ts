@@ -1,12 +1,14 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import {
+  apiKeyOf,
   formatApiKey,
   hashSecret,
   judgeRecord,
   judgeSecret,
   type KeyRecord,
   newApiKey,
+  newKeySeed,
   parseApiKey,
 } from "../../worker/tenants/api-key.ts";
 
@@ -35,6 +37,19 @@ test("no two new keys share an id or a secret", () => {
   const keys = Array.from({ length: 1_000 }, () => newApiKey(PEPPER));
   expect(new Set(keys.map(({ keyId }) => keyId)).size).toBe(keys.length);
   expect(new Set(keys.map(({ secret }) => secret)).size).toBe(keys.length);
+});
+
+test("a key follows from its seed and the pepper: neither the id nor another nonce or pepper makes its secret", () => {
+  const seed = newKeySeed();
+  const key = apiKeyOf(seed, PEPPER);
+  expect(apiKeyOf({ ...seed }, PEPPER)).toEqual(key);
+  expect(parseApiKey(formatApiKey(key), PEPPER)).toEqual(key);
+  const others = [
+    apiKeyOf({ ...seed, nonce: newKeySeed().nonce }, PEPPER),
+    apiKeyOf({ ...seed, keyId: newKeySeed().keyId }, PEPPER),
+    apiKeyOf(seed, `${PEPPER}!`),
+  ];
+  for (const { secret } of others) expect(secret.slice(0, 56)).not.toBe(key.secret.slice(0, 56));
 });
 
 test("a key that is changed anywhere, or made with another pepper, is no key", () => {

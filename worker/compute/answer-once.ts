@@ -2,7 +2,7 @@
 import type { Answer } from "../http/answer.ts";
 import { type AppContext, requestContext } from "../http/context.ts";
 import { claimIdempotencyKey, keyReused } from "../writing/submit-changes.ts";
-import { idempotencyOf } from "../writing/submit-request.ts";
+import { idempotencyOf, REPLAYED } from "../writing/submit-request.ts";
 import type { RawTable } from "./raw-table.ts";
 
 /**
@@ -24,7 +24,7 @@ export async function answerOnce(
     // One writer of those that there were then knows the claim; when their number has changed, the table still knows.
     if (earlier.fingerprint !== idempotency.fingerprint) throw keyReused();
     const answer: Answer = JSON.parse(earlier.reply);
-    return { ...answer, headers: { ...answer.headers, "idempotency-replayed": "true" } };
+    return { ...answer, headers: { ...answer.headers, ...REPLAYED } };
   }
   const answer = await compute();
   await table.keepAnswer(idempotency, JSON.stringify(answer));

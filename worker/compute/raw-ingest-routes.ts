@@ -8,7 +8,7 @@ import { endpoint } from "../http/endpoint.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_INGEST_ROWS } from "../limits.ts";
 import { claimIdempotencyKey, keyReused } from "../writing/submit-changes.ts";
-import { idempotencyOf, replayedHeader, writeRequestHeaders } from "../writing/submit-request.ts";
+import { idempotencyOf, REPLAYED, replayedHeader, writeRequestHeaders } from "../writing/submit-request.ts";
 import { existingTable, noSuchTable } from "./existing-table.ts";
 import { followerOf } from "./follower-store.ts";
 import { checkRows } from "./raw-columns.ts";
@@ -79,7 +79,7 @@ const ingest = endpoint(
     const kept = accepted(reply);
     if (followers.length > 0 && !kept.replayed) c.after(askToRecompute(c, tableId));
     const answer = { raw_table_id: tableId, rows_ingested: kept.rows, row_count: kept.total };
-    return jsonAnswer(answer, 200, kept.replayed ? { "idempotency-replayed": "true" } : {});
+    return jsonAnswer(answer, 200, kept.replayed ? REPLAYED : {});
   },
 );
 

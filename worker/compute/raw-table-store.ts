@@ -1,13 +1,13 @@
 /** The rows of a RawTable in its SQLite. All its SQL is here but the tenant's; every method is synchronous. */
+import type { Idempotency } from "../db/idempotency-record.ts";
 import { jsonParts } from "../db/json-parts.ts";
 import { rowOf, rowsOf, run } from "../db/object-sql.ts";
+import { ReplyStore } from "../db/reply-store.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
-import type { Idempotency } from "../writing/entity-write.ts";
 import { AgedRowsStore } from "./aged-rows-store.ts";
 import { type Computation, ComputationStore } from "./computation-store.ts";
 import { type Follower, FollowerStore } from "./follower-store.ts";
 import { columnDefinitions, quoted, type RawSchema } from "./raw-columns.ts";
-import { ReplyStore } from "./reply-store.ts";
 import type { TableStatistics } from "./sql/cost.ts";
 
 export interface TableNumbers {

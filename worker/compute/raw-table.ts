@@ -6,6 +6,7 @@
  * transaction of a query, which is always rolled back.
  */
 import { DurableObject } from "cloudflare:workers";
+import type { Idempotency } from "../db/idempotency-record.ts";
 import { settings } from "../env.ts";
 import { MAX_RAW_ROWS, MAX_RAW_TABLE_BYTES, MAX_UNFINISHED_JOBS } from "../limits.ts";
 import { Log } from "../log.ts";
@@ -16,7 +17,6 @@ import {
   RECOMPUTE_ALARM_MS,
   REGISTRY_CHANGE_ALARM_MS,
 } from "../timings.ts";
-import type { Idempotency } from "../writing/entity-write.ts";
 import type { Computation, Debt } from "./computation-store.ts";
 import type { ComputeReply, ComputeRequest, Version } from "./compute-request.ts";
 import type { Claim, Follower } from "./follower-store.ts";

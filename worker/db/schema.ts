@@ -300,6 +300,27 @@ export const subscriptions = sqliteTable(
   (t) => [index("subscriptions_tenant").on(t.tenantId)],
 );
 
+/**
+ * What requests with an `Idempotency-Key` have made: a row comes with what it tells of, in one transaction, and stays
+ * when that is changed or deleted. No secret is in it.
+ */
+export const idempotencyRecords = sqliteTable(
+  "idempotency_records",
+  {
+    /** Of who asked: a key is that tenant's. */
+    tenantId: text("tenant_id").notNull(),
+    key: text("key").notNull(),
+    /** SHA-256 of the request, hexadecimal. */
+    fingerprint: text("fingerprint").notNull(),
+    /** Of the request that was first: of two at once, only one finds its own here. */
+    attempt: text("attempt").notNull(),
+    /** JSON of what was made, from which the first answer is put together again. */
+    made: text("made").notNull(),
+    expiresAt: integer("expires_at").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.tenantId, t.key] })],
+);
+
 /** Where periodic work left off. */
 export const maintenance = sqliteTable("maintenance", {
   task: text("task").primaryKey(),

@@ -4,12 +4,15 @@ import * as z from "zod";
 import { Problem } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { audit } from "../http/audit.ts";
+import type { AppContext } from "../http/context.ts";
+import { createOnce } from "../http/create-once.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { formatPosition, nextCursor, pageOf, pageQuery, positionIn } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_SUBSCRIPTIONS_PER_TENANT } from "../limits.ts";
 import { newId } from "../new-id.ts";
 import { nowMicros } from "../timestamps.ts";
+import { replayedHeader, writeRequestHeaders } from "../writing/submit-request.ts";
 import { subscriberObject } from "./subscriber-access.ts";
 import {
   assertTopic,
@@ -52,36 +55,45 @@ const createSubscription = endpoint(
       "Events from now on are delivered at least once, those of one entity one after the other and in the order of their `revision`, with the same `event_id` whenever they are repeated. What a busy queue brings late is delivered late: the `revision` tells. Anything but a 2xx within its time, redirects included, is tried again with growing delays and then kept as dead.",
     scope: "admin",
     request: { json: newSubscription },
-    answers: { 201: { description: "Created.", schema: createdSchema } },
+    requestHeaders: writeRequestHeaders,
+    answers: { 201: { description: "Created.", schema: createdSchema, headers: replayedHeader } },
     problems: [409],
   },
   async (c, { json }) => {
     assertTopic(json);
-    const now = nowMicros();
-    const subscription: Subscription = {
-      subscriptionId: newId("sub_"),
-      tenantId: c.principal.tenant,
-      kind: json.kind,
-      url: receiverUrl(c, json.url),
-      format: json.format,
-      topic: json.topic ?? null,
-      description: json.description ?? null,
-      entityTypes: json.entity_types ?? null,
-      categories: json.categories ?? null,
-      features: json.features ?? null,
-      status: "active",
-      secretNonce: randomBytes(NONCE_BYTES).toString("hex"),
-      createdAt: now,
-      updatedAt: now,
-    };
-    const secret = await secretOf(c, subscription);
-    if ((await insertSubscription(c.env.DB, subscription)) === "too many") {
-      throw new Problem(409, `a tenant may have ${MAX_SUBSCRIPTIONS_PER_TENANT} subscriptions`);
-    }
-    audit(c, "subscription created", namesOf(subscription));
-    return jsonAnswer({ ...subscriptionAnswer(subscription), secret }, 201);
+    const subscription = subscriptionOf(c, json);
+    // Where nothing can be signed, nothing is made.
+    await secretOf(c, subscription);
+    const { made, isNew, headers } = await createOnce<Subscription>(c, {
+      make: () => subscription,
+      insert: (one, once) => insertSubscription(c.env.DB, one, once),
+      refusal: () => new Problem(409, `a tenant may have ${MAX_SUBSCRIPTIONS_PER_TENANT} subscriptions`),
+    });
+    if (isNew) audit(c, "subscription created", namesOf(made));
+    return jsonAnswer({ ...subscriptionAnswer(made), secret: await secretOf(c, made) }, 201, headers);
   },
 );
+
+/** @throws Problem 422 for a URL to which nothing may be sent. */
+function subscriptionOf(c: AppContext, json: z.output<typeof newSubscription>): Subscription {
+  const now = nowMicros();
+  return {
+    subscriptionId: newId("sub_"),
+    tenantId: c.principal.tenant,
+    kind: json.kind,
+    url: receiverUrl(c, json.url),
+    format: json.format,
+    topic: json.topic ?? null,
+    description: json.description ?? null,
+    entityTypes: json.entity_types ?? null,
+    categories: json.categories ?? null,
+    features: json.features ?? null,
+    status: "active",
+    secretNonce: randomBytes(NONCE_BYTES).toString("hex"),
+    createdAt: now,
+    updatedAt: now,
+  };
+}
 
 const listSubscriptions = endpoint(
   {

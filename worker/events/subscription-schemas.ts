@@ -123,7 +123,8 @@ export const createdSchema = lazily(() =>
     .object({
       ...answered(),
       secret: z.string().nullable().meta({
-        description: "What a webhook's signatures are made with, shown now and never again.",
+        description:
+          "What a webhook's signatures are made with, shown now and never again, but to a repetition with the same `Idempotency-Key`.",
         example: "whsec_<base64>",
       }),
     })

@@ -2,7 +2,7 @@
 import { and, asc, eq, type SQL, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import * as z from "zod";
-import { insertUpTo } from "../db/insert-up-to.ts";
+import { type Inserted, insertOnce, isBelow, type Once } from "../db/insert-once.ts";
 import { subscriptions } from "../db/schema.ts";
 import type { Position } from "../http/pages.ts";
 import { MAX_SUBSCRIPTIONS_PER_TENANT } from "../limits.ts";
@@ -41,17 +41,20 @@ function writeNames(names: readonly string[] | null): string | null {
   return names && JSON.stringify(names);
 }
 
+/** Refused where the tenant has as many as it may. */
 export function insertSubscription(
   db: D1Database,
   subscription: Subscription,
-): Promise<"inserted" | "too many"> {
+  once: Once | null = null,
+): Promise<Inserted> {
   const row: Row = {
     ...subscription,
     entityTypes: writeNames(subscription.entityTypes),
     categories: writeNames(subscription.categories),
     features: writeNames(subscription.features),
   };
-  return insertUpTo(db, subscriptions, { row, most: MAX_SUBSCRIPTIONS_PER_TENANT });
+  const may = isBelow(subscriptions, row.tenantId, MAX_SUBSCRIPTIONS_PER_TENANT);
+  return insertOnce(db, subscriptions, { row, may }, once);
 }
 
 export type SubscriptionKey = Pick<Subscription, "tenantId" | "subscriptionId">;

@@ -2,17 +2,15 @@
 import * as z from "zod";
 import { Problem, unavailable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
-import { type AppContext, requestContext } from "../http/context.ts";
+import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { wholeNumber } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
-import { MAX_TRAINING_SET_ROWS, MAX_TRAINING_SETS_PER_TENANT, TRAINING_SET_FILE_ROWS } from "../limits.ts";
-import { newId } from "../new-id.ts";
 import { MICROS_PER_MS, nowMicros } from "../timestamps.ts";
 import { RETRY_AFTER_SECONDS, TRAINING_SET_STALLED_MS } from "../timings.ts";
+import { createTrainingSet } from "./create-training-set.ts";
 import { PARQUET_TYPE } from "./parquet-file.ts";
-import { assertColumnNames } from "./training-parquet.ts";
-import { askedRows, assertFound, trainingRequest } from "./training-request.ts";
+import { bucketOf } from "./set-bucket.ts";
 import type { TrainingSet } from "./training-set.ts";
 import {
   TRAINING_SETS,
@@ -24,68 +22,10 @@ import {
   findTrainingSet,
   getFile,
   hideTrainingSet,
-  insertTrainingSet,
-  putRequest,
   selectTrainingSets,
   touchTrainingSet,
 } from "./training-set-store.ts";
 import { announceTrainingSet, endDeletion } from "./write-training-set.ts";
-
-const createTrainingSet = endpoint(
-  {
-    method: "post",
-    path: "/api/v1/training-sets",
-    tag: TRAINING_SETS,
-    summary: "Have a training set of many rows written into Parquet files",
-    description: `As \`POST /api/v1/features/batch\`, for up to ${MAX_TRAINING_SET_ROWS} rows. They are written behind the answer, in files of ${TRAINING_SET_FILE_ROWS} rows or fewer with the same columns, in the order of the request. A name that is found in no row, since it is not registered, is refused. Without \`known_at\` it is the time of the request, so that all files know the same. The files stay until the set is deleted.`,
-    scope: "read",
-    request: { json: trainingRequest(MAX_TRAINING_SET_ROWS) },
-    answers: { 202: { description: "It is being written.", schema: trainingSetSchema } },
-    problems: [409],
-  },
-  async (c, { json }) => {
-    const bucket = bucketOf(c);
-    const context = requestContext(c);
-    const asked = await askedRows(context, json);
-    assertFound(asked.columns, json.feature_names);
-    assertColumnNames(asked.columns);
-    context.metrics?.about(asked.entityType, asked.rows.length);
-    const now = nowMicros();
-    const set: TrainingSet = {
-      trainingSetId: newId("ts_"),
-      tenantId: context.tenant,
-      entityType: asked.entityType,
-      featureNames: asked.columns.map((column) => column.asked),
-      status: "queued",
-      total: asked.rows.length,
-      written: 0,
-      step: 0,
-      tries: 0,
-      // What is ingested while it is written would be in some of its rows only.
-      knownAt: Math.min(json.known_at ?? now, now),
-      files: [],
-      types: [],
-      error: null,
-      createdAt: now,
-      updatedAt: now,
-    };
-    if ((await insertTrainingSet(c.env.DB, set)) === "too many") {
-      const detail = `a tenant may have ${MAX_TRAINING_SETS_PER_TENANT} training sets; delete one first`;
-      throw new Problem(409, detail);
-    }
-    try {
-      await putRequest(bucket, set, asked);
-      await announceTrainingSet(c.env, set);
-    } catch (cause) {
-      c.log.error("a training set could not be begun", cause, { request_id: c.requestId });
-      await endDeletion(c.env.DB, bucket, set).catch((again: unknown) => {
-        c.log.warning("what was begun of a training set is left", { request_id: c.requestId }, again);
-      });
-      throw unavailable("the training set could not be begun; try again", RETRY_AFTER_SECONDS);
-    }
-    return jsonAnswer(trainingSetAnswer(set), 202);
-  },
-);
 
 const listTrainingSets = endpoint(
   {
@@ -193,11 +133,6 @@ const deleteTrainingSet = endpoint(
     return jsonAnswer({ training_set_id: key.trainingSetId, status: "deleted" });
   },
 );
-
-function bucketOf({ env }: AppContext): R2Bucket {
-  if (env.ARCHIVE) return env.ARCHIVE;
-  throw new Problem(503, "training sets need a bucket, and none is bound as ARCHIVE to this deployment");
-}
 
 /** @throws Problem 404 for another tenant's as for none. */
 async function existingTrainingSet(c: AppContext, trainingSetId: string): Promise<TrainingSet> {

@@ -4,7 +4,7 @@
  */
 import { and, desc, eq, inArray, ne, type SQL, sql } from "drizzle-orm";
 import * as z from "zod";
-import { insertUpTo } from "../db/insert-up-to.ts";
+import { type Inserted, insertOnce, isBelow, type Once } from "../db/insert-once.ts";
 import { primary } from "../db/primary.ts";
 import { trainingSets } from "../db/schema.ts";
 import { trainingSetPrefix } from "../keys.ts";
@@ -33,7 +33,8 @@ function toTrainingSet(row: Row): TrainingSet {
   };
 }
 
-export function insertTrainingSet(db: D1Database, set: TrainingSet): Promise<"inserted" | "too many"> {
+/** Refused where the tenant has as many as it may. */
+export function insertTrainingSet(db: D1Database, set: TrainingSet, once: Once | null): Promise<Inserted> {
   const { featureNames, files, types } = set;
   const row: Row = {
     ...set,
@@ -41,7 +42,8 @@ export function insertTrainingSet(db: D1Database, set: TrainingSet): Promise<"in
     files: JSON.stringify(files),
     types: JSON.stringify(types),
   };
-  return insertUpTo(db, trainingSets, { row, most: MAX_TRAINING_SETS_PER_TENANT });
+  const may = isBelow(trainingSets, row.tenantId, MAX_TRAINING_SETS_PER_TENANT);
+  return insertOnce(db, trainingSets, { row, may }, once);
 }
 
 function isThis({ tenantId, trainingSetId }: TrainingSetKey): SQL | undefined {
@@ -141,6 +143,11 @@ const fileKey = ({ tenantId, trainingSetId }: TrainingSetKey, name: string) =>
 export const newFileName = (position: number) =>
   `${String(position).padStart(5, "0")}-${crypto.randomUUID()}.parquet`;
 
+export async function hasRequest(bucket: R2Bucket, key: TrainingSetKey): Promise<boolean> {
+  return (await bucket.head(fileKey(key, REQUEST))) !== null;
+}
+
+/** The first that is put stays: files may have been written of it. */
 export async function putRequest(bucket: R2Bucket, key: TrainingSetKey, asked: AskedRows): Promise<void> {
   const { entityType, columns, rows } = asked;
   const text = JSON.stringify({
@@ -151,7 +158,7 @@ export async function putRequest(bucket: R2Bucket, key: TrainingSetKey, asked: A
     }),
     rows: rows.map(({ entityId, at }) => [entityId, at]),
   });
-  await bucket.put(fileKey(key, REQUEST), text);
+  await bucket.put(fileKey(key, REQUEST), text, { onlyIf: { etagDoesNotMatch: "*" } });
 }
 
 /** @returns null when there is none. */

@@ -21,16 +21,31 @@ export interface ApiKey {
   secret: string;
 }
 
+/** What a key is made from, together with the pepper: alone it tells nobody the secret. */
+export interface KeySeed {
+  keyId: string;
+  nonce: string;
+}
+
 /** 224 bits and the seal: nothing to guess, so one round of SHA-256 is enough where a password would need a slow hash. */
 const SECRET_BYTES = 32;
 const SEAL_CHARACTERS = 8;
 const API_KEY = new RegExp(`^fs_([0-9a-f]{${ID_CHARACTERS}})_([0-9a-f]{${2 * SECRET_BYTES}})$`);
 
-export function newApiKey(pepper: string): ApiKey {
-  const keyId = newId("");
-  const random = randomBytes(SECRET_BYTES).toString("hex").slice(0, -SEAL_CHARACTERS);
+export function newKeySeed(): KeySeed {
+  return { keyId: newId(""), nonce: randomBytes(SECRET_BYTES).toString("hex") };
+}
+
+/** The same each time, so that a creation that comes again shows the same key. The nonce is kept for that long alone. */
+export function apiKeyOf({ keyId, nonce }: KeySeed, pepper: string): ApiKey {
+  // As JSON, and named, because the pepper makes other things too.
+  const purpose = JSON.stringify(["api-key-secret", keyId, nonce]);
+  const random = createHmac("sha256", pepper).update(purpose).digest("hex").slice(0, -SEAL_CHARACTERS);
   return { keyId, secret: random + sealOf(keyId, random, pepper) };
 }
+
+/** One that is shown once. */
+export const newApiKey = (pepper: string): ApiKey => apiKeyOf(newKeySeed(), pepper);
 
 function sealOf(keyId: string, random: string, pepper: string): string {
   const seal = createHmac("sha256", pepper).update(`${keyId}_${random}`).digest("hex");

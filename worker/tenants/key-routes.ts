@@ -5,14 +5,25 @@ import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { audit } from "../http/audit.ts";
 import type { AppContext } from "../http/context.ts";
+import { createOnce } from "../http/create-once.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, nameField, timestamp } from "../http/fields.ts";
 import { formatPosition, nextCursor, pageOf, pageQuery, positionIn } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
 import { formatTimestamp, type Micros, nowMicros, timestampOrNull } from "../timestamps.ts";
 import { KEY_MEMORY_MS } from "../timings.ts";
+import { replayedHeader, writeRequestHeaders } from "../writing/submit-request.ts";
 import { ADMINISTRATION, answeredTenantId } from "./administration.ts";
-import { formatApiKey, hashSecret, type KeyRecord, newApiKey, SCOPES } from "./api-key.ts";
+import {
+  apiKeyOf,
+  formatApiKey,
+  hashSecret,
+  type KeyRecord,
+  type KeySeed,
+  newKeySeed,
+  SCOPES,
+  type Scope,
+} from "./api-key.ts";
 import { keyMemory } from "./key-memory.ts";
 import { insertKey, revokeKey, selectKeys } from "./key-store.ts";
 import { administers } from "./tenant-id.ts";
@@ -43,7 +54,10 @@ const newKeySchema = lazily(() =>
   z
     .object({
       ...key(),
-      key: z.string().meta({ description: "Shown now and never again.", example: "fs_<key_id>_<secret>" }),
+      key: z.string().meta({
+        description: "Shown now and never again, but to a repetition with the same `Idempotency-Key`.",
+        example: "fs_<key_id>_<secret>",
+      }),
     })
     .meta({ id: "NewKey" }),
 );
@@ -67,30 +81,36 @@ const createKey = endpoint(
         }),
       }),
     },
-    answers: { 201: { description: "Created.", schema: newKeySchema } },
+    requestHeaders: writeRequestHeaders,
+    answers: { 201: { description: "Created.", schema: newKeySchema, headers: replayedHeader } },
     problems: [404],
   },
   async (c, { param, json }) => {
-    const now = nowMicros();
-    assertToCome(json.expires_at, now);
     await assertAdministered(c, param.tenant_id);
     const pepper = pepperOf(c.settings, "keys cannot be created");
-    const apiKey = newApiKey(pepper);
-    const record: KeyRecord = {
-      keyId: apiKey.keyId,
-      tenantId: param.tenant_id,
-      name: json.name,
-      secretHash: hashSecret(apiKey.secret, pepper),
-      scopes: new Set(json.scopes),
-      createdAt: now,
-      expiresAt: json.expires_at ?? null,
-      revokedAt: null,
-    };
-    await insertKey(c.env.DB, record);
-    audit(c, "key created", namesOf(record));
-    return jsonAnswer({ ...keyAnswer(record), key: formatApiKey(apiKey) }, 201);
+    const { made, isNew, headers } = await createOnce<MadeKey>(c, {
+      make: () => {
+        const [createdAt, expiresAt] = [nowMicros(), json.expires_at ?? null];
+        assertToCome(expiresAt, createdAt);
+        const { name, scopes } = json;
+        return { ...newKeySeed(), tenantId: param.tenant_id, name, scopes, createdAt, expiresAt };
+      },
+      insert: (key, once) => insertKey(c.env.DB, recordOf(key, pepper), once),
+    });
+    if (isNew) audit(c, "key created", namesOf(made));
+    const answer = { ...keyAnswer(recordOf(made, pepper)), key: formatApiKey(apiKeyOf(made, pepper)) };
+    return jsonAnswer(answer, 201, headers);
   },
 );
+
+/** What is remembered of a key's creation. */
+type MadeKey = KeySeed &
+  Pick<KeyRecord, "tenantId" | "name" | "createdAt" | "expiresAt"> & { scopes: Scope[] };
+
+function recordOf({ nonce, scopes, ...made }: MadeKey, pepper: string): KeyRecord {
+  const { secret } = apiKeyOf({ keyId: made.keyId, nonce }, pepper);
+  return { ...made, scopes: new Set(scopes), secretHash: hashSecret(secret, pepper), revokedAt: null };
+}
 
 const listKeys = endpoint(
   {
@@ -153,8 +173,8 @@ const deleteKey = endpoint(
 );
 
 /** @throws Problem 422 for an expiry that is over already. */
-function assertToCome(expiresAt: Micros | null | undefined, now: Micros): void {
-  if (expiresAt == null || expiresAt > now) return;
+function assertToCome(expiresAt: Micros | null, now: Micros): void {
+  if (expiresAt === null || expiresAt > now) return;
   throw unprocessable({ loc: ["body", "expires_at"], msg: "must be in the future", type: "in_the_past" });
 }
 

@@ -2,6 +2,7 @@
 import { and, asc, eq, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import * as z from "zod";
+import { type Inserted, insertOnce, type Once } from "../db/insert-once.ts";
 import { apiKeys } from "../db/schema.ts";
 import type { Position } from "../http/pages.ts";
 import type { Micros } from "../timestamps.ts";
@@ -19,10 +20,9 @@ export async function findKey(db: D1Database, keyId: string): Promise<KeyRecord 
   return row ? toRecord(row) : null;
 }
 
-export async function insertKey(db: D1Database, record: KeyRecord): Promise<void> {
-  await drizzle(db)
-    .insert(apiKeys)
-    .values({ ...record, scopes: JSON.stringify([...record.scopes]) });
+export function insertKey(db: D1Database, record: KeyRecord, once: Once | null = null): Promise<Inserted> {
+  const row = { ...record, scopes: JSON.stringify([...record.scopes]) };
+  return insertOnce(db, apiKeys, { row }, once);
 }
 
 /** In the order of their creation. */

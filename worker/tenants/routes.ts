@@ -2,11 +2,13 @@
 import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
+import { createOnce } from "../http/create-once.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, nameField, optional } from "../http/fields.ts";
 import { idIn, nextCursor, pageOf, pageQuery } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
+import { replayedHeader, writeRequestHeaders } from "../writing/submit-request.ts";
 import { ADMINISTRATION, answeredTenantId } from "./administration.ts";
 import { DEFAULT_TENANT, TENANT_ID, tenantIdFrom } from "./tenant-id.ts";
 import { insertTenant, selectTenants, type Tenant } from "./tenant-store.ts";
@@ -42,23 +44,22 @@ const createTenant = endpoint(
         ).meta({ example: "acme" }),
       }),
     },
-    answers: { 201: { description: "Created.", schema: tenantSchema } },
+    requestHeaders: writeRequestHeaders,
+    answers: { 201: { description: "Created.", schema: tenantSchema, headers: replayedHeader } },
     problems: [409],
   },
   async (c, { json }) => {
     if (c.principal.tenant !== DEFAULT_TENANT) {
       throw new Problem(403, `only admins of the tenant \`${DEFAULT_TENANT}\` create tenants`);
     }
-    const tenant = {
-      tenantId: json.tenant_id ?? derivedId(json.name),
-      name: json.name,
-      createdAt: nowMicros(),
-    };
-    if ((await insertTenant(c.env.DB, tenant)) === "taken") {
-      throw new Problem(409, `there is a tenant \`${tenant.tenantId}\` already`);
-    }
-    c.log.info("tenant created", { request_id: c.requestId, tenant_id: tenant.tenantId });
-    return jsonAnswer(tenantAnswer(tenant), 201);
+    const { name, tenant_id: id } = json;
+    const { made, isNew, headers } = await createOnce<Tenant>(c, {
+      make: () => ({ tenantId: id ?? derivedId(name), name, createdAt: nowMicros() }),
+      insert: (tenant, once) => insertTenant(c.env.DB, tenant, once),
+      refusal: ({ tenantId }) => new Problem(409, `there is a tenant \`${tenantId}\` already`),
+    });
+    if (isNew) c.log.info("tenant created", { request_id: c.requestId, tenant_id: made.tenantId });
+    return jsonAnswer(tenantAnswer(made), 201, headers);
   },
 );
 

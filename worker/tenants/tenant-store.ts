@@ -1,17 +1,15 @@
 /** Tenants in D1. `default` is there from the migrations on. */
-import { and, asc, eq, gt } from "drizzle-orm";
+import { and, asc, eq, gt, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
+import { type Inserted, insertOnce, type Once } from "../db/insert-once.ts";
 import { tenants } from "../db/schema.ts";
 
 export type Tenant = typeof tenants.$inferSelect;
 
-export async function insertTenant(db: D1Database, tenant: Tenant): Promise<"inserted" | "taken"> {
-  const rows = await drizzle(db)
-    .insert(tenants)
-    .values(tenant)
-    .onConflictDoNothing()
-    .returning({ tenantId: tenants.tenantId });
-  return rows.length > 0 ? "inserted" : "taken";
+/** Refused where the id is taken. */
+export function insertTenant(db: D1Database, tenant: Tenant, once: Once | null = null): Promise<Inserted> {
+  const may = sql`NOT EXISTS (SELECT 1 FROM ${tenants} WHERE ${eq(tenants.tenantId, tenant.tenantId)})`;
+  return insertOnce(db, tenants, { row: tenant, may }, once);
 }
 
 export async function hasTenant(db: D1Database, tenantId: string): Promise<boolean> {

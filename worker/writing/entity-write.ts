@@ -1,5 +1,6 @@
 /** What a route asks an EntityWriter to do, and what it is told. Plain data: all of it crosses RPC. */
 import type { WRITE_MODES } from "../db/column-values.ts";
+import type { Idempotency } from "../db/idempotency-record.ts";
 import type { EntityRef } from "../keys.ts";
 import type { Micros } from "../timestamps.ts";
 
@@ -64,12 +65,6 @@ export interface Settled {
   committedAt: Micros;
   /** The bookmark of the D1 session that committed it; null when it is not known: the own answer of the transaction was lost. */
   bookmark: string | null;
-}
-
-/** The caller's `Idempotency-Key` and a digest of its request. */
-export interface Idempotency {
-  key: string;
-  fingerprint: string;
 }
 
 export interface ChangeRequest {

@@ -6,6 +6,7 @@
  * other state in here is a copy that may be lost at any moment.
  */
 import { DurableObject } from "cloudflare:workers";
+import type { Idempotency } from "../db/idempotency-record.ts";
 import { settings } from "../env.ts";
 import type { EntityRef } from "../keys.ts";
 import { MAX_QUEUED_CHARACTERS } from "../limits.ts";
@@ -17,7 +18,7 @@ import { CommitLoop } from "./commit-loop.ts";
 import { Documents } from "./documents.ts";
 import { Effects } from "./effects.ts";
 import { EntityStates } from "./entity-states.ts";
-import type { ChangeReply, ChangeRequest, Idempotency, RequestRow, Settled } from "./entity-write.ts";
+import type { ChangeReply, ChangeRequest, RequestRow, Settled } from "./entity-write.ts";
 import type { Pending } from "./pending.ts";
 import { sizeOfRow } from "./take-group.ts";
 import { type Identity, WriterStore } from "./writer-store.ts";

@@ -1,5 +1,6 @@
 /** Brings changes to the EntityWriters that own their entities, and their results back in order. */
 
+import type { Idempotency } from "../db/idempotency-record.ts";
 import { assert, type Problem, unavailable, unprocessable } from "../errors.ts";
 import type { TenantContext } from "../http/context.ts";
 import { type EntityRef, fnv1a, partitionOf } from "../keys.ts";
@@ -7,14 +8,7 @@ import { timed } from "../monitoring/timed.ts";
 import { newestBookmark } from "../serving/consistency.ts";
 import { type Micros, nowMicros } from "../timestamps.ts";
 import { RETRY_AFTER_SECONDS } from "../timings.ts";
-import type {
-  ChangeReply,
-  ChangeRequest,
-  Idempotency,
-  RequestRow,
-  RowResult,
-  Settled,
-} from "./entity-write.ts";
+import type { ChangeReply, ChangeRequest, RequestRow, RowResult, Settled } from "./entity-write.ts";
 import { writerOf } from "./writer-access.ts";
 
 export const IDEMPOTENCY_HEADER = "Idempotency-Key";

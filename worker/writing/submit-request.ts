@@ -1,4 +1,5 @@
 /** From a request to the writers and back: idempotency, what this isolate remembers, and the consistency token. */
+import type { Idempotency } from "../db/idempotency-record.ts";
 import { Problem, unprocessable } from "../errors.ts";
 import { type AppContext, requestContext, type TenantContext } from "../http/context.ts";
 import { type EntityRef, entityKey } from "../keys.ts";
@@ -6,15 +7,17 @@ import { MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_WRITE_BYTES } from "../limits.ts";
 import { encodeToken } from "../serving/consistency.ts";
 import { TOKEN_HEADER } from "../serving/read-context.ts";
 import { formatTimestamp } from "../timestamps.ts";
-import type { EntityChange, Idempotency, RequestRow, RowResult } from "./entity-write.ts";
+import type { EntityChange, RequestRow, RowResult } from "./entity-write.ts";
 import { rememberWrites } from "./remember-writes.ts";
 import { IDEMPOTENCY_HEADER, recallChange, type Submitted, submitChanges } from "./submit-changes.ts";
 
-/** For the API documents of every route that writes. */
+/** For the API documents of every route that honours the header. */
 export const writeRequestHeaders = {
   [IDEMPOTENCY_HEADER]:
     "The same key and request within 24 hours answers the first response again; another request is 422.",
 };
+/** Of an answer that is that of an earlier request. */
+export const REPLAYED = { "idempotency-replayed": "true" };
 export const replayedHeader = {
   "idempotency-replayed": "`true` when the answer is that of an earlier request.",
 };
@@ -65,7 +68,7 @@ function answered(context: TenantContext, rows: readonly EntityRef[], submitted:
     timestamp: formatTimestamp(submitted.committedAt),
     headers: {
       [TOKEN_HEADER]: encodeToken({ entity, bookmark }),
-      ...(submitted.replayed && { "idempotency-replayed": "true" }),
+      ...(submitted.replayed && REPLAYED),
     },
   };
 }

@@ -2,9 +2,10 @@
  * What an EntityWriter keeps in its own SQLite. All SQL of the object is here; every method is synchronous, hence
  * atomic between two awaits.
  */
+import type { Idempotency } from "../db/idempotency-record.ts";
 import { migrate, rowOf, rowsOf, run } from "../db/object-sql.ts";
 import { MAX_INTENT_CHARACTERS } from "../limits.ts";
-import type { Idempotency, Settled } from "./entity-write.ts";
+import type { Settled } from "./entity-write.ts";
 import type { Intent } from "./intent.ts";
 
 /** Append only: an object runs the steps that it has not run yet, in order. */

@@ -1,7 +1,7 @@
-/** What requests with an `Idempotency-Key` were answered by the object of a raw table. Synchronous. */
-import { rowsOf, run } from "../db/object-sql.ts";
+/** What requests with an `Idempotency-Key` were answered by a Durable Object, in its SQLite. Synchronous. */
 import { IDEMPOTENCY_TTL_SECONDS } from "../timings.ts";
-import type { Idempotency } from "../writing/entity-write.ts";
+import type { Idempotency } from "./idempotency-record.ts";
+import { rowsOf, run } from "./object-sql.ts";
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS fs_idempotency (
