@@ -1,6 +1,7 @@
 /** The object of a subscription, on its real storage: nothing is lost, and nothing comes in the wrong order. */
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import type { ReplayRequest } from "../../worker/events/begin-replay.ts";
 import type { Subscriber } from "../../worker/events/subscriber.ts";
 import {
   findSubscription,
@@ -9,7 +10,7 @@ import {
 } from "../../worker/events/subscription-store.ts";
 import { DELIVERIES_AT_ONCE, MAX_DELIVERY_ATTEMPTS, MAX_PENDING_DELIVERIES } from "../../worker/limits.ts";
 import { formatTimestamp, nowMicros } from "../../worker/timestamps.ts";
-import { DELIVERY_RECOVERY_MS } from "../../worker/timings.ts";
+import { DELIVERY_RECOVERY_MS, IDEMPOTENCY_TTL_SECONDS } from "../../worker/timings.ts";
 import { dieBefore } from "../setup/faults.ts";
 import { sleep, until } from "../setup/waiting.ts";
 import { event, failingSubscriptions, inSubscriber, receiving, storedSubscription } from "./receiving.ts";
@@ -236,7 +237,7 @@ describe("pausing", () => {
       expect(await subscriber.facts()).toMatchObject({ pausedReason: null, missed: { from: timestamps[1] } });
       const all = { from: 1_000_000, to: 3_000_000, entityType: null, entityId: null, category: null };
       const reply = await subscriber.replay(resumed, { kind: "history", range: { ...all, to: 2_000_000 } });
-      expect(reply).toEqual({ kind: "running" });
+      expect(reply).toEqual({ kind: "running", replayed: false });
       expect((await subscriber.facts()).missed).not.toBeNull();
       expect(await subscriber.replay(resumed, { kind: "history", range: all })).toEqual({ kind: "busy" });
       await subscriber.alarm();
@@ -244,6 +245,63 @@ describe("pausing", () => {
       expect((await subscriber.facts()).missed).toBeNull();
     });
     expect(sent).toHaveLength(2);
+  });
+});
+
+describe("a replay with an Idempotency-Key", () => {
+  const keyed = (key: string, fingerprint = "same") => ({ key, fingerprint });
+
+  test("begins once, in a new instance too, and answers the same", async () => {
+    const subscription = await storedSubscription();
+    const sent = receiving(ok);
+    await inSubscriber(subscription, async ({ start }) => {
+      const subscriber = start();
+      await subscriber.accept(subscription, [event(subscription, "user-1")]);
+      await deliverAll(subscriber);
+      const all: ReplayRequest = { kind: "deliveries", seqs: [1] };
+      const queued = { kind: "queued", queued: 1 };
+      expect(await subscriber.replay(subscription, all, keyed("k"))).toEqual({ ...queued, replayed: false });
+      await deliverAll(subscriber);
+      for (const each of [subscriber, start()]) {
+        expect(await each.replay(subscription, all, keyed("k"))).toEqual({ ...queued, replayed: true });
+        const reused = { kind: "key_reused" };
+        expect(await each.replay(subscription, { kind: "dead" }, keyed("k", "another"))).toEqual(reused);
+        await deliverAll(each);
+      }
+      expect(sent).toHaveLength(2);
+      expect(await subscriber.replay(subscription, all, keyed("l"))).toEqual({ ...queued, replayed: false });
+      await deliverAll(subscriber);
+      expect(sent).toHaveLength(3);
+    });
+  });
+
+  test("that was refused begins when it comes again; a day later it is another one", async () => {
+    const subscription = await storedSubscription({ status: "paused" });
+    await inSubscriber(subscription, async ({ start }) => {
+      const subscriber = start();
+      const range = { from: 0, to: 1, entityType: null, entityId: null, category: null };
+      const history = { kind: "history", range } as const;
+      const running = { kind: "running" };
+      expect(await subscriber.replay(subscription, history)).toMatchObject(running);
+      for (let i = 0; i < 2; i++)
+        expect(await subscriber.replay(subscription, history, keyed("k"))).toEqual({ kind: "busy" });
+      const active = { ...subscription, status: "active", updatedAt: subscription.updatedAt + 1 } as const;
+      await updateSubscription(env.DB, subscription, { change: { status: "active" }, now: active.updatedAt });
+      await subscriber.configure(active);
+      const isOver = async () => {
+        await subscriber.alarm();
+        return !(await subscriber.facts()).isReplaying;
+      };
+      await until("it is over", isOver);
+      expect(await subscriber.replay(active, history, keyed("k"))).toEqual({ ...running, replayed: false });
+      await until("it is over", isOver);
+      const dayMs = IDEMPOTENCY_TTL_SECONDS * 1_000;
+      const now = Date.now();
+      vi.spyOn(Date, "now").mockReturnValue(now + dayMs - 1_000);
+      expect(await subscriber.replay(active, history, keyed("k"))).toEqual({ ...running, replayed: true });
+      vi.spyOn(Date, "now").mockReturnValue(now + dayMs + 1_000);
+      expect(await subscriber.replay(active, history, keyed("k"))).toEqual({ ...running, replayed: false });
+    });
   });
 });
 

@@ -348,4 +348,33 @@ describe("a replay from the history", () => {
     await until("it is over", async () => (await detail()).replay === null);
     expect((await detail()).pending).toBe(1);
   });
+
+  test("over HTTP begins once for an Idempotency-Key", async () => {
+    const { subscription_id: id } = await subscribed();
+    const path = `/subscriptions/${id}`;
+    await ask("PATCH", path, { body: { status: "paused" } });
+    const range = { from: "2020-01-01T00:00:00Z", to: "2100-01-01T00:00:00Z" };
+    const replay = (body: object, key = `replay-${id}`) =>
+      post(`${path}/replay`, body, { "idempotency-key": key });
+    const isReplayed = ({ headers }: { headers: Headers }) => headers.get("idempotency-replayed");
+    const first = await replay(range);
+    expect([first.status, isReplayed(first)]).toEqual([202, null]);
+    // While it runs, and when it is over.
+    for (const isRunning of [true, false]) {
+      const again = await replay(range);
+      expect([again.status, again.text, isReplayed(again)]).toEqual([202, first.text, "true"]);
+      expectProblem(await replay({ ...range, to: "2099-01-01T00:00:00Z" }), 422);
+      const { body } = await get<{ replay: string | null }>(path);
+      expect(body.replay).toBe(isRunning ? "running" : null);
+      if (isRunning) await ask("PATCH", path, { body: { status: "active" } });
+      await until("it is over", async () => {
+        const { body: now } = await get<{ replay: string | null }>(path);
+        return now.replay === null;
+      });
+    }
+    // A key is one key of the tenant: this one was used to make something else.
+    const made = { "idempotency-key": `made-${id}` };
+    expect((await post("/subscriptions", { ...BODY, description: id }, made)).status).toBe(201);
+    expectProblem(await replay(range, `made-${id}`), 422);
+  });
 });

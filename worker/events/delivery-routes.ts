@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
+import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, category, entityType, entityValue, optional, timestamp } from "../http/fields.ts";
 import { assertOneOf } from "../http/one-of.ts";
@@ -9,10 +10,12 @@ import { idIn, nextCursor, pageOf, pageQuery } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_DEAD_KEPT, MAX_DELIVERED_KEPT, MAX_DELIVERY_ATTEMPTS, MAX_PAGE_ROWS } from "../limits.ts";
 import { formatTimestamp, MICROS_PER_MS, nowMicros } from "../timestamps.ts";
+import { claimIdempotencyKey, keyReused } from "../writing/submit-changes.ts";
+import { idempotencyOf, REPLAYED, replayedHeader, writeRequestHeaders } from "../writing/submit-request.ts";
+import type { ReplayRequest } from "./begin-replay.ts";
 import { deliver } from "./deliver.ts";
 import type { DeliveryRecord } from "./delivery-list.ts";
 import { eventOf, type FeatureAvailable } from "./feature-available.ts";
-import type { ReplayRequest } from "./subscriber.ts";
 import { subscriberObject } from "./subscriber-access.ts";
 import { existingSubscription, noSuchSubscription, reached } from "./subscription-checks.ts";
 import { SUBSCRIPTIONS, subscriptionParam } from "./subscription-schemas.ts";
@@ -151,6 +154,7 @@ const replaySubscription = endpoint(
       "Events have the `event_id` that they had. Either `delivery_ids`, or `dead`, or `from` and `to`: then every event of that time that the filters let through and the history still holds, whether or not it was delivered; of each entity in revision order. It runs beside what is new; `replay` of the subscription tells when it is done.",
     scope: "admin",
     request: { param: subscriptionParam, json: replayBody },
+    requestHeaders: writeRequestHeaders,
     answers: {
       202: {
         description: "How many were queued, or that the history is being replayed.",
@@ -162,6 +166,7 @@ const replaySubscription = endpoint(
             ])
             .meta({ id: "Replay" }),
         ),
+        headers: replayedHeader,
       },
     },
     problems: [404, 409],
@@ -170,11 +175,15 @@ const replaySubscription = endpoint(
     const request = replayRequest(json);
     const subscription = await existingSubscription(c, param.subscription_id);
     const object = subscriberObject(c.env, subscription);
-    const reply = await reached(c, async () => object.replay(subscription, request));
+    const idempotency = await idempotencyOf(c);
+    // The object remembers the answer; that the key is of this request alone is known to the tenant's writers.
+    if (idempotency) await claimIdempotencyKey(requestContext(c), idempotency);
+    const reply = await reached(c, async () => object.replay(subscription, request, idempotency));
     if (reply.kind === "dropped") throw noSuchSubscription();
     if (reply.kind === "busy") throw new Problem(409, "a replay of this subscription is running");
+    if (reply.kind === "key_reused") throw keyReused();
     const answer = reply.kind === "running" ? { replay: "running" } : { queued: reply.queued };
-    return jsonAnswer(answer, 202);
+    return jsonAnswer(answer, 202, reply.replayed ? REPLAYED : {});
   },
 );
 

@@ -7,15 +7,17 @@
  * winning. So a change that could not be told to the object is found, as is that the subscription is gone.
  */
 import { DurableObject } from "cloudflare:workers";
+import type { Idempotency } from "../db/idempotency-record.ts";
+import { ReplyStore } from "../db/reply-store.ts";
 import { settings } from "../env.ts";
 import { Log } from "../log.ts";
-import { nowMicros, parseTimestamp } from "../timestamps.ts";
+import { nowMicros } from "../timestamps.ts";
 import { DELIVERY_RECOVERY_MS, DELIVERY_RUN_MS, PAUSED_CHECK_MS } from "../timings.ts";
+import { type BegunReplay, beginReplay, type ReplayRequest } from "./begin-replay.ts";
 import { type DeliveryRecord, selectDeliveries } from "./delivery-list.ts";
 import { DeliveryLoop } from "./delivery-loop.ts";
 import type { FeatureAvailable } from "./feature-available.ts";
 import { refill } from "./refill.ts";
-import { type HistoryRange, startOf } from "./replay.ts";
 import { type MissedRange, type PausedReason, SubscriberState } from "./subscriber-state.ts";
 import { type DeliveryStatus, SubscriberStore } from "./subscriber-store.ts";
 import { findSubscription, type Subscription, updateSubscription } from "./subscription-store.ts";
@@ -29,21 +31,18 @@ export interface SubscriberFacts {
   isReplaying: boolean;
 }
 
-export type ReplayRequest =
-  | { kind: "deliveries"; seqs: number[] }
-  | { kind: "dead" }
-  | { kind: "history"; range: HistoryRange };
-
 type ReplayReply =
-  | { kind: "queued"; queued: number }
-  | { kind: "running" }
+  | (BegunReplay & { replayed: boolean })
   | { kind: "busy" }
-  | { kind: "dropped" };
+  | { kind: "dropped" }
+  /** The same `Idempotency-Key` came with another request before. */
+  | { kind: "key_reused" };
 
 interface Parts {
   store: SubscriberStore;
   state: SubscriberState;
   loop: DeliveryLoop;
+  replies: ReplyStore;
 }
 
 export class Subscriber extends DurableObject<Env> {
@@ -104,26 +103,23 @@ export class Subscriber extends DurableObject<Env> {
     return selectDeliveries(this.ctx.storage.sql, page);
   }
 
-  /** One at a time: a second one is refused as long as the first has something to add. */
-  async replay(subscription: Subscription, request: ReplayRequest): Promise<ReplayReply> {
-    const { store, state } = this.#parts;
+  /** Begins once for a request with an `Idempotency-Key`: that, and what was answered, are kept together. */
+  async replay(
+    subscription: Subscription,
+    request: ReplayRequest,
+    idempotency: Idempotency | null = null,
+  ): Promise<ReplayReply> {
+    const { state, replies } = this.#parts;
     if (state.isDropped) return { kind: "dropped" };
     state.remember(subscription);
-    if (request.kind === "deliveries") {
-      const queued = store.revive(request.seqs, Date.now());
-      await this.#look();
-      return { kind: "queued", queued };
-    }
-    if (state.replay) return { kind: "busy" };
-    const id = crypto.randomUUID();
-    const dead = store.count("dead");
-    if (request.kind === "dead") state.setReplay({ kind: "dead", id, after: 0, upTo: store.lastSeq() });
-    else {
-      state.setReplay({ kind: "history", id, range: request.range, place: startOf(request.range) });
-      if (covers(request.range, state.missed)) state.clearMissed();
-    }
+    const earlier = idempotency && replies.earlier<BegunReplay>(idempotency.key);
+    if (earlier && earlier.fingerprint !== idempotency.fingerprint) return { kind: "key_reused" };
+    if (earlier) return { ...earlier.reply, replayed: true };
+    const begun = beginReplay(this.#parts, request);
+    if (begun.kind === "busy") return begun;
+    if (idempotency) replies.keep(idempotency, begun);
     await this.#look();
-    return request.kind === "dead" ? { kind: "queued", queued: dead } : { kind: "running" };
+    return { ...begun, replayed: false };
   }
 
   /** The subscription may be gone in a moment: looks soon, even if nobody says so. */
@@ -247,13 +243,6 @@ export class Subscriber extends DurableObject<Env> {
       },
       hasMore: () => state.replay !== null,
     });
-    return { store, state, loop };
+    return { store, state, loop, replies: new ReplyStore(this.ctx.storage.sql) };
   }
-}
-
-/** Whether all that was missed is in the range: without any other condition. */
-function covers(range: HistoryRange, missed: MissedRange | null): boolean {
-  if (missed === null || range.entityType !== null || range.category !== null) return false;
-  const [from, to] = [parseTimestamp(missed.from), parseTimestamp(missed.to)];
-  return from !== null && to !== null && range.from <= from && range.to >= to;
 }
