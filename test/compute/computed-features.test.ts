@@ -203,6 +203,22 @@ describe("creating", () => {
     expectProblem(await refused(), 400);
   });
 
+  test("the same computation with the same key at once is one, with its vectors or as a job", async () => {
+    const { name } = await newFeature(await newTable());
+    await addVersion(name, { version: 1 });
+    for (const size of [1, MAX_INLINE_ENTITIES + 1]) {
+      const headers = { "Idempotency-Key": freshName("key") };
+      const rows = Array.from({ length: size }, (_, i) => row(`at-once-${size}-${i}`, i));
+      const ask = () => post(`/features/${name}/compute?version=1`, rows, headers);
+      const answers = await Promise.all([ask(), ask(), ask()]);
+      expect(new Set(answers.map(({ text }) => text)).size).toBe(1);
+      expect(answers[0]?.status).toBe(size === 1 ? 200 : 202);
+      const replayed = answers.map(({ headers: own }) => own.get("idempotency-replayed"));
+      expect(replayed.toSorted()).toEqual([null, "true", "true"].toSorted());
+    }
+    expect((await vector("at-once-1-0", name)).body.revision).toBe(1);
+  });
+
   test("vectors that are too large together are refused, though their numbers are not", async () => {
     const columns = Array.from({ length: 38 }, (_, i) => `1 AS "${"x".repeat(500)}${i}"`);
     const { name } = await newFeature(await newTable(), {

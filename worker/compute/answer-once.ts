@@ -1,4 +1,5 @@
 /** What computes answers the same request with the same `Idempotency-Key` once: the raw table remembers the answer. */
+import type { Idempotency } from "../db/idempotency-record.ts";
 import type { Answer } from "../http/answer.ts";
 import { type AppContext, requestContext } from "../http/context.ts";
 import { claimIdempotencyKey, keyReused } from "../writing/submit-changes.ts";
@@ -6,8 +7,8 @@ import { idempotencyOf, REPLAYED } from "../writing/submit-request.ts";
 import type { RawTable } from "./raw-table.ts";
 
 /**
- * A request that fails may be sent again and is computed again, as is one that comes while the first is not answered: its
- * vectors are the same.
+ * One that comes while the first is not answered waits for it, and is computed where that fails: nothing of a failure is
+ * remembered. After a crash it is computed again, and its vectors are the same.
  *
  * @throws Problem 422 when the key came with another request before.
  */
@@ -20,13 +21,30 @@ export async function answerOnce(
   if (!idempotency) return compute();
   await claimIdempotencyKey(requestContext(c), idempotency);
   const earlier = await table.earlierAnswer(idempotency.key);
-  if (earlier) {
-    // One writer of those that there were then knows the claim; when their number has changed, the table still knows.
-    if (earlier.fingerprint !== idempotency.fingerprint) throw keyReused();
-    const answer: Answer = JSON.parse(earlier.reply);
-    return { ...answer, headers: { ...answer.headers, ...REPLAYED } };
+  if (!earlier) {
+    const answering = answerAndKeep(table, idempotency, compute);
+    // Who hangs up comes again: it goes on without them.
+    c.after(answering.catch(() => {}));
+    return answering;
   }
-  const answer = await compute();
-  await table.keepAnswer(idempotency, JSON.stringify(answer));
-  return answer;
+  // One writer of those that there were then knows the claim; when their number has changed, the table still knows.
+  if (earlier.fingerprint !== idempotency.fingerprint) throw keyReused();
+  const answer: Answer = JSON.parse(earlier.reply);
+  return { ...answer, headers: { ...answer.headers, ...REPLAYED } };
+}
+
+async function answerAndKeep(
+  table: DurableObjectStub<RawTable>,
+  idempotency: Idempotency,
+  compute: () => Promise<Answer>,
+): Promise<Answer> {
+  try {
+    const answer = await compute();
+    await table.keepAnswer(idempotency, JSON.stringify(answer));
+    return answer;
+  } catch (cause) {
+    // Should this not arrive, who waits goes on when the time is over.
+    await table.giveUp(idempotency.key).catch(() => {});
+    throw cause;
+  }
 }

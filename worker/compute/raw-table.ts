@@ -17,6 +17,7 @@ import {
   RECOMPUTE_ALARM_MS,
   REGISTRY_CHANGE_ALARM_MS,
 } from "../timings.ts";
+import { AnswersUnderWay } from "./answers-under-way.ts";
 import type { Computation, Debt } from "./computation-store.ts";
 import type { ComputeReply, ComputeRequest, Version } from "./compute-request.ts";
 import type { Claim, Follower } from "./follower-store.ts";
@@ -33,6 +34,7 @@ export class RawTable extends DurableObject<Env> {
   #store: RawTableStore;
   #jobs: JobStore;
   readonly #purger: Purger;
+  readonly #underWay = new AnswersUnderWay();
   #isDropped: boolean;
   /** Until when somebody may still be changing, or deleting, what the registry says of the table. */
   #changingUntilMs = 0;
@@ -120,13 +122,21 @@ export class RawTable extends DurableObject<Env> {
     return { kind: "kept", total: computed.length, skipped, skippedCount };
   }
 
-  /** What an earlier request with the same key was answered, which may have been another one. */
+  /**
+   * What an earlier request with the same key was answered, which may have been another one. Null: nothing, and it is for
+   * this one to compute, and then to keep its answer or to give up.
+   */
   async earlierAnswer(key: string): Promise<{ fingerprint: string; reply: string } | null> {
-    return this.#store.replies.earlier<string>(key);
+    return this.#underWay.answerOrBegin(key, () => this.#store.replies.earlier<string>(key));
   }
 
   async keepAnswer(idempotency: Idempotency, answer: string): Promise<void> {
     this.#store.replies.keep(idempotency, answer);
+    this.#underWay.end(idempotency.key);
+  }
+
+  async giveUp(key: string): Promise<void> {
+    this.#underWay.end(key);
   }
 
   /** Before a computation by hand over the rows up to ingest `seq` is written. False: one over later rows has begun. */
