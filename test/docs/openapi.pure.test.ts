@@ -59,6 +59,35 @@ test("fields and parameters that are there only to be refused are not described"
   expect(written).not.toMatch(/"table_type"|"event_time"|"ttl"|"not"/);
 });
 
+/** What changes nothing, or the same however often it is sent. */
+const REPEATABLE = {
+  "POST /api/v1/get/items": "reads",
+  "POST /api/v1/get/item/{entity_value}": "reads",
+  "POST /api/v1/features/online": "reads",
+  "POST /api/v1/features/batch": "reads",
+  "POST /api/v1/features/register": "registers",
+  "POST /api/v1/features": "registers",
+  "POST /api/v1/features/{feature}/versions": "registers",
+  "POST /api/v1/raw-tables": "registers",
+  "PATCH /api/v1/features/{feature}/versions/{version}": "sets",
+  "PATCH /api/v1/raw-tables/{table_id}": "sets",
+  "PATCH /api/v1/subscriptions/{subscription_id}": "sets",
+  "DELETE /api/v1/raw-tables/{table_id}": "deletes",
+  "DELETE /api/v1/training-sets/{training_set_id}": "deletes",
+  "DELETE /api/v1/subscriptions/{subscription_id}": "deletes",
+  "DELETE /api/v1/admin/tenants/{tenant_id}/keys/{key_id}": "deletes",
+  "DELETE /api/v1/cache/invalidate/{entity_id}": "deletes",
+  "POST /api/v1/subscriptions/{subscription_id}/test": "asks the receiver each time, and keeps nothing",
+};
+
+test("whatever creates or starts something takes an Idempotency-Key; what does not may be sent again", () => {
+  const changing = endpoints.filter(({ spec }) => spec.method !== "get");
+  const without = changing.filter(({ spec }) => !("Idempotency-Key" in (spec.requestHeaders ?? {})));
+  const lineOf = ({ spec }: (typeof changing)[number]) => `${spec.method.toUpperCase()} ${spec.path}`;
+  expect(without.map(lineOf).toSorted()).toEqual(Object.keys(REPEATABLE).toSorted());
+  expect(changing.length - without.length).toBe(12);
+});
+
 test("whatever takes an Idempotency-Key says of each of its answers that it may be an earlier one's", () => {
   const { paths } = document() as {
     paths: Record<

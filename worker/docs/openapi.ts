@@ -10,6 +10,7 @@ import type { ProblemStatus } from "../errors.ts";
 import type { Endpoint, EndpointSpec } from "../http/endpoint.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_BODY_BYTES, MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
+import { IDEMPOTENCY_HEADER } from "../writing/submit-changes.ts";
 
 const problem = lazily(() =>
   z
@@ -117,6 +118,9 @@ function operation(spec: EndpointSpec): ZodOpenApiOperationObject {
   } as ZodOpenApiOperationObject;
 }
 
+/** What becomes of a request that is sent again; which operations take the header is to be seen at each of them. */
+const REPEATING = `Where an operation takes an \`${IDEMPOTENCY_HEADER}\`, the same key and request within 24 hours happens once: a repetition answers the first response again, with the secrets in it, whatever has become since of what was made, and says so in \`idempotency-replayed\`. A key is one of the tenant, whatever it is sent to; with another request it is 422. All other operations may be sent again as they are: what reads, what registers (registered in the same way it is 200), what sets something, and what deletes (a second time it removes nothing more). Only a subscription's \`/test\` asks its receiver each time.`;
+
 export function openApiDocument(endpoints: readonly Endpoint[], version: string) {
   const paths: ZodOpenApiPathsObject = {};
   for (const { spec } of endpoints) {
@@ -135,7 +139,9 @@ export function openApiDocument(endpoints: readonly Endpoint[], version: string)
       title: "Edge feature store",
       version,
       license: { name: "MIT", identifier: "MIT" },
-      description: `Features of entities, served from a place near their reader. Timestamps are ISO 8601 with a zone. A body may have ${MAX_BODY_BYTES} bytes, a request ${MAX_ENTITIES_PER_REQUEST} entities or rows.`,
+      description: `Features of entities, served from a place near their reader. Timestamps are ISO 8601 with a zone. A body may have ${MAX_BODY_BYTES} bytes, a request ${MAX_ENTITIES_PER_REQUEST} entities or rows.
+
+${REPEATING}`,
     },
     servers: [{ url: "/" }],
     components: {
