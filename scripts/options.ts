@@ -49,6 +49,12 @@ export function numbersOf<V extends Record<string, unknown>>(usage: string, valu
   };
 }
 
+/** The address of a service, without a slash at its end; null: it is none. Pure. */
+export function readUrl(text: string): string | null {
+  const url = URL.parse(text);
+  return url && /^https?:$/.test(url.protocol) ? url.href.replace(/\/+$/, "") : null;
+}
+
 /** Ends with 1, the fault and the usage. */
 export function endWith(usage: string, fault: string): never {
   console.error(`${fault}\n${usage}`);

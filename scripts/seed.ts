@@ -1,11 +1,12 @@
 import { nowMicros } from "../worker/timestamps.ts";
+import type { Outcomes } from "./items-batch.ts";
 import { numbersOf, readOptions } from "./options.ts";
+import { Progress } from "./progress.ts";
 import { readDefinitions } from "./seed/definitions.ts";
 import { lastDays, userName } from "./seed/generate.ts";
 import { createTenantKey, registerFeatures } from "./seed/prepare.ts";
-import { Progress } from "./seed/progress.ts";
-import { SeedFault, Service } from "./seed/service.ts";
-import { type Outcomes, writeSample } from "./seed/write-days.ts";
+import { writeSample } from "./seed/write-days.ts";
+import { CommandFault, Service } from "./service.ts";
 
 const USAGE = `
 npm run seed -- --users 1000 --days 30
@@ -39,7 +40,7 @@ const url = values.url.replace(/\/+$/, "");
 try {
   await writeEverything();
 } catch (cause) {
-  if (!(cause instanceof SeedFault)) throw cause;
+  if (!(cause instanceof CommandFault)) throw cause;
   console.error(`\n${cause.message}`);
   process.exitCode = 1;
 }

@@ -1,6 +1,6 @@
 /** The arguments of `npm run load`, checked. Pure. */
 import { parseArgs } from "node:util";
-import { faultOfNumber, type NumberRange } from "../options.ts";
+import { faultOfNumber, type NumberRange, readUrl } from "../options.ts";
 
 export interface LoadOptions {
   url: string;
@@ -75,9 +75,4 @@ export function readArguments(args: string[]): LoadOptions | { fault: string } {
   };
   const [fault] = faults;
   return fault === undefined ? options : { fault };
-}
-
-function readUrl(text: string): string | null {
-  const url = URL.parse(text);
-  return url && /^https?:$/.test(url.protocol) ? url.href.replace(/\/+$/, "") : null;
 }

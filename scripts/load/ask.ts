@@ -1,5 +1,6 @@
 /** One request, and what became of it: an answer, or a failure with its name. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { networkFault } from "../network-fault.ts";
 import type { Asked } from "./mix.ts";
 import type { Outcome } from "./tally.ts";
 
@@ -59,15 +60,6 @@ function titleOf(text: string): string {
   } catch {
     return "";
   }
-}
-
-/** `fetch failed` says nothing; its cause does. */
-function networkFault(cause: unknown): string {
-  if (!(cause instanceof Error)) return "network: unknown";
-  if (cause.name === "TimeoutError") return "network: no answer in time";
-  const inner = cause.cause;
-  if (!(inner instanceof Error)) return `network: ${cause.message}`;
-  return `network: ${"code" in inner && typeof inner.code === "string" ? inner.code : inner.message}`;
 }
 
 const FIND_ATTEMPTS = 3;

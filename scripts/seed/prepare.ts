@@ -1,8 +1,8 @@
 /** What must be there before the first value is written: a tenant with a key, and the registered features. */
 import * as z from "zod";
 import { type Micros, parseTimestamp } from "../../worker/timestamps.ts";
+import { CommandFault, expectStatus, type Service } from "../service.ts";
 import type { FeatureDefinition } from "./definitions.ts";
-import { expectStatus, SeedFault, type Service } from "./service.ts";
 
 const keyAnswer = z.object({ key: z.string() });
 const registeredAnswer = z.object({ created_at: z.string() });
@@ -37,6 +37,6 @@ export async function registerFeatures(
     times.push(parseTimestamp(registeredAnswer.parse(answer.body).created_at));
   }
   const [first] = times;
-  if (first == null) throw new SeedFault(`POST ${path}: the answer has no created_at.`);
+  if (first == null) throw new CommandFault(`POST ${path}: the answer has no created_at.`);
   return first;
 }

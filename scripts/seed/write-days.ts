@@ -1,12 +1,11 @@
 /** Writes the sample data of many users, a batch of users' days a request. */
-import * as z from "zod";
 import { formatTimestamp } from "../../worker/timestamps.ts";
+import { BATCH_PATH, type Outcomes, resultsOf, WRITING_SOURCE } from "../items-batch.ts";
+import { CommandFault, type Service } from "../service.ts";
 import { categoriesOf, eventTimeOf, type SampleDay, type UserDay, userName } from "./generate.ts";
-import { expectStatus, SeedFault, type Service } from "./service.ts";
 
 /** The most that `POST /items/batch` takes. A row is a user's day. */
 const ROWS_PER_REQUEST = 1_000;
-const PATH = "/api/v1/items/batch";
 
 export interface Sample {
   seed: number;
@@ -15,17 +14,10 @@ export interface Sample {
   days: readonly SampleDay[];
 }
 
-/** Rows by what became of them: current values, history alone, or nothing that was not there before. */
-export interface Outcomes {
-  applied: number;
-  stale: number;
-  duplicate: number;
-}
-
 /**
  * @param limits.concurrency Requests at a time.
  * @param written Called with the number of users' days of each request that was answered.
- * @throws SeedFault when a request or a row of it is refused.
+ * @throws CommandFault when a request or a row of it is refused.
  */
 export async function writeSample(
   service: Service,
@@ -62,16 +54,6 @@ function* batchesOf({ seed, users, days }: Sample): Generator<UserDay[]> {
   if (batch.length > 0) yield batch;
 }
 
-const writtenAnswer = z.object({
-  results: z.array(
-    z.object({
-      entity_value: z.string(),
-      outcome: z.enum(["applied", "stale", "duplicate", "rejected"]),
-      reason: z.object({ detail: z.string() }).optional(),
-    }),
-  ),
-});
-
 async function writeDays(service: Service, batch: readonly UserDay[]): Promise<(keyof Outcomes)[]> {
   const data = batch.map((of) => {
     const event_timestamp = formatTimestamp(eventTimeOf(of));
@@ -81,10 +63,9 @@ async function writeDays(service: Service, batch: readonly UserDay[]): Promise<(
       feature_list: categoriesOf(of).map((category) => ({ ...category, event_timestamp })),
     };
   });
-  const answer = await service.post(PATH, { metadata: { source: "prediction_service" }, data });
-  expectStatus(answer, PATH, 200);
-  return writtenAnswer.parse(answer.body).results.map(({ entity_value, outcome, reason }) => {
+  const answer = await service.post(BATCH_PATH, { metadata: { source: WRITING_SOURCE }, data });
+  return resultsOf(answer).map(({ entity_value, outcome, reason }) => {
     if (outcome !== "rejected") return outcome;
-    throw new SeedFault(`POST ${PATH}: ${entity_value} was rejected: ${reason?.detail}`);
+    throw new CommandFault(`POST ${BATCH_PATH}: ${entity_value} was rejected: ${reason?.detail}`);
   });
 }

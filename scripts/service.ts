@@ -1,6 +1,7 @@
 /** Requests to a running service, tried again while it is busy or away. */
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
+import { networkFault } from "./network-fault.ts";
 
 const MAX_ATTEMPTS = 8;
 const FIRST_WAIT_MS = 250;
@@ -8,7 +9,7 @@ const MAX_WAIT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 60_000;
 
 /** What the user must learn, in words for the user: the run ends with its message. */
-export class SeedFault extends Error {}
+export class CommandFault extends Error {}
 
 export interface Answer {
   status: number;
@@ -31,23 +32,29 @@ export class Service {
     return new Service(this.url, key);
   }
 
-  /** @throws SeedFault when nothing answers, at once: there is no sense in waiting for what was never started. */
+  /** @throws CommandFault when nothing answers, at once: there is no sense in waiting for what was never started. */
   async assertThere(): Promise<void> {
     await fetch(`${this.url}/health`).catch(() => {
-      throw new SeedFault(`Nothing answers at ${this.url}. Start it: npm run serve (or npm run dev).`);
+      throw new CommandFault(`Nothing answers at ${this.url}. Start it: npm run serve (or npm run dev).`);
     });
   }
 
+  /** As {@link postText}, of a value. */
+  post(path: string, body: unknown): Promise<Answer> {
+    return this.postText(path, JSON.stringify(body));
+  }
+
   /**
-   * Every request of a seed may be sent again, whatever became of it: the writes carry their event times.
+   * For requests that may be sent again, whatever became of them: their writes carry event times.
    *
-   * @throws SeedFault when it stays 429, 503 or without an answer.
+   * @param text JSON.
+   * @throws CommandFault when it stays 429, 5xx or without an answer.
    */
-  async post(path: string, body: unknown): Promise<Answer> {
+  async postText(path: string, text: string): Promise<Answer> {
     for (let attempt = 1; ; attempt += 1) {
-      const tried = await this.#try(path, JSON.stringify(body));
+      const tried = await this.#try(path, text);
       if ("answer" in tried) return tried.answer;
-      if (attempt === MAX_ATTEMPTS) throw new SeedFault(`POST ${path}: ${tried.fault}, ${attempt} times.`);
+      if (attempt === MAX_ATTEMPTS) throw new CommandFault(`POST ${path}: ${tried.fault}, ${attempt} times.`);
       await sleep(waitMs(attempt, tried.retryAfter));
     }
   }
@@ -56,14 +63,15 @@ export class Service {
     path: string,
     body: string,
   ): Promise<{ answer: Answer } | { fault: string; retryAfter: string | null }> {
-    const response = await this.#send(path, body).catch((cause: unknown) => String(cause));
+    const response = await this.#send(path, body).catch(networkFault);
     if (typeof response === "string") return { fault: response, retryAfter: null };
     const { status, headers } = response;
     // A text that breaks off is no answer.
     const text = await response.text().catch(() => null);
     if (text === null) return { fault: "the answer broke off", retryAfter: null };
     const answer = { status, body: parsed(text) };
-    if (status !== 429 && status !== 503) return { answer };
+    // Of 5xx the service itself answers 503; others are those of a proxy on the way, or of the platform.
+    if (status !== 429 && status < 500) return { answer };
     return { fault: detailOf(answer), retryAfter: headers.get("retry-after") };
   }
 
@@ -89,12 +97,13 @@ function parsed(text: string): unknown {
   }
 }
 
-/** @throws SeedFault unless the answer is of one of these statuses; with what the service said. */
+/** @throws CommandFault unless the answer is of one of these statuses; with what the service said. */
 export function expectStatus(answer: Answer, path: string, ...expected: number[]): void {
-  if (!expected.includes(answer.status)) throw new SeedFault(`POST ${path}: ${detailOf(answer)}`);
+  if (!expected.includes(answer.status)) throw new CommandFault(`POST ${path}: ${detailOf(answer)}`);
 }
 
-function detailOf({ status, body }: Answer): string {
+/** The status, and what the service said. */
+export function detailOf({ status, body }: Answer): string {
   const told = problem.safeParse(body);
   return told.success ? `${status} ${told.data.detail}` : String(status);
 }

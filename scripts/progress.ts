@@ -20,10 +20,11 @@ export class Progress {
     return (performance.now() - this.#startedMs) / 1_000;
   }
 
-  add(count: number): void {
+  /** @param note What else is to be told. */
+  add(count: number, note = ""): void {
     this.#done += count;
-    const share = this.#done / this.#total;
-    const text = `${Math.floor(share * 100)}%  ${this.#done}/${this.#total} ${this.#unit}, ${Math.round(this.#done / this.seconds)} a second`;
+    const share = this.#total === 0 ? 1 : this.#done / this.#total;
+    const text = `${Math.floor(share * 100)}%  ${this.#done}/${this.#total} ${this.#unit}, ${Math.round(this.#done / this.seconds)} a second${note}`;
     if (process.stdout.isTTY) this.#draw(share, text);
     else this.#print(share, text);
   }
