@@ -323,6 +323,40 @@ describe.concurrent("a write that comes late", () => {
     }),
   );
 
+  const merged = (data: string) => writeTexts(user, { a: data }, { ...late, mode: "merge" });
+  const replaced = (data: string) => writeTexts(user, { a: data }, late);
+
+  test("is in the history once, though others of the same time say other things", () =>
+    inWriterObject(async ({ start, tenant }) => {
+      const writer = start(watched().env);
+      const [one, other] = [merged('{"n":1,"é":1}'), merged(`{"m":${JSON.stringify(long)}}`)];
+      await writer.submit(writeTexts(user, { a: '{"n":0,"m":0,"é":0}' }, newer));
+      for (const group of [[one], [other], [one], [other], [one, other], [other, one, other], [one, one]]) {
+        const reply = await writer.submit(group);
+        expect(resultsOf(reply).map(({ outcome }) => outcome)).toEqual(group.map(() => "stale"));
+      }
+      const rows = (await writtenRows(tenant)).filter(({ event_time: time }) => time === late.eventTime);
+      expect(rows).toHaveLength(2);
+      for (const [i, { categories }] of [one, other].entries()) {
+        if (rows[i]) expectData(rows[i], categories[0]?.data ?? "");
+      }
+    }));
+
+  test.each([
+    ["another value", merged('{"n":1}'), merged('{"m":2,"n":2}')],
+    ["a replacement", merged('{"n":1}'), replaced('{"m":2}')],
+    ["a merge, where it replaces", replaced('{"n":1}'), merged('{"m":2}')],
+  ])("comes again after %s of the same time, and is in the history again: it counts now", (_, one, other) =>
+    inWriterObject(async ({ start, tenant }) => {
+      const writer = start(watched().env);
+      await writer.submit(writeTexts(user, { a: '{"n":0,"m":0}' }, newer));
+      for (const group of [[one], [other], [one], [one], [other, one]]) await writer.submit(group);
+      const rows = (await writtenRows(tenant)).filter(({ event_time: time }) => time === late.eventTime);
+      const datas = [one, other, one, other, one].map(({ categories }) => categories[0]?.data);
+      expect(rows.map(({ data }) => data)).toEqual(datas);
+    }),
+  );
+
   test("in the same group as what it came after leaves that alone too", () =>
     inWriterObject(async ({ start, tenant }) => {
       const writer = start(watched().env);

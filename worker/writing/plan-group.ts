@@ -15,7 +15,7 @@ export interface HistoryRow extends HistoryEntry {
   revision: number;
   ingestedAt: Micros;
   eventId: string | null;
-  /** It came late and is the first of its event time here: left out where it repeats the newest one in D1. */
+  /** It came late, and nothing before it here says other things of the same time: left out where D1 has it already. */
   mayRepeat: boolean;
 }
 
@@ -79,7 +79,7 @@ function planWrite(plan: EntityPlan, write: EntityWrite, { tick, newEventId }: G
   plan.next = decision.next;
   if ("history" in decision) {
     for (const entry of decision.history) {
-      const earlier = plan.history.findLast((row) => isOfSameTime(row, entry));
+      const earlier = plan.history.findLast((row) => isOfSameTime(row, entry) && speaksOfSame(row, entry));
       if (!entry.announced && earlier && isRepetition(earlier, entry)) continue;
       const eventId = entry.announced ? newEventId() : null;
       const mayRepeat = !entry.announced && !earlier;
@@ -121,6 +121,11 @@ function newestUpdate({ rows }: EntityState): Micros {
 
 function isOfSameTime(a: HistoryEntry, b: HistoryEntry): boolean {
   return a.category === b.category && a.eventTime === b.eventTime;
+}
+
+/** Whether the later of them takes anything of the other's place. */
+function speaksOfSame(a: HistoryEntry, b: HistoryEntry): boolean {
+  return a.mode === "replace" || b.mode === "replace" || !new Set(a.names).isDisjointFrom(new Set(b.names));
 }
 
 function isRepetition(a: HistoryEntry, b: HistoryEntry): boolean {

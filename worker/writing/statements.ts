@@ -30,7 +30,7 @@ const HISTORY_COLUMNS = [
   "event_id",
 ] as const;
 
-/** `may_repeat` says that a row may equal the newest one that is there: {@link historySql} then leaves it out. */
+/** `may_repeat` says that a row may be there already: {@link historySql} then leaves it out. */
 const HISTORY_CELLS = [...HISTORY_COLUMNS, "may_repeat"] as const;
 
 /** A current row is followed by what identifies its proof beside its own category, revision and time of update. */
@@ -50,17 +50,24 @@ const isAtBase = (table: CurrentTable) =>
     WHERE g.tenant_id = ?1 AND ${table.matches("g", "ref.entity_type", "ref.entity_value")}) = ref.base`;
 
 /** `h`, rows of the history, are of the entity, category and event time of `ref`. */
-const isOfRef = (eventTime: string) => `h.tenant_id = ?1 AND h.entity_type = ref.entity_type
-  AND h.entity_value = ref.entity_value AND h.category = ref.category AND h.event_time = ${eventTime}`;
+const isOfRef = (h: string, eventTime: string) => `${h}.tenant_id = ?1 AND ${h}.entity_type = ref.entity_type
+  AND ${h}.entity_value = ref.entity_value AND ${h}.category = ref.category AND ${h}.event_time = ${eventTime}`;
 
-// A late row that repeats the newest one of the same event time tells nothing new: retries do not fill the history.
+/** `n` came after `h`, of the same event time, and has taken the place of something that `h` says. */
+const overrides = `(n.revision, n.ingested_at) > (h.revision, h.ingested_at)
+  AND (n.mode = 'replace' OR h.mode = 'replace' OR EXISTS (
+    SELECT 1 FROM json_each(n.data) WHERE json_each.key IN (SELECT key FROM json_each(h.data))))`;
+
+// A late row that is there already, and that nothing of the same event time has overridden since, tells nothing new:
+// retries, and imports that are run again, do not fill the history.
 const historySql = (table: CurrentTable) => `
   INSERT INTO feature_history (tenant_id, entity_type, entity_value, ${HISTORY_COLUMNS.join(", ")})
   SELECT ?1, ref.entity_type, ref.entity_value, ${valuesOf(HISTORY_COLUMNS, "?3")} FROM ${refsOf(HISTORY_CELLS)}
-  WHERE ${isAtBase(table)} AND (ref.may_repeat = 0 OR coalesce((
-    SELECT h.data = coalesce(ref.data, ?3) AND h.mode = ref.mode AND h.expires_at IS ref.expires_at
-    FROM feature_history AS h WHERE ${isOfRef("ref.event_time")}
-    ORDER BY h.revision DESC, h.ingested_at DESC LIMIT 1), 0) = 0)`;
+  WHERE ${isAtBase(table)} AND (ref.may_repeat = 0 OR NOT EXISTS (
+    SELECT 1 FROM feature_history AS h WHERE ${isOfRef("h", "ref.event_time")}
+      AND h.data = coalesce(ref.data, ?3) AND h.mode = ref.mode AND h.expires_at IS ref.expires_at
+      AND NOT EXISTS (
+        SELECT 1 FROM feature_history AS n WHERE ${isOfRef("n", "ref.event_time")} AND ${overrides})))`;
 
 const upsertSql = (table: CurrentTable, from: string, dataElse: string) => `
   INSERT INTO ${table.name} (tenant_id, ${table.keyColumns.join(", ")}, ${ROW_COLUMNS.join(", ")})
@@ -78,7 +85,7 @@ const upsertSql = (table: CurrentTable, from: string, dataElse: string) => `
 const provenUpsertSql = (table: CurrentTable) =>
   upsertSql(
     table,
-    `CROSS JOIN feature_history AS h WHERE ${isOfRef("ref.proof_event_time")}
+    `CROSS JOIN feature_history AS h WHERE ${isOfRef("h", "ref.proof_event_time")}
      AND h.revision = ref.revision AND h.ingested_at = ref.updated_at AND h.event_id = ref.proof_event_id`,
     "?3, h.data",
   );
