@@ -14,6 +14,7 @@ function run(script: string, argument: string): Promise<{ code: number; stdout: 
 }
 
 test.each([
+  ["scripts/import.ts", "npm run import"],
   ["scripts/seed.ts", "npm run seed"],
   ["scripts/sample-ingestion.ts", "npm run sample"],
   ["scripts/load.ts", "npm run load"],
