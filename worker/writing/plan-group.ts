@@ -10,6 +10,7 @@ import type { Micros } from "../timestamps.ts";
 import { applyDelete } from "./apply-delete.ts";
 import { applyWrite, type EntityState, type HistoryEntry, NEVER_WRITTEN } from "./apply-write.ts";
 import type { ChangeResult, EntityChange, EntityDelete, EntityWrite } from "./entity-write.ts";
+import { SameTime } from "./same-time.ts";
 
 export interface HistoryRow extends HistoryEntry {
   revision: number;
@@ -35,6 +36,8 @@ export interface EntityPlan {
   /** Rows to write, by category. */
   rows: Map<string, PlannedRow>;
   history: HistoryRow[];
+  /** The same, once something has come late. */
+  sameTime: SameTime<HistoryRow> | null;
   /** Set when the plan is a deletion, which is always a group of its own. */
   deletion: EntityDelete | null;
 }
@@ -69,7 +72,15 @@ export function planGroup(changes: readonly EntityChange[], context: GroupContex
 /** The plan that changes nothing of an entity. */
 export function emptyPlan({ entityType, entityValue }: EntityRef, state: EntityState): EntityPlan {
   const ref = { entityType, entityValue };
-  return { ref, base: state.revision, next: state, rows: new Map(), history: [], deletion: null };
+  return {
+    ref,
+    base: state.revision,
+    next: state,
+    rows: new Map(),
+    history: [],
+    sameTime: null,
+    deletion: null,
+  };
 }
 
 function planWrite(plan: EntityPlan, write: EntityWrite, { tick, newEventId }: GroupContext): ChangeResult {
@@ -79,12 +90,14 @@ function planWrite(plan: EntityPlan, write: EntityWrite, { tick, newEventId }: G
   plan.next = decision.next;
   if ("history" in decision) {
     for (const entry of decision.history) {
-      const earlier = plan.history.findLast((row) => isOfSameTime(row, entry) && speaksOfSame(row, entry));
-      if (!entry.announced && earlier && isRepetition(earlier, entry)) continue;
+      if (!entry.announced) plan.sameTime ??= new SameTime(plan.history);
+      const earlier = entry.announced ? null : plan.sameTime?.overriddenBy(entry);
+      if (earlier && isRepetition(earlier, entry)) continue;
       const eventId = entry.announced ? newEventId() : null;
       const mayRepeat = !entry.announced && !earlier;
       const proof = { ...entry, revision, ingestedAt: now, eventId, mayRepeat };
       plan.history.push(proof);
+      plan.sameTime?.add(proof);
       const row = entry.announced && decision.next.rows.get(entry.category);
       if (row) plan.rows.set(entry.category, { row, proof });
     }
@@ -117,15 +130,6 @@ function newestUpdate({ rows }: EntityState): Micros {
   let newest = 0;
   for (const { updatedAt } of rows.values()) newest = Math.max(newest, updatedAt);
   return newest;
-}
-
-function isOfSameTime(a: HistoryEntry, b: HistoryEntry): boolean {
-  return a.category === b.category && a.eventTime === b.eventTime;
-}
-
-/** Whether the later of them takes anything of the other's place. */
-function speaksOfSame(a: HistoryEntry, b: HistoryEntry): boolean {
-  return a.mode === "replace" || b.mode === "replace" || !new Set(a.names).isDisjointFrom(new Set(b.names));
 }
 
 function isRepetition(a: HistoryEntry, b: HistoryEntry): boolean {

@@ -56,7 +56,7 @@ const isOfRef = (h: string, eventTime: string) => `${h}.tenant_id = ?1 AND ${h}.
 /** `n` came after `h`, of the same event time, and has taken the place of something that `h` says. */
 const overrides = `(n.revision, n.ingested_at) > (h.revision, h.ingested_at)
   AND (n.mode = 'replace' OR h.mode = 'replace' OR EXISTS (
-    SELECT 1 FROM json_each(n.data) WHERE json_each.key IN (SELECT key FROM json_each(h.data))))`;
+    SELECT key FROM json_each(n.data) INTERSECT SELECT key FROM json_each(h.data)))`;
 
 // A late row that is there already, and that nothing of the same event time has overridden since, tells nothing new:
 // retries, and imports that are run again, do not fill the history.
