@@ -187,10 +187,13 @@ describe("a partition", () => {
 });
 
 test("objects of one tenant are not those of another", () => {
-  expect(rawTableName("default", 7)).toBe("default/raw/7");
+  const older = { tableId: 7, objectNonce: null };
+  const table = { tableId: 7, objectNonce: "9b2e5f0c3c1e4a61" };
+  expect(rawTableName("default", older)).toBe("default/raw/7");
+  expect(rawTableName("default", table)).toBe("default/raw/7/9b2e5f0c3c1e4a61");
   expect(subscriberName("default", "sub_5f0c")).toBe("default/sub_5f0c");
   expect(statsName("default")).toBe("default/stats");
-  expect([rawTableName("a/raw", 7), statsName("a/b"), subscriberName("a/b", "sub_1")]).toEqual([
+  expect([rawTableName("a/raw", older), statsName("a/b"), subscriberName("a/b", "sub_1")]).toEqual([
     "a%2Fraw/raw/7",
     "a%2Fb/stats",
     "a%2Fb/sub_1",

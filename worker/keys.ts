@@ -9,7 +9,8 @@
  * | `<tenant>/history/<day>/<sha256>.parquet` | R2 `ARCHIVE` | `default/history/2026-01-31/5f0c….parquet` | for ever |
  * | `<tenant>/training-sets/<id>/<file>` | the same | `default/training-sets/ts_5f0c…/00000-9b2e….parquet` | until it is deleted |
  * | `<tenant>/<partitions>/<partition>` | object `EntityWriter` | `default/4/2` | for ever |
- * | `<tenant>/raw/<table>` | object `RawTable` | `default/raw/7` | for ever |
+ * | `<tenant>/raw/<table>/<nonce>` | object `RawTable` | `default/raw/7/9b2e5f0c3c1e4a61` | for ever |
+ * | `<tenant>/raw/<table>` | the same, of a table that has no nonce | `default/raw/7` | |
  * | `<tenant>/<subscription>` | object `Subscriber` | `default/sub_5f0c…` | until it is deleted, but for a note of that |
  * | `<tenant>/stats` | object `FeatureStats` | `default/stats` | for ever |
  * | `all` | object `MetricsTotals` | | for ever |
@@ -87,9 +88,16 @@ export function writerName(tenant: string, partitions: number, partition: number
   return `${encoded(tenant)}/${partitions}/${partition}`;
 }
 
+/** A raw table, by its id and what no other table of that id has. */
+export interface RawTableRef {
+  tableId: number;
+  objectNonce: string | null;
+}
+
 /** The object that holds the rows of a raw table. */
-export function rawTableName(tenant: string, tableId: number): string {
-  return `${encoded(tenant)}/raw/${tableId}`;
+export function rawTableName(tenant: string, { tableId, objectNonce }: RawTableRef): string {
+  const name = `${encoded(tenant)}/raw/${tableId}`;
+  return objectNonce === null ? name : `${name}/${objectNonce}`;
 }
 
 /** The object that delivers for a subscription. */

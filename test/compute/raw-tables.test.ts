@@ -1,5 +1,5 @@
 /** Raw tables and what may be ingested into them. */
-import { runInDurableObject } from "cloudflare:test";
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { RawTableStore } from "../../worker/compute/raw-table-store.ts";
@@ -15,9 +15,11 @@ import {
   inside,
   newFeature,
   newTable,
+  noteObject,
   objectOf,
   row,
   type Table,
+  TENANT,
   vector,
   vectorOf,
 } from "./tables.ts";
@@ -276,6 +278,53 @@ describe("dropping", () => {
     const { name } = await newFeature(table);
     expect(expectProblem(await remove(`/raw-tables/${table.id}`), 409).detail).toContain(name);
   });
+});
+
+/** As when D1 is put back to before the table was registered. */
+async function lose({ id }: Table): Promise<void> {
+  await env.DB.batch([
+    env.DB.prepare("DELETE FROM raw_tables WHERE table_id = ?").bind(id),
+    env.DB.prepare("UPDATE sqlite_sequence SET seq = ? WHERE name = 'raw_tables'").bind(id - 1),
+  ]);
+}
+
+describe("a table whose id was another's, before D1 was put back to an earlier time", () => {
+  test("has none of its rows", async () => {
+    const lost = await newTable();
+    await ingest(lost, [row("u", 1)]);
+    await lose(lost);
+    const table = await newTable();
+    expect([table.id, await countOf(table)]).toEqual([lost.id, 0]);
+    const { body } = await ingest(table, [row("u", 2), row("v", 3)]);
+    expect(body.row_count).toBe(2);
+  });
+
+  test("is not taken for it by its object, which forgets the rows when it looks", async () => {
+    const lost = await newTable();
+    await ingest(lost, [row("u", 1)]);
+    const object = objectOf(lost);
+    await lose(lost);
+    const table = await newTable();
+    await ingest(table, [row("u", 2)]);
+    await object.expectChange({ tenant: TENANT, tableId: lost.id });
+    expect(await runDurableObjectAlarm(object)).toBe(true);
+    expect((await object.numbers()).rows).toBe(0);
+    expect(await runDurableObjectAlarm(object)).toBe(false);
+    expect(await countOf(table)).toBe(1);
+  });
+});
+
+test("a table from before objects had a name of their own keeps its rows, and loses them with it", async () => {
+  const table = await newTable();
+  await env.DB.prepare("UPDATE raw_tables SET object_nonce = NULL WHERE table_id = ?").bind(table.id).run();
+  await noteObject(table.id);
+  expect(objectOf(table).id.equals(env.RAW_TABLE.idFromName(`${TENANT}/raw/${table.id}`))).toBe(true);
+  await ingest(table, [row("u", 1)]);
+  await objectOf(table).expectChange({ tenant: TENANT, tableId: table.id });
+  await runDurableObjectAlarm(objectOf(table));
+  expect(await inside(table, "SELECT count(*) AS n FROM fs_rows")).toEqual([{ n: 1 }]);
+  expect((await remove(`/raw-tables/${table.id}`)).body).toMatchObject({ row_count: 1 });
+  expect(await inside(table, "SELECT name FROM sqlite_schema WHERE name = 'fs_rows'")).toEqual([]);
 });
 
 describe("hostile SQL", () => {

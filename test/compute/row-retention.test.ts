@@ -5,7 +5,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { AgedRowsStore } from "../../worker/compute/aged-rows-store.ts";
 import { Purger } from "../../worker/compute/purger.ts";
 import { RawTableStore } from "../../worker/compute/raw-table-store.ts";
-import { setRetention } from "../../worker/compute/registered-tables.ts";
+import { findRawTable, setRetention } from "../../worker/compute/registered-tables.ts";
 import {
   MAX_RAW_ROWS,
   MAX_RETENTION_DAYS,
@@ -65,6 +65,10 @@ const alarmInMs = (table: Table) =>
     objectOf(table),
     async (_, { storage }) => ((await storage.getAlarm()) ?? 0) - Date.now(),
   );
+
+/** As an object asks for its table. */
+const registered = ({ tenant, tableId }: { tenant: string; tableId: number }) =>
+  findRawTable(env.DB, tenant, tableId);
 
 /** The table's rows, and what it has counted of them. */
 async function numbersOf(table: Table) {
@@ -180,7 +184,7 @@ describe("changing it", () => {
     const table = await kept(5);
     const purge = vi.fn(() => ({ visited: 1, removed: 1 }));
     const ensureAlarm = async () => {};
-    const purger = new Purger({ env, rows: () => ({ purge }) as never, ensureAlarm });
+    const purger = new Purger({ env, registered, rows: () => ({ purge }) as never, ensureAlarm });
     const about = { tenant: TENANT, tableId: table.id };
     let steps = 0;
     for await (const _ of purger.steps(about)) {
@@ -314,7 +318,7 @@ describe("the alarm", () => {
     const purge = vi.fn(() => ({ visited: 0, removed: 0 }));
     const rows = { begin: () => {}, isAnyBefore: () => true, isEmpty: () => true, purge };
     const ensureAlarm = vi.fn(async () => {});
-    const purger = new Purger({ env, rows: () => rows as never, ensureAlarm });
+    const purger = new Purger({ env, registered, rows: () => rows as never, ensureAlarm });
     await purger.byAlarm({ tenant: TENANT, tableId: table.id }, { retentionDays: 5 });
     expect(ensureAlarm).toHaveBeenCalledBefore(purge);
     expect(ensureAlarm).toHaveBeenCalledWith(PURGE_RETRY_MS);

@@ -29,6 +29,7 @@ import {
   newFeature,
   newTable,
   objectOf,
+  refOf,
   row,
   SUMS,
   streaming,
@@ -278,7 +279,7 @@ describe("a computation by hand", () => {
     await writeVectors(context, reply.computed, target);
     expect(await vectorOf(entity, name)).toEqual({ total: 1, n: 1 });
     const follower = { featureId: feature_id, version: 1, entityKey: "user_id" };
-    await computeAgainWhereOvertaken(context, table.id, { id: "by-hand", follower, ...reply });
+    await computeAgainWhereOvertaken(context, refOf(table), { id: "by-hand", follower, ...reply });
     await until("it is of all rows", async () => (await vectorOf(entity, name))?.n === 2);
   });
 });
@@ -296,6 +297,27 @@ describe("a lost message", () => {
     // Nothing is left to ask for: the last alarm sets no other.
     expect(await runDurableObjectAlarm(objectOf(table))).toBe(true);
     expect(await runDurableObjectAlarm(objectOf(table))).toBe(false);
+  });
+});
+
+describe("what a table still has of a feature whose id is another's now, since D1 was put back", () => {
+  test("does not keep it from asking for what the other one owes", async () => {
+    const table = await newTable();
+    const { name, feature_id } = await streaming(table);
+    await inside(table, `INSERT INTO fs_followers VALUES (${feature_id}, 1, 'at', 0, 0)`);
+    const entity = freshName("e");
+    await ingestUnannounced(table, [followerOf({ feature_id })], [entity]);
+    expect(await runDurableObjectAlarm(objectOf(table))).toBe(true);
+    await until("it is computed", async () => (await vectorOf(entity, name)) !== null);
+    await caughtUp(table);
+  });
+
+  test("is not computed when the other one has no such version", async () => {
+    const table = await newTable();
+    const { feature_id } = await streaming(table);
+    await inside(table, `INSERT INTO fs_debts VALUES (${feature_id}, 7, 1)`);
+    expect((await consume([arrived(table)])).explicitAcks).toEqual(["m0"]);
+    expect(await inside(table, "SELECT * FROM fs_debts")).toEqual([]);
   });
 });
 

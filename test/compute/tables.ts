@@ -3,6 +3,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect } from "vitest";
 import { rawTableObject } from "../../worker/compute/raw-table-access.ts";
+import type { RawTableRef } from "../../worker/keys.ts";
 import { ask, get, post } from "../setup/http.ts";
 import { until } from "../setup/waiting.ts";
 
@@ -86,6 +87,7 @@ export async function newTable(
   const body = { name: freshName("raw"), schema_definition, ...options };
   const answer = await post<Table>("/raw-tables", body);
   expect(answer.status, answer.text).toBe(201);
+  await noteObject(answer.body.id);
   return answer.body;
 }
 
@@ -131,8 +133,22 @@ export async function vectorOf(entity: string, feature: string): Promise<Record<
   return status === 200 ? body.vector : null;
 }
 
+/** By id: no answer shows it. */
+const nonces = new Map<number, string | null>();
+
+export async function noteObject(id: number): Promise<void> {
+  const row = env.DB.prepare("SELECT object_nonce FROM raw_tables WHERE table_id = ?").bind(id);
+  nonces.set(id, await row.first<string>("object_nonce"));
+}
+
+export function refOf({ id }: Pick<Table, "id">): RawTableRef {
+  const objectNonce = nonces.get(id);
+  if (objectNonce === undefined) throw new Error(`table ${id} was not made by newTable`);
+  return { tableId: id, objectNonce };
+}
+
 /** The object of a table, as the store finds it. */
-export const objectOf = (table: Pick<Table, "id">) => rawTableObject(env, TENANT, table.id);
+export const objectOf = (table: Pick<Table, "id">) => rawTableObject(env, TENANT, refOf(table));
 
 /** What SQL of ours finds in a table's object. */
 export const inside = (table: Pick<Table, "id">, sql: string) =>

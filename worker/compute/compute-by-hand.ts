@@ -6,10 +6,10 @@ import type { RegisteredFeature } from "../registry/registry-store.ts";
 import { nowMicros } from "../timestamps.ts";
 import { type Job, noteComputation } from "./compute-store.ts";
 import type { ComputableVersion } from "./computed-feature.ts";
-import type { RawSchema } from "./raw-columns.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import type { ComputeSource } from "./raw-table-store.ts";
 import { type Refused, wordsFor } from "./refused-computation.ts";
+import type { RegisteredTable } from "./registered-tables.ts";
 import { startJob } from "./start-job.ts";
 import type { Skips } from "./vectors.ts";
 import { computeAgainWhereOvertaken, vectorTarget, type Written, writeVectors } from "./write-vectors.ts";
@@ -17,8 +17,8 @@ import { computeAgainWhereOvertaken, vectorTarget, type Written, writeVectors } 
 interface ComputationByHand {
   feature: RegisteredFeature;
   version: ComputableVersion;
-  /** Of the version's table. */
-  schema: RawSchema;
+  /** The version's. */
+  table: RegisteredTable;
   source: ComputeSource;
 }
 
@@ -32,10 +32,11 @@ type OutcomeByHand =
 /** @throws Problem 503 when not all could be committed. */
 export async function computeByHand(
   context: TenantContext,
-  { feature, version: { row: version, sql, tableId, entityKey }, schema, source }: ComputationByHand,
+  { feature, version: { row: version, sql, entityKey }, table, source }: ComputationByHand,
 ): Promise<OutcomeByHand> {
   const { env, tenant } = context;
-  const object = rawTableObject(env, tenant, tableId);
+  const { tableId, schema } = table;
+  const object = rawTableObject(env, tenant, table);
   const id = crypto.randomUUID();
   const follower = { featureId: feature.featureId, version: version.version, entityKey };
   const key = { tenant, featureId: follower.featureId, version: follower.version };
@@ -51,7 +52,7 @@ export async function computeByHand(
   if (seq !== null && !(await object.mayWrite(id, key, seq))) return { kind: "overtaken" };
   const writing = writeVectors(context, computed, vectorTarget(feature, version, `compute-${id}`));
   const { written, skipped, bookmark } = await writing.finally(() =>
-    computeAgainWhereOvertaken(context, tableId, { id, follower, computed, seq }),
+    computeAgainWhereOvertaken(context, table, { id, follower, computed, seq }),
   );
   await noteComputation(env.DB, key, null, nowMicros());
   return {

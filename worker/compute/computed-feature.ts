@@ -32,9 +32,10 @@ interface Computation {
  */
 export async function assertComputable(c: AppContext, computation: Computation): Promise<void> {
   const { tableId, sql, entityKey, materialize } = computation;
-  const { schema } = await existingTable(c, tableId);
+  const table = await existingTable(c, tableId);
+  const { schema } = table;
   if (materialize === "on_ingest") assertKeyColumn(schema, entityKey);
-  const checked = await rawTableObject(c.env, c.principal.tenant, tableId).check(schema, sql);
+  const checked = await rawTableObject(c.env, c.principal.tenant, table).check(schema, sql);
   const loc = ["body", "computation_logic"];
   if (!checked.ok) {
     const { fault } = checked;

@@ -112,7 +112,7 @@ async function recompute(context: ServiceContext, tenant: string, tableId: numbe
   const { DB } = context.env;
   const table = await findRawTable(DB, tenant, tableId);
   if (!table) return "done";
-  const object = rawTableObject(context.env, tenant, tableId);
+  const object = rawTableObject(context.env, tenant, table);
   const { lastIngest, debts } = await object.owed();
   const versions = await streamingVersions(DB, tenant, tableId);
   await object.keepFollowers(versions.map(followerOf), lastIngest);
@@ -164,10 +164,11 @@ async function computeWhole(
   { tenant, table, debt }: { tenant: string; table: RegisteredTable; debt: Debt },
 ): Promise<boolean> {
   const feature = await findFeature(context.env.DB, tenant, String(debt.featureId));
-  if (!feature) return true;
+  const isThere = feature?.versions.some(({ version }) => version === debt.version);
+  if (!feature || !isThere) return true;
   const version = computableVersion(feature, String(debt.version));
   const source = { kind: "ingested" } as const;
-  const byHand = { feature, version, schema: table.schema, source };
+  const byHand = { feature, version, table, source };
   const outcome = await computeByHand({ ...context, tenant }, byHand);
   // The one that has overtaken it may die before it writes.
   if (outcome.kind === "overtaken") return false;
@@ -197,7 +198,7 @@ async function recomputeVersion(
   context: ServiceContext,
   { tenant, table, version, holder }: Recomputation,
 ): Promise<Outcome> {
-  const object = rawTableObject(context.env, tenant, table.tableId);
+  const object = rawTableObject(context.env, tenant, table);
   const follower = followerOf(version);
   const { schema } = table;
   const { name, entityKey, sql } = version;

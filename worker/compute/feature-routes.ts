@@ -175,11 +175,10 @@ const compute = endpoint(
     const { tenant } = c.principal;
     const feature = await existingFeature(c, param.feature);
     const version = computableVersion(feature, query.version);
-    const { tableId } = version;
-    const { schema } = await existingTable(c, tableId);
-    const source = sourceOf(schema, json);
-    return answerOnce(c, rawTableObject(c.env, tenant, tableId), async () => {
-      const outcome = await computeByHand(requestContext(c), { feature, version, schema, source });
+    const table = await existingTable(c, version.tableId);
+    const source = sourceOf(table.schema, json);
+    return answerOnce(c, rawTableObject(c.env, tenant, table), async () => {
+      const outcome = await computeByHand(requestContext(c), { feature, version, table, source });
       if (outcome.kind === "job") return jsonAnswer(jobAnswer(outcome.job), 202);
       if (outcome.kind === "refused") throw problemOf(outcome.reply);
       if (outcome.kind === "overtaken")

@@ -61,7 +61,9 @@ export class FollowerStore {
     for (const { featureId, version, entityKey } of followers) {
       run(
         this.#sql,
-        "INSERT INTO fs_followers VALUES (?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET parked = 0",
+        // Of another key: the id was another feature's, before D1 was put back to an earlier time.
+        `INSERT INTO fs_followers VALUES (?, ?, ?, ?, 0)
+         ON CONFLICT DO UPDATE SET parked = 0, entity_key = excluded.entity_key`,
         featureId,
         version,
         entityKey,
@@ -189,7 +191,7 @@ export class FollowerStore {
     return rowsOf(this.#sql, known, featureId, version).length > 0;
   }
 
-  /** Forgets every follower that is not among these. */
+  /** Forgets every follower that is not among these, and what none of these has to compute. */
   keep(followers: readonly Follower[]): void {
     const names = JSON.stringify(followers.map(nameOf));
     run(
@@ -197,6 +199,8 @@ export class FollowerStore {
       "DELETE FROM fs_followers WHERE feature_id || '@' || version NOT IN (SELECT value FROM json_each(?))",
       names,
     );
+    const keys = JSON.stringify(followers.map(({ entityKey }) => entityKey));
+    run(this.#sql, "DELETE FROM fs_touched WHERE entity_key NOT IN (SELECT value FROM json_each(?))", keys);
   }
 
   /** How many have something left to compute that the alarm may ask for. */

@@ -11,16 +11,18 @@ import { nowMicros } from "../timestamps.ts";
 import { PURGE_RETRY_MS } from "../timings.ts";
 import { sleep } from "../waits.ts";
 import type { AgedRowsStore, PurgeStep } from "./aged-rows-store.ts";
-import { findRawTable, type RegisteredTable } from "./registered-tables.ts";
+import type { RegisteredTable } from "./registered-tables.ts";
 import { nextPurgeMs, oldestKept } from "./row-retention.ts";
 
-interface TableId {
+export interface TableId {
   tenant: string;
   tableId: number;
 }
 
 interface PurgedTable {
   env: Env;
+  /** As the registry has it now; null once it has it no more. */
+  registered: (table: TableId) => Promise<RegisteredTable | null>;
   /** Null once the table is dropped. */
   rows: () => AgedRowsStore | null;
   ensureAlarm: (inMs: number) => Promise<void>;
@@ -40,10 +42,10 @@ export class Purger {
   }
 
   /** One step at a time, until nothing is too old; whoever has enough stops asking. */
-  async *steps({ tenant, tableId }: TableId): AsyncGenerator<PurgeStep, void> {
+  async *steps(id: TableId): AsyncGenerator<PurgeStep, void> {
     for (;;) {
       const changes = this.#changes;
-      const table = await findRawTable(this.#object.env.DB, tenant, tableId);
+      const table = await this.#object.registered(id);
       if (!table || table.retentionDays === null) return;
       while (changes === this.#changes) {
         const step = this.#object.rows()?.purge(table.schema, oldestKept(nowMicros(), table.retentionDays));

@@ -57,7 +57,8 @@ const ingest = endpoint(
   },
   async (c, { json }) => {
     const { tenant } = c.principal;
-    const { tableId, schema, retentionDays } = await existingTable(c, json.raw_table_id);
+    const table = await existingTable(c, json.raw_table_id);
+    const { tableId, schema, retentionDays } = table;
     const checked = checkRows(schema, json.data, ["body", "data"]);
     if (!checked.ok) {
       throw new Problem(400, "rows do not fit their table; nothing was kept", { errors: checked.faults });
@@ -66,7 +67,7 @@ const ingest = endpoint(
     // The table remembers the answer; that the key is of this request alone is known to the tenant's writers.
     if (idempotency) await claimIdempotencyKey(requestContext(c), idempotency);
     const followers = await streamingVersions(c.env.DB, tenant, tableId);
-    const reply = await rawTableObject(c.env, tenant, tableId).ingest({
+    const reply = await rawTableObject(c.env, tenant, table).ingest({
       schema,
       parts: jsonParts(checked.rows),
       count: checked.rows.length,

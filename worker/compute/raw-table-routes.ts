@@ -134,7 +134,7 @@ const getTable = endpoint(
   },
   async (c, { param }) => {
     const row = await existingTable(c, param.table_id);
-    const { rows, bytes } = await rawTableObject(c.env, c.principal.tenant, row.tableId).numbers();
+    const { rows, bytes } = await rawTableObject(c.env, c.principal.tenant, row).numbers();
     const sizes = {
       row_count: rows,
       size_bytes: bytes,
@@ -167,8 +167,9 @@ const deleteTable = endpoint(
   },
   async (c, { param }) => {
     const { tenant } = c.principal;
-    const { tableId } = await existingTable(c, param.table_id);
-    const object = rawTableObject(c.env, tenant, tableId);
+    const table = await existingTable(c, param.table_id);
+    const { tableId } = table;
+    const object = rawTableObject(c.env, tenant, table);
     const { rows } = await object.numbers();
     // Should this be the last that the object hears, it finds out by itself.
     await object.expectChange({ tenant, tableId });

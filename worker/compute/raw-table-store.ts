@@ -100,7 +100,7 @@ export class RawTableStore {
     return true;
   }
 
-  /** Ids are never given twice: what is dropped stays so. */
+  /** No other table has this object: what is dropped stays so. */
   noteDropped(): void {
     run(this.#sql, "CREATE TABLE IF NOT EXISTS fs_dropped (id INTEGER PRIMARY KEY)");
   }

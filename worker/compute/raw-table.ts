@@ -8,6 +8,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Idempotency } from "../db/idempotency-record.ts";
 import { settings } from "../env.ts";
+import { rawTableName } from "../keys.ts";
 import { MAX_RAW_ROWS, MAX_RAW_TABLE_BYTES, MAX_UNFINISHED_JOBS } from "../limits.ts";
 import { Log } from "../log.ts";
 import { formatTimestamp, type Micros, nowMicros } from "../timestamps.ts";
@@ -23,7 +24,7 @@ import type { ComputeReply, ComputeRequest, Version } from "./compute-request.ts
 import type { Claim, Follower } from "./follower-store.ts";
 import { type JobPage, JobStore, type PageRequest } from "./job-store.ts";
 import { owedWork } from "./owed-work.ts";
-import { Purger } from "./purger.ts";
+import { Purger, type TableId } from "./purger.ts";
 import type { RawSchema } from "./raw-columns.ts";
 import { type IngestReply, type IngestRequest, RawTableStore, type TableNumbers } from "./raw-table-store.ts";
 import { findRawTable, type RegisteredTable } from "./registered-tables.ts";
@@ -47,6 +48,7 @@ export class RawTable extends DurableObject<Env> {
     this.#isDropped = this.#store.isDropped();
     this.#purger = new Purger({
       env,
+      registered: (table) => this.#registered(table),
       rows: () => (this.#isDropped ? null : this.#store.agedRows),
       ensureAlarm: (inMs) => this.#ensureAlarm(inMs),
     });
@@ -74,7 +76,7 @@ export class RawTable extends DurableObject<Env> {
   }
 
   /** How long rows are kept is changing, or has changed: looks when that is decided, even if nobody says so. */
-  async retentionChanges(table: { tenant: string; tableId: number }): Promise<void> {
+  async retentionChanges(table: TableId): Promise<void> {
     this.#purger.retentionChanges();
     await this.expectChange(table);
   }
@@ -235,7 +237,7 @@ export class RawTable extends DurableObject<Env> {
    * The table may be another, or gone, in a moment: looks when that is decided, even if nobody says so. No row need have
    * come yet. One alarm is set at most, and an earlier one finds what was there before: it sets this one again.
    */
-  async expectChange(table: { tenant: string; tableId: number }): Promise<void> {
+  async expectChange(table: TableId): Promise<void> {
     this.#store.noteTable(table);
     this.#changingUntilMs = Date.now() + REGISTRY_CHANGE_ALARM_MS;
     await this.#ensureAlarm(REGISTRY_CHANGE_ALARM_MS);
@@ -264,7 +266,7 @@ export class RawTable extends DurableObject<Env> {
     const log = Log.of("raw-table", settings(this.env));
     let registered: RegisteredTable | null;
     try {
-      registered = await findRawTable(this.env.DB, tenant, tableId);
+      registered = await this.#registered(table);
       if (!registered) return await this.drop();
     } catch (cause) {
       log.error("the table could not be read", cause, about);
@@ -280,6 +282,13 @@ export class RawTable extends DurableObject<Env> {
     // Before sending: when the queue fails, or this process does, the next alarm stands.
     await this.#ensureAlarm(nextInMs);
     for (const message of messages) await this.env.FEATURE_COMPUTE.send(message);
+  }
+
+  /** Null as well where the registry was put back to an earlier time and has given the id to another table since. */
+  async #registered({ tenant, tableId }: TableId): Promise<RegisteredTable | null> {
+    const found = await findRawTable(this.env.DB, tenant, tableId);
+    const isThis = found && this.env.RAW_TABLE.idFromName(rawTableName(tenant, found)).equals(this.ctx.id);
+    return isThis ? found : null;
   }
 
   /** Now, and later than every time before. */

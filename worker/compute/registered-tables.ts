@@ -9,21 +9,25 @@ import { COLUMN_TYPES, type RawSchema } from "./raw-columns.ts";
 
 export type RegisteredTable = Pick<
   typeof rawTables.$inferSelect,
-  "tableId" | "name" | "description" | "retentionDays" | "createdAt"
+  "tableId" | "objectNonce" | "name" | "description" | "retentionDays" | "createdAt"
 > & { schema: RawSchema };
 
 const storedColumns = z.array(z.tuple([z.string(), z.enum(COLUMN_TYPES)]));
 
 function toTable(row: typeof rawTables.$inferSelect): RegisteredTable {
-  const { tableId, name, description, columns, timestampColumn, retentionDays, createdAt } = row;
-  const schema = { columns: storedColumns.parse(JSON.parse(columns)), timestampColumn };
-  return { tableId, name, description, schema, retentionDays, createdAt };
+  const { columns, timestampColumn, tenantId: _, ...table } = row;
+  return { ...table, schema: { columns: storedColumns.parse(JSON.parse(columns)), timestampColumn } };
 }
 
 export async function insertRawTable(
   db: D1Database,
   tenant: string,
-  { name, description, schema, retentionDays }: Omit<RegisteredTable, "tableId" | "createdAt">,
+  {
+    name,
+    description,
+    schema,
+    retentionDays,
+  }: Omit<RegisteredTable, "tableId" | "objectNonce" | "createdAt">,
   now: Micros,
 ): Promise<{ added: RegisteredTable } | { namesake: RegisteredTable } | "too many"> {
   const orm = primary(db);
@@ -37,6 +41,7 @@ export async function insertRawTable(
     timestampColumn: sql<string | null>`${schema.timestampColumn}`.as("timestamp_column"),
     createdAt: sql<number>`${now}`.as("created_at"),
     retentionDays: sql<number | null>`${retentionDays}`.as("retention_days"),
+    objectNonce: sql<string>`lower(hex(randomblob(8)))`.as("object_nonce"),
   });
   const [row] = await orm
     .insert(rawTables)

@@ -36,10 +36,10 @@ export const changeRetention = endpoint(
     problems: [404],
   },
   async (c, { param, json }) => {
-    const { tableId, schema } = await existingTable(c, param.table_id);
-    assertHasTimes(schema.timestampColumn, json.retention_days);
-    const table = { tenant: c.principal.tenant, tableId };
-    const object = rawTableObject(c.env, table.tenant, tableId);
+    const registered = await existingTable(c, param.table_id);
+    assertHasTimes(registered.schema.timestampColumn, json.retention_days);
+    const table = { tenant: c.principal.tenant, tableId: registered.tableId };
+    const object = rawTableObject(c.env, table.tenant, registered);
     // Should this be the last that the object hears, it finds out by itself.
     await object.retentionChanges(table);
     const changed = await setRetention(c.env.DB, table, json.retention_days);

@@ -7,6 +7,7 @@ import { nowMicros } from "../timestamps.ts";
 import type { ComputeMessage } from "./compute-message.ts";
 import { advanceJob, findJob, type Job, noteComputation } from "./compute-store.ts";
 import { rawTableObject } from "./raw-table-access.ts";
+import { findRawTable } from "./registered-tables.ts";
 import type { Skipped, Skips } from "./vectors.ts";
 import { computeAgainWhereOvertaken, vectorTarget, writeVectors } from "./write-vectors.ts";
 
@@ -19,19 +20,22 @@ export async function writeJobPage(
 ): Promise<void> {
   const { env } = context;
   const { tenant_id: tenant, job_id: jobId, table_id: tableId } = message;
-  const object = rawTableObject(env, tenant, tableId);
-  const job = await findJob(env.DB, tenant, jobId);
+  const [job, table] = await Promise.all([
+    findJob(env.DB, tenant, jobId),
+    findRawTable(env.DB, tenant, tableId),
+  ]);
   const feature = job && (await findFeature(env.DB, tenant, String(job.featureId)));
   const version = feature?.versions.find((each) => each.version === job?.version);
-  if (!job || !feature || !version || job.status === "done" || job.status === "failed") {
-    await object.dropJob(jobId);
+  const object = table && rawTableObject(env, tenant, table);
+  if (!job || !feature || !version || !object || job.status === "done" || job.status === "failed") {
+    await object?.dropJob(jobId);
     return;
   }
   const page = { version: job, offset: job.computed, limit: JOB_PAGE_ENTITIES };
   const { rows, seq, isRepeated, isOvertaken } = await object.jobPage(jobId, page);
   const follower = { featureId: job.featureId, version: job.version, entityKey: feature.entityType };
   const computed = { id: jobId, follower, computed: rows, seq };
-  const again = () => computeAgainWhereOvertaken({ ...context, tenant }, tableId, computed);
+  const again = () => computeAgainWhereOvertaken({ ...context, tenant }, table, computed);
   if (isOvertaken) {
     // By one who could not say so.
     if (isRepeated) await again();

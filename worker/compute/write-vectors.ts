@@ -1,6 +1,7 @@
 /** Writes the vectors of a computation through the EntityWriters, a bounded number at a time. */
 
 import type { TenantContext } from "../http/context.ts";
+import type { RawTableRef } from "../keys.ts";
 import { ENTITIES_PER_ROUND } from "../limits.ts";
 import { storedName } from "../registry/versions.ts";
 import { newestBookmark } from "../serving/consistency.ts";
@@ -72,13 +73,13 @@ interface WrittenComputation {
  */
 export async function computeAgainWhereOvertaken(
   { env, tenant }: TenantContext,
-  tableId: number,
+  table: RawTableRef,
   { id, follower, computed, seq }: WrittenComputation,
 ): Promise<void> {
   if (seq === null) return;
   const entities = computed.map(({ entity }) => entity);
-  const isOvertaken = await rawTableObject(env, tenant, tableId).written(id, { follower, entities, seq });
-  const message: ComputeMessage = { kind: "ingest", tenant_id: tenant, table_id: tableId };
+  const isOvertaken = await rawTableObject(env, tenant, table).written(id, { follower, entities, seq });
+  const message: ComputeMessage = { kind: "ingest", tenant_id: tenant, table_id: table.tableId };
   if (isOvertaken) await env.FEATURE_COMPUTE.send(message);
 }
 

@@ -193,7 +193,7 @@ export const registryStamps = sqliteTable("registry_stamps", {
   stamp: text("stamp").notNull(),
 });
 
-/** Raw tables. Their rows live in the `RawTable` object of the same id. */
+/** Raw tables. Their rows live in a `RawTable` object. */
 export const rawTables = sqliteTable(
   "raw_tables",
   {
@@ -208,6 +208,11 @@ export const rawTables = sqliteTable(
     createdAt: integer("created_at").notNull(),
     /** Rows whose time is longer ago are removed; null: none are. */
     retentionDays: real("retention_days"),
+    /**
+     * Stands in the name of the table's object beside its id: a D1 that was put back to an earlier time gives ids again.
+     * Null for tables that are older than this column.
+     */
+    objectNonce: text("object_nonce"),
   },
   (t) => [uniqueIndex("raw_tables_name").on(t.tenantId, t.name)],
 );

@@ -1,0 +1,1 @@
+ALTER TABLE `raw_tables` ADD `object_nonce` text;
