@@ -14,6 +14,7 @@ import { answerRouted, type Endpoint, mount } from "./http/endpoint.ts";
 import { problemOfNoRoute } from "./http/failures.ts";
 import { StaticFirstRouter } from "./http/static-first-router.ts";
 import { monitoringEndpoints } from "./monitoring/routes.ts";
+import { changeEndpoints } from "./registry/change-routes.ts";
 import { registryEndpoints } from "./registry/routes.ts";
 import { statsEndpoints } from "./registry/stats/routes.ts";
 import { versionEndpoints } from "./registry/version-routes.ts";
@@ -36,6 +37,7 @@ export const endpoints: readonly Endpoint[] = [
   ...historyEndpoints,
   ...trainingSetEndpoints,
   ...registryEndpoints,
+  ...changeEndpoints,
   ...versionEndpoints,
   ...statsEndpoints,
   ...tenantEndpoints,

@@ -174,6 +174,24 @@ describe("creating", () => {
     expect(third.text).toBe((await get(`/features/${name}`)).text);
   });
 
+  test("again as it was first is 200 also once its words have been changed, and leaves them so", async () => {
+    const table = await newTable();
+    const body = { name: freshName("edited"), description: "d", tags: ["t"] };
+    await createFeature(table, body);
+    await addVersion(body.name, { version: 1, status: "active" });
+    const change = { description: "e", owner: "me" };
+    await ask("PATCH", `/features/${body.name}`, { body: { description: "between", tags: ["u"] } });
+    await ask("PATCH", `/features/${body.name}`, { body: { tags: ["t"] } });
+    const edited = await ask<Feature>("PATCH", `/features/${body.name}`, { body: change });
+    expect([edited.status, edited.body]).toMatchObject([200, { ...change, tags: ["t"], versions: [change] }]);
+    for (const same of [body, { ...body, ...change }]) {
+      const again = await createFeature(table, same);
+      expect([again.status, again.text]).toEqual([200, edited.text]);
+    }
+    const other = expectProblem(await createFeature(table, { ...body, description: "f" }), 409);
+    expect(faultPlaces(other)).toEqual(["body.description"]);
+  });
+
   test("the same computation with the same key is one, another with it is 422", async () => {
     const { name } = await newFeature(await newTable());
     await addVersion(name, { version: 1 });

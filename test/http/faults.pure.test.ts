@@ -4,7 +4,7 @@ import * as z from "zod";
 import { faultsOf, PARSING } from "../../worker/http/faults.ts";
 import { categoriesOf, wholeNumber } from "../../worker/http/fields.ts";
 import { parseJson } from "../../worker/json.ts";
-import { MAX_NAMED_FAULTS } from "../../worker/limits.ts";
+import { MAX_NAME_CHARACTERS, MAX_NAMED_FAULTS } from "../../worker/limits.ts";
 
 function faults(schema: z.ZodType, value: unknown, part = "body") {
   const { error } = schema.safeParse(value, PARSING);
@@ -105,4 +105,16 @@ test("a number in an address is named with its range, one that is there twice as
     ]);
   }
   expect(of({ other: ["1", "2"], limit: "3" })).toEqual([]);
+});
+
+test("a field that is not known is named, its name cut to a name's length; where no object is, that is said", () => {
+  const strict = z.strictObject({ a: z.string().nullish() });
+  const long = "x".repeat(MAX_NAME_CHARACTERS + 1);
+  expect(faults(strict, { a: "b", b: 1, __proto__x: 1, [long]: 1 })).toEqual([
+    "body.b unknown_field: is not known here",
+    "body.__proto__x unknown_field: is not known here",
+    `body.${long.slice(1)} unknown_field: is not known here`,
+  ]);
+  for (const json of ["9007199254740993", "1"])
+    expect(faults(strict, parseJson(json))).toEqual(["body invalid_type: must be an object, found integer"]);
 });

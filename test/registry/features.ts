@@ -32,6 +32,7 @@ export interface Feature {
   version: number | null;
   dtype: string | null;
   versions: Version[];
+  updated_at: string;
 }
 
 export interface Page {
@@ -72,6 +73,9 @@ export const addVersion = (nameOrId: string | number, version: Record<string, un
 
 export const setStatus = (name: string, version: string | number, status: string) =>
   ask<Version>("PATCH", `/features/${name}/versions/${version}`, { body: { status } });
+
+export const patch = (reference: string | number, body: unknown) =>
+  ask<Feature>("PATCH", `/features/${reference}`, { body });
 
 export const write = (user: string, features: unknown, over: Record<string, unknown> = {}) =>
   upsert(user, [entry("default", features, { mode: "merge", ...over })], { data: { entity_type: "user" } });

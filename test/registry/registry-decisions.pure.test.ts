@@ -352,6 +352,7 @@ describe("a version's definition", () => {
     tags: ["t"],
     createdAt: 0,
     updatedAt: 0,
+    registeredWords: null,
   };
 
   test("takes what is left out from the version before, and nothing that is said", () => {

@@ -6,6 +6,7 @@ import {
   MAX_DEFINITIONS_BYTES,
   MAX_VERSIONS_PER_TENANT,
 } from "../../worker/limits.ts";
+import { editFeature, editVersion } from "../../worker/registry/edit-words.ts";
 import { insertVersion, whyNotAdded } from "../../worker/registry/insert-feature.ts";
 import type { NewVersion } from "../../worker/registry/registry-store.ts";
 import { type Answer, expectProblem, faultPlaces, get, TIMESTAMP } from "../setup/http.ts";
@@ -14,12 +15,34 @@ import {
   type Feature,
   freshName,
   type Page,
+  patch,
   register,
   registered,
   setStatus,
 } from "./features.ts";
 
 const aTimestamp = expect.stringMatching(TIMESTAMP);
+
+const WORDS = { description: null, owner: null, tags: null };
+const scalarVersion = (defaultValue: string | null) => ({
+  ...{ version: 1, dtype: "string" as const, computationLogic: null, ttlSeconds: null, status: null },
+  ...{ defaultValue, words: WORDS },
+});
+const scalar = (name: string) => ({
+  ...{ name, entityType: "user", category: "default", kind: "scalar" as const, tags: [] },
+  ...{ rawTableId: null, entityKey: null, materialize: null, computationLogic: null },
+  ...{ description: null, owner: null },
+});
+
+/** So many versions of a feature that nobody has. */
+const plant = (tenant: string, count: number, defaultValue: string | null) =>
+  env.DB.prepare(
+    `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+     INSERT INTO feature_versions (tenant_id, feature_id, version, dtype, default_value, status, created_at, updated_at)
+     SELECT ?2, -1, i, 'string', ?3, 'draft', 0, 0 FROM n`,
+  )
+    .bind(count, tenant, defaultValue)
+    .run();
 
 describe("POST /features/register", () => {
   test("answers 201 as the document of system B shows", async () => {
@@ -91,41 +114,23 @@ describe("POST /features/register", () => {
   });
 
   test("adds neither a feature nor a version where there are as many as there may be", async () => {
-    const words = { description: null, owner: null, tags: null };
-    const version = (defaultValue: string | null) => ({
-      ...{ version: 1, dtype: "string" as const, computationLogic: null, ttlSeconds: null, status: null },
-      ...{ defaultValue, words },
-    });
-    const feature = (name: string) => ({
-      ...{ name, entityType: "user", category: "default", kind: "scalar" as const, tags: [] },
-      ...{ rawTableId: null, entityKey: null, materialize: null, computationLogic: null },
-      ...{ description: null, owner: null },
-    });
-    const plant = (tenant: string, count: number, defaultValue: string | null) =>
-      env.DB.prepare(
-        `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
-         INSERT INTO feature_versions (tenant_id, feature_id, version, dtype, default_value, status, created_at, updated_at)
-         SELECT ?2, -1, i, 'string', ?3, 'draft', 0, 0 FROM n`,
-      )
-        .bind(count, tenant, defaultValue)
-        .run();
     await plant("many", MAX_VERSIONS_PER_TENANT, null);
     // 160 bytes are left.
     await plant("large", 16, JSON.stringify("x".repeat(MAX_DEFINITIONS_BYTES / 16 - 12)));
     const text = "x".repeat(200);
     const cases: [string, NewVersion][] = [
-      ["many", version(null)],
-      ["large", version(JSON.stringify(text))],
-      ["large", { ...version(null), computationLogic: text }],
-      ["large", { ...version(null), words: { ...words, description: text } }],
-      ["large", { ...version(null), words: { ...words, tags: [text] } }],
+      ["many", scalarVersion(null)],
+      ["large", scalarVersion(JSON.stringify(text))],
+      ["large", { ...scalarVersion(null), computationLogic: text }],
+      ["large", { ...scalarVersion(null), words: { ...WORDS, description: text } }],
+      ["large", { ...scalarVersion(null), words: { ...WORDS, tags: [text] } }],
     ];
     for (const [tenant, of] of cases) {
-      const { added, feature: there } = await insertVersion(env.DB, tenant, feature("new"), of, 1);
+      const { added, feature: there } = await insertVersion(env.DB, tenant, scalar("new"), of, 1);
       expect([added, there]).toEqual([false, null]);
-      expect(await whyNotAdded(env.DB, tenant, feature("new"), of)).toEqual({ sharing: null, isFull: true });
+      expect(await whyNotAdded(env.DB, tenant, scalar("new"), of)).toEqual({ sharing: null, isFull: true });
     }
-    expect((await insertVersion(env.DB, "large", feature("new"), version('"x"'), 1)).added).toBe(true);
+    expect((await insertVersion(env.DB, "large", scalar("new"), scalarVersion('"x"'), 1)).added).toBe(true);
   });
 
   test("refuses a default that is larger than it may be", async () => {
@@ -232,6 +237,159 @@ describe("POST /features/register", () => {
   ])("with a faulty %s is 422, naming it: %j", async (field, over) => {
     const problem = expectProblem(await register(freshName("faulty"), over), 422);
     expect(faultPlaces(problem)[0]).toMatch(new RegExp(`^body\\.${field}`));
+  });
+});
+
+describe("PATCH /features/{name, name@version or id}", () => {
+  const said = ({ description, owner, tags }: Pick<Feature, "description" | "owner" | "tags">) => [
+    description,
+    owner,
+    tags,
+  ];
+  const found = async (query: string) =>
+    (await get<Page>(`/features?${query}`)).body.features.map(({ name }) => name);
+
+  test("changes the words that it names, and null takes them away", async () => {
+    const [name, tag] = [freshName("edited"), freshName("tag")];
+    const { feature_id } = await registered(name, { description: "one", owner: "me", tags: [tag] });
+    const before = (await get<Feature>(`/features/${name}`)).body;
+    const changed = await patch(name, { description: "two" });
+    expect([changed.status, said(changed.body)]).toEqual([200, ["two", "me", [tag]]]);
+    expect(changed.text).toBe((await get(`/features/${name}`)).text);
+    expect(changed.body.updated_at > before.updated_at).toBe(true);
+    expect(changed.body.versions.map(said)).toEqual([["two", "me", [tag]]]);
+    expect(said((await patch(feature_id, { owner: null, tags: [`${tag}b`] })).body)).toEqual([
+      "two",
+      null,
+      [`${tag}b`],
+    ]);
+    expect([await found(`tag=${tag}`), await found(`tag=${tag}b`)]).toEqual([[], [name]]);
+    expect(said((await patch(name, { description: null, tags: null })).body)).toEqual([null, null, []]);
+    // Nothing, nothing.
+    const last = await patch(name, {});
+    expect([last.status, last.text]).toEqual([200, (await get(`/features/${name}`)).text]);
+  });
+
+  test("changes them of the version that the name means, and of those of which the same was said", async () => {
+    const name = freshName("edited");
+    await registered(name, { description: "one", owner: "me", tags: ["a"] });
+    await registered(name, { version: 2, description: "two", status: "active" });
+    await registered(name, { version: 3, description: "three" });
+    await registered(name, { version: 4, description: "one", tags: ["b"] });
+    await addVersion(name, { version: 5 });
+    const { body } = await patch(name, { description: "new", tags: ["c"] });
+    expect(body).toMatchObject({ version: 2, description: "new" });
+    expect(body.versions.map(said)).toEqual([
+      ["new", "me", ["c"]],
+      ["new", "me", ["c"]],
+      ["three", "me", ["c"]],
+      ["new", "me", ["b"]],
+      ["new", "me", ["b"]],
+    ]);
+    expect(await found("q=three")).toContain(name);
+    expect(await found(`q=one`)).not.toContain(name);
+  });
+
+  test("of one version changes that alone, as reading it answers; null: what is said of the feature", async () => {
+    const name = freshName("edited");
+    await registered(name, { description: "one", tags: ["a"] });
+    await registered(name, { version: 2, description: "two" });
+    const changed = await patch(`${name}@v2`, { description: "second", tags: [] });
+    expect([changed.status, changed.body.version, said(changed.body)]).toEqual([
+      200,
+      2,
+      ["second", null, []],
+    ]);
+    expect(changed.text).toBe((await get(`/features/${name}@2`)).text);
+    expect(said((await get<Feature>(`/features/${name}`)).body)).toEqual(["one", null, ["a"]]);
+    expect(said((await patch(`${name}@2`, { description: null, tags: null })).body)).toEqual([
+      "one",
+      null,
+      ["a"],
+    ]);
+    expectProblem(await patch(`${name}@3`, { description: "x" }), 404);
+  });
+
+  test("leaves what was registered the same registration, and that changes nothing of it", async () => {
+    const name = freshName("deployed");
+    const first = { description: "one", owner: "me", tags: ["a", "b"] };
+    const second = { version: 2, description: "two" };
+    await registered(name, first);
+    await registered(name, second);
+    await patch(name, { description: "new", owner: "you", tags: ["c"] });
+    await patch(`${name}@2`, { description: "between" });
+    await patch(`${name}@2`, { description: "newer", owner: "they" });
+    await patch(name, { description: "newest" });
+    const after = (await get(`/features/${name}`)).text;
+    const now = { description: "newest", owner: "you", tags: ["c"] };
+    for (const same of [first, { ...first, tags: ["b", "a"] }, now, {}, { ...now, owner: "me" }]) {
+      expect((await register(name, same)).status, JSON.stringify(same)).toBe(200);
+    }
+    for (const same of [second, { ...second, description: "newer", owner: "they" }]) {
+      expect((await register(name, same)).status, JSON.stringify(same)).toBe(200);
+      expect((await addVersion(name, same)).status, JSON.stringify(same)).toBe(200);
+    }
+    for (const over of [{ description: "new" }, { tags: ["d"] }, { owner: "they" }]) {
+      const places = faultPlaces(expectProblem(await register(name, { ...first, ...over }), 409));
+      expect(places).toEqual([`body.${Object.keys(over)[0]}`]);
+    }
+    expect((await get(`/features/${name}`)).text).toBe(after);
+  });
+
+  test.each([
+    ["dtype", "int64", /register a new version/],
+    ["ttl_hours", 1, /register a new version/],
+    ["ttl_seconds", 60, /register a new version/],
+    ["default_value", 1, /register a new version/],
+    ["computation_logic", "SELECT 1", /register a new version/],
+    ["status", "active", /PATCH .*versions/],
+    ["version", 2, /name@version/],
+    ["name", "other", /register a feature of another name/],
+    ["entity_type", "account_id", /register a feature of another name/],
+    ["category", "other", /register a feature of another name/],
+    ["descripton", "misspelt", /is not known here/],
+    ["description", 1, /a string/],
+    ["tags", "a", /array|list/],
+    ["owner", "", /at least 1/],
+  ])("with %s is 422, naming it, and changes nothing", async (field, value, words) => {
+    const name = freshName("untouched");
+    await registered(name, { description: "one" });
+    const before = (await get(`/features/${name}`)).text;
+    const problem = expectProblem(await patch(name, { description: "two", [field]: value }), 422);
+    expect(faultPlaces(problem)).toEqual([`body.${field}`]);
+    expect(problem.errors?.[0]?.msg).toMatch(words);
+    expect((await get(`/features/${name}`)).text).toBe(before);
+  });
+
+  test("is 404 for what there is not", async () => {
+    for (const reference of ["nobody", "nobody@1", "999999999"])
+      expectProblem(await patch(reference, { owner: "me" }), 404);
+  });
+
+  test("of many at once leaves each word as one of them said it", async () => {
+    const name = freshName("edited");
+    await registered(name, { description: "one", owner: "me" });
+    const words = Array.from({ length: 8 }, (_, i) => `${i}`);
+    await Promise.all(words.map((word) => patch(name, { description: word, owner: word })));
+    const { body } = await get<Feature>(`/features/${name}`);
+    expect(words).toContain(body.description);
+    expect(body.owner).toBe(body.description);
+    expect(body.versions.map(said)).toEqual([said(body)]);
+  });
+
+  test("is 409 where the words have no room, and changes nothing", async () => {
+    const tenant = "wordy";
+    const said = { ...scalarVersion(null), words: { ...WORDS, description: "d" } };
+    const { feature } = await insertVersion(env.DB, tenant, scalar("f"), said, 1);
+    if (!feature) throw new Error("not inserted");
+    await plant(tenant, 16, JSON.stringify("x".repeat(MAX_DEFINITIONS_BYTES / 16 - 12)));
+    const edit = { change: { description: "x".repeat(200) }, now: 2 };
+    const [row] = feature.versions;
+    if (!row) throw new Error("no version");
+    expect(await editFeature(env.DB, tenant, feature, edit)).toEqual({ edited: false, feature });
+    expect(await editVersion(env.DB, tenant, row, edit)).toEqual({ edited: false, feature });
+    const smaller = await editFeature(env.DB, tenant, feature, { ...edit, change: { description: "x" } });
+    expect(smaller).toMatchObject({ edited: true, feature: { description: "x" } });
   });
 });
 

@@ -154,6 +154,8 @@ export const features = sqliteTable(
     tags: text("tags").notNull(),
     createdAt: integer("created_at").notNull(),
     updatedAt: integer("updated_at").notNull(),
+    /** JSON object: description, owner and tags as it was registered with them; null while nobody has changed any. */
+    registeredWords: text("registered_words"),
   },
   (t) => [uniqueIndex("features_name").on(t.tenantId, t.name)],
 );
@@ -178,6 +180,8 @@ export const featureVersions = sqliteTable(
     tags: text("tags"),
     createdAt: integer("created_at").notNull(),
     updatedAt: integer("updated_at").notNull(),
+    /** As in `features`. */
+    registeredWords: text("registered_words"),
   },
   (t) => [uniqueIndex("feature_versions_version").on(t.tenantId, t.featureId, t.version)],
 );

@@ -1,8 +1,9 @@
 /** What does not fit a schema, as faults in our words: what was expected and what kind of thing was found. Pure. */
 import type * as z from "zod";
+import { firstCharacters } from "../characters.ts";
 import type { Fault } from "../errors.ts";
 import { kindOf, rawDigits } from "../json.ts";
-import { MAX_NAMED_FAULTS } from "../limits.ts";
+import { MAX_NAME_CHARACTERS, MAX_NAMED_FAULTS } from "../limits.ts";
 
 type Issue = z.core.$ZodIssue;
 type Loc = (string | number)[];
@@ -44,8 +45,17 @@ function faultsIn(issue: Issue, value: unknown, at: Loc): Fault[] {
     const [closest] = issue.errors.toSorted((a, b) => depth(b) - depth(a));
     if (closest && depth(closest) > 0) return closest.flatMap((inner) => faultsIn(inner, issue.input, loc));
   }
+  if (issue.code === "unrecognized_keys") return unknownFields(issue, loc);
   if ("input" in issue && issue.input === undefined) return [{ loc, msg: "is needed", type: "missing" }];
   return [{ loc, msg: issue.message, type: issue.code === "invalid_union" ? "invalid_type" : issue.code }];
+}
+
+function unknownFields({ keys, input }: z.core.$ZodIssueUnrecognizedKeys, loc: Loc): Fault[] {
+  if (rawDigits(input) !== null) return [{ loc, msg: mustBe("object", input), type: "invalid_type" }];
+  return keys.map((key) => {
+    const at = firstCharacters(key, MAX_NAME_CHARACTERS);
+    return { loc: [...loc, at], msg: "is not known here", type: "unknown_field" };
+  });
 }
 
 function depth(issues: readonly Issue[]): number {

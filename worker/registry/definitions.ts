@@ -3,16 +3,9 @@ import * as z from "zod";
 import { exceedsUtf8Bytes } from "../characters.ts";
 import { DTYPES, type Dtype, VERSION_STATUSES } from "../db/column-values.ts";
 import { unprocessable } from "../errors.ts";
-import { category, entityType, optional, optionalOr, textUpTo, ttlSeconds } from "../http/fields.ts";
+import { category, entityType, optional, optionalOr, ttlSeconds } from "../http/fields.ts";
 import { nestsDeeperThan } from "../json.ts";
-import {
-  MAX_DEFAULT_VALUE_BYTES,
-  MAX_DESCRIPTION_CHARACTERS,
-  MAX_NAME_CHARACTERS,
-  MAX_TAGS,
-  MAX_TTL_SECONDS,
-  MAX_VALUE_DEPTH,
-} from "../limits.ts";
+import { MAX_DEFAULT_VALUE_BYTES, MAX_TTL_SECONDS, MAX_VALUE_DEPTH } from "../limits.ts";
 import { SECONDS_PER_HOUR } from "../timestamps.ts";
 import { conform } from "./dtypes.ts";
 import type {
@@ -21,9 +14,9 @@ import type {
   NewVersion,
   RegisteredFeature,
   RegisteredVersion,
-  Words,
 } from "./registry-store.ts";
 import { registeredName, versionField } from "./versions.ts";
+import { words, wordsOf } from "./words.ts";
 
 const DEFAULT_CATEGORY = "default";
 /** They are keys of an answer of `GET /get/item`, which names the entity under its type. */
@@ -37,8 +30,6 @@ export const statusField = z.enum(VERSION_STATUSES).meta({
   description:
     "`draft`: filled, not yet what the bare name means. `active`: the newest active one is what the bare name means. `deprecated`: read only as `name@version`. Left out: a first version is active, a further one a draft.",
 });
-
-const shortText = textUpTo(MAX_NAME_CHARACTERS).min(1);
 
 const ttl = {
   ttl_hours: z
@@ -58,14 +49,6 @@ const defaultValue = z.unknown().meta({
   description:
     "Answered where nothing is found (`NOT_FOUND`), not for a value that is null or too old; of the feature's type.",
 });
-
-const words = {
-  description: textUpTo(MAX_DESCRIPTION_CHARACTERS)
-    .nullish()
-    .meta({ example: "Predicted customer lifetime value" }),
-  owner: shortText.nullish(),
-  tags: optional(z.array(shortText).max(MAX_TAGS)).meta({ example: ["revenue", "prediction"] }),
-};
 
 export const registerBody = z.object({
   name: registeredName,
@@ -159,17 +142,6 @@ export function computedVersionOf(
     defaultValue: null,
     status: body.status ?? null,
     words: wordsOf(body, like),
-  };
-}
-
-type SentWords = Pick<z.output<typeof versionBody>, "description" | "owner" | "tags">;
-
-/** What is left out, or empty, is as in the version before, where there is one; else the feature's. */
-function wordsOf({ description, owner, tags }: SentWords, like: RegisteredVersion | null): Words {
-  return {
-    description: description ?? like?.description ?? null,
-    owner: owner ?? like?.owner ?? null,
-    tags: tags && tags.length > 0 ? tags : (like?.tags ?? null),
   };
 }
 

@@ -63,6 +63,7 @@ export async function insertVersion(
             tags: sql<string | null>`${tags && JSON.stringify(tags)}`.as("tags"),
             createdAt: sql<number>`${now}`.as("created_at"),
             updatedAt: sql<number>`${now}`.as("updated_at"),
+            registeredWords: sql<null>`NULL`.as("registered_words"),
           })
           .from(features)
           .where(
@@ -124,6 +125,7 @@ function insertFeature(
     tenantId: tenant,
     createdAt: now,
     updatedAt: now,
+    registeredWords: null,
   };
   const columns = Object.entries(getTableColumns(features)) as [Column, SQLiteColumn][];
   const values = columns.map(([key, { name }]) => [key, sql`${row[key]}`.as(name)]);
@@ -155,14 +157,16 @@ function insertFeature(
 const isBelow = (table: typeof features | typeof featureVersions, tenant: string, most: number) =>
   sql`(SELECT count(*) FROM ${table} AS own WHERE own.tenant_id = ${tenant}) < ${most}`;
 
-/** Whether the tenant may have a version more, and these texts beside all that its registry holds. */
+/** Whether the tenant may have a version more, and these texts. */
 const mayHaveVersion = (tenant: string, texts: readonly string[]) =>
-  and(
-    isBelow(featureVersions, tenant, MAX_VERSIONS_PER_TENANT),
-    sql`${bytesIn(features, tenant, ["description", "owner", "tags", "computation_logic"])}
-      + ${bytesIn(featureVersions, tenant, ["description", "owner", "tags", "computation_logic", "default_value"])}
-      + ${texts.reduce((bytes, text) => bytes + utf8Length(text), 0)} <= ${MAX_DEFINITIONS_BYTES}`,
-  );
+  and(isBelow(featureVersions, tenant, MAX_VERSIONS_PER_TENANT), hasRoomFor(tenant, texts));
+
+const TEXTS = ["description", "owner", "tags", "registered_words", "computation_logic"];
+
+/** Whether the tenant may have these texts beside all that its registry holds. */
+export const hasRoomFor = (tenant: string, texts: readonly string[]) =>
+  sql`${bytesIn(features, tenant, TEXTS)} + ${bytesIn(featureVersions, tenant, [...TEXTS, "default_value"])}
+      + ${texts.reduce((bytes, text) => bytes + utf8Length(text), 0)} <= ${MAX_DEFINITIONS_BYTES}`;
 
 function bytesIn(
   table: typeof features | typeof featureVersions,
@@ -173,17 +177,17 @@ function bytesIn(
   return sql`(SELECT total(${sql.join(lengths, sql` + `)}) FROM ${table} AS own WHERE own.tenant_id = ${tenant})`;
 }
 
-const textsOfWords = ({ description, owner, tags }: Words) => [
-  description,
-  owner,
-  tags && JSON.stringify(tags),
+export const textsOfWords = ({ description, owner, tags }: Partial<Words>): string[] =>
+  [description, owner, tags && JSON.stringify(tags)].filter((text) => text != null);
+
+const textsOfVersion = ({ words, computationLogic, defaultValue }: NewVersion) => [
+  ...textsOfWords(words),
+  ...[computationLogic, defaultValue].filter((text) => text !== null),
 ];
 
-const textsOfVersion = ({ words, computationLogic, defaultValue }: NewVersion) =>
-  [...textsOfWords(words), computationLogic, defaultValue].filter((text) => text !== null);
-
 function textsOf(feature: NewFeature, version: NewVersion | null): string[] {
-  const own = [...textsOfWords(feature), feature.computationLogic].filter((text) => text !== null);
+  const { computationLogic } = feature;
+  const own = [...textsOfWords(feature), ...(computationLogic === null ? [] : [computationLogic])];
   return version ? [...own, ...textsOfVersion(version)] : own;
 }
 

@@ -15,7 +15,7 @@ type FeatureRow = typeof features.$inferSelect;
 type VersionRow = typeof featureVersions.$inferSelect;
 
 /** Default values stay the text that they are. */
-export type RegisteredVersion = Omit<VersionRow, "tags"> & { tags: string[] | null };
+export type RegisteredVersion = Omit<VersionRow, "tags" | "registeredWords"> & Words & Edited;
 
 /** How the values of a feature come to be. A scalar has nothing of what computes a vector. */
 type Origin =
@@ -45,15 +45,24 @@ export type RegisteredFeature = NewFeature & {
   createdAt: Micros;
   updatedAt: Micros;
   versions: RegisteredVersion[];
-};
+} & Edited;
 
 export type Computed<F extends NewFeature> = Extract<F, { kind: "computed" }>;
 
 const storedTags = z.array(z.string());
 const readTags = (text: string) => storedTags.parse(JSON.parse(text));
+const storedWords = z.object({
+  description: z.string().nullable(),
+  owner: z.string().nullable(),
+  tags: storedTags.nullable(),
+});
+const editedOf = ({ registeredWords: text }: { registeredWords: string | null }): Edited => ({
+  registeredWords: text === null ? null : storedWords.parse(JSON.parse(text)),
+});
 
 export function toFeature(row: FeatureRow, versions: readonly VersionRow[]): RegisteredFeature {
-  return { ...row, ...originOf(row), tags: readTags(row.tags), versions: versions.map(toVersion) };
+  const read = { ...originOf(row), tags: readTags(row.tags), ...editedOf(row) };
+  return { ...row, ...read, versions: versions.map(toVersion) };
 }
 
 function originOf({ kind, rawTableId, entityKey, materialize, computationLogic }: FeatureRow): Origin {
@@ -68,7 +77,7 @@ function originOf({ kind, rawTableId, entityKey, materialize, computationLogic }
 }
 
 function toVersion(row: VersionRow): RegisteredVersion {
-  return { ...row, tags: row.tags === null ? null : readTags(row.tags) };
+  return { ...row, tags: row.tags === null ? null : readTags(row.tags), ...editedOf(row) };
 }
 
 export interface NewVersion {
@@ -89,15 +98,17 @@ export interface Words {
   tags: string[] | null;
 }
 
+/** Of a feature or a version: the words with which it was registered; null while nobody has changed any. */
+interface Edited {
+  registeredWords: Words | null;
+}
+
 /** What is said about a version: its own words, else the feature's. */
-export function wordsOfVersion(
-  feature: RegisteredFeature,
-  version: RegisteredVersion | undefined,
-): Pick<RegisteredFeature, "description" | "owner" | "tags"> {
+export function wordsOfVersion(feature: Words, version: Words | undefined): Words & { tags: string[] } {
   return {
     description: version?.description ?? feature.description,
     owner: version?.owner ?? feature.owner,
-    tags: version?.tags ?? feature.tags,
+    tags: version?.tags ?? feature.tags ?? [],
   };
 }
 

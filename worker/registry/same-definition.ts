@@ -39,10 +39,14 @@ export function assertSameDefinition(
       [sentTtlField(body), own.ttlSeconds, version.ttlSeconds],
       ["default_value", sameText(own.defaultValue), sameText(version.defaultValue)],
     );
-    const hasWords = own.description !== null || own.owner !== null || own.tags !== null;
+    const { description, owner, tags } = asRegistered(own);
+    const hasWords = description !== null || owner !== null || tags !== null;
     const isFirst = registered.versions.every(({ versionId }) => own.versionId <= versionId);
     // A later version about which nothing was said, or not kept, contradicts nothing.
-    if (hasWords || isFirst) pairs.push(...pairsOfWords(wordsOfVersion(registered, own), version.words));
+    if (hasWords || isFirst) {
+      const first = wordsOfVersion(asRegistered(registered), asRegistered(own));
+      pairs.push(...pairsOfWords({ now: wordsOfVersion(registered, own), first }, version.words));
+    }
   }
   assertSame(FEATURE_EXISTS, pairs);
   if (own) return own;
@@ -55,7 +59,7 @@ export function assertSameFeature(registered: RegisteredFeature, feature: NewFea
     ...pairsOfFeature(registered, feature),
     ["entity_key", registered.entityKey, feature.entityKey],
     ["computation_logic", registered.computationLogic, feature.computationLogic],
-    ...pairsOfWords(registered, feature),
+    ...pairsOfWords({ now: registered, first: asRegistered(registered) }, feature),
   ]);
 }
 
@@ -79,7 +83,7 @@ export function notAdded(
 
 export const TOO_MANY_ACTIVE = `of the features that are computed from one raw table on_ingest, ${MAX_STREAMING_VERSIONS_PER_TABLE} versions may be active`;
 
-const FULL = `a tenant may have ${MAX_FEATURES_PER_TENANT} features, and ${MAX_VERSIONS_PER_TENANT} versions of them with ${MAX_DEFINITIONS_BYTES} bytes of SQL, default values, descriptions and tags`;
+export const FULL = `a tenant may have ${MAX_FEATURES_PER_TENANT} features, and ${MAX_VERSIONS_PER_TENANT} versions of them with ${MAX_DEFINITIONS_BYTES} bytes of SQL, default values, descriptions and tags`;
 
 function sentTtlField({ ttl_hours, ttl_seconds }: SentTtl): keyof SentTtl {
   return ttl_seconds == null && ttl_hours !== undefined ? "ttl_hours" : "ttl_seconds";
@@ -97,19 +101,26 @@ function pairsOfFeature(registered: RegisteredFeature, feature: NewFeature): Pai
 
 const sameText = (json: string | null) => json && canonicalJson(json);
 
-/** Words that are left out are as they were; the order of tags says nothing. */
-function pairsOfWords(
-  there: Pick<RegisteredFeature, "description" | "owner" | "tags">,
-  { description, owner, tags }: Words,
-): Pair[] {
+const asRegistered = <W extends Words>(row: W & { registeredWords: Words | null }): Words =>
+  row.registeredWords ?? row;
+
+/**
+ * Words that are left out are as they are, and the order of tags says nothing. Who registers again what was registered
+ * first does not know that somebody has changed the words since, and changes them back no more than anything else.
+ *
+ * @param there As they are, and as they were registered.
+ */
+function pairsOfWords(there: { now: Words; first: Words }, asked: Words): Pair[] {
+  const pair = (field: string, textOf: (words: Words) => string | null): Pair => {
+    const [now, first, other] = [textOf(there.now), textOf(there.first), textOf(asked)];
+    return [field, now, other === null || other === first ? now : other];
+  };
   return [
-    ["description", there.description, description ?? there.description],
-    ["owner", there.owner, owner ?? there.owner],
-    ["tags", asSet(there.tags), asSet(tags && tags.length > 0 ? tags : there.tags)],
+    pair("description", ({ description }) => description),
+    pair("owner", ({ owner }) => owner),
+    pair("tags", ({ tags }) => (tags && tags.length > 0 ? JSON.stringify([...new Set(tags)].sort()) : null)),
   ];
 }
-
-const asSet = (tags: readonly string[]) => JSON.stringify([...new Set(tags)].sort());
 
 const FEATURE_EXISTS = "this feature is registered already";
 
