@@ -133,6 +133,8 @@ export const MAX_ONLINE_FEATURES = 1_000;
 /** Features of a tenant, and their versions, all together: an isolate that serves the tenant holds them in memory. */
 export const MAX_FEATURES_PER_TENANT = 5_000;
 export const MAX_VERSIONS_PER_TENANT = 10_000;
+/** Entity types of a tenant's removed features: they stay known, in the same memory. */
+export const MAX_PAST_ENTITY_TYPES = 1_000;
 /** The default value of a version as JSON. */
 export const MAX_DEFAULT_VALUE_BYTES = 64 * KIB;
 /** All texts of a tenant's registry together: default values, SQL, descriptions, tags. A list may answer all of them. */

@@ -1,5 +1,6 @@
 /** Whoever comes between two steps of a computation: each test stops one of the two where the other passes. */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { type Follower, FollowerStore } from "../../worker/compute/follower-store.ts";
 import { MAX_ROUNDS_PER_MESSAGE } from "../../worker/limits.ts";
@@ -438,6 +439,52 @@ describe("the pages of a job", () => {
     expect(await inside(table, "SELECT * FROM fs_debts")).toEqual([]);
   });
 
+  /** A job whose feature is removed: `while`: before its row is there, or after its first page. */
+  async function removedJob(while_: "it begins" | "it is written") {
+    const table = await newTable();
+    const { name } = await newFeature(table);
+    const { own, sent } = withoutQueue();
+    const rows = Array.from({ length: COUNT }, (_, i) => row(`${name}-${i}`, 1));
+    const { slow, open, reached } = slowToAnswer(own);
+    const starting = askWith<Job>(slow, "POST", `/features/${name}/compute`, rows);
+    await reached;
+    const removed = () => remove(`/features/${name}?force=true`);
+    if (while_ === "it begins") expect((await removed()).status).toBe(200);
+    open();
+    const { status, body } = await starting;
+    expect(status).toBe(202);
+    if (while_ === "it is written") {
+      await consume(sent.splice(0), own);
+      expect((await removed()).status).toBe(200);
+      expect((await get<Job>(`/jobs/${body.job_id}`)).body.status).toBe("failed");
+    }
+    return { table, name, own, sent, job: async () => (await get<Job>(`/jobs/${body.job_id}`)).body };
+  }
+
+  test.each([
+    ["it begins", 0],
+    ["it is written", 1_000],
+  ] as const)("of a feature that is removed while %s end as failed, and say so", async (when, computed) => {
+    const { table, name, own, sent, job } = await removedJob(when);
+    for (let next = sent.splice(0); next.length > 0; next = sent.splice(0)) await consume(next, own);
+    expect(await job()).toMatchObject({
+      ...{ status: "failed", computed, error: expect.stringContaining("the feature was removed") },
+    });
+    expect(await inside(table, "SELECT * FROM fs_jobs")).toEqual([]);
+    const noted =
+      "SELECT count(*) AS n FROM computations WHERE feature_id NOT IN (SELECT feature_id FROM features)";
+    expect(await env.DB.prepare(noted).first("n")).toBe(0);
+    expectProblem(await compute(name), 404);
+    expect((await remove(`/raw-tables/${table.id}`)).status).toBe(200);
+  });
+
+  test("of a feature that is removed, and its table with it, end too", async () => {
+    const { table, own, sent, job } = await removedJob("it begins");
+    expect((await remove(`/raw-tables/${table.id}`)).status).toBe(200);
+    expect((await consume(sent.splice(0), own)).explicitAcks).toEqual(["m0"]);
+    expect(await job()).toMatchObject({ status: "failed", computed: 0 });
+  });
+
   test("note no failure when they come after the end", async () => {
     const { own, sent, page, job, feature } = await staleJob();
     const { stop, open, reached } = gate();
@@ -450,6 +497,22 @@ describe("the pages of a job", () => {
     const { body } = await get<Feature>(`/features/${feature.name}`);
     expect(body.versions[0]?.computation).toMatchObject({ last_error: null, failed_at: null });
   });
+});
+
+test("a computation whose feature is removed meanwhile leaves no note, nor does an earlier one", async () => {
+  const table = await newTable();
+  const { name } = await newFeature(table);
+  await ingest(table, [row(freshName("e"), 1)]);
+  expect((await compute(name)).status).toBe(200);
+  const { slow, open, reached } = slowToAnswer();
+  const computing = askWith(slow, "POST", `/features/${name}/compute`);
+  await reached;
+  expect((await remove(`/features/${name}?force=true`)).status).toBe(200);
+  open();
+  expect((await computing).status).toBe(200);
+  const noted =
+    "SELECT count(*) AS n FROM computations WHERE feature_id NOT IN (SELECT feature_id FROM features)";
+  expect(await env.DB.prepare(noted).first("n")).toBe(0);
 });
 
 describe("a computation by hand", () => {

@@ -13,7 +13,7 @@ import { MAX_OWN_FAULT_TRIES } from "../../worker/limits.ts";
 import { Log } from "../../worker/log.ts";
 import { FOLLOWER_LEASE_MS, TRAINING_SETS_BATCH_MS } from "../../worker/timings.ts";
 import { databaseWatchedBy } from "../events/receiving.ts";
-import { ask, expectProblem, get } from "../setup/http.ts";
+import { ask, expectProblem, get, remove } from "../setup/http.ts";
 import { sleep, until } from "../setup/waiting.ts";
 import { arrived, consume, followerOf, ingestUnannounced, SCHEMA, withoutQueue } from "./racing.ts";
 import {
@@ -208,6 +208,24 @@ describe("the consumer", () => {
     expect((await consume([arrived(table)])).explicitAcks).toEqual(["m0"]);
     await runDurableObjectAlarm(objectOf(table));
     expect(await runDurableObjectAlarm(objectOf(table))).toBe(false);
+  });
+
+  test("computes nothing more of a feature that is removed, and its table forgets what it owed", async () => {
+    const table = await newTable();
+    const { name, feature_id } = await streaming(table);
+    const entity = freshName("e");
+    await ingestUnannounced(table, [followerOf({ feature_id })], [entity]);
+    expect((await remove(`/features/${name}?force=true`)).status).toBe(200);
+    await caughtUp(table);
+    expect(await inside(table, "SELECT * FROM fs_followers")).toEqual([]);
+    await ingest(table, [row(entity, 1)]);
+    expect((await consume([arrived(table)])).explicitAcks).toEqual(["m0"]);
+    const { status } = await get(`/get/item/${entity}/${name}?entity_type=user_id`);
+    expect(status).toBe(404);
+    await runDurableObjectAlarm(objectOf(table));
+    expect(await runDurableObjectAlarm(objectOf(table))).toBe(false);
+    // Nothing is computed from it any more.
+    expect((await remove(`/raw-tables/${table.id}`)).status).toBe(200);
   });
 
   test("that gets no answer comes again and again, each time later, however often", async () => {

@@ -73,6 +73,7 @@ const REPEATABLE = {
   "PATCH /api/v1/features/{feature}/versions/{version}": "sets",
   "PATCH /api/v1/raw-tables/{table_id}": "sets",
   "PATCH /api/v1/subscriptions/{subscription_id}": "sets",
+  "DELETE /api/v1/features/{feature}": "deletes",
   "DELETE /api/v1/raw-tables/{table_id}": "deletes",
   "DELETE /api/v1/training-sets/{training_set_id}": "deletes",
   "DELETE /api/v1/subscriptions/{subscription_id}": "deletes",

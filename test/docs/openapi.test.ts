@@ -359,6 +359,11 @@ describe("answers", () => {
       const change = (retention_days: unknown) => ask("PATCH", path, { body: { retention_days } });
       return [await change(90), await change(null)];
     },
+    "DELETE /api/v1/features/{feature}": async () => {
+      const feature = { name: "docs_removed", dtype: "int64", entity_type: "user" };
+      expect((await post("/features/register", feature)).status).toBe(201);
+      return [await remove("/features/docs_removed?force=true")];
+    },
     "DELETE /api/v1/raw-tables/{table_id}": async () => [
       await remove(`/raw-tables/${await newTable("docs_drop")}`),
     ],

@@ -5,6 +5,7 @@ import { Log } from "../../worker/log.ts";
 import { type Catalog, catalogOf, forgetCatalog } from "../../worker/registry/catalog.ts";
 import { insertComputedFeature, insertVersion } from "../../worker/registry/insert-feature.ts";
 import { type NewFeature, type NewVersion, setVersionStatus } from "../../worker/registry/registry-store.ts";
+import { removeFeature } from "../../worker/registry/remove-feature.ts";
 import { nowMicros } from "../../worker/timestamps.ts";
 import { CATALOG_FRESH_MS, CATALOG_WHOLE_MS } from "../../worker/timings.ts";
 import { watched } from "../setup/faults.ts";
@@ -99,6 +100,9 @@ describe("a catalog that has aged", () => {
     } as const;
     expect(await insertComputedFeature(env.DB, tenant, computed, nowMicros())).not.toBeNull();
     expect([...(await isolate.catalog()).features.keys()].sort()).toEqual(["f", "v"]);
+    if (!feature) throw new Error("not registered");
+    await removeFeature(env.DB, tenant, feature, { only: "any", now: nowMicros() });
+    expect([...(await isolate.catalog()).features.keys()]).toEqual(["v"]);
   });
 
   test("is read whole once in a while: what was changed in D1 by hand has left no stamp", async () => {

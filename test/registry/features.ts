@@ -1,6 +1,6 @@
 /** Registering features and reading them, as the tests of the registry do. */
 import { expect } from "vitest";
-import { ask, entry, post, upsert } from "../setup/http.ts";
+import { ask, entry, post, remove, upsert } from "../setup/http.ts";
 
 export interface Registered {
   feature_id: number;
@@ -76,6 +76,18 @@ export const setStatus = (name: string, version: string | number, status: string
 
 export const patch = (reference: string | number, body: unknown) =>
   ask<Feature>("PATCH", `/features/${reference}`, { body });
+
+export interface Removed {
+  feature_id: number;
+  name: string;
+  entity_type: string;
+  category: string;
+  versions: number[];
+  status: string;
+}
+
+export const removeFeature = (nameOrId: string | number, query = "") =>
+  remove<Removed>(`/features/${nameOrId}${query}`);
 
 export const write = (user: string, features: unknown, over: Record<string, unknown> = {}) =>
   upsert(user, [entry("default", features, { mode: "merge", ...over })], { data: { entity_type: "user" } });

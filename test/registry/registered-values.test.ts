@@ -1,5 +1,10 @@
 /** Versions of features, and what registration means for writes and reads. */
+import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
+import { MAX_PAST_ENTITY_TYPES } from "../../worker/limits.ts";
+import { insertFurtherVersion, insertVersion } from "../../worker/registry/insert-feature.ts";
+import { findFeature } from "../../worker/registry/registry-store.ts";
+import { removeFeature as removeFromRegistry } from "../../worker/registry/remove-feature.ts";
 import {
   ask,
   type BatchWritten,
@@ -24,6 +29,7 @@ import {
   type Page,
   register,
   registered,
+  removeFeature,
   setStatus,
   write,
 } from "./features.ts";
@@ -161,6 +167,185 @@ describe("an entity type", () => {
     const { body } = await readItem("d-1", "default", "?entity_type=device");
     expect(body).toMatchObject({ device: "d-1", features: { data: { battery: 1 } } });
     expect((await remove("/entities/device/d-1")).status).toBe(200);
+  });
+});
+
+describe("a removed feature", () => {
+  test("is unknown by its name, and its values stay as values of which nothing is registered", async () => {
+    const name = freshName("removed");
+    const { feature_id } = await registered(name, { dtype: "int64", ttl_seconds: 60, default_value: 7 });
+    await addVersion(name, { version: 2, dtype: "string", default_value: null });
+    await write("r-1", { [name]: 1, [`${name}@2`]: "two" }, { event_timestamp: secondsAgo(3_600) });
+    expect(await onlineValues("r-1", [name])).toEqual(["null OUTSIDE_MAX_AGE 1"]);
+    await setStatus(name, 1, "deprecated");
+    const gone = await removeFeature(name);
+    expect([gone.status, gone.body]).toEqual([
+      200,
+      {
+        ...{ feature_id, name, entity_type: "user", category: "default", versions: [1, 2] },
+        status: "deleted",
+      },
+    ]);
+    for (const reference of [name, `${name}@2`, feature_id]) {
+      expectProblem(await get(`/features/${reference}`), 404);
+      expectProblem(await removeFeature(reference), 404);
+    }
+    expectProblem(await get(`/features/${name}/stats`), 404);
+    expect((await get<Page>(`/features?q=${name}`)).body.features).toEqual([]);
+    expect(await onlineValues("r-1", [name, `${name}@2`])).toEqual([
+      "null NOT_FOUND null",
+      "null NOT_FOUND null",
+    ]);
+    const past = { entity_ids: ["r-1"], feature_names: [name], timestamp: secondsAgo(-1) };
+    expect((await post("/features/batch", { ...past, entity_type: "user" })).text).toContain(
+      `"${name}":{"value":null,"timestamp":null,"status":"NOT_FOUND"}`,
+    );
+    const { body } = await online("r-1", [`default:${name}`, `default:${name}@2`], { entity_type: "user" });
+    expect(Object.values(body.features)).toMatchObject([
+      { value: 1, status: "PRESENT", version: null },
+      { value: "two", status: "PRESENT", version: null },
+    ]);
+    // Nor are its types those of what is written.
+    expect((await write("r-1", { [name]: "text" })).status).toBe(200);
+  });
+
+  test("with an active version stays, unless it is forced; a draft keeps nobody from it", async () => {
+    const name = freshName("active");
+    const { feature_id } = await registered(name);
+    await addVersion(name, { version: 2, status: "active" });
+    const before = (await get(`/features/${name}`)).text;
+    for (const query of ["", "?force=false"]) {
+      const { detail } = expectProblem(await removeFeature(name, query), 409);
+      expect(detail).toBe(
+        "it has active versions (1, 2): deprecate them first, or remove it with ?force=true",
+      );
+    }
+    expect(faultPlaces(expectProblem(await removeFeature(name, "?force=yes"), 422))).toEqual(["query.force"]);
+    expect((await get(`/features/${name}`)).text).toBe(before);
+    expect((await removeFeature(feature_id, "?force=true")).body).toMatchObject({ name, versions: [1, 2] });
+    const draft = freshName("draft");
+    await registered(draft, { status: "draft" });
+    expect((await removeFeature(draft)).status).toBe(200);
+  });
+
+  test("registered again is another, whose versions but the first have numbers that it had not", async () => {
+    const name = freshName("again");
+    const { feature_id } = await registered(name);
+    await addVersion(name, { version: 3 });
+    await write("r-2", { [name]: 1, [`${name}@3`]: 3 });
+    await removeFeature(name, "?force=true");
+    // Not even as the first.
+    const told = /had versions up to 3, .* take one from 4 on/;
+    const early = expectProblem(await register(name, { version: 2 }), 409);
+    expect([early.errors?.[0]?.loc, early.detail]).toEqual([
+      ["body", "version"],
+      expect.stringMatching(told),
+    ]);
+    expectProblem(await get(`/features/${name}`), 404);
+    const other = await registered(name, { dtype: "string" });
+    expect(other.feature_id).toBeGreaterThan(feature_id);
+    // What was written before a feature was registered stays as it is.
+    expect(await onlineValues("r-2", [name])).toEqual(["1 PRESENT 1"]);
+    for (const version of [2, 3]) {
+      expect(expectProblem(await register(name, { version }), 409).detail).toMatch(told);
+      expect(expectProblem(await addVersion(name, { version }), 409).detail).toMatch(told);
+    }
+    expect((await addVersion(name, { version: 4 })).status).toBe(201);
+    expect(await onlineValues("r-2", [`${name}@4`])).toEqual(["null NOT_FOUND 4"]);
+    // The numbers are remembered through any number of removals.
+    await removeFeature(name, "?force=true");
+    await registered(name);
+    await removeFeature(name, "?force=true");
+    await registered(name);
+    expect(expectProblem(await addVersion(name, { version: 4 }), 409).detail).toContain("from 5 on");
+    expect((await addVersion(name, { version: 5 })).status).toBe(201);
+  });
+
+  test("that had version 1 alone leaves all numbers to another", async () => {
+    const name = freshName("simple");
+    await registered(name);
+    await removeFeature(name, "?force=true");
+    await registered(name, { dtype: "string" });
+    expect((await addVersion(name, { version: 2 })).status).toBe(201);
+  });
+
+  test("leaves its entity type known: its entities are read, written and deleted", async () => {
+    await registered("charge", { entity_type: "gadget" });
+    const list = [entry("default", { charge: 1 })];
+    const data = { entity_type: "gadget" };
+    expect((await upsert("g-1", list, { data })).status).toBe(200);
+    expect((await removeFeature("charge", "?force=true")).status).toBe(200);
+    expect((await readItem("g-1", "default", "?entity_type=gadget")).status).toBe(200);
+    expect((await upsert("g-2", list, { data })).status).toBe(200);
+    expect((await remove("/entities/gadget/g-1")).status).toBe(200);
+  });
+
+  test("of a tenant whose removed features are of as many entity types as may be stays", async () => {
+    const tenant = "typed";
+    await env.DB.prepare(
+      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+       INSERT INTO past_entity_types SELECT ?, 'type' || i FROM n`,
+    )
+      .bind(MAX_PAST_ENTITY_TYPES, tenant)
+      .run();
+    const removed = async (entityType: string) => {
+      const scalar = { kind: "scalar", rawTableId: null, entityKey: null, materialize: null } as const;
+      const words = { description: null, owner: null, tags: [] };
+      const feature = {
+        ...scalar,
+        ...words,
+        name: entityType,
+        entityType,
+        category: "c",
+        computationLogic: null,
+      };
+      const of = { dtype: "int64", computationLogic: null, ttlSeconds: null, defaultValue: null } as const;
+      const version = { ...of, version: 1, status: "active", words } as const;
+      const { feature: added } = await insertVersion(env.DB, tenant, feature, version, 1);
+      if (!added) throw new Error("not added");
+      return removeFromRegistry(env.DB, tenant, added, { only: "any", now: 2 });
+    };
+    expect(await removed("another")).toBeNull();
+    for (const known of ["type7", "bright_uid"]) expect(await removed(known)).toEqual([1]);
+    const there = "SELECT name FROM features WHERE tenant_id = ?";
+    expect((await env.DB.prepare(there).bind(tenant).all()).results).toEqual([{ name: "another" }]);
+    const versions = "SELECT count(*) AS n FROM feature_versions WHERE tenant_id = ?";
+    expect(await env.DB.prepare(versions).bind(tenant).first("n")).toBe(1);
+  });
+
+  test("of many removals at once is removed by one of them", async () => {
+    const name = freshName("race");
+    await registered(name);
+    const answers = await Promise.all(Array.from({ length: 6 }, () => removeFeature(name, "?force=true")));
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 404, 404, 404, 404, 404]);
+  });
+
+  test("is either gone or active, when both come at once", async () => {
+    for (let round = 0; round < 10; round += 1) {
+      const name = freshName("race");
+      await registered(name, { status: "draft" });
+      const [removed, activated] = await Promise.all([removeFeature(name), setStatus(name, 1, "active")]);
+      expect([
+        [200, 404],
+        [409, 200],
+      ]).toContainEqual([removed.status, activated.status]);
+      expect((await get(`/features/${name}`)).status).toBe(removed.status === 200 ? 404 : 200);
+    }
+  });
+
+  test("does not come back with a version that is added at the same time", async () => {
+    const name = freshName("race");
+    await registered(name);
+    const feature = await findFeature(env.DB, "default", name);
+    await removeFeature(name, "?force=true");
+    if (!feature) throw new Error("not found");
+    const [own] = feature.versions;
+    if (!own) throw new Error("no version");
+    const version = { ...own, version: 2, words: own };
+    expect(await insertFurtherVersion(env.DB, "default", feature, version, 1)).toEqual({
+      ...{ added: false, feature: null },
+    });
+    expectProblem(await get(`/features/${name}`), 404);
   });
 });
 

@@ -7,7 +7,8 @@ import {
   MAX_VERSIONS_PER_TENANT,
 } from "../../worker/limits.ts";
 import { editFeature, editVersion } from "../../worker/registry/edit-words.ts";
-import { insertVersion, whyNotAdded } from "../../worker/registry/insert-feature.ts";
+import { insertVersion } from "../../worker/registry/insert-feature.ts";
+import { whyNotAdded } from "../../worker/registry/may-be-added.ts";
 import type { NewVersion } from "../../worker/registry/registry-store.ts";
 import { type Answer, expectProblem, faultPlaces, get, TIMESTAMP } from "../setup/http.ts";
 import {
@@ -128,7 +129,11 @@ describe("POST /features/register", () => {
     for (const [tenant, of] of cases) {
       const { added, feature: there } = await insertVersion(env.DB, tenant, scalar("new"), of, 1);
       expect([added, there]).toEqual([false, null]);
-      expect(await whyNotAdded(env.DB, tenant, scalar("new"), of)).toEqual({ sharing: null, isFull: true });
+      expect(await whyNotAdded(env.DB, tenant, scalar("new"), of)).toEqual({
+        sharing: null,
+        goneUpTo: null,
+        isFull: true,
+      });
     }
     expect((await insertVersion(env.DB, "large", scalar("new"), scalarVersion('"x"'), 1)).added).toBe(true);
   });

@@ -207,6 +207,13 @@ export const samples: Record<string, Sample> = {
       return { line: `PATCH ${line}`, body: { owner: "me" }, seenBy: `GET ${line}` };
     },
   },
+  "DELETE /api/v1/features/{feature}": {
+    toAnother: "not found",
+    request: async (owner, id) => {
+      const line = `/api/v1/features/${await feature(owner, id)}`;
+      return { line: `DELETE ${line}?force=true`, seenBy: `GET ${line}` };
+    },
+  },
   "GET /api/v1/features/{feature}/stats": {
     toAnother: "not found",
     request: async (owner, id) => ({ line: `GET /api/v1/features/${await feature(owner, id)}/stats` }),

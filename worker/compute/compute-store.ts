@@ -5,7 +5,7 @@
 import { and, eq, inArray, lt, sql } from "drizzle-orm";
 import * as z from "zod";
 import { primary } from "../db/primary.ts";
-import { computations, jobs } from "../db/schema.ts";
+import { computations, featureVersions, jobs } from "../db/schema.ts";
 import type { RegisteredFeature } from "../registry/registry-store.ts";
 import { MICROS_PER_SECOND, type Micros } from "../timestamps.ts";
 import { ENDED_JOB_TTL_SECONDS, JOBS_PER_CLEANING } from "../timings.ts";
@@ -19,17 +19,32 @@ const storedSkips = z.object({
   skippedCount: z.int(),
 });
 
-/** @param error In words for the tenant; null after a success. */
+/** Why a job ends of a feature that is no more. */
+export const FEATURE_REMOVED = "the feature was removed; nothing more of this is written";
+
+/** Of a version that is still there. @param error In words for the tenant; null after a success. */
 export async function noteComputation(
   db: D1Database,
   key: { tenant: string; featureId: number; version: number },
   error: string | null,
   now: Micros,
 ): Promise<void> {
+  const orm = primary(db);
   const outcome = error === null ? { computedAt: now, lastError: null } : { failedAt: now, lastError: error };
-  await primary(db)
+  const { tenantId, featureId, version } = featureVersions;
+  await orm
     .insert(computations)
-    .values({ tenantId: key.tenant, featureId: key.featureId, version: key.version, ...outcome })
+    .select(
+      orm
+        .select({
+          ...{ tenantId, featureId, version },
+          computedAt: sql<number | null>`${outcome.computedAt ?? null}`.as("computed_at"),
+          failedAt: sql<number | null>`${outcome.failedAt ?? null}`.as("failed_at"),
+          lastError: sql<string | null>`${outcome.lastError}`.as("last_error"),
+        })
+        .from(featureVersions)
+        .where(and(eq(tenantId, key.tenant), eq(featureId, key.featureId), eq(version, key.version))),
+    )
     .onConflictDoUpdate({
       target: [computations.tenantId, computations.featureId, computations.version],
       set: outcome,

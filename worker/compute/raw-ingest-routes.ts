@@ -3,12 +3,13 @@ import * as z from "zod";
 import { jsonParts } from "../db/json-parts.ts";
 import { Problem } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
-import { type AppContext, requestContext } from "../http/context.ts";
+import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_INGEST_ROWS } from "../limits.ts";
 import { claimIdempotencyKey, keyReused } from "../writing/submit-changes.ts";
 import { idempotencyOf, REPLAYED, replayedHeader, writeRequestHeaders } from "../writing/submit-request.ts";
+import { askToRecompute } from "./ask-to-recompute.ts";
 import { existingTable, noSuchTable } from "./existing-table.ts";
 import { followerOf } from "./follower-store.ts";
 import { checkRows } from "./raw-columns.ts";
@@ -99,20 +100,6 @@ function accepted(reply: RawTableReply): Extract<RawTableReply, { kind: "ingeste
     }
     case "ingested":
       return reply;
-  }
-}
-
-async function askToRecompute(c: AppContext, tableId: number): Promise<void> {
-  const { principal, log } = c;
-  try {
-    await c.env.FEATURE_COMPUTE.send({ kind: "ingest", tenant_id: principal.tenant, table_id: tableId });
-  } catch (cause) {
-    // The table's alarm asks for it.
-    log.warning(
-      "the queue did not take a message",
-      { tenant_id: principal.tenant, table_id: tableId },
-      cause,
-    );
   }
 }
 

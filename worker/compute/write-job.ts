@@ -5,7 +5,7 @@ import { JOB_PAGE_ENTITIES, MAX_NAMED_SKIPS } from "../limits.ts";
 import { findFeature } from "../registry/registry-store.ts";
 import { nowMicros } from "../timestamps.ts";
 import type { ComputeMessage } from "./compute-message.ts";
-import { advanceJob, findJob, type Job, noteComputation } from "./compute-store.ts";
+import { advanceJob, FEATURE_REMOVED, findJob, type Job, noteComputation } from "./compute-store.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import { findRawTable } from "./registered-tables.ts";
 import type { Skipped, Skips } from "./vectors.ts";
@@ -28,6 +28,8 @@ export async function writeJobPage(
   const version = feature?.versions.find((each) => each.version === job?.version);
   const object = table && rawTableObject(env, tenant, table);
   if (!job || !feature || !version || !object || job.status === "done" || job.status === "failed") {
+    // One that was begun while its feature was being removed.
+    if (job) await advanceJob(env.DB, job, ended(job, FEATURE_REMOVED));
     await object?.dropJob(jobId);
     return;
   }
@@ -39,7 +41,7 @@ export async function writeJobPage(
   if (isOvertaken) {
     // By one who could not say so.
     if (isRepeated) await again();
-    if (await advanceJob(env.DB, job, overtaken(job))) await object.dropJob(jobId);
+    if (await advanceJob(env.DB, job, ended(job, OVERTAKEN))) await object.dropJob(jobId);
     return;
   }
   // Times and compute id are those of the rows: a page that is written again is a duplicate, not a new write.
@@ -58,8 +60,9 @@ export async function writeJobPage(
   await object.dropJob(jobId);
 }
 
-function overtaken({ computed, skips }: Job) {
-  const error = "it was computed again from later rows; nothing more of this is written";
+const OVERTAKEN = "it was computed again from later rows; nothing more of this is written";
+
+function ended({ computed, skips }: Job, error: string) {
   return { status: "failed", computed, skips, error, updatedAt: nowMicros() } as const;
 }
 

@@ -187,6 +187,27 @@ export const featureVersions = sqliteTable(
 );
 
 /**
+ * Names of features that were removed with versions beyond the first. Their values are still with the entities, under
+ * `name@2` and so on: the versions of another feature of that name have higher numbers.
+ */
+export const removedFeatures = sqliteTable(
+  "removed_features",
+  {
+    tenantId: text("tenant_id").notNull(),
+    name: text("name").notNull(),
+    highestVersion: integer("highest_version").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.tenantId, t.name] })],
+);
+
+/** Entity types of features that were removed: who has entities of them goes on reading, writing and deleting these. */
+export const pastEntityTypes = sqliteTable(
+  "past_entity_types",
+  { tenantId: text("tenant_id").notNull(), entityType: text("entity_type").notNull() },
+  (t) => [primaryKey({ columns: [t.tenantId, t.entityType] })],
+);
+
+/**
  * A text for each state of a tenant's features and versions: every transaction that changes them makes another. Who
  * knows the registry asks for it to learn whether it still is what is there. No row: nothing was ever registered.
  *

@@ -78,8 +78,8 @@ export function isKnownEntityType(type: string, { entityTypes }: Catalog): boole
 
 export type CatalogEntry = Omit<CatalogFeature, "versions" | "active"> & { versions: CatalogVersion[] };
 
-/** Pure. */
-export function buildCatalog(entries: readonly CatalogEntry[]): Catalog {
+/** Pure. @param pastTypes Declared by features that have been removed. */
+export function buildCatalog(entries: readonly CatalogEntry[], pastTypes: readonly string[] = []): Catalog {
   const features = new Map<string, CatalogFeature>();
   const stored = new Map<string, Map<string, Map<string, StoredFeature>>>();
   const ttls = new Map<string, Map<string, CategoryTtls>>();
@@ -116,7 +116,7 @@ export function buildCatalog(entries: readonly CatalogEntry[]): Catalog {
   }
   return {
     features,
-    entityTypes: new Set(stored.keys()),
+    entityTypes: new Set([...stored.keys(), ...pastTypes]),
     storedIn: (entityType, category) => stored.get(entityType)?.get(category),
     typesOf: (category, name) =>
       [...stored].flatMap(([entityType, categories]) =>
@@ -242,6 +242,6 @@ async function select(
     const stamp = await selectRegistryStamp(env.DB, tenant);
     if (stamp === entry.stamp) return entry;
   }
-  const { stamp, entries } = await selectCatalog(env.DB, tenant);
-  return { catalog: buildCatalog(entries), stamp, readMs: nowMs };
+  const { stamp, entries, pastTypes } = await selectCatalog(env.DB, tenant);
+  return { catalog: buildCatalog(entries, pastTypes), stamp, readMs: nowMs };
 }

@@ -3,8 +3,9 @@ import { and, eq, isNotNull, or, type SQL, sql } from "drizzle-orm";
 import { primary } from "../db/primary.ts";
 import { features, featureVersions } from "../db/schema.ts";
 import type { Micros } from "../timestamps.ts";
-import { hasRoomFor, textsOfWords } from "./insert-feature.ts";
+import { hasRoomFor, textsOfWords } from "./may-be-added.ts";
 import {
+  isFeature,
   type Orm,
   type RegisteredFeature,
   type RegisteredVersion,
@@ -126,9 +127,6 @@ function dropFromVersions(
       ),
     );
 }
-
-const isFeature = (tenant: string, featureId: number) =>
-  and(eq(features.tenantId, tenant), eq(features.featureId, featureId));
 
 function selectWhole(orm: Orm, tenant: string, featureId: number) {
   const isThis = isFeature(tenant, featureId);

@@ -3,7 +3,7 @@ import { and, asc, eq, inArray, or, type SQL, sql } from "drizzle-orm";
 import * as z from "zod";
 import type { Materialization, VersionDtype, VersionStatus } from "../db/column-values.ts";
 import { primary } from "../db/primary.ts";
-import { features, featureVersions, registryStamps } from "../db/schema.ts";
+import { features, featureVersions, pastEntityTypes, registryStamps } from "../db/schema.ts";
 import { assert } from "../errors.ts";
 import { MAX_STREAMING_VERSIONS_PER_TABLE } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
@@ -134,12 +134,12 @@ const stampOf = (orm: Orm, tenant: string) =>
 export async function selectCatalog(
   db: D1Database,
   tenant: string,
-): Promise<{ stamp: string | null; entries: CatalogEntry[] }> {
+): Promise<{ stamp: string | null; entries: CatalogEntry[]; pastTypes: string[] }> {
   const orm = primary(db);
   const { featureId, name, kind, entityType, category } = features;
   const { versionId, version, dtype, ttlSeconds, defaultValue, status } = featureVersions;
   // One transaction: all of it is of the same moment.
-  const [[stamped], entries, versions] = await orm.batch([
+  const [[stamped], entries, versions, past] = await orm.batch([
     stampOf(orm, tenant),
     orm
       .select({ featureId, name, kind, entityType, category })
@@ -157,11 +157,13 @@ export async function selectCatalog(
       })
       .from(featureVersions)
       .where(eq(featureVersions.tenantId, tenant)),
+    orm.select().from(pastEntityTypes).where(eq(pastEntityTypes.tenantId, tenant)),
   ]);
   const byFeature = Map.groupBy(versions, ({ featureId }) => featureId);
   return {
     stamp: stamped?.stamp ?? null,
     entries: entries.map(({ featureId: id, ...entry }) => ({ ...entry, versions: byFeature.get(id) ?? [] })),
+    pastTypes: past.map(({ entityType }) => entityType),
   };
 }
 
@@ -230,14 +232,15 @@ export async function setVersionStatus(
   return changed.length > 0;
 }
 
+export const isFeature = (tenant: string, featureId: number) =>
+  and(eq(features.tenantId, tenant), eq(features.featureId, featureId));
+
 export const isNamed = (tenant: string, name: string) =>
   and(eq(features.tenantId, tenant), eq(features.name, name));
 
 function isNamedOrNumbered(tenant: string, nameOrId: string): SQL | undefined {
   const id = /^\d{1,15}$/.test(nameOrId) ? Number(nameOrId) : null;
-  return id === null
-    ? isNamed(tenant, nameOrId)
-    : and(eq(features.tenantId, tenant), eq(features.featureId, id));
+  return id === null ? isNamed(tenant, nameOrId) : isFeature(tenant, id);
 }
 
 export function selectVersionsOf(orm: Orm, tenant: string, matches: SQL | undefined) {

@@ -13,7 +13,8 @@ import { forgetCatalog } from "./catalog.ts";
 import { featureOf, registerBody, versionOf } from "./definitions.ts";
 import { oneReference, referredFeature } from "./existing-feature.ts";
 import { featureAnswer, featureSchema } from "./feature-answers.ts";
-import { insertVersion, whyNotAdded } from "./insert-feature.ts";
+import { insertVersion } from "./insert-feature.ts";
+import { whyNotAdded } from "./may-be-added.ts";
 import { assertSameDefinition, notAdded } from "./same-definition.ts";
 import { selectFeatures } from "./select-features.ts";
 
@@ -57,17 +58,18 @@ const registerFeature = endpoint(
       nowMicros(),
     );
     forgetCatalog(tenant);
-    if (!registered) throw notAdded(feature, await whyNotAdded(c.env.DB, tenant, feature, version));
     const row = added
-      ? registered.versions.find((each) => each.version === version.version)
-      : assertSameDefinition(registered, { feature, version }, json);
+      ? registered?.versions.find((each) => each.version === version.version)
+      : registered && assertSameDefinition(registered, { feature, version }, json);
+    if (!registered || !row)
+      throw notAdded(feature, await whyNotAdded(c.env.DB, tenant, registered ?? feature, version));
     return jsonAnswer(
       {
         feature_id: registered.featureId,
         name: registered.name,
         version: version.version,
         status: "registered",
-        created_at: formatTimestamp(row?.createdAt ?? registered.createdAt),
+        created_at: formatTimestamp(row.createdAt),
       },
       added ? 201 : 200,
     );

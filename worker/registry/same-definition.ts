@@ -8,6 +8,7 @@ import {
   MAX_VERSIONS_PER_TENANT,
 } from "../limits.ts";
 import type { SentTtl } from "./definitions.ts";
+import type { WhyNotAdded } from "./may-be-added.ts";
 import {
   type NewFeature,
   type NewVersion,
@@ -22,14 +23,14 @@ type Pair = [field: string, there: unknown, asked: unknown];
 
 /**
  * @param body As it was sent: of two fields that mean the same, the one that stands in it is named.
- * @throws Problem 409 naming every field in which the registration differs from what is registered; where it does not, it
- * was not added because there are as many versions as there may be.
+ * @returns null where there is no such version, and nothing about the feature differs.
+ * @throws Problem 409 naming every field in which the registration differs from what is registered.
  */
 export function assertSameDefinition(
   registered: RegisteredFeature,
   { feature, version }: { feature: NewFeature; version: NewVersion },
   body: SentTtl,
-): RegisteredVersion {
+): RegisteredVersion | null {
   const own = registered.versions.find((row) => row.version === version.version);
   const pairs = pairsOfFeature(registered, feature);
   if (own) {
@@ -49,8 +50,7 @@ export function assertSameDefinition(
     }
   }
   assertSame(FEATURE_EXISTS, pairs);
-  if (own) return own;
-  throw new Problem(409, registered.materialize === "on_ingest" ? `${TOO_MANY_ACTIVE}; ${FULL}` : FULL);
+  return own ?? null;
 }
 
 /** @throws Problem 409 naming every field in which a computed feature differs from what is registered. */
@@ -63,10 +63,10 @@ export function assertSameFeature(registered: RegisteredFeature, feature: NewFea
   ]);
 }
 
-/** Why a feature could not be added that is not there. */
+/** Why a feature, or a version of it, could not be added that is not there. */
 export function notAdded(
-  { kind }: NewFeature,
-  { sharing, isFull }: { sharing: string | null; isFull: boolean },
+  { kind, materialize }: NewFeature,
+  { sharing, goneUpTo, isFull }: WhyNotAdded,
 ): Problem {
   if (sharing !== null) {
     const [field, msg] =
@@ -78,7 +78,12 @@ export function notAdded(
         : ["category", `this category is the vector of the computed feature ${sharing}`];
     return new Problem(409, msg, { errors: [{ loc: ["body", field], msg, type: "conflict" }] });
   }
-  return new Problem(409, isFull ? FULL : "this feature was removed meanwhile");
+  if (goneUpTo !== null) {
+    const msg = `a removed feature of this name had versions up to ${goneUpTo}, whose values may still be there: take one from ${goneUpTo + 1} on`;
+    return new Problem(409, msg, { errors: [{ loc: ["body", "version"], msg, type: "conflict" }] });
+  }
+  if (isFull) return new Problem(409, FULL);
+  return new Problem(409, materialize === "on_ingest" ? TOO_MANY_ACTIVE : "it was removed meanwhile");
 }
 
 export const TOO_MANY_ACTIVE = `of the features that are computed from one raw table on_ingest, ${MAX_STREAMING_VERSIONS_PER_TABLE} versions may be active`;

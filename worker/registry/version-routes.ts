@@ -11,9 +11,10 @@ import { forgetCatalog } from "./catalog.ts";
 import { computedVersionOf, statusField, versionBody, versionOf } from "./definitions.ts";
 import { existingFeature, noSuchFeature, oneFeature } from "./existing-feature.ts";
 import { versionAnswer, versionSchema } from "./feature-answers.ts";
-import { insertVersion } from "./insert-feature.ts";
+import { insertFurtherVersion } from "./insert-feature.ts";
+import { whyNotAdded } from "./may-be-added.ts";
 import { type RegisteredFeature, type RegisteredVersion, setVersionStatus } from "./registry-store.ts";
-import { assertSameDefinition, TOO_MANY_ACTIVE } from "./same-definition.ts";
+import { assertSameDefinition, notAdded, TOO_MANY_ACTIVE } from "./same-definition.ts";
 import { versionAt } from "./versions.ts";
 
 const addVersion = endpoint(
@@ -38,7 +39,7 @@ const addVersion = endpoint(
     // Asked for again, it is completed from itself: a newer one may have come since.
     const own = feature.versions.find(({ version: number }) => number === json.version);
     const version = await newVersion(c, feature, json, own ?? feature.versions.at(-1) ?? null);
-    const { added, feature: registered } = await insertVersion(
+    const { added, feature: registered } = await insertFurtherVersion(
       c.env.DB,
       tenant,
       feature,
@@ -50,7 +51,7 @@ const addVersion = endpoint(
     const row = added
       ? registered.versions.find((each) => each.version === version.version)
       : assertSameDefinition(registered, { feature, version }, json);
-    if (!row) throw noSuchFeature();
+    if (!row) throw notAdded(registered, await whyNotAdded(c.env.DB, tenant, registered, version));
     const computations = await computationsOf(c.env.DB, tenant, [feature]);
     return jsonAnswer(versionAnswer(feature, row, computations), added ? 201 : 200);
   },
@@ -84,9 +85,12 @@ const setStatus = endpoint(
     );
     forgetCatalog(tenant);
     const row = feature.versions.find((each) => each.version === version);
-    if (row && !found && json.status === "active" && feature.materialize === "on_ingest")
+    if (!row) throw noSuchFeature();
+    if (!found) {
+      // Unless it has been removed meanwhile.
+      await existingFeature(c, String(feature.featureId));
       throw new Problem(409, TOO_MANY_ACTIVE);
-    if (!found || !row) throw noSuchFeature();
+    }
     const computations = await computationsOf(c.env.DB, tenant, [feature]);
     const changed = { ...row, status: json.status, updatedAt: now };
     return jsonAnswer(versionAnswer(feature, changed, computations));

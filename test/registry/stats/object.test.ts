@@ -3,7 +3,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { MAX_STATS_COLUMNS, MAX_STATS_FEATURES } from "../../../worker/limits.ts";
+import { MAX_STATS_COLUMNS, MAX_STATS_FEATURES, STATS_PURGE_ROWS } from "../../../worker/limits.ts";
 import type { Contribution } from "../../../worker/registry/stats/contribution.ts";
 import { FeatureStats } from "../../../worker/registry/stats/feature-stats.ts";
 import { addRollUps, EMPTY, type Observation, summaryOf } from "../../../worker/registry/stats/roll-up.ts";
@@ -103,6 +103,36 @@ describe("counting", () => {
 });
 
 describe("forgetting", () => {
+  test("versions of a feature takes their columns and hours, however many, and leaves all else", async () => {
+    const object = newObject();
+    const hours = Math.floor(RETENTION_MS / HOUR_MS) - 1;
+    const now = nowMicros();
+    const of = (feature: string, version: number, columns: [string, Observation][], i: number) =>
+      contribution([], {
+        ingestedAt: now - i * HOUR_MS * 1_000,
+        features: [{ feature, version, value: 1, columns }],
+      });
+    const columns = Array.from({ length: 9 }, (_, i): [string, Observation] => [`c${i}`, i]);
+    const each = (i: number) => [
+      of("f", 1, columns, i),
+      of("f", 2, [], i),
+      of("f", 3, [], i),
+      of("g", 1, [], i),
+    ];
+    await object.record(Array.from({ length: hours }, (_, i) => each(i)).flat());
+    expect(await tables(object)).toMatchObject({ series: 13, hours: 13 * hours });
+    // More than goes at once.
+    expect(10 * hours).toBeGreaterThan(STATS_PURGE_ROWS);
+    await object.forget("f", [1, 2]);
+    expect(await tables(object)).toMatchObject({ series: 2, hours: 2 * hours });
+    expect((await object.read("f", 1, EVER)).hours).toEqual([]);
+    for (const [feature, version] of [
+      ["f", 3],
+      ["g", 1],
+    ] as const)
+      expect((await object.read(feature, version, EVER)).hours).toHaveLength(hours);
+  });
+
   /** Runs the alarm as it would run so much later. */
   const alarmAfter = (object: Object, ms: number) =>
     runInDurableObject(object, async (instance: FeatureStats, { storage }) => {
@@ -187,5 +217,8 @@ describe("limits", () => {
     expect(await object.record([next])).toEqual({ leftOut: 2 });
     expect(await readTotal(object)).toMatchObject({ values: 2, mean: 2 });
     expect((await object.read("one too many", 1, EVER)).lastWrite).toBeNull();
+    // One that is forgotten makes room.
+    await object.forget("f1", [1]);
+    expect(await object.record([contribution([], { features: [more] })])).toEqual({ leftOut: 0 });
   });
 });

@@ -6,11 +6,12 @@ import { consumeAvailability } from "../../../worker/events/consumer.ts";
 import type { FeatureAvailable } from "../../../worker/events/feature-available.ts";
 import { LOOKUP_SQL } from "../../../worker/registry/stats/lookup.ts";
 import { CATALOG_FRESH_MS } from "../../../worker/timings.ts";
+import { askWith } from "../../compute/racing.ts";
 import { compute, eventTime, ingest, newFeature, newTable, row } from "../../compute/tables.ts";
 import { watched } from "../../setup/faults.ts";
 import { type Answer, expectProblem, faultPlaces, get, remove, TIMESTAMP } from "../../setup/http.ts";
 import { until } from "../../setup/waiting.ts";
-import { addVersion, freshName, registered, setStatus, write } from "../features.ts";
+import { addVersion, freshName, registered, removeFeature, setStatus, write } from "../features.ts";
 import { announced, counted, record, registerIn, tenantWith } from "./tenants.ts";
 
 interface Totals {
@@ -265,9 +266,38 @@ describe("handing events over", () => {
   });
 });
 
+describe("a feature that is removed", () => {
+  test("has no statistics, nor has the next one of its name; another's stay", async () => {
+    const [name, other] = [freshName("removed"), freshName("stays")];
+    await registered(name);
+    await registered(other);
+    await write(freshName("user"), { [name]: 1, [other]: 2 });
+    await statsOf(name, 1);
+    expect((await removeFeature(name, "?force=true")).status).toBe(200);
+    expectProblem(await stats(name), 404);
+    await registered(name);
+    expect((await stats(name)).body).toMatchObject({ totals: NEVER, last_write: null, hours: [] });
+    expect((await stats(other)).body.totals).toMatchObject({ values: 1 });
+  });
+
+  test("is removed also where its statistics cannot be", async () => {
+    const said = vi.spyOn(console, "warn").mockImplementation(() => {});
+    const name = freshName("removed");
+    await registered(name);
+    const own = { ...env, LOG_LEVEL: "WARNING", FEATURE_STATS: failing } as unknown as Env;
+    const { status } = await askWith(own, "DELETE", `/features/${name}?force=true`);
+    expect([status, said.mock.calls.length]).toEqual([200, 1]);
+    said.mockRestore();
+    expectProblem(await get(`/features/${name}`), 404);
+  });
+});
+
 /** An object that does not answer. */
 const failing = {
-  getByName: () => ({ record: () => Promise.reject(new Error("the object does not answer")) }),
+  getByName: () => ({
+    record: () => Promise.reject(new Error("the object does not answer")),
+    forget: () => Promise.reject(new Error("the object does not answer")),
+  }),
 } as unknown as Env["FEATURE_STATS"];
 
 describe("an object that does not answer", () => {

@@ -4,6 +4,7 @@ import { settings } from "../../env.ts";
 import { STATS_PURGE_ROWS } from "../../limits.ts";
 import { MICROS_PER_MS, type Micros, nowMicros } from "../../timestamps.ts";
 import { PURGE_ALARM_MS, STATS_EVENT_MEMORY_MS } from "../../timings.ts";
+import { sleep } from "../../waits.ts";
 import type { Contribution } from "./contribution.ts";
 import { addRollUps, EMPTY, type RollUp } from "./roll-up.ts";
 import { type Hour, hourOf, newsOf, oldestKeptHour, type SeriesNews, startOf } from "./series.ts";
@@ -71,6 +72,13 @@ export class FeatureStats extends DurableObject<Env> {
       else numbers.columns.push({ column, total: [...hours.values()].reduce(addRollUps, EMPTY) });
     }
     return numbers;
+  }
+
+  /** Forgets versions of a feature, in steps between which others have their turn. */
+  async forget(feature: string, versions: number[]): Promise<void> {
+    for (const version of versions) {
+      while (this.#store.forget(feature, version, STATS_PURGE_ROWS)) await sleep(0);
+    }
   }
 
   /** Removes what is past its time, so much at once, and comes back when there is more. */

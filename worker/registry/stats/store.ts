@@ -81,10 +81,10 @@ export class StatsStore {
       .series_id;
   }
 
-  /** Among the tenant's features, or a vector's columns; no series ever goes, so it says how many there are. */
+  /** Among the tenant's features, or a vector's columns: how many there are of them, with this one. */
   #nextNumber({ feature, version, column }: SeriesKey): number | null {
     if (column === null) {
-      const features = this.#number("SELECT max(number) AS n FROM series WHERE slot = ?", ITSELF);
+      const features = this.#number("SELECT count(*) AS n FROM series WHERE slot = ?", ITSELF);
       return features < MAX_STATS_FEATURES ? features + 1 : null;
     }
     const own = "SELECT count(*) AS n FROM series WHERE feature = ? AND version = ?";
@@ -136,6 +136,18 @@ export class StatsStore {
     return new Map(rows.map((row) => [row.hour, toRollUp(row)]));
   }
 
+  /** Removes a version of a feature, so many hours of it at once. @returns whether there is more to remove. */
+  forget(feature: string, version: number, limit: number): boolean {
+    const hours = this.#remove(
+      `DELETE FROM hours WHERE (series_id, hour) IN (
+         SELECT series_id, hour FROM series JOIN hours USING (series_id) WHERE feature = ? AND version = ? LIMIT ?) RETURNING 1`,
+      ...[feature, version, limit],
+    );
+    if (hours === limit) return true;
+    run(this.#sql, "DELETE FROM series WHERE feature = ? AND version = ?", feature, version);
+    return false;
+  }
+
   /** @returns whether there is more to remove. */
   purge({ before, oldest, limit }: { before: number; oldest: Hour; limit: number }): boolean {
     const events = this.#remove(
@@ -159,7 +171,7 @@ export class StatsStore {
     );
   }
 
-  #remove(statement: string, ...parameters: number[]): number {
+  #remove(statement: string, ...parameters: (string | number)[]): number {
     return rowsOf(this.#sql, statement, ...parameters).length;
   }
 }
