@@ -21,7 +21,7 @@ const SHOWN_WRITES = 3;
 helpWhenAsked(USAGE);
 const read = readArguments(process.argv.slice(2));
 const options = "fault" in read ? endWith(USAGE, read.fault) : read;
-const { url, key, mapping, ttlSeconds, rate, concurrency, rejects, isDryRun } = options;
+const { url, key, files, mapping, ttlSeconds, rate, concurrency, rejects, isDryRun } = options;
 const bodyOptions = { ...mapping, ttlSeconds };
 const tally = new Tally();
 
@@ -40,7 +40,7 @@ async function importAll(): Promise<void> {
   const unitOf = unitIn(inputs);
   await assertReadable(inputs, mapping, unitOf);
   console.log(planText(inputs, mapping, { kinds, types: options.types }));
-  const keep = rejects === null ? () => {} : rejectsFile(rejects, unitOf);
+  const keep = rejects === null ? () => {} : rejectsFile(rejects, files, unitOf);
   const told = {
     empty: () => {
       tally.empty += 1;

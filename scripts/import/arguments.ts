@@ -100,9 +100,6 @@ function checked(args: string[]): ImportOptions {
   if (files.length === 0) throw new Error("--file is missing: the file that is imported.");
   const twice = files.find((file, position) => files.indexOf(file) < position);
   if (twice !== undefined) throw new Error(`${twice} is named twice.`);
-  if (values.rejects !== undefined && files.includes(values.rejects)) {
-    throw new Error(`--rejects would write over ${values.rejects}, which is imported.`);
-  }
   const url = readUrl(values.url);
   if (url === null)
     throw new Error(`--url must be the http or https address of a service, not \`${values.url}\`.`);

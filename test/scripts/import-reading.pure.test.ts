@@ -1,5 +1,5 @@
 /** What the files of an import are read into. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
@@ -16,6 +16,7 @@ import { unreadable } from "../../scripts/import/parquet-values.ts";
 import { linesOf, recordOf } from "../../scripts/import/read-ndjson.ts";
 import { ParquetFile } from "../../scripts/import/read-parquet.ts";
 import { assertReadable, readRequests } from "../../scripts/import/read-rows.ts";
+import { rejectsFile } from "../../scripts/import/rejects.ts";
 import type { Reject } from "../../scripts/import/tally.ts";
 import { rawNumber } from "../../worker/json.ts";
 import { formatTimestamp } from "../../worker/timestamps.ts";
@@ -554,5 +555,37 @@ describe("the files", () => {
     await expect(assertReadable(inputs, options.mapping, () => "line")).rejects.toThrow(
       "None of its first 2 rows can be written: line 2: at is a time without a zone",
     );
+  });
+});
+
+describe("the file of rejected rows", () => {
+  const unit = () => "line";
+
+  test("never takes the place of a file that is imported, by whatever name", () => {
+    const path = file("kept.csv", "id,at\n");
+    const link = join(directory, "link.csv");
+    symlinkSync(path, link);
+    for (const same of [path, `${directory}/./kept.csv`, link]) {
+      expect(() => rejectsFile(same, ["is-not-there.csv", path], unit)).toThrow("which is imported");
+    }
+    expect(readFileSync(path, "utf8")).toBe("id,at\n");
+  });
+
+  test("has every row, one that nests too deeply to be written without what stands there", () => {
+    const path = join(directory, "rejected.ndjson");
+    const reject = rejectsFile(path, [file("deep.ndjson", "")], unit);
+    const deep = recordOf(1, `{"a":${"[".repeat(100_000)}${"]".repeat(100_000)}}`);
+    if (!("row" in deep)) throw new Error("it can be read");
+    reject({ file: "deep.ndjson", place: 1, reason: "nests", row: Object.fromEntries(deep.row) });
+    reject({ file: "deep.ndjson", place: 2, reason: "is empty", row: { a: 1 } });
+    expect(
+      readFileSync(path, "utf8")
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line)),
+    ).toEqual([
+      { file: "deep.ndjson", line: 1, reason: "nests", row: null },
+      { file: "deep.ndjson", line: 2, reason: "is empty", row: { a: 1 } },
+    ]);
   });
 });

@@ -84,7 +84,6 @@ describe("the arguments", () => {
     [["a.csv", ...NEEDED, "--url", "localhost"], "--url"],
     [["a.csv", ...NEEDED, "--key", ""], "--key"],
     [["a.csv", "a.csv", ...NEEDED], "twice"],
-    [["a.csv", ...NEEDED, "--rejects", "a.csv"], "--rejects"],
     [["a.csv", ...NEEDED, "--speed", "9"], "--speed"],
   ])("%j is refused, naming it", (args, named) => {
     expect(readArguments(args)).toMatchObject({ fault: expect.stringContaining(named) });
