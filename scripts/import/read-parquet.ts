@@ -59,6 +59,8 @@ export class ParquetFile {
 
   /** Why the columns cannot be read; null: they can. */
   faultOf(columns: readonly string[]): string | null {
+    const twice = columns.find((name, position) => columns.indexOf(name) < position);
+    if (twice !== undefined) return `${this.#path} has two columns \`${twice}\``;
     for (const child of parquetSchema(this.#metadata).children) {
       const type = columns.includes(child.element.name) ? unreadable(child) : null;
       if (type)

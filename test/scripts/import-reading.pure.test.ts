@@ -458,6 +458,16 @@ describe("Parquet", () => {
     );
   });
 
+  test("two columns of one name are told, where they are needed", async () => {
+    const column = (name: string, data: unknown[]) => ({ name, data, type: "INT32" }) as const;
+    const columnData = [column("id", [1]), column("at", [1]), column("x", [1]), column("x", [2])];
+    const path = file("twice.parquet", new Uint8Array(parquetWriteBuffer({ columnData })));
+    await expect(openInputs(optionsOf(path))).rejects.toThrow("has two columns `x`");
+    const others = [column("id", [1]), column("at", [1]), column("y", [1]), ...columnData.slice(2)];
+    const path2 = file("twice-other.parquet", new Uint8Array(parquetWriteBuffer({ columnData: others })));
+    await expect(openInputs(optionsOf(path2, "--features", "y"))).resolves.toBeDefined();
+  });
+
   test("a type that has no JSON is told, wherever it stands", () => {
     const node = (element: Partial<Element>, children: SchemaTree[] = []): SchemaTree => ({
       element: column("a", element),
