@@ -1,4 +1,5 @@
 /** Rows gathered into requests, and their bodies. Pure. */
+import { assert } from "../../worker/errors.ts";
 import { formatTimestamp, type Micros } from "../../worker/timestamps.ts";
 import { WRITING_SOURCE } from "../items-batch.ts";
 import type { Mapping } from "./row-to-write.ts";
@@ -18,6 +19,20 @@ export interface RowWrite {
   data: string;
   /** Where it comes from: mostly one row. */
   rows: { place: number; raw: unknown }[];
+  /** What it is joined of, in the order of the files, where there are several rows. */
+  parts?: readonly RowWrite[];
+}
+
+/** One write of several of the same entity and time, of which the later ones count. */
+export function joined(parts: readonly RowWrite[], mode: Mapping["mode"]): RowWrite {
+  const last = parts.at(-1);
+  assert(last, "there is something to join");
+  if (parts.length === 1) return last;
+  const rows = parts.flatMap((part) => part.rows);
+  if (mode === "replace") return { ...last, rows, parts };
+  // Own properties, whatever they are called.
+  const values = Object.fromEntries(parts.flatMap((part) => Object.entries(part.values)));
+  return { ...last, values, data: JSON.stringify(values), rows, parts };
 }
 
 /** The store goes by the order of arrival where two writes have the same of these: none is under way twice at a time. */
@@ -30,7 +45,7 @@ export const orderKey = ({ entity, eventTime }: Pick<RowWrite, "entity" | "event
  */
 export class Gatherer {
   readonly #mode: Mapping["mode"];
-  readonly #writes = new Map<string, RowWrite>();
+  readonly #writes = new Map<string, RowWrite[]>();
   #characters = 0;
 
   constructor(mode: Mapping["mode"]) {
@@ -43,7 +58,8 @@ export class Gatherer {
     const full = isFull ? this.end() : null;
     const key = orderKey(write);
     const earlier = this.#writes.get(key);
-    this.#writes.set(key, earlier ? this.#joined(earlier, write) : write);
+    if (earlier) earlier.push(write);
+    else this.#writes.set(key, [write]);
     this.#characters += write.data.length;
     return full;
   }
@@ -53,18 +69,12 @@ export class Gatherer {
    * becomes current and is announced, and the others go to the history alone.
    */
   end(): RowWrite[] | null {
-    const writes = [...this.#writes.values()].sort((a, b) => b.eventTime - a.eventTime);
+    const writes = [...this.#writes.values()]
+      .map((parts) => joined(parts, this.#mode))
+      .sort((a, b) => b.eventTime - a.eventTime);
     this.#writes.clear();
     this.#characters = 0;
     return writes.length === 0 ? null : writes;
-  }
-
-  #joined(earlier: RowWrite, later: RowWrite): RowWrite {
-    const rows = [...earlier.rows, ...later.rows];
-    if (this.#mode === "replace") return { ...later, rows };
-    // Own properties, whatever they are called.
-    const values = Object.fromEntries([...Object.entries(earlier.values), ...Object.entries(later.values)]);
-    return { ...later, values, data: JSON.stringify(values), rows };
   }
 }
 

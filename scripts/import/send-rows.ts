@@ -7,13 +7,17 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
-import { BATCH_PATH, resultsOf } from "../items-batch.ts";
+import { BATCH_PATH, type BatchResult, resultsOf } from "../items-batch.ts";
 import { type Answer, CommandFault, detailOf, type Service } from "../service.ts";
-import { type BodyOptions, batchBody, orderKey, type RowWrite } from "./requests.ts";
+import { type BodyOptions, batchBody, joined, orderKey, type RowWrite } from "./requests.ts";
 import type { Reject, Tally } from "./tally.ts";
 
 /** Where so many rows were sent and all of them refused, the others are no better. */
 const MAX_REJECTED_ALONE = 5_000;
+
+const UNKNOWN_ENTITY_TYPE = "unknown_entity_type";
+
+type Reason = NonNullable<BatchResult["reason"]>;
 
 interface Sending {
   service: Pick<Service, "postText">;
@@ -89,7 +93,7 @@ export class Sender {
     }
     for (const [position, write] of writes.entries()) {
       const result = results[position];
-      if (result?.outcome === "rejected") this.#reject(write, result.reason);
+      if (result?.outcome === "rejected") await this.#refused(write, result.reason);
       else if (result) tally.outcomes[result.outcome] += write.rows.length;
     }
     this.#assertSomeTaken();
@@ -101,7 +105,7 @@ export class Sender {
     if (faults === "elsewhere") throw new CommandFault(`POST ${BATCH_PATH}: ${detailOf(answer)}`);
     for (const [position, detail] of faults) {
       const write = writes[position];
-      if (write) this.#reject(write, { type: "", detail });
+      if (write) await this.#refused(write, { type: "", detail });
     }
     const rest = writes.filter((_, position) => !faults.has(position));
     if (faults.size > 0) {
@@ -109,16 +113,26 @@ export class Sender {
       return this.#assertSomeTaken();
     }
     const [only, ...others] = writes;
-    if (only && others.length === 0) return this.#reject(only, { type: "", detail: detailOf(answer) });
+    if (only && others.length === 0) return this.#refused(only, { type: "", detail: detailOf(answer) });
     const half = Math.ceil(writes.length / 2);
     await this.#write(writes.slice(0, half));
     await this.#write(writes.slice(half));
   }
 
+  /** Of rows that were joined one may be at fault alone: they come again by halves, the later ones after the earlier. */
+  async #refused(write: RowWrite, reason: Reason | undefined): Promise<void> {
+    const { parts = [] } = write;
+    if (parts.length < 2 || reason?.type === UNKNOWN_ENTITY_TYPE) return this.#reject(write, reason);
+    const half = Math.ceil(parts.length / 2);
+    for (const some of [parts.slice(0, half), parts.slice(half)]) {
+      await this.#write([joined(some, this.#sending.options.mode)]);
+    }
+  }
+
   /** @throws CommandFault for a reason that every row has. */
-  #reject({ file, rows }: RowWrite, reason: { type: string; detail: string } | undefined): void {
+  #reject({ file, rows }: RowWrite, reason: Reason | undefined): void {
     const { reject } = this.#sending;
-    if (reason?.type === "unknown_entity_type") {
+    if (reason?.type === UNKNOWN_ENTITY_TYPE) {
       throw new CommandFault(reason.detail.replace(/^entity_type:/, "The entity type"));
     }
     for (const { place, raw } of rows)

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type ImportOptions, readArguments } from "../../scripts/import/arguments.ts";
-import { batchBody, Gatherer, type RowWrite } from "../../scripts/import/requests.ts";
+import { batchBody, Gatherer, joined, type RowWrite } from "../../scripts/import/requests.ts";
 import { type Mapping, rowToWrite } from "../../scripts/import/row-to-write.ts";
 import { faultyRows, Sender } from "../../scripts/import/send-rows.ts";
 import { summaryText } from "../../scripts/import/summary.ts";
@@ -84,6 +84,7 @@ describe("the arguments", () => {
     [["a.csv", ...NEEDED, "--url", "localhost"], "--url"],
     [["a.csv", ...NEEDED, "--key", ""], "--key"],
     [["a.csv", "a.csv", ...NEEDED], "twice"],
+    [["a.csv", ...NEEDED, "--types", "at:int64"], "--types"],
     [["a.csv", ...NEEDED, "--speed", "9"], "--speed"],
   ])("%j is refused, naming it", (args, named) => {
     expect(readArguments(args)).toMatchObject({ fault: expect.stringContaining(named) });
@@ -190,6 +191,16 @@ describe("requests", () => {
     ]);
   });
 
+  test("however many rows one entity has at one time, they cost what as many entities cost", () => {
+    const gatherer = new Gatherer("merge");
+    const startMs = performance.now();
+    for (let place = 0; place < 100_000; place++) {
+      gatherer.add(rowAt(place, { entity: "u", eventTime: 5, values: { [`f${place}`]: 1 } }));
+    }
+    expect(gatherer.end()?.[0]?.rows.length).toBeGreaterThan(10_000);
+    expect(performance.now() - startMs).toBeLessThan(10_000);
+  });
+
   test("a body is one that the route takes, with the options of all rows", () => {
     const body = batchBody([rowAt(1)], { ...BODY, mode: "replace", ttlSeconds: 60 });
     expect(JSON.parse(body)).toEqual({
@@ -217,6 +228,7 @@ describe("sending", () => {
 
   interface Asked {
     entities: string[];
+    features: unknown[];
     answer: (answer: Partial<Answer> & { results?: Result[] }) => void;
   }
 
@@ -226,9 +238,12 @@ describe("sending", () => {
     const tally = new Tally();
     const postText = (_: string, text: string) =>
       new Promise<Answer>((resolve) => {
-        const { data } = JSON.parse(text) as { data: { entity_value: string }[] };
+        const { data } = JSON.parse(text) as {
+          data: { entity_value: string; feature_list: { features: unknown }[] }[];
+        };
         asked.push({
           entities: data.map(({ entity_value }) => entity_value),
+          features: data.map(({ feature_list: [only] }) => only?.features),
           answer: ({ results, ...rest }) => {
             const all = results ?? data.map(() => ({ outcome: "applied" }));
             const body = { results: all.map((result) => ({ entity_value: "u", ...result })) };
@@ -298,6 +313,32 @@ describe("sending", () => {
       { file: "a.csv", place: 4, reason: "wrong type", row: { place: 4 } },
       { file: "a.csv", place: 5, reason: "wrong type", row: { place: 5 } },
     ]);
+  });
+
+  test("of rows that were joined only those are rejected that are at fault, and the later ones still count", async () => {
+    const { asked, rejected, tally, sender } = sending();
+    const same = { entity: "u", eventTime: 5 };
+    const parts = [1, 2, 3].map((place) => rowAt(place, { ...same, values: { a: place } }));
+    await sender.send([joined(parts, "merge"), rowAt(9)]);
+    asked[0]?.answer({ results: [refused, { outcome: "applied" }] });
+    await turn();
+    asked[1]?.answer({ results: [refused] });
+    await turn();
+    asked[2]?.answer({});
+    await turn();
+    asked[3]?.answer({ results: [refused] });
+    await turn();
+    asked[4]?.answer({});
+    await sender.end();
+    expect(asked.map(({ features }) => features)).toEqual([
+      [{ a: 3 }, { place: 9 }],
+      [{ a: 2 }],
+      [{ a: 1 }],
+      [{ a: 2 }],
+      [{ a: 3 }],
+    ]);
+    expect(rejected.map(({ place }) => place)).toEqual([2]);
+    expect(tally.outcomes.applied).toBe(3);
   });
 
   test("a request that is refused for some of its rows comes again without them", async () => {
@@ -393,7 +434,7 @@ test("the summary says what became of the rows, and the most common reasons firs
   }
   expect(summaryText(tally, { seconds: 2, unitOf: () => "line" })).toBe(
     `12 rows in 2.0 s: 6 a second.
-Written: 3 became current, 4 were older than that and are in the history once, 1 were current already.
+Written: 3 became current, 4 were older than that and are in the history, 1 were current already.
 Without a value: 1.
 Rejected: 3
   2 × a (first in f.csv, line 2)
