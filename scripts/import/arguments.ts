@@ -8,7 +8,7 @@ import { parseTimestamp, readTimestamp, TIMESTAMP_FORM } from "../../worker/time
 import { faultOfNumber, type NumberRange, readUrl } from "../options.ts";
 import { TIME_UNITS, type TimeUnit } from "./event-time.ts";
 import { FORMATS, type Format } from "./inputs.ts";
-import type { Mapping } from "./row-to-write.ts";
+import { type Mapping, neededColumns } from "./row-to-write.ts";
 
 export interface ImportOptions {
   url: string;
@@ -114,6 +114,11 @@ function checked(args: string[]): ImportOptions {
     return Number(values[name]);
   };
   const zone = values.zone === undefined ? null : readZone(values.zone);
+  const mapping = readMapping(values, zone);
+  const types = readTypes(values.types ?? "");
+  const needed = neededColumns(mapping).find((name) => types.has(name));
+  if (needed !== undefined)
+    throw new Error(`--types is of features, and \`${needed}\` is read as it must be.`);
   const seconds = { least: 0.001, most: MAX_TTL_SECONDS, isWhole: false };
   return {
     url,
@@ -121,9 +126,9 @@ function checked(args: string[]): ImportOptions {
     files,
     format: values.format === undefined ? null : oneOf("format", FORMATS, values.format),
     delimiter,
-    types: readTypes(values.types ?? ""),
+    types,
     zone,
-    mapping: readMapping(values, zone),
+    mapping,
     ttlSeconds: values["ttl-seconds"] === undefined ? null : number("ttl-seconds", seconds),
     rate: values.rate === undefined ? null : number("rate", { least: 0.1, isWhole: false }),
     concurrency: number("concurrency", { least: 1, most: MAX_CONCURRENCY }),

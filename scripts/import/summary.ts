@@ -19,7 +19,7 @@ export function planText(
   const rows = inputs.reduce((sum, { contents }) => sum + contents.records, 0);
   const isCsv = new Set(inputs.flatMap(({ format, contents }) => (format === "csv" ? contents.columns : [])));
   const all = [...new Set(inputs.flatMap(({ contents }) => contents.columns))];
-  const features = (mapping.features ?? all).filter((name) => !needed.includes(name));
+  const features = mapping.features ?? all.filter((name) => !needed.includes(name));
   const described = features.map((name) => {
     const type = isCsv.has(name) ? (types.get(name) ?? kinds.get(name) ?? "empty") : null;
     return type ? `${name} (${type})` : name;
@@ -33,7 +33,7 @@ export function summaryText(tally: Tally, { seconds, unitOf }: SummaryOptions): 
   const perSecond = Math.round(tally.read / Math.max(seconds, 0.001));
   const lines = [
     `${count(tally.read, "row")} in ${seconds.toFixed(1)} s: ${perSecond} a second.`,
-    `Written: ${applied} became current, ${stale} were older than that and are in the history once, ${duplicate} were current already.`,
+    `Written: ${applied} became current, ${stale} were older than that and are in the history, ${duplicate} were current already.`,
   ];
   return [...lines, ...leftOut(tally, unitOf)].join("\n");
 }
