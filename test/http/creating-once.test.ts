@@ -338,6 +338,26 @@ describe("what was made stays made", () => {
   });
 });
 
+test("a secret that is told again stands in the log, also where the first answer was lost before it could", async () => {
+  vi.spyOn(console, "error").mockImplementation(() => {});
+  const log = vi.spyOn(console, "log").mockImplementation(() => {});
+  const caller = await newCaller();
+  for (const [path, body] of [
+    [`/api/v1/admin/tenants/${caller.tenant}/keys`, { name: "app", scopes: ["read"] }],
+    ["/api/v1/subscriptions", subscription()],
+  ] as const) {
+    const send = sender(caller, `POST ${path}`, body);
+    const { env: failing } = watched({ database: only(isCreation, failAfter, 1) });
+    await send({ env: { ...failing, ENVIRONMENT: "production", LOG_LEVEL: "INFO" } });
+    const { json, headers } = await send({ env: { ...production, LOG_LEVEL: "INFO" } });
+    expect(replayed(headers)).toBe("true");
+    const lines = log.mock.calls.flat().map(String);
+    expect(lines.filter((line) => line.includes(json.key_id ?? json.subscription_id))).toEqual([
+      expect.stringContaining("shown again"),
+    ]);
+  }
+});
+
 test("no secret is remembered", async () => {
   const caller = await newCaller();
   const line = `POST /api/v1/admin/tenants/${caller.tenant}/keys`;

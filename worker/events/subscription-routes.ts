@@ -69,7 +69,7 @@ const createSubscription = endpoint(
       insert: (one, once) => insertSubscription(c.env.DB, one, once),
       refusal: () => new Problem(409, `a tenant may have ${MAX_SUBSCRIPTIONS_PER_TENANT} subscriptions`),
     });
-    if (isNew) audit(c, "subscription created", namesOf(made));
+    audit(c, isNew ? "subscription created" : "subscription shown again", namesOf(made));
     return jsonAnswer({ ...subscriptionAnswer(made), secret: await secretOf(c, made) }, 201, headers);
   },
 );

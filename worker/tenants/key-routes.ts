@@ -97,7 +97,7 @@ const createKey = endpoint(
       },
       insert: (key, once) => insertKey(c.env.DB, recordOf(key, pepper), once),
     });
-    if (isNew) audit(c, "key created", namesOf(made));
+    audit(c, isNew ? "key created" : "key shown again", namesOf(made));
     const answer = { ...keyAnswer(recordOf(made, pepper)), key: formatApiKey(apiKeyOf(made, pepper)) };
     return jsonAnswer(answer, 201, headers);
   },
