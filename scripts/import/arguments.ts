@@ -103,7 +103,10 @@ function checked(args: string[]): ImportOptions {
   const url = readUrl(values.url);
   if (url === null)
     throw new Error(`--url must be the http or https address of a service, not \`${values.url}\`.`);
-  if (values.key === "") throw new Error("--key must not be empty.");
+  // Not shown: what fetch says of one that no header can hold would show it.
+  if (values.key !== undefined && !/^[\x21-\x7e]+$/.test(values.key)) {
+    throw new Error("--key must be an API key: letters, digits and underscores.");
+  }
   const delimiter = values.delimiter === "\\t" ? "\t" : values.delimiter;
   if (!/^[\x20-\x7e\t]$/.test(delimiter) || delimiter === '"') {
     throw new Error(`--delimiter must be one ASCII character that is no quote, not \`${delimiter}\`.`);

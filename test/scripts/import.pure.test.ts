@@ -83,6 +83,8 @@ describe("the arguments", () => {
     [["a.csv", ...NEEDED, "--entity-type", ""], "--entity-type"],
     [["a.csv", ...NEEDED, "--url", "localhost"], "--url"],
     [["a.csv", ...NEEDED, "--key", ""], "--key"],
+    [["a.csv", ...NEEDED, "--key", "fs_a\nb"], "--key"],
+    [["a.csv", ...NEEDED, "--key", "fs_a…"], "--key"],
     [["a.csv", "a.csv", ...NEEDED], "twice"],
     [["a.csv", ...NEEDED, "--types", "at:int64"], "--types"],
     [["a.csv", ...NEEDED, "--speed", "9"], "--speed"],
