@@ -35,11 +35,13 @@ export class ParquetFile {
   readonly #path: string;
   readonly #file: AsyncBuffer;
   readonly #metadata: FileMetaData;
+  readonly #columns: readonly SchemaTree[];
 
   private constructor(path: string, file: AsyncBuffer, metadata: FileMetaData) {
     this.#path = path;
     this.#file = file;
     this.#metadata = metadata;
+    this.#columns = parquetSchema(metadata).children;
   }
 
   /** @throws CommandFault when it is no Parquet file. */
@@ -53,7 +55,7 @@ export class ParquetFile {
   }
 
   get contents(): FileContents {
-    const columns = parquetSchema(this.#metadata).children.map(({ element }) => element.name);
+    const columns = this.#columns.map(({ element }) => element.name);
     return { columns, records: Number(this.#metadata.num_rows) };
   }
 
@@ -61,7 +63,7 @@ export class ParquetFile {
   faultOf(columns: readonly string[]): string | null {
     const twice = columns.find((name, position) => columns.indexOf(name) < position);
     if (twice !== undefined) return `${this.#path} has two columns \`${twice}\``;
-    for (const child of parquetSchema(this.#metadata).children) {
+    for (const child of this.#columns) {
       const type = columns.includes(child.element.name) ? unreadable(child) : null;
       if (type)
         return `${this.#path}: column ${child.element.name} is of the Parquet type ${type}, which has no JSON`;
@@ -79,8 +81,7 @@ export class ParquetFile {
    * @param zone Of timestamps that are not in UTC; null: they have none.
    */
   async *records(columns: readonly string[], zone: string | null): AsyncGenerator<FileRecord> {
-    const children = parquetSchema(this.#metadata).children;
-    const schema = children.filter(({ element }) => columns.includes(element.name));
+    const schema = this.#columns.filter(({ element }) => columns.includes(element.name));
     const jsonColumns = jsonColumnsOf(this.#metadata);
     const toJson = schema.map(
       (column) => [column.element.name, toJsonOf(column, { zone, jsonColumns })] as const,

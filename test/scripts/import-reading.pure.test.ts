@@ -468,6 +468,17 @@ describe("Parquet", () => {
     await expect(openInputs(optionsOf(path2, "--features", "y"))).resolves.toBeDefined();
   });
 
+  test("a footer that breaks off amid its columns is told", async () => {
+    const columnData = [{ name: "id", data: [1], type: "INT32" as const }];
+    const bytes = new Uint8Array(parquetWriteBuffer({ columnData }));
+    // The number of columns stands behind the name of their root.
+    const place = Buffer.from(bytes).indexOf("root") + "root".length + 1;
+    expect(bytes[place]).toBe(2);
+    bytes[place] = 6;
+    const path = file("broken-footer.parquet", bytes);
+    await expect(ParquetFile.open(path)).rejects.toThrow("cannot be read as Parquet");
+  });
+
   test("a type that has no JSON is told, wherever it stands", () => {
     const node = (element: Partial<Element>, children: SchemaTree[] = []): SchemaTree => ({
       element: column("a", element),
