@@ -309,6 +309,16 @@ describe("what was made stays made", () => {
     expect((await ask(`GET ${path}`, { key: caller.key })).json).toMatchObject(change);
   });
 
+  test("a subscription whose URL is refused by now is told of, and made under no other Idempotency-Key", async () => {
+    const caller = await newCaller();
+    const body = { ...subscription(), url: "http://receiver.example/features" };
+    const send = sender(caller, "POST /api/v1/subscriptions", body);
+    const first = await send({ env: { ...production, ENVIRONMENT: "development" } });
+    expect(first.status).toBe(201);
+    expect((await send()).text).toBe(first.text);
+    expect(await sender(caller, "POST /api/v1/subscriptions", body)()).toMatchObject({ status: 422 });
+  });
+
   test("a key whose time is over by now is told of, and made under no other Idempotency-Key", async () => {
     const caller = await newCaller();
     const body = { name: "soon", scopes: ["read"], expires_at: new Date(Date.now() + 60_000).toISOString() };

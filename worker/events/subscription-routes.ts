@@ -61,11 +61,13 @@ const createSubscription = endpoint(
   },
   async (c, { json }) => {
     assertTopic(json);
-    const subscription = subscriptionOf(c, json);
-    // Where nothing can be signed, nothing is made.
-    await secretOf(c, subscription);
     const { made, isNew, headers } = await createOnce<Subscription>(c, {
-      make: () => subscription,
+      make: async () => {
+        const subscription = subscriptionOf(c, json);
+        // Where nothing can be signed, nothing is made.
+        await secretOf(c, subscription);
+        return subscription;
+      },
       insert: (one, once) => insertSubscription(c.env.DB, one, once),
       refusal: () => new Problem(409, `a tenant may have ${MAX_SUBSCRIPTIONS_PER_TENANT} subscriptions`),
     });
