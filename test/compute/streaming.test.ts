@@ -13,7 +13,7 @@ import { MAX_OWN_FAULT_TRIES } from "../../worker/limits.ts";
 import { Log } from "../../worker/log.ts";
 import { FOLLOWER_LEASE_MS, TRAINING_SETS_BATCH_MS } from "../../worker/timings.ts";
 import { databaseWatchedBy } from "../events/receiving.ts";
-import { ask, expectProblem, get, remove } from "../setup/http.ts";
+import { ask, expectProblem, get, post, remove } from "../setup/http.ts";
 import { sleep, until } from "../setup/waiting.ts";
 import { arrived, consume, followerOf, ingestUnannounced, SCHEMA, withoutQueue } from "./racing.ts";
 import {
@@ -336,6 +336,20 @@ describe("what a table still has of a feature whose id is another's now, since D
     await inside(table, `INSERT INTO fs_debts VALUES (${feature_id}, 7, 1)`);
     expect((await consume([arrived(table)])).explicitAcks).toEqual(["m0"]);
     expect(await inside(table, "SELECT * FROM fs_debts")).toEqual([]);
+  });
+
+  test("is not computed when the other one is of another table, or of none", async () => {
+    const [table, other] = [await newTable(), await newTable()];
+    const entity = freshName("e");
+    await ingest(table, [row(entity, 1)]);
+    const { name, feature_id } = await newFeature(other);
+    const scalar = { name: freshName("scalar"), dtype: "int64", entity_type: "user" };
+    const { body } = await post<{ feature_id: number }>("/features/register", scalar);
+    for (const id of [feature_id, body.feature_id])
+      await inside(table, `INSERT INTO fs_debts VALUES (${id}, 1, 1)`);
+    expect((await consume([arrived(table)])).explicitAcks).toEqual(["m0"]);
+    expect(await inside(table, "SELECT * FROM fs_debts")).toEqual([]);
+    expect(await vectorOf(entity, name)).toBeNull();
   });
 });
 

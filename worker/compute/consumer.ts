@@ -164,8 +164,10 @@ async function computeWhole(
   { tenant, table, debt }: { tenant: string; table: RegisteredTable; debt: Debt },
 ): Promise<boolean> {
   const feature = await findFeature(context.env.DB, tenant, String(debt.featureId));
+  // The id may be another feature's since D1 was put back to an earlier time.
+  const isOfTable = feature?.rawTableId === table.tableId;
   const isThere = feature?.versions.some(({ version }) => version === debt.version);
-  if (!feature || !isThere) return true;
+  if (!feature || !isOfTable || !isThere) return true;
   const version = computableVersion(feature, String(debt.version));
   const source = { kind: "ingested" } as const;
   const byHand = { feature, version, table, source };
