@@ -1,5 +1,5 @@
 /** Raw tables and what may be ingested into them. */
-import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { RawTableStore } from "../../worker/compute/raw-table-store.ts";
@@ -312,6 +312,27 @@ describe("a table whose id was another's, before D1 was put back to an earlier t
     expect(await runDurableObjectAlarm(object)).toBe(false);
     expect(await countOf(table)).toBe(1);
   });
+});
+
+test("a table that is in D1 again, once it was put back and forward, takes rows again", async () => {
+  const table = await newTable();
+  await ingest(table, [row("u", 1)]);
+  const kept = await env.DB.prepare("SELECT * FROM raw_tables WHERE table_id = ?").bind(table.id).first();
+  await lose(table);
+  const object = objectOf(table);
+  await object.expectChange({ tenant: TENANT, tableId: table.id });
+  await runDurableObjectAlarm(object);
+  const columns = Object.keys(kept ?? {});
+  await env.DB.prepare(`INSERT INTO raw_tables (${columns}) VALUES (${columns.map(() => "?")})`)
+    .bind(...Object.values(kept ?? {}))
+    .run();
+  for (const rows of [1, 2]) {
+    const { status, body, text } = await ingest(table, [row("u", rows)]);
+    expect([status, body.row_count], text).toEqual([200, rows]);
+    await evictDurableObject(objectOf(table));
+  }
+  expect((await remove(`/raw-tables/${table.id}`)).body).toMatchObject({ row_count: 2 });
+  expectProblem(await ingest(table, [row("u", 1)]), 404);
 });
 
 test("a table from before objects had a name of their own keeps its rows, and loses them with it", async () => {

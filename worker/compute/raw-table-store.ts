@@ -100,9 +100,13 @@ export class RawTableStore {
     return true;
   }
 
-  /** No other table has this object: what is dropped stays so. */
+  /** No other table has this object: what is dropped stays so, unless the registry has it again. */
   noteDropped(): void {
     run(this.#sql, "CREATE TABLE IF NOT EXISTS fs_dropped (id INTEGER PRIMARY KEY)");
+  }
+
+  forgetDropped(): void {
+    run(this.#sql, "DROP TABLE IF EXISTS fs_dropped");
   }
 
   isDropped(): boolean {

@@ -56,6 +56,7 @@ export class RawTable extends DurableObject<Env> {
 
   /** Keeps all rows or none. Where they have no room, those go first that are older than the table keeps them. */
   async ingest(request: IngestRequest): Promise<IngestReply | { kind: "dropped" }> {
+    if (this.#isDropped) await this.#comeBack(request.table);
     // First, since a crash may come right after the rows: an alarm too many finds nothing to do.
     if (request.followers.length > 0) await this.#ensureAlarm();
     // That of a request which does not know of the retention yet may be the first since the last row went.
@@ -73,6 +74,17 @@ export class RawTable extends DurableObject<Env> {
   #ingest(request: IngestRequest): IngestReply | { kind: "dropped" } {
     if (this.#isDropped) return { kind: "dropped" };
     return this.#store.ingest(request, { rows: MAX_RAW_ROWS, bytes: MAX_RAW_TABLE_BYTES });
+  }
+
+  /**
+   * Where D1 was put back to before the table, and forward again, the registry has it again. It may be deleted while it
+   * is asked: so it looks once more.
+   */
+  async #comeBack(table: TableId): Promise<void> {
+    if (!(await this.#registered(table))) return;
+    this.#isDropped = false;
+    this.#store.forgetDropped();
+    await this.expectChange(table);
   }
 
   /** How long rows are kept is changing, or has changed: looks when that is decided, even if nobody says so. */
