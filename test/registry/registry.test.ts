@@ -36,13 +36,13 @@ const scalar = (name: string) => ({
 });
 
 /** So many versions of a feature that nobody has. */
-const plant = (tenant: string, count: number, defaultValue: string | null) =>
+const plant = (tenant: string, count: number, defaultValue: string | null, featureId = -1) =>
   env.DB.prepare(
     `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
      INSERT INTO feature_versions (tenant_id, feature_id, version, dtype, default_value, status, created_at, updated_at)
-     SELECT ?2, -1, i, 'string', ?3, 'draft', 0, 0 FROM n`,
+     SELECT ?2, ?4, i, 'string', ?3, 'draft', 0, 0 FROM n`,
   )
-    .bind(count, tenant, defaultValue)
+    .bind(count, tenant, defaultValue, featureId)
     .run();
 
 describe("POST /features/register", () => {
@@ -385,7 +385,7 @@ describe("PATCH /features/{name, name@version or id}", () => {
   test("is 409 where the words have no room, and changes nothing", async () => {
     const tenant = "wordy";
     const said = { ...scalarVersion(null), words: { ...WORDS, description: "d" } };
-    const { feature } = await insertVersion(env.DB, tenant, scalar("f"), said, 1);
+    const { feature } = await insertVersion(env.DB, tenant, { ...scalar("f"), description: "d" }, said, 1);
     if (!feature) throw new Error("not inserted");
     await plant(tenant, 16, JSON.stringify("x".repeat(MAX_DEFINITIONS_BYTES / 16 - 12)));
     const edit = { change: { description: "x".repeat(200) }, now: 2 };
@@ -393,6 +393,16 @@ describe("PATCH /features/{name, name@version or id}", () => {
     if (!row) throw new Error("no version");
     expect(await editFeature(env.DB, tenant, feature, edit)).toEqual({ edited: false, feature });
     expect(await editVersion(env.DB, tenant, row, edit)).toEqual({ edited: false, feature });
+    const own = { ...scalarVersion(null), version: 2, words: { ...WORDS, description: "e" } };
+    const active = { ...own, status: "active" as const };
+    const { feature: described } = await insertVersion(env.DB, tenant, scalar("f"), active, 1);
+    if (!described) throw new Error("not inserted");
+    await plant(tenant, 1, JSON.stringify("x".repeat(200)), -2);
+    // The feature says that already; its second version, which the name means, does not.
+    const same = { change: { description: "d" }, now: 2 };
+    const full = await editFeature(env.DB, tenant, described, same);
+    expect(full).toEqual({ edited: false, feature: described });
+    await env.DB.prepare("DELETE FROM feature_versions WHERE feature_id = -2").run();
     const smaller = await editFeature(env.DB, tenant, feature, { ...edit, change: { description: "x" } });
     expect(smaller).toMatchObject({ edited: true, feature: { description: "x" } });
   });

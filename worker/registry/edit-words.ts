@@ -92,7 +92,7 @@ function columnsOf({ description, owner, tags }: Partial<Words>): Columns {
   };
 }
 
-/** Takes words from versions that are to follow the feature; only once the feature says what is set. */
+/** Takes words from versions that are to follow the feature; only once it has been changed, now, and says what is set. */
 function dropFromVersions(
   orm: Orm,
   tenant: string,
@@ -102,7 +102,10 @@ function dropFromVersions(
   const { featureId } = before;
   const columns = Object.keys(set) as (keyof Columns)[];
   const said = columnsOf(before);
-  const isSet = columns.map((column) => sql`${features[column]} IS ${set[column]}`);
+  const isSet = and(
+    eq(features.updatedAt, now),
+    ...columns.map((column) => sql`${features[column]} IS ${set[column]}`),
+  );
   const isMeant = sql`${featureVersions.version} = (SELECT max(v.version) FROM ${featureVersions} AS v
     WHERE v.tenant_id = ${tenant} AND v.feature_id = ${featureId} AND v.status = 'active')`;
   const follows = (column: keyof Columns) =>
@@ -122,7 +125,7 @@ function dropFromVersions(
       and(
         eq(featureVersions.tenantId, tenant),
         eq(featureVersions.featureId, featureId),
-        sql`EXISTS (SELECT 1 FROM ${features} WHERE ${and(isFeature(tenant, featureId), ...isSet)})`,
+        sql`EXISTS (SELECT 1 FROM ${features} WHERE ${and(isFeature(tenant, featureId), isSet)})`,
         or(...columns.map((column) => and(isNotNull(featureVersions[column]), follows(column)))),
       ),
     );
