@@ -28,6 +28,8 @@ export interface CatalogVersion {
   /** JSON text of the value that stands in for a missing one. */
   defaultValue: string | null;
   status: VersionStatus;
+  /** Tells it from one of the same name and number that was removed. */
+  createdAt: Micros;
 }
 
 export interface CatalogFeature {

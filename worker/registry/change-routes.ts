@@ -101,7 +101,7 @@ const deleteFeature = endpoint(
     forgetCatalog(tenant);
     if (!versions) throw whyItStays(await existingFeature(c, String(featureId)), only);
     audit(c, "feature removed", { tenant_id: tenant, feature_id: featureId, forced: only === "any" });
-    // What they were of is gone: should they be left, nobody is told them.
+    // Should they be left, nobody is told them: they are of versions that were registered at another time.
     await statsObject(c.env, tenant)
       .forget(name, versions)
       .catch((cause: unknown) => {

@@ -137,7 +137,7 @@ export async function selectCatalog(
 ): Promise<{ stamp: string | null; entries: CatalogEntry[]; pastTypes: string[] }> {
   const orm = primary(db);
   const { featureId, name, kind, entityType, category } = features;
-  const { versionId, version, dtype, ttlSeconds, defaultValue, status } = featureVersions;
+  const { version, dtype, ttlSeconds, defaultValue, status, createdAt } = featureVersions;
   // One transaction: all of it is of the same moment.
   const [[stamped], entries, versions, past] = await orm.batch([
     stampOf(orm, tenant),
@@ -148,12 +148,12 @@ export async function selectCatalog(
     orm
       .select({
         featureId: featureVersions.featureId,
-        versionId,
         version,
         dtype,
         ttlSeconds,
         defaultValue,
         status,
+        createdAt,
       })
       .from(featureVersions)
       .where(eq(featureVersions.tenantId, tenant)),

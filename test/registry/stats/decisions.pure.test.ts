@@ -19,7 +19,7 @@ import { askedHours } from "../../../worker/registry/stats/window.ts";
 import { formatTimestamp } from "../../../worker/timestamps.ts";
 
 const version = (number: number, dtype: CatalogVersion["dtype"] = "float64"): CatalogVersion => ({
-  ...{ version: number, dtype, ttlSeconds: null, defaultValue: null, status: "draft" },
+  ...{ version: number, dtype, ttlSeconds: null, defaultValue: null, status: "draft", createdAt: 1 },
 });
 const scalar = (name: string, ...versions: CatalogVersion[]) => ({
   ...{ name, kind: "scalar" as const, entityType: "user", category: "default", versions },
@@ -49,7 +49,7 @@ const event = (over: Partial<FeatureAvailable> = {}): FeatureAvailable => ({
 /** Of each lookup what it wants. */
 const wantedOf = (over: Partial<FeatureAvailable>) =>
   lookupsOf(event(over), catalog).map((lookup) =>
-    lookup.kind === "scalars" ? [...lookup.stored.keys()] : [lookup.feature.name, lookup.version],
+    lookup.kind === "scalars" ? [...lookup.stored.keys()] : [lookup.feature.name, lookup.version.version],
   );
 
 describe("of an event are looked up", () => {
@@ -102,7 +102,7 @@ describe("an event contributes", () => {
     expect(contributed({}, [["age", "integer", 30]])).toEqual([
       {
         ...{ eventId: event().event_id, ingestedAt: 7_000_000, eventTime: 5_000_001 },
-        features: [{ feature: "age", version: 1, value: 30, columns: [] }],
+        features: [{ feature: "age", version: 1, registeredAt: 1, value: 30, columns: [] }],
       },
     ]);
     expect(contributed({}, null)).toEqual([]);
@@ -118,13 +118,15 @@ describe("an event contributes", () => {
     ["a null of a json feature", "anything", ["null", null], null],
     ["an array without a number", "anything", ["array", null], "other"],
   ])("%s", (_, name, cell, value) =>
-    expect(observed(name, cell)).toEqual([{ feature: name, version: 1, value, columns: [] }]),
+    expect(observed(name, cell)).toEqual([
+      { feature: name, version: 1, registeredAt: 1, value, columns: [] },
+    ]),
   );
 
   test("a vector by columns; it is null itself when all of them are", () => {
     const vector = (...cells: Cell[]) => contributed({ resource_name: "vector@2" }, cells)[0]?.features[0];
     expect(vector(["a", "real", 1.5], ["b", "text", null], ["c", "null", null])).toEqual({
-      ...{ feature: "vector", version: 2, value: "other" },
+      ...{ feature: "vector", version: 2, registeredAt: 1, value: "other" },
       columns: [
         ["a", 1.5],
         ["b", "other"],
@@ -154,7 +156,7 @@ test("references are cut into parameters that D1 takes, none is lost, and a usua
 test("contributions are cut into calls of a bounded number of values, an event never, and none is lost", () => {
   const columns = Array.from({ length: 99 }, (_, i): [string, number] => [`c${i}`, i]);
   const features = Array.from({ length: MAX_STATS_VALUES_PER_CALL / 250 }, () => ({
-    ...{ feature: "f", version: 1, value: null, columns },
+    ...{ feature: "f", version: 1, registeredAt: 1, value: null, columns },
   }));
   const all = Array.from({ length: 7 }, (_, i) => ({
     eventId: `e${i}`,

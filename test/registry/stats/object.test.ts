@@ -26,8 +26,10 @@ let made = 0;
 const newObject = () => env.FEATURE_STATS.getByName(`test-${++made}/stats`);
 type Object = ReturnType<typeof newObject>;
 
+const versionOf = (feature: string, version: number) => ({ feature, version, registeredAt: 1 });
+
 const vector = (value: Observation, columns: [string, Observation][] = []) => ({
-  ...{ feature: "f", version: 1, value, columns },
+  ...{ ...versionOf("f", 1), value, columns },
 });
 
 function contribution(values: Observation[], over: Partial<Contribution> = {}): Contribution {
@@ -37,7 +39,7 @@ function contribution(values: Observation[], over: Partial<Contribution> = {}): 
 }
 
 const readTotal = async (object: Object) => {
-  const { hours } = await object.read("f", 1, EVER);
+  const { hours } = await object.read(versionOf("f", 1), EVER);
   return summaryOf(hours.map(({ rollUp }) => rollUp).reduce(addRollUps, EMPTY));
 };
 
@@ -68,7 +70,7 @@ describe("counting", () => {
           await object.record(group.flatMap((i) => all[i] ?? []));
         }
         const [expected] = newsOf(all);
-        const found = await object.read("f", 1, EVER);
+        const found = await object.read(versionOf("f", 1), EVER);
         expect(found.hours.map(({ hour, rollUp }) => [hour, summaryOf(rollUp)])).toEqual(
           [...(expected?.hours ?? [])].map(([hour, own]) => [hour, summaryOf(own)]).toSorted(),
         );
@@ -102,6 +104,40 @@ describe("counting", () => {
   });
 });
 
+describe("a version of the name and number of one that was removed", () => {
+  const renewed = { ...versionOf("f", 1), registeredAt: 2 };
+  const event = (registeredAt: number, value: number) =>
+    contribution([], { features: [{ ...vector(value, [["c", value]]), registeredAt }] });
+
+  test("has nothing of it, whoever counts last, and begins anew", async () => {
+    const object = newObject();
+    await object.record([event(1, 5)]);
+    expect(await object.read(renewed, EVER)).toEqual({
+      ...{ lastWrite: null, lastEventTime: null, hours: [], columns: [] },
+    });
+    await object.record([event(2, 7)]);
+    // By who does not know yet that the first is gone; the next who knows is right again.
+    await object.record([event(1, 9)]);
+    await object.record([event(2, 8)]);
+    const { hours, columns } = await object.read(renewed, EVER);
+    expect(hours.map(({ rollUp }) => summaryOf(rollUp))).toMatchObject([{ values: 1 }]);
+    expect(columns.map(({ total }) => summaryOf(total))).toMatchObject([{ values: 1, mean: 8 }]);
+    expect(await tables(object)).toMatchObject({ series: 2, hours: 2 });
+  });
+
+  test("is told from it only where that was noted: older numbers stay", async () => {
+    const object = newObject();
+    await object.record([event(1, 5)]);
+    await runInDurableObject(object, (_, { storage }) => {
+      storage.sql.exec("UPDATE series SET registered_at = NULL");
+    });
+    expect((await object.read(renewed, EVER)).hours).toHaveLength(1);
+    await object.record([event(2, 7)]);
+    const { columns } = await object.read(renewed, EVER);
+    expect(columns.map(({ total }) => summaryOf(total))).toMatchObject([{ values: 2, mean: 6 }]);
+  });
+});
+
 describe("forgetting", () => {
   test("versions of a feature takes their columns and hours, however many, and leaves all else", async () => {
     const object = newObject();
@@ -110,7 +146,7 @@ describe("forgetting", () => {
     const of = (feature: string, version: number, columns: [string, Observation][], i: number) =>
       contribution([], {
         ingestedAt: now - i * HOUR_MS * 1_000,
-        features: [{ feature, version, value: 1, columns }],
+        features: [{ ...versionOf(feature, version), value: 1, columns }],
       });
     const columns = Array.from({ length: 9 }, (_, i): [string, Observation] => [`c${i}`, i]);
     const each = (i: number) => [
@@ -125,12 +161,12 @@ describe("forgetting", () => {
     expect(10 * hours).toBeGreaterThan(STATS_PURGE_ROWS);
     await object.forget("f", [1, 2]);
     expect(await tables(object)).toMatchObject({ series: 2, hours: 2 * hours });
-    expect((await object.read("f", 1, EVER)).hours).toEqual([]);
+    expect((await object.read(versionOf("f", 1), EVER)).hours).toEqual([]);
     for (const [feature, version] of [
       ["f", 3],
       ["g", 1],
     ] as const)
-      expect((await object.read(feature, version, EVER)).hours).toHaveLength(hours);
+      expect((await object.read(versionOf(feature, version), EVER)).hours).toHaveLength(hours);
   });
 
   /** Runs the alarm as it would run so much later. */
@@ -167,12 +203,12 @@ describe("forgetting", () => {
   test("hours go as history does; when the last write was stays; then nothing is due any more", async () => {
     const object = newObject();
     await object.record([contribution([1])]);
-    const { lastWrite } = await object.read("f", 1, EVER);
+    const { lastWrite } = await object.read(versionOf("f", 1), EVER);
     await alarmAfter(object, RETENTION_MS - HOUR_MS);
     expect(await tables(object)).toMatchObject({ hours: 1 });
     expect(await alarmAfter(object, RETENTION_MS + 2 * HOUR_MS)).toBeNull();
     expect(await tables(object)).toEqual({ events: 0, hours: 0, series: 1 });
-    expect(await object.read("f", 1, EVER)).toMatchObject({ lastWrite, hours: [] });
+    expect(await object.read(versionOf("f", 1), EVER)).toMatchObject({ lastWrite, hours: [] });
   });
 
   test("an hour past its retention is not answered, though no alarm came, and none is begun anew", async () => {
@@ -181,7 +217,7 @@ describe("forgetting", () => {
     await object.record([recent]);
     await runInDurableObject(object, async (instance: FeatureStats) => {
       vi.spyOn(Date, "now").mockReturnValue(Date.now() + RETENTION_MS + 2 * HOUR_MS);
-      expect((await instance.read("f", 1, EVER)).hours).toEqual([]);
+      expect((await instance.read(versionOf("f", 1), EVER)).hours).toEqual([]);
       await instance.record([{ ...recent, eventId: crypto.randomUUID() }]);
     });
     vi.restoreAllMocks();
@@ -197,7 +233,7 @@ describe("limits", () => {
     expect(await object.record([one])).toEqual({ leftOut: 5 });
     const again = contribution([], { features: [vector("other", columns.toReversed())] });
     expect(await object.record([again])).toEqual({ leftOut: 5 });
-    const found = await object.read("f", 1, EVER);
+    const found = await object.read(versionOf("f", 1), EVER);
     expect(found.columns.map(({ column }) => column)).toEqual(
       columns.slice(0, MAX_STATS_COLUMNS).map(([name]) => name),
     );
@@ -216,7 +252,7 @@ describe("limits", () => {
     const next = contribution([], { features: [more, vector(3)] });
     expect(await object.record([next])).toEqual({ leftOut: 2 });
     expect(await readTotal(object)).toMatchObject({ values: 2, mean: 2 });
-    expect((await object.read("one too many", 1, EVER)).lastWrite).toBeNull();
+    expect((await object.read(versionOf("one too many", 1), EVER)).lastWrite).toBeNull();
     // One that is forgotten makes room.
     await object.forget("f1", [1]);
     expect(await object.record([contribution([], { features: [more] })])).toEqual({ leftOut: 0 });

@@ -105,7 +105,7 @@ describe("the news of a series", () => {
   const HOUR = 3_600_000_000;
   const contribution = (ingestedAt: number, value: Observation, over: Partial<Contribution> = {}) => ({
     ...{ eventId: String(ingestedAt), ingestedAt, eventTime: ingestedAt - 5 },
-    features: [{ feature: "f", version: 1, value, columns: [] }],
+    features: [{ feature: "f", version: 1, registeredAt: 1, value, columns: [] }],
     ...over,
   });
 
@@ -129,14 +129,15 @@ describe("the news of a series", () => {
       {
         feature: "f",
         version: 1,
+        registeredAt: 1,
         value: "other" as const,
         columns: [
           ["f", 1],
           ["", 2],
         ] as [string, number][],
       },
-      { feature: "f", version: 11, value: 3, columns: [] },
-      { feature: "f1", version: 1, value: 4, columns: [] },
+      { feature: "f", version: 11, registeredAt: 1, value: 3, columns: [] },
+      { feature: "f1", version: 1, registeredAt: 1, value: 4, columns: [] },
     ];
     const news = newsOf([contribution(0, null, { features })]);
     expect(news.map(({ feature, version, column }) => [feature, version, column])).toEqual([

@@ -280,15 +280,21 @@ describe("a feature that is removed", () => {
     expect((await stats(other)).body.totals).toMatchObject({ values: 1 });
   });
 
-  test("is removed also where its statistics cannot be", async () => {
+  test("is removed also where its statistics cannot be; the next one of its name has none of them", async () => {
     const said = vi.spyOn(console, "warn").mockImplementation(() => {});
     const name = freshName("removed");
     await registered(name);
+    await write(freshName("user"), { [name]: 1 });
+    await statsOf(name, 1);
     const own = { ...env, LOG_LEVEL: "WARNING", FEATURE_STATS: failing } as unknown as Env;
     const { status } = await askWith(own, "DELETE", `/features/${name}?force=true`);
     expect([status, said.mock.calls.length]).toEqual([200, 1]);
     said.mockRestore();
     expectProblem(await get(`/features/${name}`), 404);
+    await registered(name);
+    expect((await stats(name)).body).toMatchObject({ totals: NEVER, last_write: null, hours: [] });
+    await write(freshName("user"), { [name]: 2 });
+    expect((await statsOf(name, 1)).totals).toMatchObject({ values: 1, min: 2 });
   });
 });
 

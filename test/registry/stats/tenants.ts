@@ -17,6 +17,8 @@ export const record = (events: readonly FeatureAvailable[], bindings: Env = env)
 
 let made = 0;
 
+const REGISTERED_AT = nowMicros();
+
 /** A tenant with a `float64` feature of each name, in the category `default` of `bright_uid`. */
 export async function tenantWith(...names: string[]): Promise<string> {
   made += 1;
@@ -40,7 +42,7 @@ export async function registerIn(tenant: string, name: string): Promise<void> {
       status: "active",
       words: { description: null, owner: null, tags: null },
     },
-    nowMicros(),
+    REGISTERED_AT,
   );
 }
 
@@ -74,6 +76,9 @@ export async function announced(
 /** What is counted of a feature in the hours around now. */
 export async function counted(tenant: string, feature: string): Promise<Summary[]> {
   const hour = hourOf(nowMicros());
-  const { hours } = await statsObject(env, tenant).read(feature, 1, { first: hour - 2, last: hour });
+  const { hours } = await statsObject(env, tenant).read(
+    { feature, version: 1, registeredAt: REGISTERED_AT },
+    { first: hour - 2, last: hour },
+  );
   return hours.map(({ rollUp }) => summaryOf(rollUp));
 }

@@ -8,23 +8,22 @@ import type { FeatureAvailable } from "../../events/feature-available.ts";
 import { MAX_COUNTED_FEATURES_PER_WRITE, MAX_STATS_VALUES_PER_CALL } from "../../limits.ts";
 import { partsUpTo } from "../../parts.ts";
 import { type Micros, parseTimestamp } from "../../timestamps.ts";
-import type { Catalog, CatalogFeature, StoredFeature } from "../catalog.ts";
+import type { Catalog, CatalogFeature, CatalogVersion, StoredFeature } from "../catalog.ts";
 import { parseReference, storedName } from "../versions.ts";
 import type { Observation } from "./roll-up.ts";
+import type { VersionKey } from "./series.ts";
 
 /** Which values of the history row of an event are wanted. */
 export type Lookup = { event: FeatureAvailable; eventTime: Micros } & (
   | { kind: "scalars"; stored: ReadonlyMap<string, StoredFeature> }
   /** The whole category is the vector of a computed feature. */
-  | { kind: "vector"; feature: CatalogFeature; version: number }
+  | { kind: "vector"; feature: CatalogFeature; version: CatalogVersion }
 );
 
 /** A value of the history, as `json_each` tells it: a number's value, the type alone of anything else. */
 export type Cell = [name: string, type: string, number: number | null];
 
-interface ObservedFeature {
-  feature: string;
-  version: number;
+interface ObservedFeature extends VersionKey {
   value: Observation;
   /** The columns of a vector; empty for a scalar. */
   columns: [name: string, value: Observation][];
@@ -66,15 +65,14 @@ function computedIn(
   catalog: Catalog,
   entityType: string,
   category: string,
-): { feature: CatalogFeature; version: number } | null {
+): { feature: CatalogFeature; version: CatalogVersion } | null {
   const reference = parseReference(category);
   if (reference?.kind !== "registered") return null;
   const feature = catalog.features.get(reference.name);
-  const version = reference.version ?? 1;
-  if (feature?.kind !== "computed" || feature.entityType !== entityType || !feature.versions.has(version))
-    return null;
+  const version = feature?.versions.get(reference.version ?? 1);
+  if (feature?.kind !== "computed" || feature.entityType !== entityType || !version) return null;
   // `name@v2` and `name@1` are written forms of a reference, and no category of ours.
-  return storedName(feature.name, version) === category ? { feature, version } : null;
+  return storedName(feature.name, version.version) === category ? { feature, version } : null;
 }
 
 /** @param found The cells of the history row of each lookup; undefined for a row that is gone: it counts nothing. */
@@ -97,15 +95,14 @@ export function contributionsOf(
 }
 
 function observedIn(lookup: Lookup, cells: readonly Cell[]): ObservedFeature[] {
-  if (lookup.kind === "vector") return [observedVector(lookup.feature.name, lookup.version, cells)];
+  if (lookup.kind === "vector") return [observedVector(lookup, cells)];
   return cells.flatMap(([name, ...cell]) => {
     const registered = lookup.stored.get(name);
     if (!registered) return [];
-    const { feature, version } = registered;
     const observed = observationOf(cell);
-    const isMeasured = observed === null || MEASURED_DTYPES.has(version.dtype);
+    const isMeasured = observed === null || MEASURED_DTYPES.has(registered.version.dtype);
     const value = isMeasured ? observed : "other";
-    return [{ feature: feature.name, version: version.version, value, columns: [] }];
+    return [{ ...keyOf(registered), value, columns: [] }];
   });
 }
 
@@ -113,11 +110,17 @@ function observedIn(lookup: Lookup, cells: readonly Cell[]): ObservedFeature[] {
 const MEASURED_DTYPES: ReadonlySet<string> = new Set(["int64", "float64", "float32", "boolean"]);
 
 /** A vector is null when all of its columns are. */
-function observedVector(feature: string, version: number, cells: readonly Cell[]): ObservedFeature {
+function observedVector(vector: StoredFeature, cells: readonly Cell[]): ObservedFeature {
   const columns = cells.map(([name, ...cell]): [string, Observation] => [name, observationOf(cell)]);
   const isNull = columns.length > 0 && columns.every(([, value]) => value === null);
-  return { feature, version, value: isNull ? null : "other", columns };
+  return { ...keyOf(vector), value: isNull ? null : "other", columns };
 }
+
+const keyOf = ({ feature, version }: StoredFeature): VersionKey => ({
+  feature: feature.name,
+  version: version.version,
+  registeredAt: version.createdAt,
+});
 
 function observationOf([type, number]: [type: string, number: number | null]): Observation {
   switch (type) {

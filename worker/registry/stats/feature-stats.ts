@@ -7,7 +7,15 @@ import { PURGE_ALARM_MS, STATS_EVENT_MEMORY_MS } from "../../timings.ts";
 import { sleep } from "../../waits.ts";
 import type { Contribution } from "./contribution.ts";
 import { addRollUps, EMPTY, type RollUp } from "./roll-up.ts";
-import { type Hour, hourOf, newsOf, oldestKeptHour, type SeriesNews, startOf } from "./series.ts";
+import {
+  type Hour,
+  hourOf,
+  newsOf,
+  oldestKeptHour,
+  type SeriesNews,
+  startOf,
+  type VersionKey,
+} from "./series.ts";
 import { StatsStore } from "./store.ts";
 
 interface Recorded {
@@ -55,6 +63,9 @@ export class FeatureStats extends DurableObject<Env> {
   }
 
   #add(news: SeriesNews): boolean {
+    // Left by a removal that was not told, or counted by who had not heard of it yet.
+    if (news.column === null && this.#store.isOfAnother(news))
+      this.#store.forget(news.feature, news.version, ALL);
     const seriesId = this.#store.noteSeries(news);
     if (seriesId === null) return false;
     for (const [hour, rollUp] of news.hours) {
@@ -63,10 +74,12 @@ export class FeatureStats extends DurableObject<Env> {
     return true;
   }
 
-  async read(feature: string, version: number, { first, last }: AskedHours): Promise<FeatureNumbers> {
+  /** Empty where what is kept is of another version of that name and number. */
+  async read(of: VersionKey, { first, last }: AskedHours): Promise<FeatureNumbers> {
     const from = Math.max(first, this.#oldestHour());
     const numbers: FeatureNumbers = { lastWrite: null, lastEventTime: null, hours: [], columns: [] };
-    for (const { seriesId, column, lastWrite, lastEventTime } of this.#store.series(feature, version)) {
+    if (this.#store.isOfAnother(of)) return numbers;
+    for (const { seriesId, column, lastWrite, lastEventTime } of this.#store.series(of.feature, of.version)) {
       const hours = this.#store.hours(seriesId, from, last);
       if (column === null) Object.assign(numbers, { lastWrite, lastEventTime, hours: ofHours(hours) });
       else numbers.columns.push({ column, total: [...hours.values()].reduce(addRollUps, EMPTY) });
@@ -114,6 +127,8 @@ export class FeatureStats extends DurableObject<Env> {
     return oldestKeptHour(nowMicros(), settings(this.env).historyRetentionDays);
   }
 }
+
+const ALL = Number.MAX_SAFE_INTEGER;
 
 function ofHours(hours: ReadonlyMap<Hour, RollUp>): FeatureNumbers["hours"] {
   return [...hours].map(([hour, rollUp]) => ({ hour, rollUp }));

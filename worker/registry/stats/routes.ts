@@ -13,7 +13,7 @@ import {
 } from "../../limits.ts";
 import { nowMicros } from "../../timestamps.ts";
 import { existingFeature, noSuchFeature, oneFeature } from "../existing-feature.ts";
-import type { RegisteredFeature } from "../registry-store.ts";
+import type { RegisteredFeature, RegisteredVersion } from "../registry-store.ts";
 import { askedVersion, versionField } from "../versions.ts";
 import { statsObject } from "./access.ts";
 import { statsAnswer, statsSchema } from "./answers.ts";
@@ -66,16 +66,17 @@ const stats = endpoint(
     const feature = await existingFeature(c, param.feature);
     const version = versionOf(feature, asked.version);
     const object = statsObject(c.env, c.principal.tenant);
-    const numbers = await object.read(feature.name, version, window.asked);
-    return jsonAnswer(statsAnswer(feature, version, numbers, now));
+    const of = { feature: feature.name, version: version.version, registeredAt: version.createdAt };
+    const numbers = await object.read(of, window.asked);
+    return jsonAnswer(statsAnswer(feature, version.version, numbers, now));
   },
 );
 
 /** @throws Problem 404 when there is none. */
-function versionOf({ versions }: RegisteredFeature, asked: number | undefined): number {
+function versionOf({ versions }: RegisteredFeature, asked: number | undefined): RegisteredVersion {
   const row = askedVersion(versions, asked);
   if (!row) throw noSuchFeature();
-  return row.version;
+  return row;
 }
 
 export const statsEndpoints = [stats];

@@ -21,9 +21,14 @@ export function oldestKeptHour(now: Micros, retentionDays: number): Hour {
   return hourOf(now) - retentionDays * 24;
 }
 
-export interface SeriesKey {
+/** A version of a feature, and of those that had its name and number one after the other, which one. */
+export interface VersionKey {
   feature: string;
   version: number;
+  registeredAt: Micros;
+}
+
+export interface SeriesKey extends VersionKey {
   /** A column of a vector; null: the series is the feature itself. */
   column: string | null;
 }
@@ -40,9 +45,9 @@ export interface SeriesNews extends SeriesKey {
 export function newsOf(contributions: readonly Contribution[]): SeriesNews[] {
   const all = new Map<string, SeriesNews>();
   for (const contribution of contributions) {
-    for (const { feature, version, value, columns } of contribution.features) {
-      addValue(all, contribution, { feature, version, column: null }, value);
-      for (const [column, own] of columns) addValue(all, contribution, { feature, version, column }, own);
+    for (const { value, columns, ...of } of contribution.features) {
+      addValue(all, contribution, { ...of, column: null }, value);
+      for (const [column, own] of columns) addValue(all, contribution, { ...of, column }, own);
     }
   }
   return [...all.values()];
@@ -54,7 +59,7 @@ function addValue(
   key: SeriesKey,
   value: Observation,
 ): void {
-  const name = JSON.stringify([key.feature, key.version, key.column]);
+  const name = JSON.stringify([key.feature, key.version, key.registeredAt, key.column]);
   const news = all.get(name) ?? { ...key, lastWrite: ingestedAt, lastEventTime: eventTime, hours: new Map() };
   const hour = hourOf(ingestedAt);
   news.lastWrite = Math.max(news.lastWrite, ingestedAt);

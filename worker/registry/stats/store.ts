@@ -3,7 +3,7 @@ import { migrate, rowOf, rowsOf, run } from "../../db/object-sql.ts";
 import { MAX_STATS_COLUMNS, MAX_STATS_FEATURES } from "../../limits.ts";
 import type { Micros } from "../../timestamps.ts";
 import type { RollUp } from "./roll-up.ts";
-import type { Hour, SeriesKey, SeriesNews } from "./series.ts";
+import type { Hour, SeriesKey, SeriesNews, VersionKey } from "./series.ts";
 
 /** Append only: an object runs the steps that it has not run yet, in order. */
 const MIGRATIONS = [
@@ -18,6 +18,8 @@ const MIGRATIONS = [
      number_count INTEGER NOT NULL, sum TEXT NOT NULL, min REAL, max REAL, PRIMARY KEY (series_id, hour)
    ) WITHOUT ROWID;
    CREATE INDEX hours_age ON hours (hour);`,
+  // Null for a series that is older than this column.
+  "ALTER TABLE series ADD COLUMN registered_at INTEGER",
 ];
 
 /** The slot of the feature itself; a column's is `=` and its name, which may be anything. */
@@ -60,25 +62,33 @@ export class StatsStore {
     return added.length > 0;
   }
 
+  /** Whether what is kept under this name and number is of another version, which was removed. */
+  isOfAnother({ feature, version, registeredAt }: VersionKey): boolean {
+    const other =
+      "SELECT 1 FROM series WHERE feature = ? AND version = ? AND slot = ? AND registered_at <> ?";
+    return rowsOf(this.#sql, other, feature, version, ITSELF, registeredAt).length > 0;
+  }
+
   /** The series, made where there is none; null when the tenant or the vector has as many as are kept. */
   noteSeries(news: SeriesNews): number | null {
-    const { feature, version, lastWrite, lastEventTime } = news;
+    const { feature, version, registeredAt, lastWrite, lastEventTime } = news;
     const key = [feature, version, slotOf(news)] as const;
     const [known] = rowsOf<{ series_id: number }>(
       this.#sql,
-      `UPDATE series SET last_write = max(last_write, ?), last_event_time = max(last_event_time, ?)
+      `UPDATE series SET last_write = max(last_write, ?), last_event_time = max(last_event_time, ?), registered_at = ?
          WHERE feature = ? AND version = ? AND slot = ? RETURNING series_id`,
       lastWrite,
       lastEventTime,
+      registeredAt,
       ...key,
     );
     if (known) return known.series_id;
     const number = this.#nextNumber(news);
     if (number === null) return null;
-    const insert = `INSERT INTO series (feature, version, slot, number, last_write, last_event_time)
-      VALUES (?, ?, ?, ?, ?, ?) RETURNING series_id`;
-    return rowOf<{ series_id: number }>(this.#sql, insert, ...key, number, lastWrite, lastEventTime)
-      .series_id;
+    const insert = `INSERT INTO series (feature, version, slot, number, last_write, last_event_time, registered_at)
+      VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING series_id`;
+    const times = [lastWrite, lastEventTime, registeredAt];
+    return rowOf<{ series_id: number }>(this.#sql, insert, ...key, number, ...times).series_id;
   }
 
   /** Among the tenant's features, or a vector's columns: how many there are of them, with this one. */
