@@ -71,7 +71,7 @@ type Method = (...args: never[]) => unknown;
 
 /** The bindings, with some methods of every stub of `binding` taken over; `real` is the call as it was. */
 export function withStubs(
-  binding: "RAW_TABLE" | "ENTITY_WRITER",
+  binding: "RAW_TABLE" | "ENTITY_WRITER" | "FEATURE_STATS",
   methods: Record<string, (real: () => Promise<unknown>, ...args: never[]) => unknown>,
   own: Env = env,
 ): Env {

@@ -306,7 +306,8 @@ describe("a removed feature", () => {
       return removeFromRegistry(env.DB, tenant, added, { only: "any", now: 2 });
     };
     expect(await removed("another")).toBeNull();
-    for (const known of ["type7", "bright_uid"]) expect(await removed(known)).toEqual([1]);
+    for (const known of ["type7", "bright_uid"])
+      expect(await removed(known)).toEqual([{ version: 1, createdAt: 1 }]);
     const there = "SELECT name FROM features WHERE tenant_id = ?";
     expect((await env.DB.prepare(there).bind(tenant).all()).results).toEqual([{ name: "another" }]);
     const versions = "SELECT count(*) AS n FROM feature_versions WHERE tenant_id = ?";

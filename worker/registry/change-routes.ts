@@ -97,13 +97,13 @@ const deleteFeature = endpoint(
     const feature = await existingFeature(c, param.feature);
     const { featureId, name, entityType, category } = feature;
     const only = query.force === "true" ? "any" : "idle";
-    const versions = await removeFeature(c.env.DB, tenant, feature, { only, now: nowMicros() });
+    const removed = await removeFeature(c.env.DB, tenant, feature, { only, now: nowMicros() });
     forgetCatalog(tenant);
-    if (!versions) throw whyItStays(await existingFeature(c, String(featureId)), only);
+    if (!removed) throw whyItStays(await existingFeature(c, String(featureId)), only);
     audit(c, "feature removed", { tenant_id: tenant, feature_id: featureId, forced: only === "any" });
     // Should they be left, nobody is told them: they are of versions that were registered at another time.
     await statsObject(c.env, tenant)
-      .forget(name, versions)
+      .forget(removed.map(({ version, createdAt }) => ({ feature: name, version, registeredAt: createdAt })))
       .catch((cause: unknown) => {
         c.log.warning("statistics of a removed feature are left", { request_id: c.requestId }, cause);
       });
@@ -113,7 +113,7 @@ const deleteFeature = endpoint(
       name,
       entity_type: entityType,
       category,
-      versions,
+      versions: removed.map(({ version }) => version),
       status: "deleted",
     });
   },

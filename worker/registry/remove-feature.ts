@@ -17,7 +17,7 @@ import {
 } from "../db/schema.ts";
 import { MAX_PAST_ENTITY_TYPES } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
-import { isFeature, type RegisteredFeature, stamp } from "./registry-store.ts";
+import { isFeature, type RegisteredFeature, type RegisteredVersion, stamp } from "./registry-store.ts";
 
 interface Removal {
   /** `idle`: none of its versions is active. */
@@ -25,18 +25,20 @@ interface Removal {
   now: Micros;
 }
 
+type RemovedVersion = Pick<RegisteredVersion, "version" | "createdAt">;
+
 /**
  * One transaction, in which the conditions are part of every statement: a version that is activated at the same time
  * comes before it or after it.
  *
- * @returns the numbers of its versions; null when it is gone already, or stays.
+ * @returns its versions, in ascending order; null when it is gone already, or stays.
  */
 export async function removeFeature(
   db: D1Database,
   tenant: string,
   { featureId, entityType }: RegisteredFeature,
   { only, now }: Removal,
-): Promise<number[] | null> {
+): Promise<RemovedVersion[] | null> {
   const orm = primary(db);
   const isBuiltIn = BUILT_IN_ENTITY_TYPES.includes(entityType);
   const mayGo = and(
@@ -81,14 +83,14 @@ export async function removeFeature(
     orm
       .delete(featureVersions)
       .where(isOfFeature(featureVersions))
-      .returning({ version: featureVersions.version }),
+      .returning({ version: featureVersions.version, createdAt: featureVersions.createdAt }),
     orm
       .delete(features)
       .where(and(isFeature(tenant, featureId), mayGo))
       .returning({ featureId: features.featureId }),
     stamp(orm, tenant),
   ]);
-  return removed.length === 0 ? null : versions.map(({ version }) => version).sort((a, b) => a - b);
+  return removed.length === 0 ? null : versions.sort((a, b) => a.version - b.version);
 }
 
 const hasNoActive = (tenant: string, featureId: number): SQL =>

@@ -159,7 +159,7 @@ describe("forgetting", () => {
     expect(await tables(object)).toMatchObject({ series: 13, hours: 13 * hours });
     // More than goes at once.
     expect(10 * hours).toBeGreaterThan(STATS_PURGE_ROWS);
-    await object.forget("f", [1, 2]);
+    await object.forget([versionOf("f", 1), versionOf("f", 2)]);
     expect(await tables(object)).toMatchObject({ series: 2, hours: 2 * hours });
     expect((await object.read(versionOf("f", 1), EVER)).hours).toEqual([]);
     for (const [feature, version] of [
@@ -254,7 +254,7 @@ describe("limits", () => {
     expect(await readTotal(object)).toMatchObject({ values: 2, mean: 2 });
     expect((await object.read(versionOf("one too many", 1), EVER)).lastWrite).toBeNull();
     // One that is forgotten makes room.
-    await object.forget("f1", [1]);
+    await object.forget([versionOf("f1", 1)]);
     expect(await object.record([contribution([], { features: [more] })])).toEqual({ leftOut: 0 });
   });
 });

@@ -6,7 +6,7 @@ import { consumeAvailability } from "../../../worker/events/consumer.ts";
 import type { FeatureAvailable } from "../../../worker/events/feature-available.ts";
 import { LOOKUP_SQL } from "../../../worker/registry/stats/lookup.ts";
 import { CATALOG_FRESH_MS } from "../../../worker/timings.ts";
-import { askWith } from "../../compute/racing.ts";
+import { askWith, gate, withStubs } from "../../compute/racing.ts";
 import { compute, eventTime, ingest, newFeature, newTable, row } from "../../compute/tables.ts";
 import { watched } from "../../setup/faults.ts";
 import { type Answer, expectProblem, faultPlaces, get, remove, TIMESTAMP } from "../../setup/http.ts";
@@ -278,6 +278,23 @@ describe("a feature that is removed", () => {
     await registered(name);
     expect((await stats(name)).body).toMatchObject({ totals: NEVER, last_write: null, hours: [] });
     expect((await stats(other)).body.totals).toMatchObject({ values: 1 });
+  });
+
+  test("takes none of what is counted of the next one meanwhile", async () => {
+    const name = freshName("removed");
+    await registered(name);
+    await write(freshName("user"), { [name]: 1 });
+    await statsOf(name, 1);
+    const { stop, open, reached } = gate();
+    const slow = withStubs("FEATURE_STATS", { forget: (real) => stop().then(real) });
+    const removing = askWith(slow, "DELETE", `/features/${name}?force=true`);
+    await reached;
+    await registered(name);
+    await write(freshName("user"), { [name]: 2 });
+    await statsOf(name, 1);
+    open();
+    expect((await removing).status).toBe(200);
+    expect((await stats(name)).body.totals).toMatchObject({ values: 1, min: 2 });
   });
 
   test("is removed also where its statistics cannot be; the next one of its name has none of them", async () => {

@@ -64,8 +64,7 @@ export class FeatureStats extends DurableObject<Env> {
 
   #add(news: SeriesNews): boolean {
     // Left by a removal that was not told, or counted by who had not heard of it yet.
-    if (news.column === null && this.#store.isOfAnother(news))
-      this.#store.forget(news.feature, news.version, ALL);
+    if (news.column === null && this.#store.isOfAnother(news)) this.#store.forget(news, ALL);
     const seriesId = this.#store.noteSeries(news);
     if (seriesId === null) return false;
     for (const [hour, rollUp] of news.hours) {
@@ -87,10 +86,11 @@ export class FeatureStats extends DurableObject<Env> {
     return numbers;
   }
 
-  /** Forgets versions of a feature, in steps between which others have their turn. */
-  async forget(feature: string, versions: number[]): Promise<void> {
+  /** Forgets versions, in steps between which others have their turn; not what has their names and numbers by now. */
+  async forget(versions: VersionKey[]): Promise<void> {
     for (const version of versions) {
-      while (this.#store.forget(feature, version, STATS_PURGE_ROWS)) await sleep(0);
+      while (!this.#store.isOfAnother(version) && this.#store.forget(version, STATS_PURGE_ROWS))
+        await sleep(0);
     }
   }
 

@@ -147,7 +147,7 @@ export class StatsStore {
   }
 
   /** Removes a version of a feature, so many hours of it at once. @returns whether there is more to remove. */
-  forget(feature: string, version: number, limit: number): boolean {
+  forget({ feature, version }: Pick<VersionKey, "feature" | "version">, limit: number): boolean {
     const hours = this.#remove(
       `DELETE FROM hours WHERE (series_id, hour) IN (
          SELECT series_id, hour FROM series JOIN hours USING (series_id) WHERE feature = ? AND version = ? LIMIT ?) RETURNING 1`,
