@@ -5,6 +5,7 @@ import { MAX_PAST_ENTITY_TYPES } from "../../worker/limits.ts";
 import { insertFurtherVersion, insertVersion } from "../../worker/registry/insert-feature.ts";
 import { findFeature } from "../../worker/registry/registry-store.ts";
 import { removeFeature as removeFromRegistry } from "../../worker/registry/remove-feature.ts";
+import { MAX_VERSION } from "../../worker/registry/versions.ts";
 import {
   ask,
   type BatchWritten,
@@ -259,6 +260,17 @@ describe("a removed feature", () => {
     await registered(name);
     expect(expectProblem(await addVersion(name, { version: 4 }), 409).detail).toContain("from 5 on");
     expect((await addVersion(name, { version: 5 })).status).toBe(201);
+  });
+
+  test("that had the highest number there is leaves version 1 to another, and says so", async () => {
+    const name = freshName("removed");
+    await registered(name);
+    await registered(name, { version: MAX_VERSION });
+    await removeFeature(name, "?force=true");
+    await registered(name);
+    const { detail } = expectProblem(await addVersion(name, { version: 2 }), 409);
+    expect(detail).toMatch(/version 1 alone/);
+    expect(detail).not.toContain(String(MAX_VERSION + 1));
   });
 
   test("that had version 1 alone leaves all numbers to another", async () => {

@@ -17,6 +17,7 @@ import {
   type Words,
   wordsOfVersion,
 } from "./registry-store.ts";
+import { MAX_VERSION } from "./versions.ts";
 
 /** A field, what is registered, and what is asked for. */
 type Pair = [field: string, there: unknown, asked: unknown];
@@ -79,7 +80,8 @@ export function notAdded(
     return new Problem(409, msg, { errors: [{ loc: ["body", field], msg, type: "conflict" }] });
   }
   if (goneUpTo !== null) {
-    const msg = `a removed feature of this name had versions up to ${goneUpTo}, whose values may still be there: take one from ${goneUpTo + 1} on`;
+    const left = goneUpTo < MAX_VERSION ? `take one from ${goneUpTo + 1} on` : "version 1 alone is left";
+    const msg = `a removed feature of this name had versions up to ${goneUpTo}, whose values may still be there: ${left}`;
     return new Problem(409, msg, { errors: [{ loc: ["body", "version"], msg, type: "conflict" }] });
   }
   if (isFull) return new Problem(409, FULL);

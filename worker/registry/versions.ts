@@ -5,7 +5,7 @@ import { textUpTo } from "../http/fields.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
 
 const NAME = "[A-Za-z_][A-Za-z0-9_.-]*";
-const MAX_VERSION = 1_000_000;
+export const MAX_VERSION = 1_000_000;
 
 export const registeredName = textUpTo(MAX_NAME_CHARACTERS)
   .regex(new RegExp(`^${NAME}$`), "must be letters, digits, `_`, `.` and `-`, beginning with a letter or `_`")
