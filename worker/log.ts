@@ -4,6 +4,7 @@
  * Field names follow the systems that this store replaces (`asctime`, `name`, `levelname`, `message`). A feature
  * value, an entity value and an API key never are a field.
  */
+import { DrizzleQueryError } from "drizzle-orm";
 import type { Settings } from "./env.ts";
 
 export const LOG_LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR"] as const;
@@ -69,7 +70,7 @@ export class Log {
 function describeCause(cause: unknown): LogFields {
   if (cause === undefined) return {};
   if (!(cause instanceof Error)) return { cause: typeof cause };
-  const told = cause.name === "DrizzleQueryError" && cause.cause instanceof Error ? cause.cause : cause;
+  const told = cause instanceof DrizzleQueryError && cause.cause instanceof Error ? cause.cause : cause;
   return { cause: `${told.name}: ${told.message}`, stack: told.stack };
 }
 

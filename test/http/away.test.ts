@@ -1,8 +1,10 @@
 /** A store that is away for now is 503 with Retry-After, on routes that have no words of their own for it. */
 import { createExecutionContext } from "cloudflare:test";
+import { DrizzleQueryError } from "drizzle-orm";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { app } from "../../worker/app.ts";
 import { isStoreAway } from "../../worker/http/away.ts";
+import { Log } from "../../worker/log.ts";
 import { watched } from "../setup/faults.ts";
 import { ORIGIN } from "../setup/http.ts";
 
@@ -24,6 +26,16 @@ test.each<[boolean, string, unknown]>([
   [false, "what is no error", "D1_ERROR: Network connection lost."],
   [false, "nothing", undefined],
 ])("%s: %s", (isAway, _, error) => expect(isStoreAway(error)).toBe(isAway));
+
+test("what is logged of a failed query is what the database said, with no SQL and no value", () => {
+  const logged = vi.spyOn(console, "error").mockReturnValue();
+  const cause = new Error("D1_ERROR: Network connection lost.");
+  const failed = new DrizzleQueryError("select * from t where a = ?", ["a value"], cause);
+  new Log("http", { level: "ERROR", readable: false }).error("a store did not answer", failed);
+  const [text] = logged.mock.calls[0] ?? [];
+  expect(text).toContain(cause.message);
+  expect(text).not.toMatch(/select|a value/);
+});
 
 describe("while D1 is away", () => {
   beforeEach(() => void vi.spyOn(console, "error").mockReturnValue());
