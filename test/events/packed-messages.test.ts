@@ -193,4 +193,17 @@ describe("a queue that forgets", () => {
     );
     expect(new Map(calls)).toEqual(new Map([...expected].map(([writer, own]) => [writer, idsOf(own)])));
   });
+
+  test("brings again what a writer could not be told of", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const subscription = await receiver();
+    const ENTITY_WRITER = { getByName: () => ({ confirm: failBefore }) } as unknown as Env["ENTITY_WRITER"];
+    const bodies = [[event(subscription, "u")], "poison"];
+    expect(await consume(bodies, { QUEUE_STORAGE: "memory", ENTITY_WRITER })).toEqual({
+      acked: [],
+      retried: ["m0", "m1"],
+      delays: [2, 2],
+    });
+    expect(await handed(subscription)).toHaveLength(1);
+  });
 });

@@ -26,12 +26,13 @@ export async function consumeAvailability(batch: MessageBatch, env: Env): Promis
   const opened = batch.messages.map((message) => open(message, log));
   const events = opened.flatMap((one) => one.events);
   const failed = await passOn(context, events);
-  for (const one of opened) settle(one, failed);
   // Only a queue that forgets its messages with its process needs this; see `writing/effects.ts`.
   if (own.queueStorage === "memory") {
     const handled = events.filter(({ event_id: id }) => !failed.has(id));
-    await confirm(context, handled);
+    // A writer that is not told would wait for it as long as it lives.
+    for (const { event_id: id } of await confirm(context, handled)) failed.add(id);
   }
+  for (const one of opened) settle(one, failed);
 }
 
 function open(message: Message, log: Log): Opened {
@@ -75,22 +76,33 @@ function logEvent(log: Log, event: FeatureAvailable, attempts: number): void {
   });
 }
 
-async function confirm(context: ServiceContext, events: readonly FeatureAvailable[]): Promise<void> {
+/** @returns the events of which a writer could not be told. */
+async function confirm(
+  context: ServiceContext,
+  events: readonly FeatureAvailable[],
+): Promise<FeatureAvailable[]> {
   const byTenant = Map.groupBy(events, ({ tenant_id: tenant }) => tenant);
-  await Promise.all([...byTenant].map(([tenant, own]) => confirmTenant({ ...context, tenant }, own)));
+  const untold = [...byTenant].map(([tenant, own]) => confirmTenant({ ...context, tenant }, own));
+  return (await Promise.all(untold)).flat();
 }
 
 async function confirmTenant(
   context: ServiceContext & { tenant: string },
   events: readonly FeatureAvailable[],
-): Promise<void> {
+): Promise<FeatureAvailable[]> {
   const byPartition = Map.groupBy(events, ({ entity_type: entityType, entity_id: entityValue }) =>
     partitionOf({ entityType, entityValue }, context.settings.writerPartitions),
   );
-  const confirmations = [...byPartition].map(([partition, own]) => {
+  const untold = [...byPartition].map(async ([partition, own]) => {
     const { writer, identity } = writerOf(context, partition);
     const ids = own.map(({ event_id: id }) => id);
-    return writer.confirm(identity, ids);
+    try {
+      await writer.confirm(identity, ids);
+      return [];
+    } catch (cause) {
+      context.log.error("a writer was not told that its events were handled", cause, { events: own.length });
+      return own;
+    }
   });
-  await Promise.all(confirmations);
+  return (await Promise.all(untold)).flat();
 }
