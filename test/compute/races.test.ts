@@ -3,10 +3,12 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { type Follower, FollowerStore } from "../../worker/compute/follower-store.ts";
-import { MAX_ROUNDS_PER_MESSAGE } from "../../worker/limits.ts";
+import { MAX_INLINE_ENTITIES, MAX_ROUNDS_PER_MESSAGE } from "../../worker/limits.ts";
 import { FOLLOWER_LEASE_MS } from "../../worker/timings.ts";
 import type { ChangeRequest } from "../../worker/writing/entity-write.ts";
+import { failBefore } from "../setup/faults.ts";
 import { ask, expectProblem, get, remove } from "../setup/http.ts";
+import { until } from "../setup/waiting.ts";
 import {
   arrived,
   askWith,
@@ -21,6 +23,7 @@ import {
 } from "./racing.ts";
 import {
   addVersion,
+  type Computed,
   compute,
   createFeature,
   eventTime,
@@ -342,6 +345,34 @@ describe("a job", () => {
     });
     await expect(reply).rejects.toThrow("the process died");
     expect(await inside(table, "SELECT * FROM fs_jobs")).toEqual([]);
+  });
+});
+
+describe("what a computation has kept or written", () => {
+  const lost = (own: Env) => ({ ...own, FEATURE_COMPUTE: { send: failBefore } }) as unknown as Env;
+
+  test("stands though the queue does not take a message, and the table asks again", async () => {
+    silent();
+    const table = await newTable();
+    const { name } = await newFeature(table);
+    const rows = Array.from({ length: MAX_INLINE_ENTITIES + 1 }, (_, i) => row(`q${i}`, 1));
+    const { status, body } = await askWith<Job>(lost(env), "POST", `/features/${name}/compute`, rows);
+    expect([status, body.total]).toEqual([202, rows.length]);
+    const feature = await streaming(table);
+    const entity = freshName("e");
+    await ingestUnannounced(table, [followerOf(feature)], [entity]);
+    const { slow, open, reached } = slowToAnswer(lost(env));
+    const late = askWith<Computed>(slow, "POST", `/features/${feature.name}/compute`);
+    await reached;
+    await ingestUnannounced(table, [followerOf(feature)], [entity]);
+    open();
+    expect(await late).toMatchObject({ status: 200, body: { computed: 1 } });
+    await afterTheLease(table);
+    await until(
+      "the job is done",
+      async () => (await get<Job>(`/jobs/${body.job_id}`)).body.status === "done",
+    );
+    expect(await vectorOf(entity, feature.name)).toEqual({ total: 2, n: 2 });
   });
 });
 

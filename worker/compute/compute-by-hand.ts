@@ -43,7 +43,7 @@ export async function computeByHand(
   const job = { jobId: id, moreThan: MAX_INLINE_ENTITIES, table: { tenant, tableId } };
   const reply = await object.compute({ schema, sql, entityKey, source, version: key, job });
   if (reply.kind === "kept")
-    return { kind: "job", job: await startJob(env, { ...key, jobId: id, tableId }, reply) };
+    return { kind: "job", job: await startJob(context, { ...key, jobId: id, tableId }, reply) };
   if (reply.kind !== "computed") {
     await noteComputation(env.DB, key, wordsFor(reply), nowMicros());
     return { kind: "refused", reply };

@@ -9,7 +9,7 @@ import { lazily } from "../lazily.ts";
 import { MAX_INGEST_ROWS } from "../limits.ts";
 import { claimIdempotencyKey, keyReused } from "../writing/submit-changes.ts";
 import { idempotencyOf, REPLAYED, replayedHeader, writeRequestHeaders } from "../writing/submit-request.ts";
-import { askToRecompute } from "./ask-to-recompute.ts";
+import { askToCompute } from "./ask-to-compute.ts";
 import { existingTable, noSuchTable } from "./existing-table.ts";
 import { followerOf } from "./follower-store.ts";
 import { checkRows } from "./raw-columns.ts";
@@ -79,7 +79,8 @@ const ingest = endpoint(
       idempotency,
     });
     const kept = accepted(reply);
-    if (followers.length > 0 && !kept.replayed) c.after(askToRecompute(c, tableId));
+    const message = { kind: "ingest", tenant_id: tenant, table_id: tableId } as const;
+    if (followers.length > 0 && !kept.replayed) c.after(askToCompute(c, message));
     const answer = { raw_table_id: tableId, rows_ingested: kept.rows, row_count: kept.total };
     return jsonAnswer(answer, 200, kept.replayed ? REPLAYED : {});
   },

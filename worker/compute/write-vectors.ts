@@ -9,7 +9,7 @@ import type { RowResult } from "../writing/entity-write.ts";
 import { reasonOf } from "../writing/rejections.ts";
 import { rememberWrites } from "../writing/remember-writes.ts";
 import { submitChanges } from "../writing/submit-changes.ts";
-import type { ComputeMessage } from "./compute-message.ts";
+import { askToCompute } from "./ask-to-compute.ts";
 import type { Follower } from "./follower-store.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import { type ComputedRow, type Skipped, type VectorTarget, vectorWrite } from "./vectors.ts";
@@ -72,15 +72,15 @@ interface WrittenComputation {
  * @param of `id`: of the request or job; `seq`: the last ingest that the rows know of, null: they are of no ingested rows.
  */
 export async function computeAgainWhereOvertaken(
-  { env, tenant }: TenantContext,
+  { env, log, tenant }: TenantContext,
   table: RawTableRef,
   { id, follower, computed, seq }: WrittenComputation,
 ): Promise<void> {
   if (seq === null) return;
   const entities = computed.map(({ entity }) => entity);
   const isOvertaken = await rawTableObject(env, tenant, table).written(id, { follower, entities, seq });
-  const message: ComputeMessage = { kind: "ingest", tenant_id: tenant, table_id: table.tableId };
-  if (isOvertaken) await env.FEATURE_COMPUTE.send(message);
+  const message = { kind: "ingest", tenant_id: tenant, table_id: table.tableId } as const;
+  if (isOvertaken) await askToCompute({ env, log }, message);
 }
 
 function reasonNotWritten(result: RowResult): string | null {

@@ -1,6 +1,6 @@
 /** Changing what is said about registered features, and removing them. */
 import * as z from "zod";
-import { askToRecompute } from "../compute/ask-to-recompute.ts";
+import { askToCompute } from "../compute/ask-to-compute.ts";
 import { computationsOf } from "../compute/compute-store.ts";
 import { Problem } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
@@ -107,7 +107,8 @@ const deleteFeature = endpoint(
       .catch((cause: unknown) => {
         c.log.warning("statistics of a removed feature are left", { request_id: c.requestId }, cause);
       });
-    if (feature.materialize === "on_ingest") c.after(askToRecompute(c, feature.rawTableId));
+    const message = { kind: "ingest", tenant_id: tenant, table_id: feature.rawTableId } as const;
+    if (feature.materialize === "on_ingest") c.after(askToCompute(c, message));
     return jsonAnswer({
       feature_id: featureId,
       name,
