@@ -603,7 +603,7 @@ describe("more entities than a request writes", () => {
     expect(detail).toContain(`at most ${MAX_UNFINISHED_JOBS}`);
     expect((await compute(name, rows.slice(1))).status).toBe(200);
     const [{ jobId } = { jobId: "" }] = await inside(table, 'SELECT job_id AS "jobId" FROM fs_jobs');
-    await objectOf(table).dropJob(String(jobId));
+    await objectOf(table).dropJob(String(jobId), "ended");
     expect((await compute(name, rows)).status).toBe(202);
   });
 

@@ -4,9 +4,9 @@ import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { type Follower, FollowerStore } from "../../worker/compute/follower-store.ts";
 import { MAX_INLINE_ENTITIES, MAX_ROUNDS_PER_MESSAGE } from "../../worker/limits.ts";
-import { FOLLOWER_LEASE_MS } from "../../worker/timings.ts";
+import { FOLLOWER_LEASE_MS, JOB_START_MS, JOB_TTL_MS } from "../../worker/timings.ts";
 import type { ChangeRequest } from "../../worker/writing/entity-write.ts";
-import { failBefore } from "../setup/faults.ts";
+import { type DatabaseCall, failBefore, only, watched } from "../setup/faults.ts";
 import { ask, expectProblem, get, remove } from "../setup/http.ts";
 import { until } from "../setup/waiting.ts";
 import {
@@ -373,6 +373,31 @@ describe("what a computation has kept or written", () => {
       async () => (await get<Job>(`/jobs/${body.job_id}`)).body.status === "done",
     );
     expect(await vectorOf(entity, feature.name)).toEqual({ total: 2, n: 2 });
+  });
+
+  test("is not dropped while the entry of its job may still be on its way to the registry", async () => {
+    const table = await newTable();
+    const { name } = await newFeature(table);
+    const rows = Array.from({ length: MAX_INLINE_ENTITIES + 1 }, (_, i) => row(`r${i}`, 1));
+    const { stop, open, reached } = gate();
+    const insert = (call: DatabaseCall) => call.sql.some((sql) => sql.startsWith('insert into "jobs"'));
+    const { env: slow } = watched({ database: only(insert, (_, run) => stop().then(run)) });
+    const asked = askWith<Job>(slow, "POST", `/features/${name}/compute`, rows);
+    await reached;
+    const [{ jobId } = { jobId: "" }] = await inside(table, 'SELECT job_id AS "jobId" FROM fs_jobs');
+    const message = { kind: "job", tenant_id: TENANT, job_id: jobId, table_id: table.id };
+    await consume([message]);
+    open();
+    const { body } = await asked;
+    await until("the job has ended", async () =>
+      ["done", "failed"].includes((await get<Job>(`/jobs/${body.job_id}`)).body.status),
+    );
+    expect((await get<Job>(`/jobs/${body.job_id}`)).body).toMatchObject({ status: "done", error: null });
+    const forgotten = crypto.randomUUID();
+    const keep = `INSERT INTO fs_jobs VALUES ('${forgotten}', NULL, 0, 0, ${Date.now() + JOB_TTL_MS - JOB_START_MS})`;
+    await inside(table, keep);
+    await consume([{ ...message, job_id: forgotten }]);
+    expect(await inside(table, "SELECT * FROM fs_jobs")).toEqual([]);
   });
 });
 

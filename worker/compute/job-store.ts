@@ -1,6 +1,6 @@
 /** Results of computations that a request could not hold, until their jobs have written them. Synchronous. */
 import { rowOf, rowsOf, run } from "../db/object-sql.ts";
-import { JOB_TTL_MS, RECOMPUTE_ALARM_MS } from "../timings.ts";
+import { JOB_START_MS, JOB_TTL_MS, RECOMPUTE_ALARM_MS } from "../timings.ts";
 import type { ComputedRow } from "./vectors.ts";
 
 // How far a job is stands in its row of D1; up to `next_position` its rows have been given out.
@@ -82,6 +82,13 @@ export class JobStore {
   drop(jobId: string): void {
     run(this.#sql, "DELETE FROM fs_job_rows WHERE job_id = ?", jobId);
     run(this.#sql, "DELETE FROM fs_jobs WHERE job_id = ?", jobId);
+  }
+
+  /** Of a job that nobody has registered: unless that may still come. */
+  dropForgotten(jobId: string): void {
+    const keptBeforeMs = Date.now() - JOB_START_MS;
+    const forgotten = "SELECT 1 FROM fs_jobs WHERE job_id = ? AND expires_at <= ?";
+    if (rowsOf(this.#sql, forgotten, jobId, keptBeforeMs + JOB_TTL_MS).length > 0) this.drop(jobId);
   }
 
   /** Jobs for which no message seems to be under way. Rows too old are gone then, and the job ends as failed. */

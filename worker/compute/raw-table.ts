@@ -171,8 +171,10 @@ export class RawTable extends DurableObject<Env> {
     return { ...page, isOvertaken };
   }
 
-  async dropJob(jobId: string): Promise<void> {
-    this.#jobs.drop(jobId);
+  /** @param end `forgotten`: nothing is registered of it, which may be only just on its way. */
+  async dropJob(jobId: string, end: "ended" | "forgotten"): Promise<void> {
+    if (end === "ended") this.#jobs.drop(jobId);
+    else this.#jobs.dropForgotten(jobId);
   }
 
   /** @param holder The consumer that will compute them; no other gets any before it is done, or too slow. */

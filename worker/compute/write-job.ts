@@ -30,7 +30,7 @@ export async function writeJobPage(
   if (!job || !feature || !version || !object || job.status === "done" || job.status === "failed") {
     // One that was begun while its feature was being removed.
     if (job) await advanceJob(env.DB, job, ended(job, FEATURE_REMOVED));
-    await object?.dropJob(jobId);
+    await object?.dropJob(jobId, job ? "ended" : "forgotten");
     return;
   }
   const page = { version: job, offset: job.computed, limit: JOB_PAGE_ENTITIES };
@@ -41,7 +41,7 @@ export async function writeJobPage(
   if (isOvertaken) {
     // By one who could not say so.
     if (isRepeated) await again();
-    if (await advanceJob(env.DB, job, ended(job, OVERTAKEN))) await object.dropJob(jobId);
+    if (await advanceJob(env.DB, job, ended(job, OVERTAKEN))) await object.dropJob(jobId, "ended");
     return;
   }
   // Times and compute id are those of the rows: a page that is written again is a duplicate, not a new write.
@@ -57,7 +57,7 @@ export async function writeJobPage(
   }
   const key = { tenant, featureId: job.featureId, version: job.version };
   await noteComputation(env.DB, key, advanced.error, nowMicros());
-  await object.dropJob(jobId);
+  await object.dropJob(jobId, "ended");
 }
 
 const OVERTAKEN = "it was computed again from later rows; nothing more of this is written";

@@ -107,8 +107,9 @@ const deleteFeature = endpoint(
       .catch((cause: unknown) => {
         c.log.warning("statistics of a removed feature are left", { request_id: c.requestId }, cause);
       });
-    const message = { kind: "ingest", tenant_id: tenant, table_id: feature.rawTableId } as const;
-    if (feature.materialize === "on_ingest") c.after(askToCompute(c, message));
+    if (feature.materialize === "on_ingest") {
+      c.after(askToCompute(c, { kind: "ingest", tenant_id: tenant, table_id: feature.rawTableId }));
+    }
     return jsonAnswer({
       feature_id: featureId,
       name,
