@@ -659,6 +659,20 @@ describe("a computation by hand", () => {
     expect(await vectorOf(entity, name)).toEqual({ total: 2, n: 2 });
   });
 
+  test("of rows without a time is younger than all before it, on a machine whose clock is behind too", async () => {
+    const table = await newTable({ user_id: "string", amount: "integer" });
+    const { name } = await newFeature(table);
+    const entity = freshName("e");
+    const rows = (count: number) => Array.from({ length: count }, () => ({ user_id: entity, amount: 1 }));
+    const now = Date.now();
+    vi.spyOn(Date, "now").mockReturnValue(now + 5_000);
+    await compute(name, rows(1));
+    await evict(table);
+    vi.spyOn(Date, "now").mockReturnValue(now);
+    expect((await compute(name, rows(2))).body).toMatchObject({ computed: 1, skipped: [] });
+    expect(await vectorOf(entity, name)).toEqual({ total: 2, n: 2 });
+  });
+
   test("over a streaming feature that dies before it has told the table is computed again", async () => {
     silent();
     const table = await newTable();

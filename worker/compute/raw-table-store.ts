@@ -4,6 +4,7 @@ import { jsonParts } from "../db/json-parts.ts";
 import { rowOf, rowsOf, run } from "../db/object-sql.ts";
 import { ReplyStore } from "../db/reply-store.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
+import type { Micros } from "../timestamps.ts";
 import { AgedRowsStore } from "./aged-rows-store.ts";
 import { type Computation, ComputationStore } from "./computation-store.ts";
 import { type Follower, FollowerStore } from "./follower-store.ts";
@@ -47,7 +48,8 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS fs_numbers (
     id INTEGER PRIMARY KEY CHECK (id = 1), rows INTEGER NOT NULL, longest_text INTEGER NOT NULL, seq INTEGER NOT NULL,
     asked INTEGER NOT NULL, tenant TEXT, table_id INTEGER);
-  INSERT OR IGNORE INTO fs_numbers VALUES (1, 0, 0, 0, 0, NULL, NULL);`;
+  INSERT OR IGNORE INTO fs_numbers VALUES (1, 0, 0, 0, 0, NULL, NULL);
+  CREATE TABLE IF NOT EXISTS fs_last_tick (id INTEGER PRIMARY KEY CHECK (id = 1), tick INTEGER NOT NULL);`;
 
 export class RawTableStore {
   readonly followers: FollowerStore;
@@ -79,6 +81,13 @@ export class RawTableStore {
   /** A number as of an ingest that brought nothing new. */
   countIngest(): number {
     return rowOf<{ seq: number }>(this.#sql, "UPDATE fs_numbers SET seq = seq + 1 RETURNING seq").seq;
+  }
+
+  /** Now, and later than every time before, also when the clock has stepped back or the object lives on another machine. */
+  tick(now: Micros): Micros {
+    const later =
+      "INSERT INTO fs_last_tick VALUES (1, ?) ON CONFLICT DO UPDATE SET tick = max(tick + 1, excluded.tick) RETURNING tick";
+    return rowOf<{ tick: number }>(this.#sql, later, now).tick;
   }
 
   /**

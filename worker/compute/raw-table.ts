@@ -11,7 +11,7 @@ import { settings } from "../env.ts";
 import { rawTableName } from "../keys.ts";
 import { MAX_RAW_ROWS, MAX_RAW_TABLE_BYTES, MAX_UNFINISHED_JOBS } from "../limits.ts";
 import { Log } from "../log.ts";
-import { formatTimestamp, type Micros, nowMicros } from "../timestamps.ts";
+import { formatTimestamp, nowMicros } from "../timestamps.ts";
 import {
   AGED_ROWS_ALARM_MS,
   FOLLOWER_LEASE_MS,
@@ -39,7 +39,6 @@ export class RawTable extends DurableObject<Env> {
   #isDropped: boolean;
   /** Until when somebody may still be changing, or deleting, what the registry says of the table. */
   #changingUntilMs = 0;
-  #lastTick: Micros = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -107,9 +106,12 @@ export class RawTable extends DurableObject<Env> {
     const made = vectorsOverTable(this.ctx.storage, this.#store, request);
     if (made.kind !== "vectors") return made;
     const { computed, skipped, skippedCount, steps } = made;
-    // What the table has no time for is of now, so that one over fewer rows is older, whenever it is written.
-    const asOf = formatTimestamp(this.#tick());
-    for (const row of computed) row.timestamp ??= asOf;
+    const undated = computed.filter(({ timestamp }) => timestamp === null);
+    if (undated.length > 0) {
+      // What the table has no time for is of now, so that one over fewer rows is older, whenever it is written.
+      const asOf = formatTimestamp(this.#store.tick(nowMicros()));
+      for (const row of undated) row.timestamp = asOf;
+    }
     const seq = request.source.kind === "ingested" ? this.#store.lastIngest() : null;
     const { computations } = this.#store;
     const byHand = request.version &&
@@ -303,12 +305,6 @@ export class RawTable extends DurableObject<Env> {
     const found = await findRawTable(this.env.DB, tenant, tableId);
     const isThis = found && this.env.RAW_TABLE.idFromName(rawTableName(tenant, found)).equals(this.ctx.id);
     return isThis ? found : null;
-  }
-
-  /** Now, and later than every time before. */
-  #tick(): Micros {
-    this.#lastTick = Math.max(nowMicros(), this.#lastTick + 1);
-    return this.#lastTick;
   }
 
   async #ensureAlarm(inMs = RECOMPUTE_ALARM_MS): Promise<void> {
