@@ -118,14 +118,15 @@ export function slowToAnswer(own: Env = env) {
 }
 
 /** A request to the service with these bindings. */
-export async function askWith<T>(own: Env, method: string, path: string, body?: unknown) {
+export async function askWith<T>(own: Env, method: string, path: string, body?: unknown, key?: string) {
   const context = createExecutionContext();
   const request = new Request(`${ORIGIN}/api/v1${path}`, {
     method,
-    ...(body !== undefined && {
-      body: JSON.stringify(body),
-      headers: { "content-type": "application/json" },
-    }),
+    headers: {
+      ...(body !== undefined && { "content-type": "application/json" }),
+      ...(key !== undefined && { "idempotency-key": key }),
+    },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
   });
   const response = await worker.fetch(request as never, own, context);
   const answer = { status: response.status, body: (await response.json()) as T };

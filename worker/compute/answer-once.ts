@@ -29,8 +29,7 @@ export async function answerOnce(
   }
   // One writer of those that there were then knows the claim; when their number has changed, the table still knows.
   if (earlier.fingerprint !== idempotency.fingerprint) throw keyReused();
-  const answer: Answer = JSON.parse(earlier.reply);
-  return { ...answer, headers: { ...answer.headers, ...REPLAYED } };
+  return replayed(earlier.reply);
 }
 
 async function answerAndKeep(
@@ -40,11 +39,18 @@ async function answerAndKeep(
 ): Promise<Answer> {
   try {
     const answer = await compute();
-    await table.keepAnswer(idempotency, JSON.stringify(answer));
-    return answer;
+    const own = JSON.stringify(answer);
+    // Where one that waited longer than it does was computed too, what the first to be kept was answered both are.
+    const kept = await table.keepAnswer(idempotency, own);
+    return kept === own ? answer : replayed(kept);
   } catch (cause) {
     // Should this not arrive, who waits goes on when the time is over.
     await table.giveUp(idempotency.key).catch(() => {});
     throw cause;
   }
+}
+
+function replayed(reply: string): Answer {
+  const answer: Answer = JSON.parse(reply);
+  return { ...answer, headers: { ...answer.headers, ...REPLAYED } };
 }

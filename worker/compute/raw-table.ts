@@ -146,9 +146,12 @@ export class RawTable extends DurableObject<Env> {
     return this.#underWay.answerOrBegin(key, () => this.#store.replies.earlier<string>(key));
   }
 
-  async keepAnswer(idempotency: Idempotency, answer: string): Promise<void> {
-    this.#store.replies.keep(idempotency, answer);
+  /** @returns the answer that is kept: where another one was first, that. */
+  async keepAnswer(idempotency: Idempotency, answer: string): Promise<string> {
+    const { replies } = this.#store;
+    replies.keep(idempotency, answer);
     this.#underWay.end(idempotency.key);
+    return replies.earlier<string>(idempotency.key)?.reply ?? answer;
   }
 
   async giveUp(key: string): Promise<void> {
