@@ -40,6 +40,7 @@ import {
   streaming,
   type Table,
   TENANT,
+  type Vector,
   vector,
   vectorOf,
 } from "./tables.ts";
@@ -158,10 +159,44 @@ describe("the consumer", () => {
     await consume([arrived(table)]);
     const object = objectOf(table);
     for (const holder of ["lost", "next"]) {
-      await object.followed(follower, holder, { entities, upTo: null });
+      await object.followed(follower, holder, { entities, upTo: 1, isWritten: false });
       expect(await object.claim(follower, "next", 10)).toMatchObject({ entities });
     }
   });
+
+  test.each([
+    ["the stream", (own: Env, table: Table, _: string) => consume([arrived(table)], own)],
+    [
+      "a computation by hand",
+      (own: Env, _: Table, name: string) => askWith(own, "POST", `/features/${name}/compute`),
+    ],
+  ])(
+    "that is written by %s after who asked for it was told that it had failed does not stand",
+    async (_, run) => {
+      silent();
+      const table = await newTable();
+      const feature = await streaming(table);
+      const entity = freshName("e");
+      await ingestUnannounced(table, [followerOf(feature)], [entity]);
+      let late = async (): Promise<unknown> => undefined;
+      // The connection is lost while the write is on its way to the writer, or with it.
+      const change = (real: () => Promise<unknown>) => {
+        late = real;
+        return failBefore();
+      };
+      await run(withStubs("ENTITY_WRITER", { change }), table, feature.name);
+      await ingestUnannounced(table, [followerOf(feature)], [entity]);
+      await consume([arrived(table)]);
+      expect(await vectorOf(entity, feature.name)).toEqual({ total: 2, n: 2 });
+      await late();
+      // Nothing of it is in this isolate's memory.
+      const path = `/feature-vectors?entity_id=${encodeURIComponent(entity)}&feature_name=${feature.name}`;
+      const stored = async () => (await get<Vector>(`${path}&consistency=strong`)).body.vector;
+      expect(await stored()).toEqual({ total: 1, n: 1 });
+      await afterTheLease(table);
+      expect(await stored()).toEqual({ total: 2, n: 2 });
+    },
+  );
 
   test("goes on to the next table however steadily rows arrive, and asks to come back", async () => {
     const [busy, quiet] = [await newTable(), await newTable()];

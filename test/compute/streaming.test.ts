@@ -162,15 +162,15 @@ describe("the consumer", () => {
     expect(await claim("one")).toEqual({ kind: "entities", entities: ["a"], upTo: 1 });
     await ingestUnannounced(table, [followerOf({ feature_id })], ["b"]);
     expect(await claim("two")).toEqual({ kind: "busy" });
-    await objectOf(table).followed(follower, "one", { entities: ["a"], upTo: 1 });
+    await objectOf(table).followed(follower, "one", { entities: ["a"], upTo: 1, isWritten: true });
     expect(await claim("one")).toEqual({ kind: "entities", entities: ["b"], upTo: 2 });
     vi.spyOn(Date, "now").mockReturnValue(Date.now() + 61_000);
     expect(await claim("two")).toEqual({ kind: "entities", entities: ["b"], upTo: 2 });
-    await objectOf(table).followed(follower, "two", { entities: ["b"], upTo: 2 });
+    await objectOf(table).followed(follower, "two", { entities: ["b"], upTo: 2, isWritten: true });
     expect(await claim("two")).toEqual({ kind: "nothing" });
     expect(await claim("one")).toEqual({ kind: "nothing" });
     // It may have written last.
-    await objectOf(table).followed(follower, "one", { entities: ["b"], upTo: 2 });
+    await objectOf(table).followed(follower, "one", { entities: ["b"], upTo: 2, isWritten: true });
     expect(await claim("one")).toEqual({ kind: "entities", entities: ["b"], upTo: 3 });
   });
 
@@ -294,10 +294,12 @@ describe("a computation by hand", () => {
     };
     const feature = { name, entityType: "user_id" };
     const target = vectorTarget(feature, { version: 1, ttlSeconds: null }, "by-hand");
-    await writeVectors(context, reply.computed, target);
+    const writing = writeVectors(context, reply.computed, target);
+    await writing;
     expect(await vectorOf(entity, name)).toEqual({ total: 1, n: 1 });
     const follower = { featureId: feature_id, version: 1, entityKey: "user_id" };
-    await computeAgainWhereOvertaken(context, refOf(table), { id: "by-hand", follower, ...reply });
+    const of = { table: refOf(table), id: "by-hand", follower, ...reply };
+    await computeAgainWhereOvertaken(context, of, writing);
     await until("it is of all rows", async () => (await vectorOf(entity, name))?.n === 2);
   });
 });

@@ -51,9 +51,8 @@ export async function computeByHand(
   const { computed, seq } = reply;
   if (seq !== null && !(await object.mayWrite(id, key, seq))) return { kind: "overtaken" };
   const writing = writeVectors(context, computed, vectorTarget(feature, version, `compute-${id}`));
-  const { written, skipped, bookmark } = await writing.finally(() =>
-    computeAgainWhereOvertaken(context, table, { id, follower, computed, seq }),
-  );
+  const of = { table, id, follower, computed, seq };
+  const { written, skipped, bookmark } = await computeAgainWhereOvertaken(context, of, writing);
   await noteComputation(env.DB, key, null, nowMicros());
   return {
     kind: "written",

@@ -223,7 +223,7 @@ async function recomputeVersion(
       () => true,
       () => false,
     );
-    await object.followed(follower, holder, { entities, upTo: isWritten ? upTo : null });
+    await object.followed(follower, holder, { entities, upTo, isWritten });
     const { skipped } = await written;
     note = whatIsMissing(parts, skipped) ?? note;
   }

@@ -195,30 +195,26 @@ export class RawTable extends DurableObject<Env> {
   }
 
   /**
-   * The holder has written these entities: all that it computed, up to ingest `upTo`, or, when that is null, perhaps
-   * not all. Where it has lost its lease another one may have written newer vectors before it, which the older ones
-   * then stand on: so they are computed once more.
+   * The holder has written all these entities, up to ingest `upTo`, or has failed at it. Where it has lost its lease another
+   * one may have written newer vectors before it, which the older ones then stand on: so they are computed once more.
    */
   async followed(
     follower: Follower,
     holder: string,
-    { entities, upTo }: { entities: string[]; upTo: number | null },
+    { entities, upTo, isWritten }: { entities: string[]; upTo: number; isWritten: boolean },
   ): Promise<void> {
-    const { followers, computations } = this.#store;
-    if (followers.isHeldBy(follower, holder)) {
-      computations.end(holder);
-      if (upTo !== null) followers.followed(follower, upTo);
-      return;
-    }
-    await this.#ensureAlarm();
-    computations.end(holder);
-    followers.retouch(follower, entities, this.#store.countIngest());
+    const { followers } = this.#store;
+    const isHeld = followers.isHeldBy(follower, holder);
+    if (!isHeld || !isWritten) await this.#ensureAlarm();
+    this.#ends(holder, { follower, entities, seq: upTo }, isWritten);
+    if (!isHeld) followers.retouch(follower, entities, this.#store.countIngest());
+    else if (isWritten) followers.followed(follower, upTo);
   }
 
   async release(follower: Follower, holder: string, failsUpTo: number | null): Promise<void> {
     const { followers, computations } = this.#store;
-    // Who has lost it may have written what others have not computed since.
-    if (followers.isHeldBy(follower, holder)) computations.end(holder);
+    // Who has lost it, or was failed by a store, may have written what others have not computed since.
+    if (failsUpTo !== null && followers.isHeldBy(follower, holder)) computations.end(holder);
     followers.release(follower, holder, failsUpTo);
   }
 
@@ -227,10 +223,20 @@ export class RawTable extends DurableObject<Env> {
    *
    * @returns whether the queue must be told.
    */
-  async written(id: string, computation: Computation): Promise<boolean> {
-    if (this.#store.lastIngest() !== computation.seq) await this.#ensureAlarm();
-    this.#store.computations.end(id);
+  async written(id: string, computation: Computation, isWritten: boolean): Promise<boolean> {
+    if (!isWritten || this.#store.lastIngest() !== computation.seq) await this.#ensureAlarm();
+    this.#ends(id, computation, isWritten);
     return this.#store.computeAgain(computation);
+  }
+
+  /**
+   * What has failed may still be on its way to the writers, or with them: until nothing can come of that any more it stays
+   * noted, as if nothing had been heard of it.
+   */
+  #ends(id: string, computation: Computation, isWritten: boolean): void {
+    const { computations } = this.#store;
+    computations.end(id);
+    if (!isWritten) computations.give(id, computation);
   }
 
   /** The number of the last ingest, and the versions that are to be computed as a whole. */

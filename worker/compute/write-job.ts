@@ -36,18 +36,19 @@ export async function writeJobPage(
   const page = { version: job, offset: job.computed, limit: JOB_PAGE_ENTITIES };
   const { rows, seq, isRepeated, isOvertaken } = await object.jobPage(jobId, page);
   const follower = { featureId: job.featureId, version: job.version, entityKey: feature.entityType };
-  const computed = { id: jobId, follower, computed: rows, seq };
-  const again = () => computeAgainWhereOvertaken({ ...context, tenant }, table, computed);
+  const computed = { table, id: jobId, follower, computed: rows, seq };
+  const again = <W>(writing: Promise<W>) =>
+    computeAgainWhereOvertaken({ ...context, tenant }, computed, writing);
   if (isOvertaken) {
     // By one who could not say so.
-    if (isRepeated) await again();
+    if (isRepeated) await again(Promise.resolve());
     if (await advanceJob(env.DB, job, ended(job, OVERTAKEN))) await object.dropJob(jobId, "ended");
     return;
   }
   // Times and compute id are those of the rows: a page that is written again is a duplicate, not a new write.
   const target = vectorTarget(feature, version, `compute-${jobId}`);
   const writing = writeVectors({ ...context, tenant }, rows, target);
-  const { skipped } = await writing.finally(again);
+  const { skipped } = await again(writing);
   const advanced = afterPage(job, { rows: rows.length, skipped });
   // Another one has written the page, and goes on.
   if (!(await advanceJob(env.DB, job, advanced))) return;

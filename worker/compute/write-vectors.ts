@@ -60,27 +60,35 @@ export async function writeVectors(
 }
 
 interface WrittenComputation {
+  table: RawTableRef;
+  /** Of the request or job. */
   id: string;
   follower: Follower;
   computed: readonly ComputedRow[];
+  /** The last ingest that the rows know of; null: they are of no ingested rows. */
   seq: number | null;
 }
 
 /**
  * After a computation has been written, or has failed at it, when any of it may be there; see `RawTable.written`.
  *
- * @param of `id`: of the request or job; `seq`: the last ingest that the rows know of, null: they are of no ingested rows.
+ * @returns what `writing` comes to.
  */
-export async function computeAgainWhereOvertaken(
+export async function computeAgainWhereOvertaken<W>(
   { env, log, tenant }: TenantContext,
-  table: RawTableRef,
-  { id, follower, computed, seq }: WrittenComputation,
-): Promise<void> {
-  if (seq === null) return;
-  const entities = computed.map(({ entity }) => entity);
-  const isOvertaken = await rawTableObject(env, tenant, table).written(id, { follower, entities, seq });
+  { table, id, follower, computed, seq }: WrittenComputation,
+  writing: Promise<W>,
+): Promise<W> {
+  if (seq === null) return writing;
+  const isWritten = await writing.then(
+    () => true,
+    () => false,
+  );
+  const computation = { follower, entities: computed.map(({ entity }) => entity), seq };
+  const isOvertaken = await rawTableObject(env, tenant, table).written(id, computation, isWritten);
   const message = { kind: "ingest", tenant_id: tenant, table_id: table.tableId } as const;
   if (isOvertaken) await askToCompute({ env, log }, message);
+  return writing;
 }
 
 function reasonNotWritten(result: RowResult): string | null {
