@@ -3,6 +3,7 @@ import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { STORE_FAULT } from "../../worker/compute/compute-store.ts";
 import {
   computeAgainWhereOvertaken,
   vectorTarget,
@@ -13,9 +14,18 @@ import { MAX_OWN_FAULT_TRIES } from "../../worker/limits.ts";
 import { Log } from "../../worker/log.ts";
 import { FOLLOWER_LEASE_MS, TRAINING_SETS_BATCH_MS } from "../../worker/timings.ts";
 import { databaseWatchedBy } from "../events/receiving.ts";
+import { failBefore } from "../setup/faults.ts";
 import { ask, expectProblem, get, post, remove } from "../setup/http.ts";
 import { sleep, until } from "../setup/waiting.ts";
-import { arrived, consume, followerOf, ingestUnannounced, SCHEMA, withoutQueue } from "./racing.ts";
+import {
+  arrived,
+  consume,
+  followerOf,
+  ingestUnannounced,
+  SCHEMA,
+  withoutQueue,
+  withStubs,
+} from "./racing.ts";
 import {
   addVersion,
   caughtUp,
@@ -196,6 +206,23 @@ describe("the consumer", () => {
     await runDurableObjectAlarm(objectOf(table));
     expect(await runDurableObjectAlarm(objectOf(table))).toBe(false);
     expect(await vectorOf(entity, bad.name)).toBeNull();
+  });
+
+  test("a version that a store has kept waiting says so until nothing is left to compute", async () => {
+    vi.spyOn(console, "warn").mockImplementation(() => {});
+    const table = await newTable();
+    const feature = await streaming(table);
+    await ingestUnannounced(table, [followerOf(feature)], [freshName("e")]);
+    let claims = 0;
+    // It has been computed by then, and nobody has noted it.
+    const claim = (real: () => Promise<unknown>) => (++claims > 1 ? failBefore() : real());
+    await consume([arrived(table)], withStubs("RAW_TABLE", { claim }));
+    expect(await computationOf(feature.name)).toMatchObject({ last_error: STORE_FAULT, computed_at: null });
+    await consume([arrived(table)], env, 2);
+    expect(await computationOf(feature.name)).toMatchObject({
+      last_error: null,
+      computed_at: expect.any(String),
+    });
   });
 
   test("a version that is no longer active is not asked for again", async () => {

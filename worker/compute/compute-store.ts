@@ -51,6 +51,28 @@ export async function noteComputation(
     });
 }
 
+/** In words for the tenant. */
+export const STORE_FAULT = "a store did not answer; it is tried again";
+
+/** What was to be tried again has been, and nothing is left to compute. */
+export async function noteRecovery(
+  db: D1Database,
+  key: { tenant: string; featureId: number; version: number },
+  now: Micros,
+): Promise<void> {
+  await primary(db)
+    .update(computations)
+    .set({ computedAt: now, lastError: null })
+    .where(
+      and(
+        eq(computations.tenantId, key.tenant),
+        eq(computations.featureId, key.featureId),
+        eq(computations.version, key.version),
+        eq(computations.lastError, STORE_FAULT),
+      ),
+    );
+}
+
 /** How the versions of these features were computed last, of any number of features. */
 export async function computationsOf(
   db: D1Database,

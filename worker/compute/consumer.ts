@@ -20,7 +20,7 @@ import type { Debt } from "./computation-store.ts";
 import { computeByHand } from "./compute-by-hand.ts";
 import { type ComputedParts, computeInParts } from "./compute-in-parts.ts";
 import { type ComputeMessage, computeMessage } from "./compute-message.ts";
-import { noteComputation } from "./compute-store.ts";
+import { noteComputation, noteRecovery, STORE_FAULT } from "./compute-store.ts";
 import { computableVersion } from "./computed-feature.ts";
 import { followerOf } from "./follower-store.ts";
 import { rawTableObject } from "./raw-table-access.ts";
@@ -68,7 +68,8 @@ export async function consumeCompute(batch: MessageBatch, env: Env): Promise<voi
     }
   }
   for (const { tenant, tableId, messages } of tables.values()) {
-    await settle(context, messages, () => recompute(context, tenant, tableId));
+    const isRepeated = messages.some(({ attempts }) => attempts > 1);
+    await settle(context, messages, () => recompute(context, { tenant, tableId, isRepeated }));
   }
   // Last: nobody waits for one as one waits for what has just been ingested.
   for (const [i, { message, read }] of sets.entries()) {
@@ -107,8 +108,15 @@ async function settle(
   }
 }
 
-/** A version that fails holds up no other: the message comes again for that one. */
-async function recompute(context: ServiceContext, tenant: string, tableId: number): Promise<Result> {
+/**
+ * A version that fails holds up no other: the message comes again for that one.
+ *
+ * @param of `isRepeated`: it has come again.
+ */
+async function recompute(
+  context: ServiceContext,
+  { tenant, tableId, isRepeated }: { tenant: string; tableId: number; isRepeated: boolean },
+): Promise<Result> {
   const { DB } = context.env;
   const table = await findRawTable(DB, tenant, tableId);
   if (!table) return "done";
@@ -129,7 +137,10 @@ async function recompute(context: ServiceContext, tenant: string, tableId: numbe
     );
     const key = { tenant, featureId: version.featureId, version: version.version };
     switch (outcome.kind) {
-      case "idle":
+      case "busy":
+        break;
+      case "nothing":
+        if (isRepeated) await noteRecovery(DB, key, nowMicros());
         break;
       case "computed":
         isMore ||= outcome.isMore;
@@ -144,7 +155,7 @@ async function recompute(context: ServiceContext, tenant: string, tableId: numbe
       case "store fault":
         result = "again";
         await object.release(followerOf(version), holder, null);
-        await noteComputation(DB, key, "a store did not answer; it is tried again", nowMicros());
+        await noteComputation(DB, key, STORE_FAULT, nowMicros());
         break;
     }
   }
@@ -190,8 +201,9 @@ type Outcome =
    * what is left waits its turn, behind other features and tables.
    */
   | { kind: "computed"; note: string | null; isMore: boolean }
-  /** Nothing to do, or another consumer does it. */
-  | { kind: "idle" }
+  | { kind: "nothing" }
+  /** Another consumer is at it. */
+  | { kind: "busy" }
   /** The tenant's SQL or rows are at fault, up to this ingest. */
   | { kind: "own fault"; error: string; upTo: number }
   | { kind: "store fault" };
@@ -209,7 +221,7 @@ async function recomputeVersion(
   for (let round = 0; round < MAX_ROUNDS_PER_MESSAGE; round++) {
     const claim = await object.claim(follower, holder, MAX_TOUCHED_ENTITIES);
     if (claim.kind !== "entities") {
-      return round === 0 ? { kind: "idle" } : { kind: "computed", note, isMore: false };
+      return round === 0 ? claim : { kind: "computed", note, isMore: false };
     }
     const { entities, upTo } = claim;
     const parts = await computeInParts((part) => {
