@@ -23,7 +23,9 @@ export const jobSchema = lazily(() =>
       version: z.int(),
       status: z.enum(WORK_STATUSES),
       total: z.int().nullable(),
-      computed: z.int(),
+      computed: z
+        .int()
+        .meta({ description: "Entities of `total` that it is through with, skipped ones too." }),
       ...answeredSkips(),
       error: z.string().nullable(),
       created_at: answeredTimestamp,
