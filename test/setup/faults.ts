@@ -45,7 +45,7 @@ export interface Faults {
 
 /** Asked in the same transaction as every write: what it left in the database, before anything else happens there. */
 export interface Alongside {
-  statements(db: D1DatabaseSession): D1PreparedStatement[];
+  statements(db: Pick<D1DatabaseSession, "prepare">): D1PreparedStatement[];
   seen(results: D1Result[]): void;
 }
 
@@ -168,23 +168,27 @@ function watchDatabase(
   watch: Around<DatabaseCall>,
   alongside: () => Alongside | null,
 ): D1Database {
+  const own = { watch, alongside };
   return overriding(real, {
-    withSession: (start: string = "first-unconstrained") =>
-      watchSession(real.withSession(start), start, { watch, alongside }),
-  });
+    ...watchedStatements(real, "none", own),
+    withSession: (start: string = "first-unconstrained") => {
+      const session = real.withSession(start);
+      return overriding(session, watchedStatements(session, start, own));
+    },
+  } as Partial<D1Database>);
 }
 
-function watchSession(
-  real: D1DatabaseSession,
+function watchedStatements(
+  real: D1Database | D1DatabaseSession,
   session: string,
   { watch, alongside }: { watch: Around<DatabaseCall>; alongside: () => Alongside | null },
-): D1DatabaseSession {
+): Pick<D1DatabaseSession, "prepare" | "batch"> {
   const known = new WeakMap<D1PreparedStatement, { sql: string; statement: D1PreparedStatement }>();
   const describe = (kind: DatabaseCall["kind"], sql: string[]) => ({
     kind,
     sql,
     session,
-    writes: sql.some((text) => /\b(INSERT|DELETE)\b/.test(text)),
+    writes: sql.some((text) => /\b(INSERT|DELETE|UPDATE)\b/i.test(text)),
   });
   const watchStatement = (sql: string, statement: D1PreparedStatement): D1PreparedStatement => {
     const watchQuery = (ask: () => Promise<unknown>) => watch(describe("query", [sql]), ask);
@@ -192,11 +196,12 @@ function watchSession(
       bind: (...values: unknown[]) => watchStatement(sql, statement.bind(...values)),
       all: (() => watchQuery(() => statement.all())) as D1PreparedStatement["all"],
       raw: (() => watchQuery(() => statement.raw())) as D1PreparedStatement["raw"],
+      run: (() => watchQuery(() => statement.run())) as D1PreparedStatement["run"],
     });
     known.set(proxy, { sql, statement });
     return proxy;
   };
-  return overriding(real, {
+  return {
     prepare: (sql: string) => watchStatement(sql, real.prepare(sql)),
     batch: (<T>(statements: D1PreparedStatement[]) => {
       const own = statements.flatMap((statement) => known.get(statement) ?? []);
@@ -213,7 +218,7 @@ function watchSession(
       };
       return watch(described, run);
     }) as D1DatabaseSession["batch"],
-  });
+  };
 }
 
 function watchCache(real: KVNamespace, watch: Around<CacheCall>): KVNamespace {
