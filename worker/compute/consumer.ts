@@ -138,6 +138,8 @@ async function recompute(
     const key = { tenant, featureId: version.featureId, version: version.version };
     switch (outcome.kind) {
       case "busy":
+        // Perhaps one that is dead: what was said of a try before this one stands until somebody sees that all is well.
+        if (isRepeated && result === "done") result = "again";
         break;
       case "nothing":
         if (isRepeated) await noteRecovery(DB, key, nowMicros());

@@ -1,0 +1,153 @@
+/** All that takes part in one schedule, put together. */
+import { consumeCompute } from "../../../worker/compute/consumer.ts";
+import { consumeAvailability } from "../../../worker/events/consumer.ts";
+import type { FeatureAvailable } from "../../../worker/events/feature-available.ts";
+import { type DatabaseCall, watched } from "../../setup/faults.ts";
+import { FaultLayer } from "../bindings.ts";
+import { randomOf } from "../decide.ts";
+import { World } from "../world.ts";
+import { Asking } from "./asking.ts";
+import { Deliveries } from "./deliveries.ts";
+import { Front } from "./front.ts";
+import { Objects } from "./objects.ts";
+import { Owners } from "./owners.ts";
+import { VirtualQueue } from "./queues.ts";
+import { Receivers } from "./receivers.ts";
+import type { Registered } from "./registered.ts";
+import { Rows } from "./rows.ts";
+import { FILTERS, type Schedule } from "./schedule.ts";
+import { Truth } from "./truth.ts";
+import { Users } from "./users.ts";
+
+interface Given {
+  schedule: Schedule;
+  registered: Registered;
+  state: DurableObjectState;
+  spared: ReadonlySet<number>;
+}
+
+export class Parts {
+  readonly violations: string[] = [];
+  readonly complain = (text: string) => void this.violations.push(text);
+  readonly world: World;
+  readonly layer: FaultLayer;
+  readonly truth: Truth;
+  readonly rows: Rows;
+  readonly deliveries = new Deliveries(this.complain);
+  readonly objects: Objects;
+  readonly receivers: Receivers;
+  readonly queues: VirtualQueue[];
+  readonly asking: Asking;
+  readonly users: Users;
+  readonly owners: Owners;
+  events = 0;
+  readonly #front: Front;
+
+  constructor({ schedule, registered, state, spared }: Given) {
+    const { complain, deliveries } = this;
+    this.truth = new Truth(registered);
+    this.rows = new Rows(complain, schedule.table.retentionDays);
+    const { seed } = schedule;
+    const world = new World(randomOf(seed, 111), randomOf(seed, 112));
+    const layer = new FaultLayer(world, schedule, spared);
+    [this.world, this.layer] = [world, layer];
+    world.look = () => this.#look();
+    this.objects = new Objects({ world, layer, state, schedule });
+    this.receivers = new Receivers({ world, layer, deliveries, sqlOf: (who) => this.objects.sqlOf(who) });
+    world.fetch = this.receivers.fetch;
+    deliveries.created(registered.subscription.path, FILTERS[0], -1);
+    const all = this.#env(schedule);
+    this.queues = this.#queuesOf(all, schedule);
+    this.objects.bind(all);
+    this.#front = new Front({ world, env: all, key: registered.key, complain });
+    const { rows } = this;
+    this.asking = new Asking({ world, front: this.#front, complain, mayBeGone: () => rows.isDropped });
+    const asked = { world, registered, complain, asking: this.asking };
+    this.users = new Users({ ...asked, rows, vectors: () => this.truth.vectors() });
+    const keyOf = (subscriptionId: string) => ({ tenantId: registered.tenant, subscriptionId });
+    this.owners = new Owners({
+      ...asked,
+      deliveries,
+      receivers: this.receivers,
+      announced: () => this.truth.announced(),
+      isDropped: (id) => this.objects.isDropped(keyOf(id)),
+      countOf: (id, status) => this.objects.countOf(keyOf(id), status),
+    });
+  }
+
+  #env({ queueStorage }: Schedule): Env {
+    const variables = {
+      QUEUE_STORAGE: queueStorage,
+      MEMORY_TTL_MS: "0",
+      WRITER_PARTITIONS: "1",
+      METRICS: "off",
+    } as const;
+    const database = (call: DatabaseCall, run: () => Promise<unknown>) => this.#database(call, run);
+    const own = watched({ database }, variables as unknown as Parameters<typeof watched>[1]).env;
+    return { ...own, RATE_LIMIT: "off" } as unknown as Env;
+  }
+
+  #queuesOf(all: Env, { queueStorage }: Schedule): VirtualQueue[] {
+    const { world, layer, complain } = this;
+    const crash = queueStorage === "memory" ? () => this.#crash() : null;
+    const shared = { world, layer, crash, complain };
+    // As in `wrangler.toml`, with the first try.
+    const compute = new VirtualQueue({
+      ...shared,
+      name: "feature-compute",
+      most: 20,
+      maxTries: 21,
+      consume: (batch) => consumeCompute(batch, all),
+      onTaken: () => {},
+    });
+    const availability = new VirtualQueue({
+      ...shared,
+      name: "feature-availability",
+      most: 5,
+      maxTries: 101,
+      consume: (batch) => consumeAvailability(batch, all),
+      onTaken: (bodies) => this.#taken(bodies as FeatureAvailable[][]),
+    });
+    all.FEATURE_COMPUTE = compute.binding;
+    all.FEATURE_AVAILABILITY = availability.binding;
+    return [compute, availability];
+  }
+
+  #database({ sql, writes }: DatabaseCall, run: () => Promise<unknown>): Promise<unknown> {
+    const operation = writes ? "write" : "read";
+    const [first = ""] = sql;
+    const table = /\b(?:from|into|update) "?(\w+)/i.exec(first)?.[1] ?? "";
+    const call = { store: "database", operation, label: `database ${operation} ${table}` } as const;
+    const isOfTable = /^(?:update|delete from) "raw_tables"/.test(first);
+    return this.layer.call(call, async () => {
+      const answer = await run();
+      if (isOfTable) await this.#tableChanges();
+      return answer;
+    });
+  }
+
+  async #tableChanges(): Promise<void> {
+    const table = await this.truth.table();
+    if (table) this.rows.retain(table.retentionDays);
+    else this.rows.isDropped = true;
+  }
+
+  #look(): void {
+    const changed = this.objects.changedRows();
+    if (changed) this.rows.see(changed, this.world.nowMs);
+  }
+
+  #taken(messages: readonly FeatureAvailable[][]): void {
+    for (const event of messages.flat()) {
+      this.events += 1;
+      this.deliveries.announce(event, this.world.steps);
+    }
+  }
+
+  /** Of the one process in which everything is. */
+  #crash(): void {
+    for (const queue of this.queues) queue.forgetAll();
+    for (const host of this.objects.hosts) host.kill("its process dies");
+    this.#front.kill("its process dies");
+  }
+}

@@ -1,0 +1,21 @@
+/**
+ * Seeded schedules of ingests, computations and subscriptions among faults; whatever happens, every promise holds.
+ *
+ * `npm run test:faults -- --world pipeline --seeds 20000 --from 1` runs others, `-- --seed 17` one, with all that
+ * happened in it.
+ */
+import { testSeeds } from "../run-seeds.ts";
+import { runSchedule } from "./run-schedule.ts";
+import { describe, scheduleOf } from "./schedule.ts";
+
+testSeeds({
+  world: "pipeline",
+  seeds: 300,
+  scheduleOf,
+  describe: ({ queueStorage, table, mostInline, rates, operations }) => [
+    `queue ${queueStorage}, table ${JSON.stringify(table)}, jobs above ${mostInline}, rates ${JSON.stringify(rates)}`,
+    ...operations.map(describe),
+  ],
+  run: runSchedule,
+  without: ["stale answer", "partial answer"],
+});

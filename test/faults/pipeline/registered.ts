@@ -1,0 +1,127 @@
+/** What is registered before a schedule begins, put into D1 at once: a key, a raw table, its features, a subscription. */
+import { env } from "cloudflare:workers";
+import { type DrizzleD1Database, drizzle } from "drizzle-orm/d1";
+import {
+  apiKeys,
+  brightUid,
+  computations,
+  entities,
+  featureHistory,
+  features,
+  featureVersions,
+  jobs,
+  rawTables,
+  registryStamps,
+  subscriptions,
+} from "../../../worker/db/schema.ts";
+import { formatApiKey, hashSecret, newApiKey, SCOPES } from "../../../worker/tenants/api-key.ts";
+import { START_MS } from "../world.ts";
+import { addressOf } from "./receivers.ts";
+import { FEATURES, type FeatureName, type Schedule } from "./schedule.ts";
+import { SQL } from "./vectors.ts";
+
+export interface Registered {
+  tenant: string;
+  key: string;
+  tableId: number;
+  /** The first subscription. */
+  subscription: { id: string; path: string };
+}
+
+const NOW = START_MS * 1_000;
+/** Of table and features: far from those of other files. */
+const FIRST_ID = 3_000_000_000;
+const COLUMNS = [
+  ["user", "string"],
+  ["amount", "integer"],
+  ["at", "timestamp"],
+];
+
+const versionsOf = (feature: FeatureName) =>
+  Object.entries(SQL[feature]).flatMap(([version, sql]) =>
+    sql === "" ? [] : { version: Number(version), sql },
+  );
+
+/** @param made How many there were before. */
+export async function register({ seed, table }: Schedule, made: number): Promise<Registered> {
+  const tenant = `pipeline-${seed}-${made}`;
+  const pepper = env.API_KEY_SECRET ?? "";
+  const { keyId, secret } = newApiKey(pepper);
+  const id = FIRST_ID + 10 * made;
+  const subscription = { id: `sub_${made.toString(16).padStart(16, "0")}`, path: "s0" };
+  const all = drizzle(env.DB);
+  await all.batch([
+    // The same seed makes the same ids.
+    all.delete(featureHistory),
+    ...[entities, brightUid, computations, jobs, subscriptions].map((table) => all.delete(table)),
+    all.insert(apiKeys).values({
+      keyId,
+      tenantId: tenant,
+      name: "faults",
+      secretHash: hashSecret(secret, pepper),
+      scopes: JSON.stringify(SCOPES),
+      createdAt: NOW,
+      expiresAt: null,
+      revokedAt: null,
+    }),
+    all.insert(rawTables).values({
+      tableId: id,
+      tenantId: tenant,
+      name: "rows",
+      description: null,
+      columns: JSON.stringify(COLUMNS),
+      timestampColumn: table.isTimed ? "at" : null,
+      createdAt: NOW,
+      retentionDays: table.retentionDays,
+    }),
+    ...(table.hasFeatures ? computedFeatures(all, tenant, id) : []),
+    all.insert(registryStamps).values({ tenantId: tenant, stamp: "first" }),
+    all.insert(subscriptions).values({
+      subscriptionId: subscription.id,
+      tenantId: tenant,
+      kind: "webhook",
+      url: addressOf(subscription.path),
+      format: "json",
+      status: "active",
+      secretNonce: "00",
+      createdAt: NOW,
+      updatedAt: NOW,
+    }),
+  ]);
+  return { tenant, key: formatApiKey({ keyId, secret }), tableId: id, subscription };
+}
+
+function computedFeatures(all: DrizzleD1Database, tenant: string, id: number) {
+  const words = { description: null, owner: null, tags: null, createdAt: NOW, updatedAt: NOW };
+  return [
+    all.insert(features).values(
+      FEATURES.map((name, i) => ({
+        ...words,
+        featureId: id + i,
+        tenantId: tenant,
+        name,
+        entityType: "user",
+        category: name,
+        kind: "computed" as const,
+        rawTableId: id,
+        entityKey: "user",
+        materialize: name === "stream" ? ("on_ingest" as const) : ("manual" as const),
+        computationLogic: SQL[name][1],
+        tags: "[]",
+      })),
+    ),
+    all.insert(featureVersions).values(
+      FEATURES.flatMap((name, i) =>
+        versionsOf(name).map(({ version, sql }) => ({
+          ...words,
+          tenantId: tenant,
+          featureId: id + i,
+          version,
+          dtype: "vector" as const,
+          computationLogic: sql,
+          status: version === 1 ? ("active" as const) : ("draft" as const),
+        })),
+      ),
+    ),
+  ];
+}

@@ -1,0 +1,170 @@
+/**
+ * The rows of the raw table at every moment, held against what was ingested and for how long rows are kept: each
+ * ingest whole and once, and no row gone that is not too old. Pure.
+ */
+import { LARGE_SKEW_MS } from "../world.ts";
+import type { PlannedRow } from "./schedule.ts";
+
+/** As it is stored: its time is a text, or null. */
+export interface StoredRow {
+  user: string | null;
+  amount: number;
+  at: string | null;
+}
+
+/** All rows of the table between two changes of it. */
+export type Moment = readonly StoredRow[];
+
+interface SentIngest {
+  operation: number;
+  rows: readonly PlannedRow[];
+  /** The moment in which its rows came; null: they have not. */
+  moment: number | null;
+}
+
+/** How long rows are to be kept; one for each time that it was changed. */
+interface Retention {
+  days: number | null;
+}
+
+const DAY_MS = 86_400_000;
+/** Two clocks that are set apart, one of which was set back. */
+const MOST_SKEW_MS = 3 * LARGE_SKEW_MS;
+/** A row goes within an hour of its time; what looks for it may ring late, or again after a failure. */
+const LATEST_PURGE_MS = 65 * 60_000;
+
+export class Rows {
+  readonly moments: Moment[] = [[]];
+  readonly #complain: (text: string) => void;
+  readonly #ingests = new Map<number, SentIngest>();
+  readonly #ofAmount = new Map<number, SentIngest>();
+  readonly #went = new Set<number>();
+  /** The registry has no such table any more. */
+  isDropped = false;
+  /** All that ever were; the last is what the registry says. */
+  readonly #retentions: Retention[];
+  /** Where those begin of which one may still be in force. */
+  #inForce = 0;
+
+  constructor(complain: (text: string) => void, retentionDays: number | null) {
+    this.#complain = complain;
+    this.#retentions = [{ days: retentionDays }];
+  }
+
+  get now(): number {
+    return this.moments.length - 1;
+  }
+
+  get rows(): Moment {
+    return this.moments.at(-1) ?? [];
+  }
+
+  send(operation: number, rows: readonly PlannedRow[]): void {
+    if (this.#ingests.has(operation)) return;
+    const sent = { operation, rows, moment: null };
+    this.#ingests.set(operation, sent);
+    for (const { amount } of rows) this.#ofAmount.set(amount, sent);
+  }
+
+  /** What the table holds, after each change of it. */
+  see(rows: readonly StoredRow[], nowMs: number): void {
+    const before = new Map(this.rows.map((row) => [row.amount, row]));
+    const after = new Map(rows.map((row) => [row.amount, row]));
+    this.moments.push(rows);
+    if (after.size < rows.length) this.#complain(`a row is there twice: ${amounts(rows)}`);
+    const come = rows.filter(({ amount }) => !before.has(amount));
+    for (const sent of new Set(come.map(({ amount }) => this.#ofAmount.get(amount)))) {
+      if (sent) this.#comes(sent, come);
+      else this.#complain(`rows are there that nobody has sent: ${amounts(come)}`);
+    }
+    for (const row of before.values()) if (!after.has(row.amount)) this.#goes(row, nowMs);
+  }
+
+  #comes(sent: SentIngest, come: readonly StoredRow[]): void {
+    const what = `ingest ${sent.operation}`;
+    if (sent.moment !== null) this.#complain(`rows of ${what} come once more`);
+    sent.moment = this.now;
+    const there = new Map(come.map((row) => [row.amount, row]));
+    for (const { user, amount } of sent.rows) {
+      const row = there.get(amount);
+      if (!row) this.#complain(`${what} is not there as a whole: row ${amount} is missing`);
+      else if (row.user !== user) this.#complain(`row ${amount} of ${what} is another`);
+    }
+  }
+
+  #goes({ amount, at }: StoredRow, nowMs: number): void {
+    this.#went.add(amount);
+    if (this.isDropped) return;
+    const ageMs = at === null ? Number.NEGATIVE_INFINITY : nowMs - Date.parse(at);
+    const isTooOld = this.#retentions
+      .slice(this.#inForce)
+      .some(({ days }) => days !== null && ageMs + MOST_SKEW_MS >= days * DAY_MS);
+    if (!isTooOld) this.#complain(`row ${amount} has gone, ${Math.round(ageMs / 1_000)} s old`);
+  }
+
+  /** @param answer What the caller was told. */
+  acknowledge(operation: number, answer: { ingested: number; total: number }): void {
+    const sent = this.#ingests.get(operation);
+    const what = `ingest ${operation}`;
+    if (!sent || sent.moment === null) {
+      this.#complain(`${what} was acknowledged and is not there`);
+      return;
+    }
+    if (answer.ingested !== sent.rows.length)
+      this.#complain(`${what} was told that ${answer.ingested} rows were ingested`);
+    const there = this.moments[sent.moment]?.length;
+    if (answer.total !== there)
+      this.#complain(`${what} was told that there are ${answer.total} rows, of ${there}`);
+  }
+
+  /** The registry says so from now on. */
+  retain(days: number | null): void {
+    this.#retentions.push({ days });
+  }
+
+  /** What is in force when a change is sent, for when it is acknowledged. */
+  get retention(): Retention | undefined {
+    return this.#retentions.at(-1);
+  }
+
+  /** The caller who has changed it has heard so: what was in force before that counts no more. */
+  retained(days: number | null, sent: Retention | undefined): void {
+    const start = sent ? this.#retentions.indexOf(sent) + 1 : 0;
+    const own = this.#retentions.findIndex((retention, i) => i >= start && retention.days === days);
+    if (own < 0) this.#complain(`a retention of ${days} days was acknowledged and is not registered`);
+    this.#inForce = Math.max(this.#inForce, own);
+  }
+
+  /** Of all that were sent, in which moment each came that names the user. */
+  touching(user: string): { operation: number; moment: number }[] {
+    return [...this.#ingests.values()].flatMap(({ operation, rows, moment }) =>
+      moment !== null && rows.some((row) => row.user === user) ? [{ operation, moment }] : [],
+    );
+  }
+
+  /** In the end, when enough time has passed for every row to go that must. */
+  everythingAged(nowMs: number): void {
+    const days = this.#retentions.at(-1)?.days ?? null;
+    if (days === null) return;
+    for (const { amount, at } of this.rows) {
+      if (at === null) continue;
+      const ageMs = nowMs - Date.parse(at);
+      if (ageMs > days * DAY_MS + LATEST_PURGE_MS)
+        this.#complain(`row ${amount} is still there, ${Math.round(ageMs / 1_000)} s old`);
+    }
+  }
+
+  /** In the end: what came is there, but for what was too old. */
+  everythingKept(): void {
+    if (this.isDropped && this.rows.length > 0) this.#complain("rows of the dropped table are left");
+    const there = new Set(this.rows.map(({ amount }) => amount));
+    for (const { operation, rows, moment } of this.#ingests.values()) {
+      if (moment === null) continue;
+      const lost = rows.filter(({ amount }) => !there.has(amount) && !this.#went.has(amount));
+      if (lost.length > 0)
+        this.#complain(`ingest ${operation} has lost rows ${lost.map(({ amount }) => amount).join()}`);
+    }
+  }
+}
+
+const amounts = (rows: readonly StoredRow[]) => rows.map(({ amount }) => amount).join();

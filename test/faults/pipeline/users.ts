@@ -1,0 +1,198 @@
+/** Those who ingest, compute and write: what they ask for, and what an answer promises them. */
+import { really, START_MS } from "../world.ts";
+import type { Asking } from "./asking.ts";
+import type { Registered } from "./registered.ts";
+import type { Rows } from "./rows.ts";
+import type { Action, PlannedRow, Slot } from "./schedule.ts";
+import { categoryOf, groupsOf, type StoredVector, USERS, type Version, vectorOf } from "./vectors.ts";
+
+interface UsersWorld {
+  asking: Asking;
+  registered: Registered;
+  rows: Rows;
+  /** As D1 has them now. */
+  vectors: () => Promise<ReadonlyMap<string, StoredVector>>;
+  complain: (text: string) => void;
+}
+
+/** A computation by hand that was acknowledged. */
+interface Computed {
+  version: Version;
+  /** The moment in which it was asked for. */
+  since: number;
+  /** Null: it was done at once. */
+  job: string | null;
+}
+
+export type UsersAction = Exclude<Action, { slot: Slot } | { do: "evict" }>;
+type Of<D extends Action["do"]> = Extract<Action, { do: D }>;
+
+const SKIPS = ["user is null", "there is a value with a newer event time"];
+const OVERTAKEN = "it was computed again from later rows; nothing more of this is written";
+
+export class Users {
+  readonly counts = { jobs: 0, overtaken: 0 };
+  readonly #w: UsersWorld;
+  readonly #computed: Computed[] = [];
+  readonly #sent = new Set<number>();
+  /** Ingests that were sent before version 2 of `stream` was active; null while it is not. */
+  #sentBefore: ReadonlySet<number> | null = null;
+  #isDropAcknowledged = false;
+
+  constructor(own: UsersWorld) {
+    this.#w = own;
+  }
+
+  async run(operation: number, action: UsersAction): Promise<void> {
+    switch (action.do) {
+      case "ingest":
+        return this.#ingest(operation, action);
+      case "compute":
+        return this.#compute(operation, action);
+      case "write":
+        return this.#write(operation, action);
+      case "retain":
+        return this.#retain(operation, action);
+      case "activate":
+        return this.#activate();
+      case "drop":
+        return this.#drop();
+    }
+  }
+
+  /** The moment whose rows the vector of a user must know; null: nobody has promised anything. */
+  dueSince(version: Version, user: string): number | null {
+    const isSame = (other: Version) => categoryOf(other) === categoryOf(version);
+    const byHand = this.#computed.flatMap((one) => (isSame(one.version) ? one.since : []));
+    const due = Math.max(...byHand, ...this.#streamed(version, user));
+    return Number.isFinite(due) ? due : null;
+  }
+
+  #streamed({ feature, version }: Version, user: string): number[] {
+    const before = version === 1 ? new Set<number>() : this.#sentBefore;
+    if (feature !== "stream" || before === null) return [];
+    return this.#w.rows
+      .touching(user)
+      .flatMap(({ operation, moment }) => (before.has(operation) ? [] : moment));
+  }
+
+  /** How each job has ended: those that are done promise what an answer at once would have. */
+  async jobsEnd(): Promise<void> {
+    for (const one of this.#computed) {
+      if (one.job === null) continue;
+      const job = (await this.#w.asking.read(`/jobs/${one.job}`)) ?? {};
+      const isOvertaken = job.status === "failed" && job.error === OVERTAKEN;
+      if (isOvertaken) this.counts.overtaken += 1;
+      else if (job.status !== "done" || job.computed !== job.total || !isEachOnce(job.skipped))
+        this.#w.complain(`job ${one.job} is ${JSON.stringify(job)}`);
+      if (job.status !== "done") one.since = Number.NEGATIVE_INFINITY;
+    }
+  }
+
+  async #ingest(operation: number, { rows, hasKey }: Of<"ingest">): Promise<void> {
+    const { asking, rows: judge, registered, complain } = this.#w;
+    judge.send(operation, rows);
+    this.#sent.add(operation);
+    const isGone = this.#isDropAcknowledged;
+    const body = { raw_table_id: registered.tableId, data: rows.map(rowBody) };
+    const asked = { method: "POST", path: "/ingest", body } as const;
+    const reply = await asking.keyed(asked, [200, 404], { operation, hasKey });
+    if (!reply) return;
+    if (reply.status === 404 ? !judge.isDropped : isGone)
+      complain(`ingest ${operation} is ${reply.status} ${reply.text}`);
+    if (reply.status === 404) return;
+    const { rows_ingested: ingested, row_count: total } = JSON.parse(reply.text);
+    judge.acknowledge(operation, { ingested, total });
+  }
+
+  async #compute(operation: number, { feature, hasKey }: Of<"compute">): Promise<void> {
+    const { asking, rows } = this.#w;
+    const since = rows.now;
+    const asked = { method: "POST", path: `/features/${feature}/compute?version=1` } as const;
+    const reply = await asking.keyed(asked, [200, 202, 409], { operation, hasKey });
+    if (!reply) return;
+    if (reply.status === 409) {
+      this.counts.overtaken += 1;
+      return;
+    }
+    const answer = JSON.parse(reply.text);
+    const version = { feature, version: 1 } as const;
+    const computed = { version, since, job: answer.job_id ?? null };
+    this.#computed.push(computed);
+    if (answer.job_id) this.counts.jobs += 1;
+    await this.#judgeAnswer(operation, answer, computed);
+  }
+
+  /** It tells of every group of the rows that were there while it was asked, and of no vector that is not there. */
+  async #judgeAnswer(operation: number, answer: ComputeAnswer, { version, since }: Computed): Promise<void> {
+    const { rows, vectors, complain } = this.#w;
+    const { skipped, skipped_count: skips } = answer;
+    const told = (answer.total ?? answer.computed) + skips;
+    const moments = rows.moments.slice(since);
+    const groups = moments.map((moment) => groupsOf(version, moment));
+    const isOdd = skipped.some(({ reason }) => !SKIPS.includes(reason)) || skipped.length !== skips;
+    const stored = await really(vectors);
+    const isWritten = (user: string) => {
+      const vector = stored.get(`${categoryOf(version)} ${user}`);
+      return vector && moments.some((moment) => vectorOf(version, user, moment)?.data === vector.data);
+    };
+    const written = USERS.filter(isWritten).length;
+    if (isOdd || !groups.includes(told) || answer.computed > written)
+      complain(
+        `operation ${operation} was told ${JSON.stringify(answer)} of ${groups} entities, ${written} written`,
+      );
+  }
+
+  async #write(operation: number, { entity, n, hasKey }: Of<"write">): Promise<void> {
+    const path = `/items/${entity}?entity_type=bright_uid`;
+    const asked = { method: "POST", path, body: { plain: { x: n } } } as const;
+    await this.#w.asking.keyed(asked, [200], { operation, hasKey });
+  }
+
+  async #retain(operation: number, { days }: Of<"retain">): Promise<void> {
+    const { asking, rows, complain } = this.#w;
+    // Told from all others.
+    const own = days === null ? null : days + operation / 10_000;
+    const sent = rows.retention;
+    const asked = { method: "PATCH", path: this.#table, body: { retention_days: own } } as const;
+    const reply = await asking.until(asked, [200, 404]);
+    if (reply?.status === 200) rows.retained(own, sent);
+    else if (reply && !rows.isDropped) complain(`operation ${operation} is ${reply.text}`);
+  }
+
+  async #drop(): Promise<void> {
+    const { asking, rows, complain } = this.#w;
+    const reply = await asking.until({ method: "DELETE", path: this.#table }, [200, 404]);
+    if (reply && !rows.isDropped) complain(`the table is ${reply.text}, and is there`);
+    if (reply) this.#isDropAcknowledged = true;
+  }
+
+  async #activate(): Promise<void> {
+    const asked = {
+      method: "PATCH",
+      path: "/features/stream/versions/2",
+      body: { status: "active" },
+    } as const;
+    if (await this.#w.asking.until(asked, [200])) this.#sentBefore ??= new Set(this.#sent);
+  }
+
+  get #table(): string {
+    return `/raw-tables/${this.#w.registered.tableId}`;
+  }
+}
+
+const isEachOnce = (skipped: { row: number }[]) =>
+  new Set(skipped.map(({ row }) => row)).size === skipped.length;
+
+/** Of a computation that is done, or that goes on as a job. */
+interface ComputeAnswer {
+  computed: number;
+  total?: number;
+  skipped: { reason: string }[];
+  skipped_count: number;
+}
+
+function rowBody({ user, amount, atSecond }: PlannedRow) {
+  const at = atSecond === null ? null : new Date(START_MS + atSecond * 1_000).toISOString();
+  return { user, amount, at };
+}
