@@ -728,18 +728,11 @@ describe("a computation by hand", () => {
     expect(await vectorOf(entity, feature.name)).toEqual({ total: 2, n: 2 });
   });
 
-  test("that comes again with its key while it is computed is answered as whichever was first", async () => {
-    const table = await newTable();
-    const { name } = await newFeature(table);
-    const { slow, open, reached } = slowToAnswer();
-    const [rows, key] = [[row(freshName("e"), 1)], freshName("key")];
-    const ask = (own: Env) => askWith<Computed>(own, "POST", `/features/${name}/compute`, rows, key);
-    const late = ask(slow);
-    await reached;
-    const first = await ask(env);
-    open();
-    // With how long it took.
-    expect(await late).toEqual(first);
+  test("that was taken for dead and answers all the same is answered as the one that took its place", async () => {
+    const object = objectOf(await newTable());
+    const idempotency = { key: freshName("key"), fingerprint: "of a request" };
+    expect(await object.keepAnswer(idempotency, "of the one in its place")).toBe("of the one in its place");
+    expect(await object.keepAnswer(idempotency, "its own")).toBe("of the one in its place");
   });
 
   test("that a later one of newer rows has overtaken is 409 and writes nothing", async () => {

@@ -118,15 +118,14 @@ export function slowToAnswer(own: Env = env) {
 }
 
 /** A request to the service with these bindings. */
-export async function askWith<T>(own: Env, method: string, path: string, body?: unknown, key?: string) {
+export async function askWith<T>(own: Env, method: string, path: string, body?: unknown) {
   const context = createExecutionContext();
   const request = new Request(`${ORIGIN}/api/v1${path}`, {
     method,
-    headers: {
-      ...(body !== undefined && { "content-type": "application/json" }),
-      ...(key !== undefined && { "idempotency-key": key }),
-    },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
+    ...(body !== undefined && {
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    }),
   });
   const response = await worker.fetch(request as never, own, context);
   const answer = { status: response.status, body: (await response.json()) as T };

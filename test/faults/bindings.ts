@@ -5,14 +5,15 @@
  * caller was told of an error or has died (nothing orders it and the next put), and a D1 batch cut in two.
  */
 import { InjectedFault } from "../setup/injected-fault.ts";
-import { type CallFacts, type Fault, type FaultKind, faultOf } from "./decide.ts";
-import type { Schedule } from "./schedule.ts";
+import { type CallFacts, type Fault, type FaultKind, faultOf, type Rates } from "./decide.ts";
 import { type Actor, actor, type World } from "./world.ts";
 
-export interface Call extends CallFacts {
+export interface Call extends Omit<CallFacts, "mayDie"> {
   label: string;
   /** The real call goes on for long and with waits of its own: it is not waited for. */
   isLong?: boolean;
+  /** Takes away whom it calls. */
+  evict?: (reason: string) => void;
 }
 
 type Outcome = { value: unknown } | { error: unknown };
@@ -28,13 +29,11 @@ export class FaultLayer {
   readonly spared: ReadonlySet<number>;
   readonly faulted: number[] = [];
   calls = 0;
-  /** Kills the instance that is there. */
-  onKill: (reason: string) => void = () => {};
   readonly #world: World;
-  readonly #schedule: Schedule;
+  readonly #schedule: { seed: number; rates: Rates };
   readonly #nobody: Actor;
 
-  constructor(world: World, schedule: Schedule, spared: ReadonlySet<number>) {
+  constructor(world: World, schedule: { seed: number; rates: Rates }, spared: ReadonlySet<number>) {
     this.#world = world;
     this.#schedule = schedule;
     this.spared = spared;
@@ -51,13 +50,14 @@ export class FaultLayer {
     const who = actor();
     const fault = this.#decide(call, who);
     return new Promise((resolve, reject) => {
-      const answer = (outcome: Outcome, ms = 0) =>
+      const answer = (outcome: Outcome, ms = 0): void => {
         world.after(world.someMs(TRANSIT_MS) + ms, {
           label: `answer to ${call.label}`,
           actor: who,
           act: () => ("value" in outcome ? resolve(outcome.value) : reject(outcome.error)),
         });
-      const fail = () => answer({ error: new InjectedFault(`${call.label}: injected`) });
+      };
+      const fail = () => answer({ error: errorOf(call) });
       const perform = async (): Promise<void> => {
         if (!fault) return settle(call, run, answer);
         switch (fault.kind) {
@@ -72,6 +72,7 @@ export class FaultLayer {
             return settle(call, run, (outcome) => answer(outcome, fault.ms));
           case "stale answer":
           case "partial answer":
+          case "bad answer":
             return settle(call, () => answerOf?.(fault) ?? run(), answer);
           case "lost":
             await answerOf?.(fault);
@@ -80,17 +81,17 @@ export class FaultLayer {
             await run();
             return settle(call, run, answer);
           case "dies before":
-          case "evicted before":
-            this.onKill(call.label);
-            return fail();
+            return who.die?.(call.label);
           case "dies after":
-            await run().catch(() => {});
-            return this.onKill(`${call.label} has run`);
+            return settle(call, run, () => who.die?.(`${call.label} has run`));
+          case "evicted before":
+            call.evict?.(call.label);
+            return fail();
           case "evicted meanwhile":
             world.after(fault.ms, {
               label: "eviction",
               actor: this.#nobody,
-              act: () => this.onKill(call.label),
+              act: () => call.evict?.(call.label),
             });
             return settle(call, run, answer);
           case "clock steps back":
@@ -113,7 +114,8 @@ export class FaultLayer {
     this.calls += 1;
     const number = this.calls;
     const { seed, rates } = this.#schedule;
-    const decided = this.#world.isHealthy ? null : faultOf(seed, number, call, rates);
+    const facts = { ...call, mayDie: who.die !== null };
+    const decided = this.#world.isHealthy ? null : faultOf(seed, number, facts, rates);
     const fault = this.spared.has(number) ? null : decided;
     if (fault) {
       this.faulted.push(number);
@@ -128,7 +130,7 @@ export class FaultLayer {
   #survive(call: Call, run: () => Promise<unknown>): void {
     const world = this.#world;
     const dice = world.chance();
-    if (call.store === "object" || dice < 0.5) return;
+    if (call.store === "object" || call.store === "receiver" || dice < 0.5) return;
     if (call.store === "cache") {
       const act = async () => void (await run().catch(() => {}));
       world.next({ label: `${call.label} lands`, actor: this.#nobody, act });
@@ -146,6 +148,14 @@ export class FaultLayer {
       },
     });
   }
+}
+
+/** As the store itself would say it. */
+function errorOf({ store, label }: Call): InjectedFault {
+  const fault = new InjectedFault(
+    store === "database" ? `D1_ERROR: ${label}: injected` : `${label}: injected`,
+  );
+  return store === "object" ? Object.assign(fault, { retryable: true }) : fault;
 }
 
 async function settle(

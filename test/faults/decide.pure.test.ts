@@ -4,16 +4,18 @@ import { describe, expect, test } from "vitest";
 import { type CallFacts, chance, FAULT_KINDS, faultOf } from "./decide.ts";
 import { scheduleOf } from "./schedule.ts";
 
-const RATES = { database: 0.5, cache: 0.5, queue: 0.5, object: 0.5 };
+const RATES = { database: 0.5, cache: 0.5, queue: 0.5, object: 0.5, receiver: 0.5 };
 const CALLS: CallFacts[] = [
-  { store: "database", operation: "read", byWriter: false },
-  { store: "database", operation: "read", byWriter: true },
-  { store: "database", operation: "write", byWriter: true },
-  { store: "cache", operation: "get", byWriter: false },
-  { store: "cache", operation: "put", byWriter: true },
-  { store: "cache", operation: "delete", byWriter: true },
-  { store: "queue", operation: "send", byWriter: true },
-  { store: "object", operation: "change", byWriter: false },
+  { store: "database", operation: "read", mayDie: false },
+  { store: "database", operation: "read", mayDie: true },
+  { store: "database", operation: "write", mayDie: true },
+  { store: "cache", operation: "get", mayDie: false },
+  { store: "cache", operation: "put", mayDie: true },
+  { store: "cache", operation: "delete", mayDie: true },
+  { store: "queue", operation: "send", mayDie: true },
+  { store: "object", operation: "change", mayDie: false },
+  { store: "object", operation: "change", mayDie: true },
+  { store: "receiver", operation: "post", mayDie: true },
 ];
 const decisions = (facts: CallFacts, count = 2_000) =>
   Array.from({ length: count }, (_, call) => faultOf(3, call, facts, RATES));
@@ -44,11 +46,11 @@ describe("the fault of a call", () => {
   });
 
   test("never is a reader's death, a late put, or none where the rate is 0", () => {
-    const ofReader = decisions({ store: "database", operation: "read", byWriter: false });
+    const ofReader = decisions({ store: "database", operation: "read", mayDie: false });
     expect(ofReader.some((fault) => /^(dies|clock)/.test(fault?.kind ?? ""))).toBe(false);
-    const ofPut = decisions({ store: "cache", operation: "put", byWriter: true });
+    const ofPut = decisions({ store: "cache", operation: "put", mayDie: true });
     expect(ofPut.some((fault) => fault?.kind === "lands late")).toBe(false);
-    const calm = { database: 0, cache: 0, queue: 0, object: 0 };
+    const calm = { database: 0, cache: 0, queue: 0, object: 0, receiver: 0 };
     for (const facts of CALLS) expect(faultOf(1, 1, facts, calm)).toBeNull();
   });
 

@@ -2,15 +2,15 @@
  * Decides by seed and number of the call what goes wrong with it. Pure: the same seed, the same faults.
  */
 
-export type Store = "database" | "cache" | "queue" | "object";
+export type Store = "database" | "cache" | "queue" | "object" | "receiver";
 
 /** What is known of a call before it is made. */
 export interface CallFacts {
   store: Store;
-  /** `read` and `write` of the database, `get`, `put` and `delete` of the cache, `send`, or an object's method. */
+  /** `read` and `write` of the database, `get`, `put` and `delete` of the cache, `send`, `deliver`, `post`, or an object's method. */
   operation: string;
-  /** Whether the EntityWriter makes it, which may die of it. */
-  byWriter: boolean;
+  /** Whether who makes it may die of it, and has a clock. */
+  mayDie: boolean;
 }
 
 export const FAULT_KINDS = [
@@ -21,6 +21,7 @@ export const FAULT_KINDS = [
   "slow answer",
   "stale answer",
   "partial answer",
+  "bad answer",
   "lost",
   "twice",
   "dies before",
@@ -91,6 +92,7 @@ const POSSIBLE: Record<string, readonly FaultKind[]> = {
     "dies before",
     "dies after",
   ],
+  "queue deliver": ["fails before", "twice", "slow", "lost"],
   object: [
     "fails before",
     "fails after",
@@ -99,11 +101,23 @@ const POSSIBLE: Record<string, readonly FaultKind[]> = {
     "slow answer",
     "evicted before",
     "evicted meanwhile",
+    "dies before",
+    "dies after",
+  ],
+  receiver: [
+    "fails before",
+    "fails after",
+    "bad answer",
+    "bad answer",
+    "slow",
+    "slow answer",
+    "dies before",
+    "dies after",
   ],
 };
 
-/** What befalls the machine of a writer. */
-const OF_WRITERS = /^(?:dies|clock)/;
+/** What befalls the machine of who calls. */
+const OF_CALLERS = /^(?:dies|clock)/;
 
 /** D1 ends a batch after 30 s: nothing is under way for longer. */
 const LONGEST_MS = 25_000;
@@ -111,8 +125,9 @@ const LONGEST_MS = 25_000;
 export function faultOf(seed: number, call: number, facts: CallFacts, rates: Rates): Fault | null {
   const draw = (salt: number) => chance(seed, call, salt);
   if (draw(1) >= rates[facts.store]) return null;
-  const name = facts.store === "object" ? facts.store : `${facts.store} ${facts.operation}`;
-  const possible = (POSSIBLE[name] ?? []).filter((kind) => facts.byWriter || !OF_WRITERS.test(kind));
+  const possible = (POSSIBLE[facts.store] ?? POSSIBLE[`${facts.store} ${facts.operation}`] ?? []).filter(
+    (kind) => facts.mayDie || !OF_CALLERS.test(kind),
+  );
   const kind = possible[Math.floor(draw(2) * possible.length)];
   if (!kind) return null;
   // Mostly short, so that much happens close together; now and then as long as it can be.

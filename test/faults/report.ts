@@ -1,37 +1,36 @@
 /** What was run and what was found, in words. */
-import { FAULT_KINDS } from "./decide.ts";
-import type { Ran } from "./run-schedule.ts";
-import { describe } from "./schedule.ts";
+import { FAULT_KINDS, type FaultKind } from "./decide.ts";
 import type { Failure } from "./shrink.ts";
 
-type Total = Record<
-  "schedules" | "operations" | "calls" | "commits" | "events" | "instances" | keyof Ran["counts"],
-  number
->;
+/** What became of one schedule. */
+export interface Ran {
+  violations: string[];
+  log: string[];
+  counts: Readonly<Record<string, number>>;
+  happened: ReadonlyMap<FaultKind, number>;
+  /** Numbers of the calls that met a fault. */
+  faulted: number[];
+}
 
-export class Report {
-  readonly #from: number;
-  readonly #asked: number;
+interface Asked {
+  world: string;
+  from: number;
+  seeds: number;
+}
+
+export class Report<S extends { operations: readonly unknown[] }> {
+  readonly #asked: Asked;
+  readonly #describe: (schedule: S) => string[];
   readonly #startMs = performance.now();
   readonly #faults = new Map<string, number>();
+  readonly #counts = new Map<string, number>();
   readonly #failed: number[] = [];
-  readonly #total: Total = {
-    schedules: 0,
-    operations: 0,
-    calls: 0,
-    commits: 0,
-    events: 0,
-    instances: 0,
-    acknowledged: 0,
-    refused: 0,
-    repeated: 0,
-    reads: 0,
-    failedReads: 0,
-  };
+  #schedules = 0;
 
-  constructor(from: number, asked: number) {
-    this.#from = from;
+  /** @param describe A schedule in lines. */
+  constructor(asked: Asked, describe: (schedule: S) => string[]) {
     this.#asked = asked;
+    this.#describe = describe;
   }
 
   get failures(): number {
@@ -42,37 +41,43 @@ export class Report {
     return this.#faults;
   }
 
-  add({ counts, happened, calls, commits, events, instances }: Ran): void {
-    const total = this.#total;
-    const own = { schedules: 1, calls, commits, events, instances, ...counts };
-    for (const [name, n] of Object.entries(own)) total[name as keyof Total] += n;
-    for (const [kind, n] of happened) this.#faults.set(kind, (this.#faults.get(kind) ?? 0) + n);
+  add({ counts, happened }: Ran): void {
+    this.#schedules += 1;
+    for (const [name, n] of Object.entries(counts)) addTo(this.#counts, name, n);
+    for (const [kind, n] of happened) addTo(this.#faults, kind, n);
   }
 
   /** Tells of a failing seed, as small as it could be made. */
-  failure(seed: number, { schedule, ran }: Failure): string {
+  failure(seed: number, { schedule, ran }: Failure<S>): string {
     this.#failed.push(seed);
-    const { rates, queueStorage, memoryTtlMs, operations } = schedule;
+    const { world } = this.#asked;
     return [
-      `seed ${seed} fails; again, with all that happens: npm run test:faults -- --seed ${seed}`,
+      `seed ${seed} fails; again, with all that happens: npm run test:faults -- --world ${world} --seed ${seed}`,
       ...ran.violations.map((violation) => `  ${violation}`),
-      `made smaller (queue ${queueStorage}, memory ${memoryTtlMs} ms, rates ${JSON.stringify(rates)}):`,
-      ...operations.map(describe),
+      "made smaller:",
+      ...this.#describe(schedule),
       "what happened:",
       ...ran.log,
     ].join("\n");
   }
 
   text(): string {
-    const t = this.#total;
+    const { world, from, seeds } = this.#asked;
     const seconds = ((performance.now() - this.#startMs) / 1_000).toFixed(1);
-    const faults = FAULT_KINDS.map((kind) => `${kind} ${this.#faults.get(kind) ?? 0}`).join(", ");
+    const inWords = (all: Iterable<[string, number]>) =>
+      [...all].map(([name, n]) => `${name} ${n}`).join(", ");
+    const faults = FAULT_KINDS.flatMap((kind): [string, number][] =>
+      this.#faults.has(kind) ? [[kind, this.#faults.get(kind) ?? 0]] : [],
+    );
     return [
-      `fault injection: ${t.schedules} of ${this.#asked} schedules from seed ${this.#from} in ${seconds} s`,
-      `  requests: ${t.acknowledged} acknowledged, ${t.refused} refused, ${t.repeated} repeated; ${t.reads} reads, ${t.failedReads} failed`,
-      `  ${t.calls} calls of bindings, ${t.commits} transactions, ${t.events} events taken, ${t.instances} instances of the writer`,
-      `  faults: ${faults}`,
+      `fault injection, ${world}: ${this.#schedules} of ${seeds} schedules from seed ${from} in ${seconds} s`,
+      `  ${inWords(this.#counts)}`,
+      `  faults: ${inWords(faults)}`,
       this.#failed.length === 0 ? "  found: nothing" : `  found: seeds ${this.#failed.join(", ")} fail`,
     ].join("\n");
   }
+}
+
+function addTo(all: Map<string, number>, name: string, n: number): void {
+  all.set(name, (all.get(name) ?? 0) + n);
 }

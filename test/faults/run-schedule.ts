@@ -4,27 +4,18 @@ import type { FeatureAvailable } from "../../worker/events/feature-available.ts"
 import { documentKey } from "../../worker/keys.ts";
 import { decodeDocument } from "../../worker/serving/document.ts";
 import { UNRESOLVED_INTENT_MS } from "../../worker/timings.ts";
+import { EntityWriter } from "../../worker/writing/entity-writer.ts";
 import { FaultLayer } from "./bindings.ts";
 import { Client, type Counts } from "./client.ts";
-import { chance, type FaultKind, randomOf } from "./decide.ts";
+import { chance, randomOf } from "./decide.ts";
+import { wholeStorage } from "./hosted-storage.ts";
 import { Judge } from "./judge.ts";
+import { namespaceOf, ObjectHost } from "./object-host.ts";
+import type { Ran } from "./report.ts";
 import { ENTITIES, nameOf, type Schedule } from "./schedule.ts";
 import { Stores } from "./stores.ts";
 import { Timeline } from "./timeline.ts";
 import { World } from "./world.ts";
-import { WriterHost } from "./writer-host.ts";
-
-export interface Ran {
-  violations: string[];
-  log: string[];
-  counts: Counts;
-  happened: ReadonlyMap<FaultKind, number>;
-  faulted: number[];
-  commits: number;
-  events: number;
-  instances: number;
-  calls: number;
-}
 
 const ALL = [...new Map(ENTITIES.map((entity) => [nameOf(entity), entity])).values()];
 /** Everything that is under way comes to its end within this, an alarm follows an alarm. */
@@ -38,18 +29,10 @@ export async function runSchedule(
   spared: ReadonlySet<number> = new Set(),
 ): Promise<Ran> {
   made += 1;
-  wipe(state.storage.sql);
+  await wholeStorage(state).deleteAll();
   const run = new Run(schedule, state, { spared, tenant: `faults-${schedule.seed}-${made}` });
   await run.toTheEnd();
   return run.result();
-}
-
-/** The object's storage as before its first instance. */
-function wipe(sql: SqlStorage): void {
-  const tables = sql.exec<{ name: string }>("SELECT name FROM sqlite_schema WHERE type = 'table'").toArray();
-  for (const { name } of tables) {
-    if (!name.startsWith("_cf") && !name.startsWith("sqlite_")) sql.exec(`DROP TABLE "${name}"`).toArray();
-  }
 }
 
 class Run {
@@ -58,7 +41,7 @@ class Run {
   readonly #layer: FaultLayer;
   readonly #timeline: Timeline;
   readonly #judge: Judge;
-  readonly #host: WriterHost;
+  readonly #host: ObjectHost<EntityWriter>;
   readonly #clients: Client[];
   readonly #state: DurableObjectState;
   readonly #tenant: string;
@@ -75,15 +58,22 @@ class Run {
     this.#schedule = schedule;
     this.#state = state;
     this.#tenant = tenant;
-    this.#world = new World(randomOf(seed, 11));
+    this.#world = new World(randomOf(seed, 11), randomOf(seed, 12));
     this.#layer = new FaultLayer(this.#world, schedule, spared);
     this.#timeline = new Timeline(tenant);
     this.#judge = new Judge(this.#timeline);
     const shared = { layer: this.#layer, timeline: this.#timeline, judge: this.#judge };
     this.#stores = new Stores({ ...shared, schedule, onTaken: (events) => this.#taken(events) });
     const all = this.#stores.env;
-    this.#host = new WriterHost(this.#world, this.#layer, state, () => all);
-    all.ENTITY_WRITER = this.#host.namespace(env.ENTITY_WRITER);
+    this.#host = new ObjectHost({
+      world: this.#world,
+      layer: this.#layer,
+      name: "writer",
+      state,
+      storage: wholeStorage(state),
+      make: (own) => new EntityWriter(own, all),
+    });
+    all.ENTITY_WRITER = namespaceOf(env.ENTITY_WRITER, () => this.#host.stub());
     const world = { env: all, tenant, world: this.#world, ...shared, counts: this.#counts };
     const client = () => new Client(world);
     this.#clients = [client(), client()];
@@ -119,17 +109,14 @@ class Run {
   result(): Ran {
     const { violations } = this.#timeline;
     const { happened, faulted, calls } = this.#layer;
-    return {
-      violations,
-      log: this.#world.log,
-      counts: this.#counts,
-      happened,
-      faulted,
-      commits: this.#timeline.now,
+    const counts = {
+      ...this.#counts,
+      calls,
+      transactions: this.#timeline.now,
       events: this.#stores.events,
       instances: this.#host.instances,
-      calls,
     };
+    return { violations, log: this.#world.log, counts, happened, faulted };
   }
 
   /** Once more, with nothing in the way: repetitions, reads, and a write to each, which the caches must follow. */
@@ -214,6 +201,11 @@ class Run {
   /** A queue in memory is told by its consumer. */
   #taken(events: readonly FeatureAvailable[]): void {
     if (this.#schedule.queueStorage === "durable") return;
-    this.#host.confirm(events, { tenant: this.#tenant, partitions: 1 });
+    const ids = events.map(({ event_id: id }) => id);
+    const identity = { tenant: this.#tenant, partitions: 1 };
+    // It tells whoever lives in the object now.
+    const act = () => void this.#host.invoke("confirm", [identity, ids]).catch(() => {});
+    const consumer = this.#world.actor("consumer");
+    this.#world.after(this.#world.someMs(200), { label: "consumer", actor: consumer, act });
   }
 }

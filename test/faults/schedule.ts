@@ -75,7 +75,7 @@ export function scheduleOf(seed: number): Schedule {
   }
   return {
     seed,
-    rates: { database: rate(0.35), cache: rate(0.5), queue: rate(0.8), object: rate(0.2) },
+    rates: { database: rate(0.35), cache: rate(0.5), queue: rate(0.8), object: rate(0.2), receiver: 0 },
     queueStorage: chance(seed, 3) < 0.75 ? "durable" : "memory",
     memoryTtlMs: chance(seed, 4) < 0.5 ? 0 : 1_000,
     operations,

@@ -1,16 +1,19 @@
 /** Makes a failing schedule smaller: without each operation and each fault that it does not need to fail. */
-import type { Ran } from "./run-schedule.ts";
-import type { Schedule } from "./schedule.ts";
+import type { Ran } from "./report.ts";
 
-export interface Failure {
-  schedule: Schedule;
+export interface Failure<S> {
+  schedule: S;
   ran: Ran;
 }
 
-type Run = (schedule: Schedule, spared: ReadonlySet<number>) => Promise<Ran>;
+type Run<S> = (schedule: S, spared: ReadonlySet<number>) => Promise<Ran>;
 
-export async function shrink(schedule: Schedule, ran: Ran, run: Run): Promise<Failure> {
-  let smallest: Failure = { schedule, ran };
+export async function shrink<S extends { operations: readonly unknown[] }>(
+  schedule: S,
+  ran: Ran,
+  run: Run<S>,
+): Promise<Failure<S>> {
+  let smallest: Failure<S> = { schedule, ran };
   for (const operation of schedule.operations) {
     const operations = smallest.schedule.operations.filter((one) => one !== operation);
     const smaller = { ...schedule, operations };

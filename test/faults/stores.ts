@@ -6,7 +6,6 @@ import type { FaultLayer } from "./bindings.ts";
 import type { Judge } from "./judge.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Timeline } from "./timeline.ts";
-import { actor } from "./world.ts";
 
 interface StoreDependencies {
   layer: FaultLayer;
@@ -56,7 +55,7 @@ export class Stores {
 
   #database(call: DatabaseCall, run: () => Promise<unknown>): Promise<unknown> {
     const operation = call.writes ? "write" : "read";
-    return this.#d.layer.call({ store: "database", operation, ...by(), label: `database ${operation}` }, run);
+    return this.#d.layer.call({ store: "database", operation, label: `database ${operation}` }, run);
   }
 
   #cache(call: CacheCall, run: () => Promise<unknown>): Promise<unknown> {
@@ -69,7 +68,7 @@ export class Stores {
       return answer;
     };
     return this.#d.layer.call(
-      { store: "cache", operation, ...by(), label },
+      { store: "cache", operation, label },
       observed,
       async ({ kind: fault, pick }) => {
         if (fault === "partial answer") return partOf(await observed(), pick);
@@ -90,7 +89,7 @@ export class Stores {
 
   #queue({ events }: QueueCall, run: () => Promise<unknown>): Promise<unknown> {
     const label = `queue send ${events.map(({ revision }) => revision).join()}`;
-    return this.#d.layer.call({ store: "queue", operation: "send", ...by(), label }, async () => {
+    return this.#d.layer.call({ store: "queue", operation: "send", label }, async () => {
       await run();
       this.events += events.length;
       for (const event of events) this.#d.judge.take(event);
@@ -105,5 +104,3 @@ function partOf(answer: unknown, pick: number): unknown {
   const missed = Math.floor(pick * answer.size);
   return new Map([...answer].map(([key, text], i) => [key, i === missed ? null : text]));
 }
-
-const by = () => ({ byWriter: actor().name.startsWith("writer") });

@@ -72,7 +72,7 @@ export class Timeline implements Alongside {
     return this.moments.length - 1;
   }
 
-  statements(db: D1DatabaseSession): D1PreparedStatement[] {
+  statements(db: Pick<D1DatabaseSession, "prepare">): D1PreparedStatement[] {
     return [CURRENT.join(" UNION ALL "), HISTORY].map((sql) => db.prepare(sql).bind(this.#tenant));
   }
 

@@ -7,13 +7,15 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 
-/** Whoever runs code: a client, the queue's consumer, or one instance of the writer. The dead do nothing more. */
+/** Whoever runs code: a client, a request in an isolate, a queue's consumer, an instance of an object. The dead do nothing more. */
 export interface Actor {
   name: string;
   isAlive: boolean;
   world: World;
   /** How far its machine's clock is ahead of the world's; no two clocks agree, and each may step back. */
   aheadMs: number;
+  /** Takes it away at this moment; null where nothing ever does. */
+  die: ((reason: string) => void) | null;
 }
 
 interface Step {
@@ -29,6 +31,9 @@ interface Step {
 const MOST_STEPS = 5_000;
 /** More than the longest chain of promises between two things that are waited for. */
 const MICROTASK_TURNS = 100;
+/** Clocks of machines differ by this much, now and then by far more. */
+const SKEW_MS = 20;
+export const LARGE_SKEW_MS = 5_000;
 /** Of real time: no machine is so slow. */
 const LONGEST_STEP_MS = 60_000;
 /** Far from now, so that nothing depends on today; KV takes expiry times up to 2038. */
@@ -42,6 +47,11 @@ export function actor(): Actor {
   return found;
 }
 
+/** Null outside of any world. */
+export function actorIfAny(): Actor | null {
+  return current.getStore() ?? null;
+}
+
 export function actAs<R>(who: Actor, act: () => R): R {
   return current.run(who, act);
 }
@@ -51,11 +61,18 @@ export class World {
   isHealthy = false;
   steps = 0;
   readonly log: string[] = [];
+  /** What `fetch` does; nothing, unless somebody is there to be asked. */
+  fetch: typeof fetch = () => Promise.reject(new TypeError("there is no network"));
+  /** Looks at the world after each step. */
+  look: () => void = () => {};
   readonly #random: () => number;
+  /** Of its own: how many ids have been made before must decide nothing else. */
+  readonly #randomOfIds: () => number;
   #waiting: Step[] = [];
 
-  constructor(random: () => number) {
+  constructor(random: () => number, randomOfIds = random) {
     this.#random = random;
+    this.#randomOfIds = randomOfIds;
   }
 
   /** Milliseconds, less than `belowMs`. */
@@ -67,8 +84,18 @@ export class World {
     return this.#random();
   }
 
-  actor(name: string, aheadMs = 0): Actor {
-    return { name, isAlive: true, world: this, aheadMs };
+  idByte(): number {
+    return Math.floor(this.#randomOfIds() * 256);
+  }
+
+  actor(name: string, aheadMs = 0, die: Actor["die"] = null): Actor {
+    return { name, isAlive: true, world: this, aheadMs, die };
+  }
+
+  /** How far the clock of a machine is ahead: mostly a little, now and then by far more. */
+  someSkewMs(): number {
+    const mostMs = this.chance() < 0.8 ? SKEW_MS : LARGE_SKEW_MS;
+    return this.someMs(2 * mostMs) - mostMs;
   }
 
   note(text: string): void {
@@ -80,8 +107,13 @@ export class World {
     this.#waiting.push({ onDeath: null, ...step, atMs: Number.NEGATIVE_INFINITY });
   }
 
-  after(ms: number, step: Omit<Step, "atMs" | "onDeath"> & Partial<Pick<Step, "onDeath">>): void {
-    if (step.actor.isAlive) this.#waiting.push({ onDeath: null, ...step, atMs: this.nowMs + ms });
+  /** @returns how to take it back. */
+  after(ms: number, step: Omit<Step, "atMs" | "onDeath"> & Partial<Pick<Step, "onDeath">>): () => void {
+    const waiting = { onDeath: null, ...step, atMs: this.nowMs + ms };
+    if (step.actor.isAlive) this.#waiting.push(waiting);
+    return () => {
+      this.#waiting = this.#waiting.filter((other) => other !== waiting);
+    };
   }
 
   /** Nothing of this actor happens any more, but what was on its way already. */
@@ -105,6 +137,7 @@ export class World {
       const step = this.#take();
       await inTime(step.label, actAs(step.actor, step.act));
       for (let turn = 0; turn < MICROTASK_TURNS; turn++) await Promise.resolve();
+      this.look();
     }
   }
 
@@ -120,6 +153,14 @@ export class World {
   }
 }
 
+/** Does what takes the runtime's own time, while everything else stands still. */
+export function really<T>(work: () => Promise<T>): Promise<T> {
+  const who = actor();
+  return new Promise((resolve, reject) => {
+    who.world.next({ label: "runtime", actor: who, act: () => work().then(resolve, reject) });
+  });
+}
+
 /** A step is one real call at most: one that does not end would stop everything without a word. */
 async function inTime(label: string, work: void | Promise<void>): Promise<void> {
   if (!work) return;
@@ -128,32 +169,4 @@ async function inTime(label: string, work: void | Promise<void>): Promise<void> 
     timer = setTimeout(() => reject(new Error(`${label} does not end`)), LONGEST_STEP_MS);
   });
   await Promise.race([work, late]).finally(() => clearTimeout(timer));
-}
-
-/** Code of an actor gets its world's time, and its world the errors that it logs. Returns how to undo it. */
-export function useVirtualTime(): () => void {
-  const { now } = Date;
-  const { setTimeout } = globalThis;
-  const { error } = console;
-  console.error = (...told: unknown[]) => {
-    const who = current.getStore();
-    if (who) who.world.note(`${who.name} logs: ${told.join(" ").slice(0, 300)}`);
-    else error(...told);
-  };
-  Date.now = () => {
-    const who = current.getStore();
-    return who ? who.world.nowMs + who.aheadMs : now();
-  };
-  const wait = (callback: (...args: unknown[]) => void, ms = 0, ...args: unknown[]) => {
-    const who = current.getStore();
-    if (!who) return setTimeout(callback, ms, ...args);
-    who.world.after(ms, { label: "timer", actor: who, act: () => callback(...args) });
-    return 0;
-  };
-  globalThis.setTimeout = wait as unknown as typeof setTimeout;
-  return () => {
-    console.error = error;
-    Date.now = now;
-    globalThis.setTimeout = setTimeout;
-  };
 }
