@@ -69,10 +69,11 @@ export class Receivers {
   }) as typeof fetch;
 }
 
+/** But for one that was revived and not tried yet: it may have come beside what is new at this very moment. */
 function waitingBefore(sql: SqlStorage, { entity_type, entity_id, revision }: FeatureAvailable): number {
   const key = entityKey({ entityType: entity_type, entityValue: entity_id });
-  const waiting =
-    "SELECT count(*) AS n FROM deliveries WHERE status = 'pending' AND entity = ? AND revision < ?";
+  const waiting = `SELECT count(*) AS n FROM deliveries WHERE status = 'pending' AND entity = ? AND revision < ?
+    AND NOT (attempts = 0 AND coalesce(last_status, last_error) IS NOT NULL)`;
   return sql.exec<{ n: number }>(waiting, key, revision).one().n;
 }
 
