@@ -10,7 +10,7 @@ import { describe, scheduleOf } from "./schedule.ts";
 
 testSeeds({
   world: "entities",
-  seeds: 550,
+  seeds: 750,
   scheduleOf,
   describe: ({ queueStorage, memoryTtlMs, rates, operations }) => [
     `queue ${queueStorage}, memory ${memoryTtlMs} ms, rates ${JSON.stringify(rates)}`,
