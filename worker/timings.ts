@@ -80,6 +80,12 @@ export const PURGE_RETRY_MS = 60_000;
 /** When a table that somebody is dropping, or changing, looks what has become of it: D1 ends a statement after 30 s. */
 export const REGISTRY_CHANGE_ALARM_MS = 60_000;
 /**
+ * How long a raw table keeps its rows that is missing in D1 though nobody has deleted it, since D1 was put back to a time
+ * before it: so long somebody may take to put D1 forward again. And how often it looks meanwhile.
+ */
+export const MISSING_TABLE_TTL_MS = 7 * 24 * 60 * 60 * 1_000;
+export const MISSING_TABLE_ALARM_MS = 60 * 60 * 1_000;
+/**
  * The longest that a message waits before it comes again: the 20 tries of `feature-compute` take a quarter of an hour,
  * the 100 of `feature-availability` an hour and a half.
  */

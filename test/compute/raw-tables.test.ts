@@ -4,6 +4,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { RawTableStore } from "../../worker/compute/raw-table-store.ts";
 import { MAX_RAW_TABLES_PER_TENANT } from "../../worker/limits.ts";
+import { MISSING_TABLE_ALARM_MS, MISSING_TABLE_TTL_MS } from "../../worker/timings.ts";
 import { expectProblem, faultPlaces, get, post, remove } from "../setup/http.ts";
 import {
   COLUMNS,
@@ -280,12 +281,28 @@ describe("dropping", () => {
   });
 });
 
-/** As when D1 is put back to before the table was registered. */
-async function lose({ id }: Table): Promise<void> {
+/** As when D1 is put back to before the table was registered. @returns what puts it forward again. */
+async function lose({ id }: Table): Promise<() => Promise<unknown>> {
+  const kept = await env.DB.prepare("SELECT * FROM raw_tables WHERE table_id = ?").bind(id).first();
+  const columns = Object.keys(kept ?? {});
   await env.DB.batch([
     env.DB.prepare("DELETE FROM raw_tables WHERE table_id = ?").bind(id),
     env.DB.prepare("UPDATE sqlite_sequence SET seq = ? WHERE name = 'raw_tables'").bind(id - 1),
   ]);
+  return () =>
+    env.DB.prepare(`INSERT INTO raw_tables (${columns}) VALUES (${columns.map(() => "?")})`)
+      .bind(...Object.values(kept ?? {}))
+      .run();
+}
+
+/** Its object looks, and again after a week. */
+async function forgetRows({ id }: Table, object: ReturnType<typeof objectOf>): Promise<void> {
+  await object.expectChange({ tenant: TENANT, tableId: id });
+  expect(await runDurableObjectAlarm(object)).toBe(true);
+  await runInDurableObject(object, (_, { storage }) =>
+    storage.sql.exec("UPDATE fs_entry SET missing_since_ms = missing_since_ms - ?", MISSING_TABLE_TTL_MS),
+  );
+  expect(await runDurableObjectAlarm(object)).toBe(true);
 }
 
 describe("a table whose id was another's, before D1 was put back to an earlier time", () => {
@@ -299,40 +316,58 @@ describe("a table whose id was another's, before D1 was put back to an earlier t
     expect(body.row_count).toBe(2);
   });
 
-  test("is not taken for it by its object, which forgets the rows when it looks", async () => {
+  test("is not taken for it by its object, which forgets the rows in the end", async () => {
     const lost = await newTable();
     await ingest(lost, [row("u", 1)]);
     const object = objectOf(lost);
     await lose(lost);
     const table = await newTable();
     await ingest(table, [row("u", 2)]);
-    await object.expectChange({ tenant: TENANT, tableId: lost.id });
-    expect(await runDurableObjectAlarm(object)).toBe(true);
+    await forgetRows(lost, object);
     expect((await object.numbers()).rows).toBe(0);
     expect(await runDurableObjectAlarm(object)).toBe(false);
     expect(await countOf(table)).toBe(1);
   });
 });
 
-test("a table that is in D1 again, once it was put back and forward, takes rows again", async () => {
-  const table = await newTable();
-  await ingest(table, [row("u", 1)]);
-  const kept = await env.DB.prepare("SELECT * FROM raw_tables WHERE table_id = ?").bind(table.id).first();
-  await lose(table);
-  const object = objectOf(table);
-  await object.expectChange({ tenant: TENANT, tableId: table.id });
-  await runDurableObjectAlarm(object);
-  const columns = Object.keys(kept ?? {});
-  await env.DB.prepare(`INSERT INTO raw_tables (${columns}) VALUES (${columns.map(() => "?")})`)
-    .bind(...Object.values(kept ?? {}))
-    .run();
-  for (const rows of [1, 2]) {
-    const { status, body, text } = await ingest(table, [row("u", rows)]);
-    expect([status, body.row_count], text).toEqual([200, rows]);
-    await evictDurableObject(objectOf(table));
-  }
-  expect((await remove(`/raw-tables/${table.id}`)).body).toMatchObject({ row_count: 2 });
-  expectProblem(await ingest(table, [row("u", 1)]), 404);
+describe("a table that is in D1 again, once it was put back and forward", () => {
+  test("has its rows, though it has looked meanwhile, and is missed for as long the next time", async () => {
+    const table = await newTable();
+    await ingest(table, [row("u", 1)]);
+    const object = objectOf(table);
+    for (const rows of [1, 2]) {
+      const putForward = await lose(table);
+      await object.expectChange({ tenant: TENANT, tableId: table.id });
+      expect(await runDurableObjectAlarm(object)).toBe(true);
+      const alarm = await runInDurableObject(object, (_, { storage }) => storage.getAlarm());
+      expect((alarm ?? 0) - Date.now()).toBeGreaterThan(MISSING_TABLE_ALARM_MS / 2);
+      await inside(
+        table,
+        `UPDATE fs_entry SET missing_since_ms = missing_since_ms - ${MISSING_TABLE_TTL_MS / 2}`,
+      );
+      await evictDurableObject(object);
+      expect(await runDurableObjectAlarm(object)).toBe(true);
+      await putForward();
+      expect(await runDurableObjectAlarm(object)).toBe(true);
+      expect(await countOf(table)).toBe(rows);
+      expect((await ingest(table, [row("u", rows + 1)])).body.row_count).toBe(rows + 1);
+    }
+  });
+
+  test("takes rows again, when its own are forgotten", async () => {
+    const table = await newTable();
+    await ingest(table, [row("u", 1)]);
+    const putForward = await lose(table);
+    await forgetRows(table, objectOf(table));
+    await putForward();
+    for (const rows of [1, 2]) {
+      const { status, body, text } = await ingest(table, [row("u", rows)]);
+      expect([status, body.row_count], text).toEqual([200, rows]);
+      await evictDurableObject(objectOf(table));
+    }
+    expect((await remove(`/raw-tables/${table.id}`)).body).toMatchObject({ row_count: 2 });
+    expectProblem(await ingest(table, [row("u", 1)]), 404);
+  });
 });
 
 test("a table from before objects had a name of their own keeps its rows, and loses them with it", async () => {

@@ -9,6 +9,7 @@ import { AgedRowsStore } from "./aged-rows-store.ts";
 import { type Computation, ComputationStore } from "./computation-store.ts";
 import { type Follower, FollowerStore } from "./follower-store.ts";
 import { columnDefinitions, quoted, type RawSchema } from "./raw-columns.ts";
+import { RegistryEntryStore } from "./registry-entry-store.ts";
 import type { TableStatistics } from "./sql/cost.ts";
 
 export interface TableNumbers {
@@ -56,6 +57,7 @@ export class RawTableStore {
   readonly computations: ComputationStore;
   readonly replies: ReplyStore;
   readonly agedRows: AgedRowsStore;
+  readonly entry: RegistryEntryStore;
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
 
@@ -67,6 +69,7 @@ export class RawTableStore {
     this.computations = new ComputationStore(storage.sql);
     this.replies = new ReplyStore(storage.sql);
     this.agedRows = new AgedRowsStore(storage);
+    this.entry = new RegistryEntryStore(storage.sql);
   }
 
   numbers(): TableNumbers {
@@ -107,19 +110,6 @@ export class RawTableStore {
     // A number of its own: what was given out before this does not pay it.
     this.computations.owe({ ...follower, seq: this.countIngest() });
     return true;
-  }
-
-  /** No other table has this object: what is dropped stays so, unless the registry has it again. */
-  noteDropped(): void {
-    run(this.#sql, "CREATE TABLE IF NOT EXISTS fs_dropped (id INTEGER PRIMARY KEY)");
-  }
-
-  forgetDropped(): void {
-    run(this.#sql, "DROP TABLE IF EXISTS fs_dropped");
-  }
-
-  isDropped(): boolean {
-    return this.#exists("fs_dropped");
   }
 
   table(): { tenant: string; tableId: number } | null {

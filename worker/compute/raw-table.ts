@@ -28,6 +28,7 @@ import { Purger, type TableId } from "./purger.ts";
 import type { RawSchema } from "./raw-columns.ts";
 import { type IngestReply, type IngestRequest, RawTableStore, type TableNumbers } from "./raw-table-store.ts";
 import { findRawTable, type RegisteredTable } from "./registered-tables.ts";
+import { nextLookMs } from "./registry-entry-store.ts";
 import { vectorsOverTable } from "./run-over-table.ts";
 import { type CheckResult, checkAgainstSchema } from "./sql/run.ts";
 
@@ -37,14 +38,12 @@ export class RawTable extends DurableObject<Env> {
   readonly #purger: Purger;
   readonly #underWay = new AnswersUnderWay();
   #isDropped: boolean;
-  /** Until when somebody may still be changing, or deleting, what the registry says of the table. */
-  #changingUntilMs = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#store = new RawTableStore(ctx.storage);
     this.#jobs = new JobStore(ctx.storage);
-    this.#isDropped = this.#store.isDropped();
+    this.#isDropped = this.#store.entry.isDropped();
     this.#purger = new Purger({
       env,
       registered: (table) => this.#registered(table),
@@ -82,7 +81,7 @@ export class RawTable extends DurableObject<Env> {
   async #comeBack(table: TableId): Promise<void> {
     if (!(await this.#registered(table))) return;
     this.#isDropped = false;
-    this.#store.forgetDropped();
+    this.#store.entry.forgetDropped();
     await this.expectChange(table);
   }
 
@@ -263,8 +262,17 @@ export class RawTable extends DurableObject<Env> {
    * come yet. One alarm is set at most, and an earlier one finds what was there before: it sets this one again.
    */
   async expectChange(table: TableId): Promise<void> {
+    await this.#expect(table, { isDeletion: false });
+  }
+
+  /** As {@link expectChange}: when it is gone, that is meant, and its rows go. */
+  async expectDeletion(table: TableId): Promise<void> {
+    await this.#expect(table, { isDeletion: true });
+  }
+
+  async #expect(table: TableId, { isDeletion }: { isDeletion: boolean }): Promise<void> {
     this.#store.noteTable(table);
-    this.#changingUntilMs = Date.now() + REGISTRY_CHANGE_ALARM_MS;
+    this.#store.entry.expectChange(Date.now() + REGISTRY_CHANGE_ALARM_MS, isDeletion);
     await this.#ensureAlarm(REGISTRY_CHANGE_ALARM_MS);
   }
 
@@ -276,7 +284,7 @@ export class RawTable extends DurableObject<Env> {
     // Who still asks finds an empty table, not a missing one.
     this.#store = new RawTableStore(this.ctx.storage);
     this.#jobs = new JobStore(this.ctx.storage);
-    this.#store.noteDropped();
+    this.#store.entry.noteDropped();
   }
 
   /**
@@ -292,12 +300,18 @@ export class RawTable extends DurableObject<Env> {
     let registered: RegisteredTable | null;
     try {
       registered = await this.#registered(table);
-      if (!registered) return await this.drop();
     } catch (cause) {
       log.error("the table could not be read", cause, about);
       return this.ctx.storage.setAlarm(Date.now() + RECOMPUTE_ALARM_MS);
     }
-    const changingMs = this.#changingUntilMs - Date.now();
+    const nowMs = Date.now();
+    if (!registered) {
+      const lookInMs = nextLookMs(this.#store.entry.missing(nowMs), nowMs);
+      if (lookInMs === null) return this.drop();
+      log.warning("the table is not in the registry: its rows are kept for some time", about);
+      return this.ctx.storage.setAlarm(nowMs + lookInMs);
+    }
+    const changingMs = this.#store.entry.found(nowMs);
     if (changingMs > 0) await this.#ensureAlarm(changingMs);
     await this.#purger.byAlarm(table, registered);
     const owed = owedWork(this.#store, this.#jobs, table);
