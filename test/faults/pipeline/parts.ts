@@ -41,6 +41,8 @@ export class Parts {
   readonly users: Users;
   readonly owners: Owners;
   events = 0;
+  /** Messages that came as often as they may. */
+  givenUp = 0;
   readonly #front: Front;
 
   constructor({ schedule, registered, state, spared }: Given) {
@@ -90,7 +92,7 @@ export class Parts {
   #queuesOf(all: Env, { queueStorage }: Schedule): VirtualQueue[] {
     const { world, layer, complain } = this;
     const crash = queueStorage === "memory" ? () => this.#crash() : null;
-    const shared = { world, layer, crash, complain };
+    const shared = { world, layer, crash };
     // As in `wrangler.toml`, with the first try.
     const compute = new VirtualQueue({
       ...shared,
@@ -99,6 +101,10 @@ export class Parts {
       maxTries: 21,
       consume: (batch) => consumeCompute(batch, all),
       onTaken: () => {},
+      // Where a third of all calls fail, a try that needs ten of them may fail 21 times: the table's alarm asks again.
+      onGivenUp: () => {
+        this.givenUp += 1;
+      },
     });
     const availability = new VirtualQueue({
       ...shared,
@@ -107,6 +113,7 @@ export class Parts {
       maxTries: 101,
       consume: (batch) => consumeAvailability(batch, all),
       onTaken: (bodies) => this.#taken(bodies as FeatureAvailable[][]),
+      onGivenUp: () => complain("a message of feature-availability was given up"),
     });
     all.FEATURE_COMPUTE = compute.binding;
     all.FEATURE_AVAILABILITY = availability.binding;

@@ -25,7 +25,8 @@ interface QueueDependencies {
   consume: (batch: MessageBatch) => Promise<void>;
   /** The queue has taken messages. */
   onTaken: (bodies: readonly unknown[]) => void;
-  complain: (text: string) => void;
+  /** A message has come as often as it may. */
+  onGivenUp: () => void;
 }
 
 /** What was given to a consumer that says nothing comes again after this. */
@@ -145,7 +146,7 @@ export class VirtualQueue {
         continue;
       }
       this.#forget([message]);
-      this.#d.complain(`a message of ${this.#d.name} was given up`);
+      this.#d.onGivenUp();
     }
   }
 }

@@ -66,13 +66,14 @@ class Run {
   }
 
   result(): Ran {
-    const { violations, world, layer, rows, objects, queues, receivers, asking, users, owners, events } =
-      this.#parts;
+    const { violations, world, layer, rows, objects, queues, receivers, asking, users, owners } = this.#parts;
+    const { events, givenUp } = this.#parts;
     const { happened, faulted, calls } = layer;
     const counts = {
       ...asking.counts,
       ...users.counts,
       dead: owners.dead,
+      givenUp,
       calls,
       steps: world.steps,
       moments: rows.now,
