@@ -5,9 +5,56 @@ import { LongestFirst } from "./test/setup/longest-first.ts";
 /** Milliseconds. How long a machine may take is not what these tests are about. */
 const FOR_HANGS_ALONE = { testTimeout: 120_000, hookTimeout: 120_000 };
 
+const IN_RUNTIME = {
+  ...FOR_HANGS_ALONE,
+  maxWorkers: 2,
+  // To start a runtime takes four seconds: one a worker, emptied after each file.
+  isolate: false,
+  sequence: { groupOrder: 0 },
+  setupFiles: ["./test/setup/code-generation.ts", "./test/setup/empty-database.ts"],
+};
+
+/** @param moreDatabases D1 databases by their bindings, beside that of wrangler.toml. */
+const inRuntime = (moreDatabases: Record<string, string>) =>
+  cloudflareTest(async () => ({
+    wrangler: { configPath: "./wrangler.toml" },
+    miniflare: {
+      d1Databases: moreDatabases,
+      // Writers as in production. Metrics are sent two seconds after an answer; only their own tests wait for that.
+      bindings: {
+        LOG_LEVEL: "ERROR",
+        METRICS: "off",
+        WRITER_PARTITIONS: "4",
+        TEST_MIGRATIONS: await readD1Migrations("migrations"),
+      },
+      // No test leaves the machine, and none waits for a resolver: whoever is asked cannot be reached.
+      outboundService: () => {
+        throw new TypeError("the network is not part of these tests");
+      },
+      // For tests that send more than any consumer could take.
+      queueProducers: { QUEUE_WITHOUT_CONSUMER: { queueName: "without-consumer" } },
+      queueConsumers: {
+        "feature-compute": {
+          maxBatchSize: 10,
+          maxBatchTimeout: 0.05,
+          maxRetries: 2,
+          retryDelay: 0,
+          deadLetterQueue: "feature-compute-dlq",
+        },
+        "feature-availability": {
+          maxBatchSize: 5,
+          maxBatchTimeout: 0.05,
+          maxRetries: 2,
+          retryDelay: 0,
+          deadLetterQueue: "feature-availability-dlq",
+        },
+      },
+    },
+  }));
+
 /**
  * Three kinds of tests. `*.pure.test.ts`: decisions, in plain Node. `test/process`: the real service, started as a
- * user starts it. All others: on the real bindings, inside the runtime.
+ * user starts it. All others: on the real bindings, inside the runtime; `test/several-databases` with more of them.
  */
 export default defineConfig({
   test: {
@@ -26,52 +73,20 @@ export default defineConfig({
         },
       },
       {
-        plugins: [
-          cloudflareTest(async () => ({
-            wrangler: { configPath: "./wrangler.toml" },
-            miniflare: {
-              // Writers as in production. Metrics are sent two seconds after an answer; only their own tests wait for that.
-              bindings: {
-                LOG_LEVEL: "ERROR",
-                METRICS: "off",
-                WRITER_PARTITIONS: "4",
-                TEST_MIGRATIONS: await readD1Migrations("migrations"),
-              },
-              // No test leaves the machine, and none waits for a resolver: whoever is asked cannot be reached.
-              outboundService: () => {
-                throw new TypeError("the network is not part of these tests");
-              },
-              // For tests that send more than any consumer could take.
-              queueProducers: { QUEUE_WITHOUT_CONSUMER: { queueName: "without-consumer" } },
-              queueConsumers: {
-                "feature-compute": {
-                  maxBatchSize: 10,
-                  maxBatchTimeout: 0.05,
-                  maxRetries: 2,
-                  retryDelay: 0,
-                  deadLetterQueue: "feature-compute-dlq",
-                },
-                "feature-availability": {
-                  maxBatchSize: 5,
-                  maxBatchTimeout: 0.05,
-                  maxRetries: 2,
-                  retryDelay: 0,
-                  deadLetterQueue: "feature-availability-dlq",
-                },
-              },
-            },
-          })),
-        ],
+        plugins: [inRuntime({})],
         test: {
           name: "runtime",
-          ...FOR_HANGS_ALONE,
-          maxWorkers: 2,
-          // To start a runtime takes four seconds: one a worker, emptied after each file.
-          isolate: false,
-          sequence: { groupOrder: 0 },
+          ...IN_RUNTIME,
           include: ["test/**/*.test.ts"],
-          exclude: ["test/**/*.pure.test.ts", "test/process/**"],
-          setupFiles: ["./test/setup/code-generation.ts", "./test/setup/empty-database.ts"],
+          exclude: ["test/**/*.pure.test.ts", "test/process/**", "test/several-databases/**"],
+        },
+      },
+      {
+        plugins: [inRuntime({ DB_1: "feature-store-1", DB_2: "feature-store-2" })],
+        test: {
+          name: "several databases",
+          ...IN_RUNTIME,
+          include: ["test/several-databases/**/*.test.ts"],
         },
       },
       {

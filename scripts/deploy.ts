@@ -6,7 +6,15 @@ import { MIN_API_KEY_SECRET_CHARACTERS } from "../worker/limits.ts";
 import { makeAssets } from "./assets.ts";
 import { namespaceId, namespaceTitle, withNamespaceIds } from "./namespace-ids.ts";
 import { readOptions } from "./options.ts";
-import { buildBundle, root, runWrangler, runWranglerOrExit, startWrangler, waitForExit } from "./wrangler.ts";
+import {
+  buildBundle,
+  migrateRemotely,
+  root,
+  runWrangler,
+  runWranglerOrExit,
+  startWrangler,
+  waitForExit,
+} from "./wrangler.ts";
 
 const USAGE = `
 npm run deploy
@@ -30,7 +38,7 @@ if (values["dry-run"]) {
   await logIn();
   await createMissing();
   const namespaces = await findOrCreateNamespaces();
-  await migrate();
+  await migrateRemotely(values.env);
   process.exitCode = await deployWith(namespaces);
   if (process.exitCode !== 0) {
     console.error(
@@ -119,16 +127,6 @@ async function deployWith(namespaces: ReadonlyMap<string, string>): Promise<numb
   process.once("exit", () => rmSync(file, { force: true }));
   writeFileSync(file, withNamespaceIds(toml, values.env, namespaces));
   return deploy(["--config", file]);
-}
-
-async function migrate(): Promise<void> {
-  const output = await runWranglerOrExit(
-    ["d1", "migrations", "apply", "DB", "--remote", ...target],
-    "Nothing was deployed. A migration that failed was rolled back: correct it and run this again.",
-  );
-  console.log(
-    output.includes("No migrations to apply") ? "migrations: none to apply" : "migrations: applied",
-  );
 }
 
 /**

@@ -1,6 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
+  bucketOf,
+  databaseOf,
+  databaseOfPartition,
   documentKey,
   type EntityRef,
   entityKey,
@@ -153,22 +156,36 @@ describe("an entity key", () => {
 describe("a partition", () => {
   test("is one of those that there are", () => {
     fc.assert(
-      fc.property(ref, fc.integer({ min: 1, max: 1_024 }), (entity, partitions) => {
-        const partition = partitionOf(entity, partitions);
-        expect(Number.isInteger(partition) && partition >= 0 && partition < partitions).toBe(true);
-      }),
+      fc.property(
+        ref,
+        fc.integer({ min: 1, max: 1_024 }),
+        fc.integer({ min: 1, max: 64 }),
+        (entity, partitions, databases) => {
+          const partition = partitionOf(entity, { databases, partitions });
+          expect(Number.isInteger(partition) && partition >= 0 && partition < databases * partitions).toBe(
+            true,
+          );
+          expect(databaseOfPartition(partition, partitions)).toBe(databaseOf(entity, databases));
+        },
+      ),
     );
   });
 
   // A change here would give every entity another writer.
   test.each([
-    ["bright_uid", "user-123", 4, 3],
-    ["account_id", "user-123", 4, 3],
-    ["bright_uid", "語/😀", 4, 0],
-    ["bright_uid", "user-123", 1_024, 407],
-  ])("of %s %s among %i never changes", (entityType, entityValue, partitions, expected) => {
-    expect(partitionOf({ entityType, entityValue }, partitions)).toBe(expected);
-  });
+    ["bright_uid", "user-123", 1, 4, 3],
+    ["account_id", "user-123", 1, 4, 3],
+    ["bright_uid", "語/😀", 1, 4, 0],
+    ["bright_uid", "user-123", 1, 1_024, 407],
+    ["bright_uid", "user-123", 2, 4, 3],
+    ["bright_uid", "user-123", 64, 4, 103],
+    ["account_id", "user-123", 64, 4, 3],
+  ])(
+    "of %s %s in %i databases of %i never changes",
+    (entityType, entityValue, databases, partitions, expected) => {
+      expect(partitionOf({ entityType, entityValue }, { databases, partitions })).toBe(expected);
+    },
+  );
 
   test("is chosen by FNV-1a as its authors publish it", () => {
     expect(fnv1a("")).toBe(0x811c9dc5);
@@ -177,12 +194,42 @@ describe("a partition", () => {
   });
 
   test("is taken by about as many entities as any other", () => {
-    const counts = [0, 0, 0, 0];
-    for (let i = 0; i < 4_000; i++) {
-      const partition = partitionOf({ entityType: "bright_uid", entityValue: `user-${i}` }, 4);
-      counts[partition] = (counts[partition] ?? 0) + 1;
+    for (const databases of [1, 2, 4]) {
+      const counts = new Array<number>(4 * databases).fill(0);
+      for (let i = 0; i < 1_000 * counts.length; i++) {
+        const user = { entityType: "bright_uid", entityValue: `user-${i}` };
+        const partition = partitionOf(user, { databases, partitions: 4 });
+        counts[partition] = (counts[partition] ?? 0) + 1;
+      }
+      expect(Math.min(...counts)).toBeGreaterThan(800);
     }
-    expect(Math.min(...counts)).toBeGreaterThan(800);
+  });
+});
+
+describe("a database", () => {
+  test.each([
+    [1, 1, 0],
+    [42, 57, 43],
+    [0xdead10cc, 1, 0],
+    [0xdead10cc, 666, 361],
+    [256, 1_024, 520],
+  ])("is chosen by jump consistent hash, as others compute it: %i in %i is %i", (hash, buckets, bucket) => {
+    expect(bucketOf(hash, buckets)).toBe(bucket);
+  });
+
+  test("more takes its share from all others, between which nothing moves", () => {
+    for (const databases of [1, 2, 3, 8, 63]) {
+      let moved = 0;
+      for (let i = 0; i < 4_000; i++) {
+        const [before, after] = [databases, databases + 1].map((n) =>
+          databaseOf({ entityType: "user", entityValue: `${i}` }, n),
+        );
+        if (before === after) continue;
+        expect(after).toBe(databases);
+        moved += 1;
+      }
+      expect(moved / (4_000 / (databases + 1))).toBeCloseTo(1, 0);
+    }
   });
 });
 

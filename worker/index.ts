@@ -4,6 +4,7 @@ import { tracing } from "cloudflare:workers";
 import { app } from "./app.ts";
 import { removeEndedJobs } from "./compute/compute-store.ts";
 import { consumeCompute } from "./compute/consumer.ts";
+import { entityDatabases } from "./db/entity-databases.ts";
 import { removeOldRecords } from "./db/insert-once.ts";
 import { settings } from "./env.ts";
 import { consumeAvailability } from "./events/consumer.ts";
@@ -39,7 +40,9 @@ export default {
     const log = Log.of("cron", own);
     // No failure ends the others: a step of the retention that is cut off would be tried again with fewer rows.
     const all = await Promise.allSettled([
-      removeOldHistory({ db: env.DB, retentionDays: own.historyRetentionDays, archive: env.ARCHIVE, log }),
+      ...entityDatabases(env).map((db) =>
+        removeOldHistory({ db, retentionDays: own.historyRetentionDays, archive: env.ARCHIVE, log }),
+      ),
       removeEndedJobs(env.DB, nowMicros()),
       removeOldRecords(env.DB, nowMicros()),
     ]);

@@ -8,7 +8,7 @@
  * | `<tenant>/doc/<partitions>/<type>#<sha256>` | the same, for values too long for a KV key | | |
  * | `<tenant>/history/<day>/<sha256>.parquet` | R2 `ARCHIVE` | `default/history/2026-01-31/5f0c….parquet` | for ever |
  * | `<tenant>/training-sets/<id>/<file>` | the same | `default/training-sets/ts_5f0c…/00000-9b2e….parquet` | until it is deleted |
- * | `<tenant>/<partitions>/<partition>` | object `EntityWriter` | `default/4/2` | for ever |
+ * | `<tenant>/<partitions>/<partition>` | object `EntityWriter` | `default/4/2`, of the second database `default/4/6` | for ever |
  * | `<tenant>/raw/<table>/<nonce>` | object `RawTable` | `default/raw/7/9b2e5f0c3c1e4a61` | for ever |
  * | `<tenant>/raw/<table>` | the same, of a table that has no nonce | `default/raw/7` | |
  * | `<tenant>/<subscription>` | object `Subscriber` | `default/sub_5f0c…` | until it is deleted, but for a note of that |
@@ -72,9 +72,47 @@ export function trainingSetPrefix(tenant: string, trainingSetId: string): string
   return `${encoded(tenant)}/training-sets/${encoded(trainingSetId)}/`;
 }
 
-/** Which of a tenant's writers owns an entity: FNV-1a over its key, so that it is the same everywhere. */
-export function partitionOf(ref: EntityRef, partitions: number): number {
-  return fnv1a(entityKey(ref)) % partitions;
+/** Over what the entities of a tenant are spread. */
+export interface Layout {
+  /** See `tenants/spread.ts`. */
+  databases: number;
+  /** Writers of each database. */
+  partitions: number;
+}
+
+/**
+ * Which of a tenant's writers owns an entity. Those of the first database come first, then those of the second: each writes
+ * to one database alone.
+ */
+export function partitionOf(ref: EntityRef, { databases, partitions }: Layout): number {
+  const hash = fnv1a(entityKey(ref));
+  return bucketOf(hash, databases) * partitions + (hash % partitions);
+}
+
+/** The database of a writer's entities, the first of the tenant's is 0. */
+export function databaseOfPartition(partition: number, partitions: number): number {
+  return Math.floor(partition / partitions);
+}
+
+/** In which of a tenant's databases an entity is, from 0; for ever. */
+export function databaseOf(ref: EntityRef, databases: number): number {
+  return bucketOf(fnv1a(entityKey(ref)), databases);
+}
+
+/**
+ * Jump consistent hash (Lamping and Veach, 2014, arXiv:1406.2294): a bucket from 0 for a hash, such that one bucket more
+ * takes its share from all others, and nothing moves between those.
+ */
+export function bucketOf(hash: number, buckets: number): number {
+  if (buckets === 1) return 0;
+  let state = BigInt(hash);
+  let bucket = 0;
+  for (let next = 0; next < buckets; ) {
+    bucket = next;
+    state = BigInt.asUintN(64, state * 2862933555777941757n + 1n);
+    next = Math.floor((bucket + 1) * (2 ** 31 / (Number(state >> 33n) + 1)));
+  }
+  return bucket;
 }
 
 /** 32-bit FNV-1a over UTF-16 code units (http://www.isthe.com/chongo/tech/comp/fnv/). */

@@ -123,6 +123,9 @@ export const WRITER_STATE_MAX_CHARACTERS = 24_000_000;
 /** How often a change is decided anew when its entity was changed from elsewhere meanwhile. */
 export const MAX_COMMIT_ATTEMPTS = 5;
 
+/** Databases with entities: 640 GB. The consistency token of a bulk write names each, and a header takes a few kilobytes. */
+export const MAX_ENTITY_DATABASES = 64;
+
 /** Tenants whose catalog an isolate holds. With more, those not asked for lately are read from D1 again. */
 export const CATALOG_MAX_TENANTS = 1_000;
 

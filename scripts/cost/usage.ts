@@ -191,7 +191,7 @@ function warningsOf({ d1Gb }: Usage, { writes }: Traffic): string[] {
   const warnings: string[] = [];
   if (d1Gb > D1_MAX_GB) {
     warnings.push(
-      `${Math.round(d1Gb)} GB do not fit one D1 database, which holds ${D1_MAX_GB}: keep history for fewer days, or divide the tenants among several`,
+      `${Math.round(d1Gb)} GB do not fit one D1 database, which holds ${D1_MAX_GB}: bind ${Math.ceil(d1Gb / D1_MAX_GB)} or more, or keep history for fewer days`,
     );
   }
   const perSecond = writes / MONTH_SECONDS;

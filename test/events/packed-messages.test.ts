@@ -189,7 +189,11 @@ describe("a queue that forgets", () => {
     const writers = calls.map(([writer]) => writer);
     expect(writers.toSorted()).toEqual([...new Set(writers)].toSorted());
     const expected = Map.groupBy(events, ({ tenant_id, entity_type: entityType, entity_id: entityValue }) =>
-      writerName(tenant_id, partitions, partitionOf({ entityType, entityValue }, partitions)),
+      writerName(
+        tenant_id,
+        partitions,
+        partitionOf({ entityType, entityValue }, { databases: 1, partitions }),
+      ),
     );
     expect(new Map(calls)).toEqual(new Map([...expected].map(([writer, own]) => [writer, idsOf(own)])));
   });

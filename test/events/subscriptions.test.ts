@@ -9,6 +9,7 @@ import { startOf, WALK_SQL, WITHIN_SQL } from "../../worker/events/replay.ts";
 import { SubscriberState } from "../../worker/events/subscriber-state.ts";
 import { SubscriberStore } from "../../worker/events/subscriber-store.ts";
 import { MAX_SUBSCRIPTIONS_PER_TENANT, REPLAY_ROWS_PER_STEP } from "../../worker/limits.ts";
+import { Log } from "../../worker/log.ts";
 import { SCOPES } from "../../worker/tenants/api-key.ts";
 import { failBefore } from "../setup/faults.ts";
 import { ask, expectProblem, faultPlaces, get, post } from "../setup/http.ts";
@@ -22,6 +23,8 @@ import {
   objectOf,
   storedSubscription,
 } from "./receiving.ts";
+
+const log = new Log("test", { level: "ERROR", readable: false });
 
 vi.setConfig({ testTimeout: 60_000 });
 afterEach(() => vi.restoreAllMocks());
@@ -276,7 +279,7 @@ describe("a replay from the history", () => {
       for (let i = 0; state.replay !== null; i++) {
         expect(i).toBeLessThan(20);
         const before = state.replay;
-        await refill({ db: env.DB, store, state, subscription });
+        await refill({ env, log, store, state, subscription });
         expect(store.count("pending") - waiting).toBeLessThanOrEqual(REPLAY_ROWS_PER_STEP);
         waiting = store.count("pending");
         // As if the process had died before it could note its place.
@@ -309,7 +312,7 @@ describe("a replay from the history", () => {
       const state = new SubscriberState(store);
       const range = { from: 10, to: 40, entityType: "bright_uid", entityId: "three", category: null };
       state.setReplay({ kind: "history", id: "r", range, place: startOf(range) });
-      await refill({ db: env.DB, store, state, subscription });
+      await refill({ env, log, store, state, subscription });
       expect(state.replay).toBeNull();
       const told = Array.from({ length: 31 }, (_, i) => i + 10).filter((i) => i % 5 !== 0 && i % 3 !== 0);
       expect(store.count("pending")).toBe(told.length);

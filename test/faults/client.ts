@@ -229,13 +229,13 @@ export class Client {
   }
 
   async #fill(entity: EntityRef): Promise<void> {
-    const { writer, identity } = ownerOf(this.#requestContext(), entity);
+    const { writer, identity } = await ownerOf(this.#requestContext(), entity);
     await writer.fill(identity, [entity]).catch(() => {});
   }
 
   async #invalidate(entity: Entity): Promise<void> {
     const context = this.#requestContext();
-    const { writer, identity } = ownerOf(context, entity);
+    const { writer, identity } = await ownerOf(context, entity);
     await writer.invalidate(identity, entity).catch(() => {});
     isolateMemory.forget(await documentKey(context.tenant, context.settings.writerPartitions, entity));
   }

@@ -41,12 +41,12 @@ export async function throughThis(c: AppContext, rows: RequestRow[]): Promise<An
 /** What another isolate does for its caller leaves nothing in this one's memory. */
 export async function throughAnother(c: AppContext, rows: RequestRow[]): Promise<Answer> {
   const submitted = await submitChanges(requestContext(c), rows, await idempotencyOf(c));
-  const { committedAt, bookmark } = submitted;
+  const { committedAt, bookmarks } = submitted;
   const results = submitted.results.map(ofWriter);
   const [only] = rows;
   const entity =
     only && rows.length === 1 ? { key: entityKey(only), revision: results[0]?.revision ?? 0 } : null;
-  return { results, timestamp: committedAt, token: encodeToken({ entity, bookmark }) };
+  return { results, timestamp: committedAt, token: encodeToken({ entity, bookmarks }) };
 }
 
 const ofWriter = (result: RowResult): ChangeResult | null => (result.outcome === "refused" ? null : result);

@@ -485,7 +485,8 @@ describe("where D1 is asked", () => {
   }
 
   const write = () => upsert("fresh", [entry("c", { n: 1 })]);
-  const bookmarkIn = (headers: Headers) => decodeToken(headers.get("x-consistency-token") ?? "")?.bookmark;
+  const bookmarkIn = (headers: Headers) =>
+    decodeToken(headers.get("x-consistency-token") ?? "")?.bookmarks.get(0);
 
   test("any replica may answer, unless the request or a write of this isolate says otherwise", async () => {
     expect(await sessionsOf()).toEqual(["first-unconstrained"]);

@@ -12,12 +12,15 @@ import {
   TRAINING_SET_FILE_ROWS,
   TRAINING_SET_FILE_VALUES,
 } from "../../worker/limits.ts";
+import { Log } from "../../worker/log.ts";
 import { SCOPES } from "../../worker/tenants/api-key.ts";
 import { ask, expectProblem, faultPlaces, get, post, remove, WRITER } from "../setup/http.ts";
 import { ask as askProduction, production, storedKey, storedTenant } from "../tenants/service.ts";
 import { archive, broken } from "./bucket.ts";
 import { isoOf } from "./oracle.ts";
 import { askRows, event, type Row, register, writeAll } from "./training.ts";
+
+const log = new Log("test", { level: "ERROR", readable: false });
 
 interface Set {
   training_set_id: string;
@@ -99,7 +102,10 @@ const setsOfDefault = async () =>
 
 /** Writes a set's next file. */
 const stepOf = ({ training_set_id }: Set, over: Partial<Env> = {}) =>
-  writeTrainingSet({ ...byHand, ...over }, { kind: "training_set", tenant_id: "default", training_set_id });
+  writeTrainingSet(
+    { env: { ...byHand, ...over }, log },
+    { kind: "training_set", tenant_id: "default", training_set_id },
+  );
 
 /** A set that the queue does not see. */
 async function unseen(
@@ -419,7 +425,7 @@ describe("whatever happens on the way", () => {
     const sent: unknown[] = [];
     const FEATURE_COMPUTE = broken(env.FEATURE_COMPUTE, "send", async (message) => void sent.push(message));
     await writeTrainingSet(
-      { ...byHand, FEATURE_COMPUTE },
+      { env: { ...byHand, FEATURE_COMPUTE }, log },
       { kind: "training_set", tenant_id: "default", ...gone },
     );
     expect([await keysOf(gone), sent]).toEqual([[], []]);

@@ -112,7 +112,7 @@ describe("Idempotency-Key", () => {
   test("a bulk write that comes again has the same rows refused, and every other row its own result", async () => {
     const type = "declared_late";
     const partition = (entityType: string, entityValue: string) =>
-      partitionOf({ entityType, entityValue }, settings(env).writerPartitions);
+      partitionOf({ entityType, entityValue }, { databases: 1, partitions: settings(env).writerPartitions });
     // Both are written by the same writer.
     let n = 0;
     while (partition("bright_uid", `second-${n}`) !== partition(type, "first")) n += 1;

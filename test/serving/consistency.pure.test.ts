@@ -3,19 +3,24 @@ import { describe, expect, test } from "vitest";
 import { entityKey } from "../../worker/keys.ts";
 import {
   ANY_REVISION,
+  type Bookmarks,
   both,
   type Consistency,
   type ConsistencyToken,
   decodeToken,
   encodeToken,
   newestBookmark,
+  newestOfEach,
   PRIMARY,
   type Requirement,
   requirementOf,
+  sessionStart,
 } from "../../worker/serving/consistency.ts";
 
 const KEY = "bright_uid/user-123";
 const BOOKMARK = "00000085-0000024c-00004c6d-8e61117bf38d7adb71b934ebbf891683";
+const IN_FIRST: Bookmarks = new Map([[0, BOOKMARK]]);
+const UNKNOWN: Bookmarks = new Map([[0, null]]);
 
 const hex = (length: number) =>
   fc.string({ unit: fc.constantFrom(..."0123456789abcdef"), minLength: length, maxLength: length });
@@ -29,7 +34,11 @@ const entity = fc.record({
   key: fc.tuple(text, text).map(([entityType, entityValue]) => entityKey({ entityType, entityValue })),
   revision: fc.maxSafeNat(),
 });
-const token: fc.Arbitrary<ConsistencyToken> = fc.record({ entity: fc.option(entity), bookmark });
+const bookmarks: fc.Arbitrary<Bookmarks> = fc.oneof(
+  bookmark.map((one) => new Map([[0, one]])),
+  fc.array(fc.tuple(fc.nat({ max: 63 }), bookmark), { maxLength: 5 }).map((pairs) => new Map(pairs)),
+);
+const token: fc.Arbitrary<ConsistencyToken> = fc.record({ entity: fc.option(entity), bookmarks });
 
 /** Text in the dress of a token. */
 const dressed = (text: string) => btoa(text).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
@@ -68,7 +77,7 @@ describe("a token", () => {
         const at = position % text.length;
         const decoded = decodeToken(text.slice(0, at) + inserted + text.slice(at + 1));
         if (decoded?.entity) expect(Number.isSafeInteger(decoded.entity.revision)).toBe(true);
-        if (decoded?.bookmark) expect(decoded.bookmark).toMatch(/^[0-9a-f-]+$/i);
+        for (const one of decoded?.bookmarks.values() ?? []) expect(one ?? "0").toMatch(/^[0-9a-f-]+$/i);
       }),
     );
   });
@@ -91,20 +100,27 @@ describe("a token", () => {
     [dressed('[null,null,"first-primary"]'), "a bookmark that is none of D1's"],
     [dressed('[null,null,"0\' OR 1"]'), "a bookmark with other characters"],
     [dressed(`[null,null,"${"0".repeat(201)}"]`), "a bookmark that is too long"],
+    [dressed(`[null,null,["${BOOKMARK}"]]`), "a bookmark of no database"],
+    [dressed(`[null,null,[["1","${BOOKMARK}"]]]`), "a database that is text"],
+    [dressed('[null,null,[[1,"first-primary"]]]'), "a bookmark of a database that is none of D1's"],
+    [
+      dressed(JSON.stringify([null, null, Array.from({ length: 65 }, (_, i) => [i, null])])),
+      "too many databases",
+    ],
   ])("%s is none: it holds %2$s", (text) => {
     expect(decodeToken(text)).toBeNull();
   });
 });
 
 describe("a read", () => {
-  const ofThis: ConsistencyToken = { entity: { key: KEY, revision: 7 }, bookmark: BOOKMARK };
+  const ofThis: ConsistencyToken = { entity: { key: KEY, revision: 7 }, bookmarks: IN_FIRST };
   const ofAnother: ConsistencyToken = {
     entity: { key: "account_id/user-123", revision: 7 },
-    bookmark: BOOKMARK,
+    bookmarks: IN_FIRST,
   };
-  const ofMany: ConsistencyToken = { entity: null, bookmark: BOOKMARK };
-  const atRevision = { kind: "revision", revision: 7, bookmark: BOOKMARK };
-  const atBookmark = { kind: "database", bookmark: BOOKMARK };
+  const ofMany: ConsistencyToken = { entity: null, bookmarks: IN_FIRST };
+  const atRevision = { kind: "revision", revision: 7, after: [IN_FIRST] };
+  const atBookmark = { kind: "database", after: [IN_FIRST] };
 
   test.each<[Consistency, string, ConsistencyToken | null, unknown]>([
     ["edge", "no token", null, ANY_REVISION],
@@ -117,12 +133,12 @@ describe("a read", () => {
     [
       "session",
       "a token without a bookmark",
-      { ...ofThis, bookmark: null },
-      { ...atRevision, bookmark: null },
+      { ...ofThis, bookmarks: UNKNOWN },
+      { ...atRevision, after: [UNKNOWN] },
     ],
     ["session", "a token of another entity", ofAnother, atBookmark],
     ["session", "a token of a bulk write", ofMany, atBookmark],
-    ["session", "an empty token", { entity: null, bookmark: null }, PRIMARY],
+    ["session", "an empty token", { entity: null, bookmarks: new Map() }, PRIMARY],
   ])("of consistency %s with %s has its requirement", (consistency, _, given, expected) => {
     expect(requirementOf(consistency, given, KEY)).toEqual(expected);
   });
@@ -135,23 +151,22 @@ describe("a read", () => {
 });
 
 describe("what a caller asks for and what its isolate has written", () => {
-  const revision = (revision: number, bookmark: string | null): Requirement => ({
+  const past = (...names: (string | null)[]) => names.map((one) => new Map([[0, one]]));
+  const revision = (revision: number, bookmark: string): Requirement => ({
     kind: "revision",
     revision,
-    bookmark,
+    after: past(bookmark),
   });
-  const database = (bookmark: string | null): Requirement => ({ kind: "database", bookmark });
+  const database = (...names: string[]): Requirement => ({ kind: "database", after: past(...names) });
   test.each<[Requirement, Requirement, Requirement]>([
     [ANY_REVISION, ANY_REVISION, ANY_REVISION],
     [ANY_REVISION, revision(2, "b"), revision(2, "b")],
     [revision(2, "b"), ANY_REVISION, revision(2, "b")],
     [revision(2, "b"), revision(3, "c"), revision(3, "c")],
     [revision(3, "c"), revision(2, "b"), revision(3, "c")],
-    [PRIMARY, revision(2, "b"), PRIMARY],
+    [PRIMARY, revision(2, "b"), { kind: "database", after: [...PRIMARY.after, ...past("b")] }],
     [database("b"), ANY_REVISION, database("b")],
-    [database("b"), revision(1, "c"), database("c")],
-    [database("c"), revision(1, "b"), database("c")],
-    [database("b"), revision(1, null), PRIMARY],
+    [database("b"), revision(1, "c"), database("b", "c")],
   ])("%j and %j are both satisfied by %j", (asked, own, expected) => {
     expect(both(asked, own)).toEqual(expected);
   });
@@ -167,4 +182,46 @@ test.each<[string | null, (string | null)[]]>([
   [null, [null, "00000001-b", "00000002-a"]],
 ])("the newest bookmark is %j of %j", (newest, bookmarks) => {
   expect(newestBookmark(bookmarks)).toBe(newest);
+});
+
+test("of several writes each database has its newest bookmark, and none where one of them is not known", () => {
+  const writes: Bookmarks[] = [
+    new Map([
+      [0, "00000001-a"],
+      [1, "00000009-a"],
+    ]),
+    new Map([
+      [0, "00000002-a"],
+      [2, null],
+    ]),
+    new Map([[2, "00000003-a"]]),
+  ];
+  expect([...newestOfEach(writes)]).toEqual([
+    [0, "00000002-a"],
+    [1, "00000009-a"],
+    [2, null],
+  ]);
+  expect(newestOfEach([])).toEqual(new Map());
+});
+
+describe("a session of a database starts", () => {
+  const write = (...pairs: [number, string | null][]): Requirement => ({
+    kind: "database",
+    after: [new Map(pairs)],
+  });
+  test.each<[string, Requirement[], number]>([
+    ["first-unconstrained", [], 0],
+    ["first-unconstrained", [ANY_REVISION, ANY_REVISION], 1],
+    ["first-primary", [PRIMARY], 0],
+    ["first-primary", [ANY_REVISION, PRIMARY], 1],
+    ["b", [ANY_REVISION, write([0, "b"])], 0],
+    ["c", [write([0, "b"]), write([0, "c"])], 0],
+    ["d", [write([0, "b"], [1, "d"])], 1],
+    ["first-primary", [write([0, "b"]), write([0, null])], 0],
+    ["first-primary", [write([0, "b"])], 1],
+    ["first-primary", [write([1, "d"]), write([0, "b"])], 1],
+    ["first-primary", [write([0, "b"]), PRIMARY], 0],
+  ])("at %s for %j in %i", (start, requirements, database) => {
+    expect(sessionStart(requirements, database)).toBe(start);
+  });
 });

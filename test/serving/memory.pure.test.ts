@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { KV_CACHE_TTL_SECONDS, MEMORY_MAX_CHARACTERS, MEMORY_MAX_RENEWALS } from "../../worker/limits.ts";
-import { ANY_REVISION } from "../../worker/serving/consistency.ts";
+import { ANY_REVISION, type Bookmarks } from "../../worker/serving/consistency.ts";
 import type { EntityDocument } from "../../worker/serving/document.ts";
 import { IsolateMemory } from "../../worker/serving/memory.ts";
 import { FETCH_WAIT_MS, MEMORY_KNOWN_MS } from "../../worker/timings.ts";
@@ -9,6 +9,8 @@ import { FETCH_WAIT_MS, MEMORY_KNOWN_MS } from "../../worker/timings.ts";
 const KEY = "default/doc/4/bright_uid/user-123";
 const OTHER = "tenant1/doc/4/bright_uid/user-123";
 const BOOKMARK = "0000-01";
+const inFirst = (bookmark: string | null): Bookmarks => new Map([[0, bookmark]]);
+const UNKNOWN = inFirst(null);
 
 const documentOf = (revision: number, size = 300): EntityDocument => ({
   revision,
@@ -47,7 +49,7 @@ describe("a remembered document", () => {
   test("is forgotten with a write of its entity, and with no other", () => {
     const memory = new IsolateMemory();
     for (const key of [KEY, OTHER]) memory.put(key, documentOf(1), { nowMs: 0, ttlMs: 1_000 });
-    memory.noteWrite(KEY, 2, null, 0);
+    memory.noteWrite(KEY, 2, UNKNOWN, 0);
     expect(memory.get(KEY, 1)).toBeNull();
     expect(memory.get(OTHER, 1)?.revision).toBe(1);
   });
@@ -65,8 +67,8 @@ describe("a remembered document", () => {
 describe("a noted write", () => {
   test("is required of later reads of its entity, with its bookmark", () => {
     const memory = new IsolateMemory();
-    memory.noteWrite(KEY, 5, BOOKMARK, 0);
-    expect(memory.requirement(KEY, 1)).toEqual({ kind: "revision", revision: 5, bookmark: BOOKMARK });
+    memory.noteWrite(KEY, 5, inFirst(BOOKMARK), 0);
+    expect(memory.requirement(KEY, 1)).toEqual({ kind: "revision", revision: 5, after: [inFirst(BOOKMARK)] });
     expect(memory.requirement(OTHER, 1)).toBe(ANY_REVISION);
   });
 
@@ -74,7 +76,7 @@ describe("a noted write", () => {
     const memory = new IsolateMemory();
     // The put may wait its second, and a reader's copy lives for the cache time after it.
     const shownAfterMs = KV_CACHE_TTL_SECONDS * 1_000 + 1_000;
-    memory.noteWrite(KEY, 5, null, 100);
+    memory.noteWrite(KEY, 5, UNKNOWN, 100);
     expect(memory.requirement(KEY, 100 + shownAfterMs)).toMatchObject({ revision: 5 });
     const endMs = 100 + 2 * shownAfterMs;
     expect(memory.requirement(KEY, endMs - 1)).toMatchObject({ revision: 5 });
@@ -83,16 +85,16 @@ describe("a noted write", () => {
 
   test("stands against an older one whose answer came later, and gives way to a newer", () => {
     const memory = new IsolateMemory();
-    memory.noteWrite(KEY, 5, "b5", 0);
-    memory.noteWrite(KEY, 4, "b4", 10);
-    expect(memory.requirement(KEY, 20)).toEqual({ kind: "revision", revision: 5, bookmark: "b5" });
-    memory.noteWrite(KEY, 6, "b6", 20);
-    expect(memory.requirement(KEY, 30)).toEqual({ kind: "revision", revision: 6, bookmark: "b6" });
+    memory.noteWrite(KEY, 5, inFirst("b5"), 0);
+    memory.noteWrite(KEY, 4, inFirst("b4"), 10);
+    expect(memory.requirement(KEY, 20)).toEqual({ kind: "revision", revision: 5, after: [inFirst("b5")] });
+    memory.noteWrite(KEY, 6, inFirst("b6"), 20);
+    expect(memory.requirement(KEY, 30)).toEqual({ kind: "revision", revision: 6, after: [inFirst("b6")] });
   });
 
   test("is one of a bounded number", () => {
     const memory = new IsolateMemory();
-    for (let i = 0; i <= 20_000; i++) memory.noteWrite(`${i}`, 1, null, 0);
+    for (let i = 0; i <= 20_000; i++) memory.noteWrite(`${i}`, 1, UNKNOWN, 0);
     expect(memory.requirement("0", 1)).toBe(ANY_REVISION);
     expect(memory.requirement("1", 1)).toMatchObject({ revision: 1 });
   });
@@ -140,7 +142,7 @@ describe("the fetch of a document", () => {
   });
 
   test.each<[string, (memory: IsolateMemory) => void]>([
-    ["a write", (memory) => memory.noteWrite(KEY, 2, null, 1_000)],
+    ["a write", (memory) => memory.noteWrite(KEY, 2, UNKNOWN, 1_000)],
     ["a read that found no such entity", (memory) => memory.dropDocument(KEY)],
     ["an invalidation", (memory) => memory.forget(KEY)],
     ["a memory cleared", (memory) => memory.clear()],
@@ -214,7 +216,7 @@ describe("a renewal", () => {
   });
 
   test.each<[string, (memory: IsolateMemory) => void]>([
-    ["was written", (memory) => memory.noteWrite(KEY, 2, null, 800)],
+    ["was written", (memory) => memory.noteWrite(KEY, 2, UNKNOWN, 800)],
     ["is not there any more", (memory) => memory.dropDocument(KEY)],
     ["was invalidated", (memory) => memory.forget(KEY)],
     ["was put again", (memory) => put(memory, [KEY], 800)],
@@ -264,7 +266,7 @@ describe("a renewal", () => {
   test("with what was written over meanwhile brings nothing back", () => {
     const memory = new IsolateMemory();
     put(memory, [KEY]);
-    memory.noteWrite(KEY, 3, null, 820);
+    memory.noteWrite(KEY, 3, UNKNOWN, 820);
     memory.renewed(KEY, documentOf(2), LASTS);
     expect(memory.last(KEY, 850)).toBeNull();
     // Read by somebody since, from a place that is behind: what KV has now is behind as well.
@@ -326,7 +328,7 @@ describe("the last document", () => {
 
   test("is gone when there is no such entity, and the write is still required", () => {
     const memory = new IsolateMemory();
-    memory.noteWrite(KEY, 2, null, 0);
+    memory.noteWrite(KEY, 2, UNKNOWN, 0);
     for (const key of [KEY, OTHER]) memory.put(key, documentOf(2), { nowMs: 0, ttlMs: 1_000 });
     memory.dropDocument(KEY);
     expect([memory.get(KEY, 1), memory.last(KEY, 1)]).toEqual([null, null]);
@@ -349,7 +351,7 @@ test("a fill is asked for once, and again after a pause", () => {
 
 test("a forgotten document may be asked for at once, and what was written is still required", () => {
   const memory = new IsolateMemory();
-  memory.noteWrite(KEY, 2, null, 0);
+  memory.noteWrite(KEY, 2, UNKNOWN, 0);
   memory.put(KEY, documentOf(2), { nowMs: 0, ttlMs: 1_000 });
   memory.mayAskFill(KEY, 0);
   memory.forget(KEY);
@@ -361,7 +363,7 @@ test("a forgotten document may be asked for at once, and what was written is sti
 test("a cleared memory knows nothing", () => {
   const memory = new IsolateMemory();
   memory.put(OTHER, documentOf(1), { nowMs: 0, ttlMs: 1_000 });
-  memory.noteWrite(KEY, 1, null, 0);
+  memory.noteWrite(KEY, 1, UNKNOWN, 0);
   memory.mayAskFill(KEY, 0);
   memory.clear();
   expect(memory.get(OTHER, 0)).toBeNull();

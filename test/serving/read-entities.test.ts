@@ -5,7 +5,7 @@ import { Problem } from "../../worker/errors.ts";
 import { problemAnswer } from "../../worker/http/answer.ts";
 import { documentKey, entityKey } from "../../worker/keys.ts";
 import { Log } from "../../worker/log.ts";
-import type { ConsistencyToken } from "../../worker/serving/consistency.ts";
+import type { Bookmarks, ConsistencyToken } from "../../worker/serving/consistency.ts";
 import { encodeDocument } from "../../worker/serving/document.ts";
 import { isolateMemory } from "../../worker/serving/memory.ts";
 import { type ReadContext, readEntities, readEntity } from "../../worker/serving/read-entities.ts";
@@ -288,10 +288,12 @@ describe("a store is down", () => {
   });
 });
 
+const UNKNOWN: Bookmarks = new Map([[0, null]]);
+
 describe("consistency", () => {
-  const tokenOf = (revision: number, bookmark: string | null, value = "user-1"): ConsistencyToken => ({
+  const tokenOf = (revision: number, bookmarks: Bookmarks, value = "user-1"): ConsistencyToken => ({
     entity: { key: entityKey(ref(value)), revision },
-    bookmark,
+    bookmarks,
   });
 
   /** Revision 2 in D1, revision 1 in KV and in memory: another isolate has written. */
@@ -304,11 +306,11 @@ describe("consistency", () => {
     await reader.fills();
     const key = documentKey(tenant, settings.writerPartitions, user);
     const old = (await env.HOT.get(key)) ?? "";
-    const { bookmark } = await submit(tenant, write("user-1", { a: { n: 2 } }));
+    const { bookmarks } = await submit(tenant, write("user-1", { a: { n: 2 } }));
     await until("the writer has put revision 2", async () => (await cached(tenant, user, 4))?.revision === 2);
     await env.HOT.put(key, old);
     bindings.forgetCalls();
-    return { tenant, bindings, reader, bookmark };
+    return { tenant, bindings, reader, bookmarks, bookmark: bookmarks.get(0) };
   }
 
   test("strong never uses a cache and asks the primary", async () => {
@@ -326,20 +328,20 @@ describe("consistency", () => {
   });
 
   test("a session is never older than the write of its token, and takes a cached document that is new enough", async () => {
-    const { bindings, reader, bookmark } = await behind();
-    const session = { consistency: "session", token: tokenOf(2, bookmark) } as const;
+    const { bindings, reader, bookmarks, bookmark } = await behind();
+    const session = { consistency: "session", token: tokenOf(2, bookmarks) } as const;
     expect(await reader.one("user-1", session)).toMatchObject({ source: "d1", revision: 2 });
     expect(bindings.database.map((call) => call.session)).toEqual([bookmark]);
     expect(await reader.one("user-1", session)).toMatchObject({ source: "memory", revision: 2 });
     isolateMemory.clear();
-    const older = { consistency: "session", token: tokenOf(1, null) } as const;
+    const older = { consistency: "session", token: tokenOf(1, UNKNOWN) } as const;
     expect(await reader.one("user-1", older)).toMatchObject({ source: "kv", revision: 1 });
   });
 
   test("a token of another entity, or of a bulk write, is held by its bookmark alone", async () => {
-    for (const entity of [tokenOf(1, null, "user-2").entity, null]) {
-      const { bindings, reader, bookmark } = await behind();
-      const token = { entity, bookmark };
+    for (const entity of [tokenOf(1, UNKNOWN, "user-2").entity, null]) {
+      const { bindings, reader, bookmarks, bookmark } = await behind();
+      const token = { entity, bookmarks };
       expect(await reader.one("user-1", { consistency: "session", token })).toMatchObject({
         source: "d1",
         revision: 2,
@@ -350,10 +352,10 @@ describe("consistency", () => {
   });
 
   test("a read of many asks D1 once, at the newest of the bookmarks it needs", async () => {
-    const { bindings, reader, bookmark } = await behind();
+    const { bindings, reader, bookmarks, bookmark } = await behind();
     isolateMemory.clear();
-    isolateMemory.noteWrite(documentKey(newTenant(), 4, user), 1, null, Date.now());
-    const session = { consistency: "session", token: tokenOf(2, bookmark) } as const;
+    isolateMemory.noteWrite(documentKey(newTenant(), 4, user), 1, UNKNOWN, Date.now());
+    const session = { consistency: "session", token: tokenOf(2, bookmarks) } as const;
     expect(await reader.many(["user-1", "user-2"], session)).toMatchObject([
       { revision: 2 },
       { revision: 0 },
@@ -362,11 +364,11 @@ describe("consistency", () => {
   });
 
   test("what was written through this isolate is read through it, though KV is behind and the session's token is older", async () => {
-    const { tenant, bindings, reader, bookmark } = await behind();
-    isolateMemory.noteWrite(documentKey(tenant, settings.writerPartitions, user), 2, bookmark, Date.now());
+    const { tenant, bindings, reader, bookmarks, bookmark } = await behind();
+    isolateMemory.noteWrite(documentKey(tenant, settings.writerPartitions, user), 2, bookmarks, Date.now());
     expect(await reader.one("user-1")).toMatchObject({ source: "d1", revision: 2 });
     isolateMemory.forget(documentKey(tenant, settings.writerPartitions, user));
-    const session = { consistency: "session", token: tokenOf(1, null) } as const;
+    const session = { consistency: "session", token: tokenOf(1, UNKNOWN) } as const;
     expect(await reader.one("user-1", session)).toMatchObject({ source: "d1", revision: 2 });
     expect(bindings.database.map((call) => call.session)).toEqual([bookmark, bookmark]);
   });
@@ -388,8 +390,8 @@ describe("consistency", () => {
     const reader = readerOf(tenant, slow);
     const reading = reader.one("user-1");
     await until("the read has left", () => slow.database.length === 1);
-    const { bookmark } = await submit(tenant, write("user-1", { a: { n: 2 } }));
-    isolateMemory.noteWrite(documentKey(tenant, settings.writerPartitions, user), 2, bookmark, Date.now());
+    const { bookmarks } = await submit(tenant, write("user-1", { a: { n: 2 } }));
+    isolateMemory.noteWrite(documentKey(tenant, settings.writerPartitions, user), 2, bookmarks, Date.now());
     expect((await reading).revision).toBe(1);
     expect((await reader.one("user-1")).revision).toBe(2);
   });

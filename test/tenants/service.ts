@@ -99,6 +99,6 @@ export async function ofAnotherSecret(tenantId: string): Promise<string> {
 }
 
 export async function storedTenant(tenantId: string): Promise<string> {
-  await insertTenant(env.DB, { tenantId, name: tenantId, createdAt: nowMicros() });
+  await insertTenant(env.DB, { tenantId, name: tenantId, createdAt: nowMicros(), databases: null });
   return tenantId;
 }

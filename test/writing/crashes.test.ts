@@ -229,9 +229,9 @@ describe("an intent whose transaction never landed", () => {
 test("the object itself, evicted right after a write: its alarm sends the event again, and the consumer ends the intent", async () => {
   const tenant = newTenant();
   const stub = env.ENTITY_WRITER.getByName(
-    `${tenant}/4/${await import("../../worker/keys.ts").then((keys) => keys.partitionOf(user, 4))}`,
+    `${tenant}/4/${await import("../../worker/keys.ts").then((keys) => keys.partitionOf(user, { databases: 1, partitions: 4 }))}`,
   );
-  const identity = { tenant, partitions: 4 };
+  const identity = { tenant, partitions: 4, database: 0 };
   const reply = await stub.change(identity, {
     rows: [write("user-1", { a: { n: 1 } })],
     positions: [0],

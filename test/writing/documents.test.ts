@@ -56,7 +56,7 @@ describe.concurrent("the documents of a writer", () => {
     const read = () => get("/get/item/nobody/any", { "x-api-key": made.key });
     for (const answer of [await read(), await read()]) expect(answer.status).toBe(404);
     await sleep(50);
-    const owner = writerName("reads-nothing", 4, partitionOf(ref("nobody"), 4));
+    const owner = writerName("reads-nothing", 4, partitionOf(ref("nobody"), { databases: 1, partitions: 4 }));
     const ids = (await listDurableObjectIds(env.ENTITY_WRITER)).map((id) => id.toString());
     expect(ids).not.toContain(env.ENTITY_WRITER.idFromName(owner).toString());
     expect((await env.HOT.list({ prefix: "reads-nothing/doc" })).keys).toEqual([]);

@@ -161,7 +161,10 @@ describe("the Idempotency-Key, across the writers of a tenant", () => {
   /** An entity for each of the tenant's writers. */
   const values = [0, 1, 2, 3].map((partition) => {
     for (let i = 0; ; i++)
-      if (partitionOf(ref(`user-${i}`), settings.writerPartitions) === partition) return `user-${i}`;
+      if (
+        partitionOf(ref(`user-${i}`), { databases: 1, partitions: settings.writerPartitions }) === partition
+      )
+        return `user-${i}`;
   });
 
   test("with another body is refused, whatever entity that is about", async () => {

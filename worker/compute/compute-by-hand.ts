@@ -52,12 +52,12 @@ export async function computeByHand(
   if (seq !== null && !(await object.mayWrite(id, key, seq))) return { kind: "overtaken" };
   const writing = writeVectors(context, computed, vectorTarget(feature, version, `compute-${id}`));
   const of = { table, id, follower, computed, seq };
-  const { written, skipped, bookmark } = await computeAgainWhereOvertaken(context, of, writing);
+  const { written, skipped, bookmarks } = await computeAgainWhereOvertaken(context, of, writing);
   await noteComputation(env.DB, key, null, nowMicros());
   return {
     kind: "written",
     written,
-    bookmark,
+    bookmarks,
     skipped: [...reply.skipped, ...skipped],
     skippedCount: reply.skippedCount + skipped.length,
   };

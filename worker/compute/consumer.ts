@@ -76,7 +76,7 @@ export async function consumeCompute(batch: MessageBatch, env: Env): Promise<voi
     const isLate = i > 0 && Date.now() >= startedMs + TRAINING_SETS_BATCH_MS;
     // With another batch, by a message of its own: it has not been tried.
     await settle(context, [message], () =>
-      done(isLate ? announceTrainingSet(env, keyOfSet(read)) : writeTrainingSet(env, read)),
+      done(isLate ? announceTrainingSet(env, keyOfSet(read)) : writeTrainingSet(context, read)),
     );
   }
 }

@@ -192,7 +192,7 @@ const compute = endpoint(
         skipped_count: outcome.skippedCount,
         duration_ms: (nowMicros() - started) / MICROS_PER_MS,
       };
-      const token = encodeToken({ entity: null, bookmark: outcome.bookmark });
+      const token = encodeToken({ entity: null, bookmarks: outcome.bookmarks });
       return jsonAnswer(report, 200, { [TOKEN_HEADER]: token });
     });
   },

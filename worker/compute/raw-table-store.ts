@@ -247,11 +247,6 @@ export class RawTableStore {
     }>(this.#sql, "SELECT rows, longest_text, seq, tenant, table_id FROM fs_numbers");
   }
 
-  #exists(table: string): boolean {
-    const found = rowsOf(this.#sql, "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", table);
-    return found.length > 0;
-  }
-
   #createRows(schema: RawSchema): void {
     run(this.#sql, `CREATE TABLE IF NOT EXISTS fs_rows (${columnDefinitions(schema.columns)})`);
   }

@@ -4,7 +4,7 @@ import type { TenantContext } from "../http/context.ts";
 import type { RawTableRef } from "../keys.ts";
 import { ENTITIES_PER_ROUND } from "../limits.ts";
 import { storedName } from "../registry/versions.ts";
-import { newestBookmark } from "../serving/consistency.ts";
+import { type Bookmarks, newestOfEach } from "../serving/consistency.ts";
 import type { RowResult } from "../writing/entity-write.ts";
 import { reasonOf } from "../writing/rejections.ts";
 import { rememberWrites } from "../writing/remember-writes.ts";
@@ -32,8 +32,7 @@ export interface Written {
   written: number;
   /** Older than what is there, or refused by the store, such as an entity with too many categories. */
   skipped: Skipped[];
-  /** The newest of the transactions' bookmarks; null when nothing was written. */
-  bookmark: string | null;
+  bookmarks: Bookmarks;
 }
 
 /** @throws Problem 503 when a round could not be committed; those before it stay, and writing again does no harm. */
@@ -42,21 +41,21 @@ export async function writeVectors(
   rows: readonly ComputedRow[],
   target: VectorTarget,
 ): Promise<Written> {
-  const all: Written = { written: 0, skipped: [], bookmark: null };
-  const bookmarks: (string | null)[] = [];
+  const all = { written: 0, skipped: [] as Skipped[] };
+  const bookmarks: Bookmarks[] = [];
   for (let start = 0; start < rows.length; start += ENTITIES_PER_ROUND) {
     const round = rows.slice(start, start + ENTITIES_PER_ROUND);
     const writes = round.map((row) => vectorWrite(row, target));
     const submitted = await submitChanges(context, writes, null);
     rememberWrites(context, writes, submitted);
-    bookmarks.push(submitted.bookmark);
+    bookmarks.push(submitted.bookmarks);
     for (const [i, result] of submitted.results.entries()) {
       const reason = reasonNotWritten(result);
       if (reason === null) all.written += 1;
       else all.skipped.push({ row: round[i]?.row ?? 0, reason });
     }
   }
-  return { ...all, bookmark: newestBookmark(bookmarks) };
+  return { ...all, bookmarks: newestOfEach(bookmarks) };
 }
 
 interface WrittenComputation {

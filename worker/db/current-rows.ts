@@ -14,7 +14,7 @@ export type CategoryRow = Omit<typeof brightUid.$inferSelect, "tenantId" | "brig
 export const WHOLE_ENTITY = "";
 
 /** All that D1 holds of one entity. A revision of 0 and no rows: it was never written. */
-interface EntityRows {
+export interface EntityRows {
   revision: number;
   rows: CategoryRow[];
 }

@@ -111,6 +111,8 @@ export const tenants = sqliteTable("tenants", {
   tenantId: text("tenant_id").primaryKey(),
   name: text("name").notNull(),
   createdAt: integer("created_at").notNull(),
+  /** Over how many databases its entities are spread; null until it is first used. */
+  databases: integer("databases"),
 });
 
 /** API keys. The secret itself is shown once and not kept. */

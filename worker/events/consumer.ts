@@ -9,7 +9,7 @@ import { partitionOf } from "../keys.ts";
 import { Log } from "../log.ts";
 import { recordStats } from "../registry/stats/record.ts";
 import { retryDelaySeconds } from "../retry-delay.ts";
-import { writerOf } from "../writing/writer-access.ts";
+import { layoutOf, writerOf } from "../writing/writer-access.ts";
 import type { FeatureAvailable } from "./feature-available.ts";
 import { handOver } from "./hand-over.ts";
 import { type MessageContents, readMessage } from "./read-message.ts";
@@ -90,8 +90,10 @@ async function confirmTenant(
   context: ServiceContext & { tenant: string },
   events: readonly FeatureAvailable[],
 ): Promise<FeatureAvailable[]> {
+  const layout = await layoutOf(context).catch(() => null);
+  if (!layout) return [...events];
   const byPartition = Map.groupBy(events, ({ entity_type: entityType, entity_id: entityValue }) =>
-    partitionOf({ entityType, entityValue }, context.settings.writerPartitions),
+    partitionOf({ entityType, entityValue }, layout),
   );
   const untold = [...byPartition].map(async ([partition, own]) => {
     const { writer, identity } = writerOf(context, partition);

@@ -1,13 +1,18 @@
 /** One step of a replay: from the dead deliveries or the history into the pending ones, and its place noted. */
+import { entityDatabase } from "../db/entity-databases.ts";
+import { databaseOf } from "../keys.ts";
 import { REPLAY_ROWS_PER_STEP } from "../limits.ts";
+import type { Log } from "../log.ts";
+import { spreadOf } from "../tenants/spread.ts";
 import { matches } from "./match-subscriptions.ts";
-import { eventsOf, walkHistory } from "./replay.ts";
+import { eventsOf, startOf, walkHistory } from "./replay.ts";
 import type { Replay, SubscriberState } from "./subscriber-state.ts";
 import type { SubscriberStore } from "./subscriber-store.ts";
 import type { Subscription } from "./subscription-store.ts";
 
 interface Refilled {
-  db: D1Database;
+  env: Env;
+  log: Log;
   store: SubscriberStore;
   state: SubscriberState;
   subscription: Subscription;
@@ -28,15 +33,30 @@ function reviveDead({ store, state }: Refilled, replay: Extract<Replay, { kind: 
 }
 
 async function repeatHistory(
-  { db, store, state, subscription }: Refilled,
+  { env, log, store, state, subscription }: Refilled,
   replay: Extract<Replay, { kind: "history" }>,
 ): Promise<void> {
+  const { tenantId: tenant } = subscription;
   const isCurrent = () => state.replay?.id === replay.id;
-  const { keys, next } = await walkHistory(db, subscription.tenantId, replay);
-  for await (const events of eventsOf(db, subscription.tenantId, keys)) {
+  const databases = await spreadOf({ env, log }, tenant);
+  const { database, isLast } = whichDatabase(replay, databases);
+  const db = entityDatabase(env, database);
+  const { keys, next } = await walkHistory(db, tenant, replay);
+  for await (const events of eventsOf(db, tenant, keys)) {
     if (!isCurrent()) return;
     const nowMs = Date.now();
     for (const event of events) if (matches(subscription, event)) store.repeat(event, nowMs);
   }
-  if (isCurrent()) state.setReplay(next && { ...replay, place: next });
+  if (!isCurrent()) return;
+  if (next) state.setReplay({ ...replay, database, place: next });
+  else state.setReplay(isLast ? null : { ...replay, database: database + 1, place: startOf(replay.range) });
+}
+
+/** One after the other; of one entity only its own. Pure. */
+function whichDatabase(
+  { range: { entityType, entityId }, database = 0 }: Extract<Replay, { kind: "history" }>,
+  databases: number,
+): { database: number; isLast: boolean } {
+  if (entityType === null || entityId === null) return { database, isLast: database === databases - 1 };
+  return { database: databaseOf({ entityType, entityValue: entityId }, databases), isLast: true };
 }

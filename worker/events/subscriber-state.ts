@@ -17,7 +17,8 @@ export interface MissedRange {
 /** `id` tells a replay from one that came after it. */
 export type Replay =
   | { kind: "dead"; id: string; after: number; upTo: number }
-  | { kind: "history"; id: string; range: HistoryRange; place: Place };
+  /** `database`: in which of the tenant's the place is, the first where none is named. */
+  | { kind: "history"; id: string; range: HistoryRange; place: Place; database?: number };
 
 export type PausedReason = "requested" | "too_many_pending";
 

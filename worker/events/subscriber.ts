@@ -239,7 +239,7 @@ export class Subscriber extends DurableObject<Env> {
       receiver,
       refill: async () => {
         const { subscription } = state;
-        if (subscription) await refill({ db: this.env.DB, store, state, subscription });
+        if (subscription) await refill({ env: this.env, log: this.#log, store, state, subscription });
       },
       hasMore: () => state.replay !== null,
     });

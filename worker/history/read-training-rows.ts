@@ -1,4 +1,6 @@
 /** Training rows with their values, read with one query; in several where D1 or an isolate could not hold the answer. */
+import { askEach } from "../db/entity-databases.ts";
+import { assert } from "../errors.ts";
 import { MAX_PAST_BYTES } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
 import { type PastValue, type Question, readPast } from "./point-in-time.ts";
@@ -37,9 +39,26 @@ export type ReadQuestions = (
   mostBytes: number,
 ) => Promise<Map<string, PastValue>[] | null>;
 
-/** @param knownAt Only what had been ingested by then; null: all. */
-export function fromHistory(db: D1DatabaseSession, tenant: string, knownAt: Micros | null): ReadQuestions {
-  return (questions, mostBytes) => readPast(db, tenant, questions, { knownAt, mostBytes });
+/**
+ * @param sessions Of each of the tenant's databases.
+ * @param knownAt Only what had been ingested by then; null: all.
+ */
+export function fromHistory(
+  sessions: readonly D1DatabaseSession[],
+  tenant: string,
+  knownAt: Micros | null,
+): ReadQuestions {
+  return async (questions, mostBytes) => {
+    const most = { knownAt, mostBytes: Math.floor(mostBytes / sessions.length) };
+    const each = { databases: sessions.length, refOf: (question: Question) => question };
+    const found = await askEach(questions, each, async (database, some) => {
+      const session = sessions[database];
+      assert(session, "a question is of one of the tenant's databases");
+      return (await readPast(session, tenant, some, most)) ?? some.map(() => null);
+    });
+    const fitting = found.filter((one) => one !== null);
+    return fitting.length === found.length ? fitting : null;
+  };
 }
 
 /** All rows in their order. What is too large is asked for by halves; one row alone is always read. */

@@ -1,11 +1,13 @@
 /** Training data: the batch route of system B. */
 import * as z from "zod";
+import { databasesOf } from "../db/entity-databases.ts";
 import { unavailable } from "../errors.ts";
 import { preferredType } from "../http/accept.ts";
 import { type Answer, jsonTextAnswer } from "../http/answer.ts";
 import { assertAnswerSize } from "../http/answer-size.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, optional } from "../http/fields.ts";
+import { databaseOf } from "../keys.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
@@ -19,6 +21,7 @@ import {
   TOKEN_HEADER,
 } from "../serving/read-context.ts";
 import { type ReadContext, requirementsOf } from "../serving/read-entities.ts";
+import { spreadOf } from "../tenants/spread.ts";
 import { formatTimestamp, type Micros } from "../timestamps.ts";
 import { RETRY_AFTER_SECONDS } from "../timings.ts";
 import { PARQUET_TYPE } from "./parquet-file.ts";
@@ -95,7 +98,7 @@ const readTrainingData = endpoint(
     const form = preferredType(c.header("accept"), FORMS);
     if (form === PARQUET_TYPE) assertColumnNames(asked.columns);
     context.metrics?.about(asked.entityType, asked.rows.length);
-    const parts = readTrainingRows(asked, historyOf(context, asked, json.known_at ?? null));
+    const parts = readTrainingRows(asked, await historyOf(context, asked, json.known_at ?? null));
     if (form === NDJSON_TYPE) return streamRows(asked, parts);
     if (form === PARQUET_TYPE) return parquetAnswer(asked, parts);
     return jsonRows(asked, parts, json.rows ? "row" : "entity");
@@ -103,16 +106,21 @@ const readTrainingData = endpoint(
 );
 
 /** Read and measured as one of the request's own operations. No cache knows the past: it is D1 that has to be fresh enough. */
-function historyOf(
+async function historyOf(
   context: ReadContext,
   { entityType, rows }: AskedRows,
   knownAt: Micros | null,
-): ReadQuestions {
+): Promise<ReadQuestions> {
   const { env, tenant, metrics, log } = context;
+  const databases = await spreadOf(context, tenant);
   const refs = rows.map(({ entityId }) => ({ entityType, entityValue: entityId }));
-  // A replica may not have learned yet what was known by then: the same request must say the same for ever.
-  const start = knownAt === null ? sessionStart(requirementsOf(context, refs)) : "first-primary";
-  const read = fromHistory(env.DB.withSession(start), tenant, knownAt);
+  const required = Map.groupBy(requirementsOf(context, refs), ({ ref }) => databaseOf(ref, databases));
+  const sessions = databasesOf(env, databases).map((db, database) => {
+    const requirements = required.get(database)?.map(({ requirement }) => requirement) ?? [];
+    // A replica may not have learned yet what was known by then: the same request must say the same for ever.
+    return db.withSession(knownAt === null ? sessionStart(requirements, database) : "first-primary");
+  });
+  const read = fromHistory(sessions, tenant, knownAt);
   return (questions, mostBytes) =>
     timed(metrics, { operation: "d1.history", items: questions.length }, () =>
       read(questions, mostBytes),

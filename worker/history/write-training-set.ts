@@ -4,23 +4,27 @@
  * a lost one is sent again when somebody asks how far the set is.
  */
 import type { ComputeMessage } from "../compute/compute-message.ts";
+import { databasesOf } from "../db/entity-databases.ts";
+import type { ServiceContext } from "../env.ts";
 import {
   MAX_TRAINING_SET_TRIES,
   TRAINING_SET_FILE_CHARACTERS,
   TRAINING_SET_FILE_ROWS,
   TRAINING_SET_FILE_VALUES,
 } from "../limits.ts";
+import { spreadOf } from "../tenants/spread.ts";
 import {
   addValues,
   type ColumnValues,
   fromHistory,
   noValues,
+  type ReadQuestions,
   readTrainingRows,
 } from "./read-training-rows.ts";
 import type { TrainingColumn, TrainingRow } from "./training-answers.ts";
 import { trainingParquet } from "./training-parquet.ts";
 import type { AskedRows } from "./training-request.ts";
-import { afterFile, type NextFile, nextFile, rowsOfQuery, type TrainingSet } from "./training-set.ts";
+import { afterFile, type NextFile, nextFile, rowsOfQuery } from "./training-set.ts";
 import {
   beginTry,
   changeTrainingSet,
@@ -54,7 +58,10 @@ export async function announceTrainingSet(
 }
 
 /** Writes the next file of a set, and has the one behind it written. */
-export async function writeTrainingSet(env: Env, message: TrainingSetMessage): Promise<void> {
+export async function writeTrainingSet(
+  { env, log }: Pick<ServiceContext, "env" | "log">,
+  message: TrainingSetMessage,
+): Promise<void> {
   const key = keyOfSet(message);
   const { DB: db, ARCHIVE: bucket } = env;
   if (!bucket) throw new Error("the binding ARCHIVE is gone");
@@ -74,7 +81,13 @@ export async function writeTrainingSet(env: Env, message: TrainingSetMessage): P
     await fail("what it asks for did not arrive; create it again");
     return;
   }
-  const { rows, values } = await readRows(db.withSession("first-primary"), asked, { set, next });
+  const databases = databasesOf(env, await spreadOf({ env, log }, set.tenantId));
+  const read = fromHistory(
+    databases.map((one) => one.withSession("first-primary")),
+    set.tenantId,
+    set.knownAt,
+  );
+  const { rows, values } = await readRows(read, asked, next);
   const valuesOf = (column: TrainingColumn) => values.get(column) ?? [];
   const { file, types } = trainingParquet(asked.columns, rows, valuesOf, set.types);
   const name = newFileName(next.position);
@@ -95,16 +108,15 @@ export async function endDeletion(db: D1Database, bucket: R2Bucket, key: Trainin
 
 /** The rows of a file, which ends early where its values are many or large. */
 async function readRows(
-  db: D1DatabaseSession,
+  read: ReadQuestions,
   asked: AskedRows,
-  { set, next }: { set: Pick<TrainingSet, "tenantId" | "knownAt">; next: NextFile },
+  next: NextFile,
 ): Promise<{ rows: TrainingRow[]; values: ColumnValues }> {
   const values = noValues(asked.columns);
   const categories = new Set(asked.columns.flatMap(({ category }) => category ?? [])).size;
   const byValues = Math.floor(TRAINING_SET_FILE_VALUES / asked.columns.length);
   const most = next.rows ?? Math.min(TRAINING_SET_FILE_ROWS, byValues);
   const end = Math.min(next.from + most, asked.rows.length);
-  const read = fromHistory(db, set.tenantId, set.knownAt);
   let [at, characters] = [next.from, 0];
   const isFull = () => next.rows === null && characters >= TRAINING_SET_FILE_CHARACTERS;
   while (at < end && !isFull()) {

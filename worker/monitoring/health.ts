@@ -1,5 +1,6 @@
 /** Whether the parts that the service stands on answer. */
 import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
+import { entityDatabases } from "../db/entity-databases.ts";
 import type { ServiceContext } from "../env.ts";
 import type { Log } from "../log.ts";
 import { HEALTH_TIMEOUT_MS } from "../timings.ts";
@@ -25,7 +26,8 @@ export async function checkHealth({ env, settings, log }: ServiceContext): Promi
   let tables: string[] = [];
   const [d1, kv] = await Promise.all([
     check("d1", log, async () => {
-      tables = await existingTables(env.DB);
+      const ofEach = await Promise.all(entityDatabases(env).map(existingTables));
+      tables = TABLES.filter((table) => ofEach.every((existing) => existing.includes(table)));
     }),
     check("kv", log, () => env.HOT.get("health")),
   ]);

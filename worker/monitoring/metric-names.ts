@@ -143,8 +143,8 @@ export const METRICS = {
   },
   feature_store_database_bytes: {
     type: "gauge",
-    help: "Size of the D1 database, which takes 10 GB; once it is full no write is committed.",
-    labels: [],
+    help: "Size of a D1 database, which takes 10 GB; once it is full no write to it is committed.",
+    labels: ["database"],
     merge: "sum",
   },
   feature_store_queue_backlog_messages: {

@@ -1,4 +1,5 @@
 /** `/metrics` for Prometheus. */
+import { bindingOf, entityDatabases } from "../db/entity-databases.ts";
 import { Problem, unavailable } from "../errors.ts";
 import { authorise } from "../http/auth.ts";
 import type { AppContext } from "../http/context.ts";
@@ -39,8 +40,8 @@ const metrics = endpoint(
   },
   async (c) => {
     await isolateMetrics.flush(c.env);
-    const [totals, backlog, size] = await Promise.all([readTotals(c), readBacklog(c.env), readSize(c.env)]);
-    const text = prometheusText(totals.counts, { ...totals.gauges, ...backlog, ...size });
+    const [totals, backlog, sizes] = await Promise.all([readTotals(c), readBacklog(c.env), readSizes(c.env)]);
+    const text = prometheusText(totals.counts, { ...totals.gauges, ...backlog, ...sizes });
     return { status: 200, body: text, contentType: PROMETHEUS_CONTENT_TYPE, headers: {} };
   },
 );
@@ -66,14 +67,17 @@ async function readBacklog(env: Env): Promise<Gauges> {
   return { feature_store_queue_backlog_messages: found };
 }
 
-/** Every answer of D1 says how large the database is. Nothing where it does not answer in time. */
-async function readSize({ DB }: Env): Promise<Gauges> {
-  const asked = DB.withSession("first-unconstrained").prepare("SELECT 1").all();
-  const bytes = await within(METRICS_SOURCE_TIMEOUT_MS, asked).then(
-    ({ meta }) => meta.size_after,
-    () => undefined,
+/** Every answer of D1 says how large the database is. Nothing of one that does not answer in time. */
+async function readSizes(env: Env): Promise<Gauges> {
+  const found: Record<string, number> = {};
+  await Promise.all(
+    entityDatabases(env).map(async (db, number) => {
+      const asked = db.withSession("first-unconstrained").prepare("SELECT 1").all();
+      const answer = await within(METRICS_SOURCE_TIMEOUT_MS, asked).catch(() => null);
+      if (answer) found[bindingOf(number)] = answer.meta.size_after;
+    }),
   );
-  return bytes === undefined ? {} : { feature_store_database_bytes: { "": bytes } };
+  return { feature_store_database_bytes: found };
 }
 
 export const metricsEndpoints = [metrics];

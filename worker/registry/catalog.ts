@@ -5,10 +5,11 @@
 import { BoundedMap } from "../bounded-map.ts";
 import type { FeatureKind, VersionDtype, VersionStatus } from "../db/column-values.ts";
 import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
-import { unavailable } from "../errors.ts";
+import { Problem, unavailable } from "../errors.ts";
 import type { RequestContext } from "../http/context.ts";
 import { CATALOG_MAX_TENANTS } from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
+import { settleSpread } from "../tenants/spread.ts";
 import { type Micros, microsOf } from "../timestamps.ts";
 import {
   CATALOG_FRESH_MS,
@@ -229,6 +230,7 @@ async function load(context: CatalogContext, entry?: Known): Promise<Catalog> {
     if (changes === changesBefore) known.set(tenant, { ...current, checkedMs: nowMs, renewingUntilMs: 0 }, 1);
     return current.catalog;
   } catch (cause) {
+    if (cause instanceof Problem) throw cause;
     failed.set(tenant, Date.now() + CATALOG_RETRY_MS, 1);
     log.error("D1 did not answer for the catalog", cause, { tenant_id: tenant });
     throw unavailable("the database does not answer; try again", RETRY_AFTER_SECONDS);
@@ -237,13 +239,14 @@ async function load(context: CatalogContext, entry?: Known): Promise<Catalog> {
 
 /** Mostly nothing has changed, and then one row tells. */
 async function select(
-  { env, tenant, nowMs }: CatalogContext,
+  { env, tenant, nowMs, log }: CatalogContext,
   entry: Known | undefined,
 ): Promise<Pick<Known, "catalog" | "stamp" | "readMs">> {
   if (entry && nowMs - entry.readMs < CATALOG_WHOLE_MS) {
     const stamp = await selectRegistryStamp(env.DB, tenant);
     if (stamp === entry.stamp) return entry;
   }
-  const { stamp, entries, pastTypes } = await selectCatalog(env.DB, tenant);
+  const { stamp, entries, pastTypes, spread } = await selectCatalog(env.DB, tenant);
+  await settleSpread({ env, log }, tenant, spread);
   return { catalog: buildCatalog(entries, pastTypes), stamp, readMs: nowMs };
 }

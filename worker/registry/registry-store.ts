@@ -3,7 +3,7 @@ import { and, asc, eq, inArray, or, type SQL, sql } from "drizzle-orm";
 import * as z from "zod";
 import type { Materialization, VersionDtype, VersionStatus } from "../db/column-values.ts";
 import { primary } from "../db/primary.ts";
-import { features, featureVersions, pastEntityTypes, registryStamps } from "../db/schema.ts";
+import { features, featureVersions, pastEntityTypes, registryStamps, tenants } from "../db/schema.ts";
 import { assert } from "../errors.ts";
 import { MAX_STREAMING_VERSIONS_PER_TABLE } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
@@ -134,12 +134,18 @@ const stampOf = (orm: Orm, tenant: string) =>
 export async function selectCatalog(
   db: D1Database,
   tenant: string,
-): Promise<{ stamp: string | null; entries: CatalogEntry[]; pastTypes: string[] }> {
+): Promise<{
+  stamp: string | null;
+  entries: CatalogEntry[];
+  pastTypes: string[];
+  /** See `settleSpread`. */
+  spread: number | null | undefined;
+}> {
   const orm = primary(db);
   const { featureId, name, kind, entityType, category } = features;
   const { version, dtype, ttlSeconds, defaultValue, status, createdAt } = featureVersions;
   // One transaction: all of it is of the same moment.
-  const [[stamped], entries, versions, past] = await orm.batch([
+  const [[stamped], entries, versions, past, [owner]] = await orm.batch([
     stampOf(orm, tenant),
     orm
       .select({ featureId, name, kind, entityType, category })
@@ -158,12 +164,14 @@ export async function selectCatalog(
       .from(featureVersions)
       .where(eq(featureVersions.tenantId, tenant)),
     orm.select().from(pastEntityTypes).where(eq(pastEntityTypes.tenantId, tenant)),
+    orm.select({ databases: tenants.databases }).from(tenants).where(eq(tenants.tenantId, tenant)),
   ]);
   const byFeature = Map.groupBy(versions, ({ featureId }) => featureId);
   return {
     stamp: stamped?.stamp ?? null,
     entries: entries.map(({ featureId: id, ...entry }) => ({ ...entry, versions: byFeature.get(id) ?? [] })),
     pastTypes: past.map(({ entityType }) => entityType),
+    spread: owner?.databases,
   };
 }
 

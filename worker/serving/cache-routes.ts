@@ -48,7 +48,7 @@ const invalidate = endpoint(
     const removed = await Promise.all(
       [...types].map(async (type) => {
         const ref = { entityType: type, entityValue: param.entity_id };
-        const { writer, identity } = ownerOf(context, ref);
+        const { writer, identity } = await ownerOf(context, ref);
         const wasCached = await writer.invalidate(identity, ref).catch((cause: unknown) => {
           context.log.warning("an entity writer did not answer", {}, cause);
           throw unavailable("the cache could not be reached; try again", RETRY_AFTER_SECONDS);

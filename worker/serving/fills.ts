@@ -15,10 +15,11 @@ interface Gathering {
 const gatherings = new Map<string, Gathering>();
 
 /** Returns at once: nobody's answer waits for a document. */
-export function askForFills(context: ReadContext, missed: readonly EntityRef[]): void {
+export function askForFills(context: ReadContext, missed: readonly EntityRef[], databases: number): void {
   const { settings, tenant, nowMs, after } = context;
+  const layout = { databases, partitions: settings.writerPartitions };
   for (const ref of missed) {
-    const partition = partitionOf(ref, settings.writerPartitions);
+    const partition = partitionOf(ref, layout);
     const name = writerName(tenant, settings.writerPartitions, partition);
     const known = gatherings.get(name);
     if (known && nowMs - known.sinceMs < FILL_GATHER_STALE_MS) {

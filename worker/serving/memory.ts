@@ -16,7 +16,7 @@ import {
   WRITE_MEMORY_MS,
 } from "../timings.ts";
 import { isAhead } from "../waits.ts";
-import { ANY_REVISION, type Requirement } from "./consistency.ts";
+import { ANY_REVISION, type Bookmarks, type Requirement } from "./consistency.ts";
 import type { EntityDocument } from "./document.ts";
 
 interface Remembered {
@@ -37,7 +37,7 @@ export class IsolateMemory {
   /** Documents that were read late in their time; and when the first of them is to be renewed. */
   readonly #readLate = new Set<string>();
   #dueAtMs = Number.POSITIVE_INFINITY;
-  readonly #writes = new BoundedMap<{ revision: number; bookmark: string | null; untilMs: number }>(
+  readonly #writes = new BoundedMap<{ revision: number; after: readonly Bookmarks[]; untilMs: number }>(
     MAX_REMEMBERED_WRITES,
   );
   readonly #fills = new BoundedMap<number>(MAX_REMEMBERED_WRITES);
@@ -159,19 +159,18 @@ export class IsolateMemory {
     this.#fills.delete(key);
   }
 
-  noteWrite(key: string, revision: number, bookmark: string | null, nowMs: number): void {
+  noteWrite(key: string, revision: number, bookmarks: Bookmarks, nowMs: number): void {
     this.#documents.delete(key);
     const known = this.#writes.get(key);
     if (known && known.revision > revision) return;
-    this.#writes.set(key, { revision, bookmark, untilMs: nowMs + WRITE_MEMORY_MS }, 1);
+    this.#writes.set(key, { revision, after: [bookmarks], untilMs: nowMs + WRITE_MEMORY_MS }, 1);
   }
 
   /** What a read must satisfy because of a write through this isolate. */
   requirement(key: string, nowMs: number): Requirement {
     const write = this.#writes.get(key);
     if (!write) return ANY_REVISION;
-    if (write.untilMs > nowMs)
-      return { kind: "revision", revision: write.revision, bookmark: write.bookmark };
+    if (write.untilMs > nowMs) return { kind: "revision", revision: write.revision, after: write.after };
     this.#writes.delete(key);
     return ANY_REVISION;
   }

@@ -2,10 +2,11 @@
  * Reading entities: memory, else KV, else D1. All of the read path is in this file, in that order. What is read all the
  * time stays in memory by `renewals.ts`.
  *
- * Whatever their number: KV bulk reads of 100 keys each, then one round trip to D1 for all that is still missing. A
- * cache that fails is a miss; only what D1 alone can answer fails with D1.
+ * Whatever their number: KV bulk reads of 100 keys each, then one round trip to D1 for all that is still missing: to each
+ * of its databases, where the tenant has several. A cache that fails is a miss; only what D1 alone can answer fails with D1.
  */
-import { selectEntities } from "../db/current-rows.ts";
+import { type EntityRows, selectEntities } from "../db/current-rows.ts";
+import { askEach, entityDatabase } from "../db/entity-databases.ts";
 import { unavailable } from "../errors.ts";
 import { entitiesTooLarge } from "../http/answer-size.ts";
 import type { RequestContext } from "../http/context.ts";
@@ -13,6 +14,7 @@ import { type EntityRef, entityKey } from "../keys.ts";
 import { MAX_ENTITIES_BYTES } from "../limits.ts";
 import type { Tier } from "../monitoring/metric-record.ts";
 import { timed } from "../monitoring/timed.ts";
+import { spreadOf } from "../tenants/spread.ts";
 import { FETCH_LOOK_MS, FETCH_WAIT_MS, RETRY_AFTER_SECONDS } from "../timings.ts";
 import { sleep } from "../waits.ts";
 import {
@@ -96,9 +98,12 @@ export async function readEntities(context: ReadContext, refs: readonly EntityRe
 }
 
 /** What a read of these entities has to satisfy, wherever it looks: what the caller asks for, and what this isolate has written. */
-export function requirementsOf(context: ReadContext, refs: readonly EntityRef[]): Requirement[] {
+export function requirementsOf(
+  context: ReadContext,
+  refs: readonly EntityRef[],
+): Pick<Wanted, "ref" | "requirement">[] {
   const keys = documentKeys(context, refs);
-  return refs.map((ref, position) => want(context, ref, keys[position] ?? "").requirement);
+  return refs.map((ref, position) => want(context, ref, keys[position] ?? ""));
 }
 
 function want({ consistency, token, nowMs }: ReadContext, ref: EntityRef, key: string): Wanted {
@@ -179,7 +184,8 @@ async function readAll(context: ReadContext, wanted: readonly Wanted[]): Promise
     if (isFreshEnough) reads.set(key, { document, revision: document.revision, source: "kv" });
   }
   const missing = wanted.filter(({ key }) => !reads.has(key));
-  const found = missing.length > 0 ? await readFromD1(context, missing) : [];
+  const databases = missing.length > 0 ? await spreadOf(context, context.tenant) : 1;
+  const found = missing.length > 0 ? await readFromD1(context, missing, databases) : [];
   missing.forEach(({ key }, position) => {
     const read = found[position];
     if (read) reads.set(key, read);
@@ -189,6 +195,7 @@ async function readAll(context: ReadContext, wanted: readonly Wanted[]): Promise
   askForFills(
     context,
     unfilled.filter(({ key }) => memory.mayAskFill(key, context.nowMs)).map(({ ref }) => ref),
+    databases,
   );
   // From now, not from when the request began: under load that may be longer ago than memory lasts.
   const lasts = { nowMs: Date.now(), ttlMs: context.settings.memoryTtlMs };
@@ -220,14 +227,33 @@ async function readFromKv(
   }
 }
 
+/** One query to each database that has some of the entities, all at once. In the order of `wanted`. */
 async function readFromD1(
-  { env, tenant, log, metrics }: ReadContext,
+  context: ReadContext,
   wanted: readonly Wanted[],
+  databases: number,
 ): Promise<EntityRead[]> {
+  const ask = (database: number, some: readonly Wanted[]) => readFrom(context, database, some);
+  const found = await askEach(wanted, { databases, refOf: ({ ref }) => ref }, ask);
+  return found.map(({ revision, rows }) => ({
+    document: documentOf(revision, rows),
+    revision,
+    source: "d1",
+  }));
+}
+
+async function readFrom(
+  { env, tenant, log, metrics }: ReadContext,
+  database: number,
+  wanted: readonly Wanted[],
+): Promise<EntityRows[]> {
   const refs = wanted.map(({ ref }) => ref);
   const read = async () => {
-    const db = env.DB.withSession(sessionStart(wanted.map(({ requirement }) => requirement)));
-    return selectEntities(db, tenant, refs);
+    const start = sessionStart(
+      wanted.map(({ requirement }) => requirement),
+      database,
+    );
+    return selectEntities(entityDatabase(env, database).withSession(start), tenant, refs);
   };
   const measured = { operation: "d1.get_item", items: refs.length } as const;
   const found = await timed(metrics, measured, read).catch((cause) => {
@@ -235,9 +261,5 @@ async function readFromD1(
     throw unavailable("the database does not answer; try again", RETRY_AFTER_SECONDS);
   });
   if (!found) throw entitiesTooLarge();
-  return found.map(({ revision, rows }) => ({
-    document: documentOf(revision, rows),
-    revision,
-    source: "d1",
-  }));
+  return found;
 }

@@ -54,7 +54,7 @@ const createTenant = endpoint(
     }
     const { name, tenant_id: id } = json;
     const { made, isNew, headers } = await createOnce<Tenant>(c, {
-      make: () => ({ tenantId: id ?? derivedId(name), name, createdAt: nowMicros() }),
+      make: () => ({ tenantId: id ?? derivedId(name), name, createdAt: nowMicros(), databases: null }),
       insert: (tenant, once) => insertTenant(c.env.DB, tenant, once),
       refusal: ({ tenantId }) => new Problem(409, `there is a tenant \`${tenantId}\` already`),
     });

@@ -17,6 +17,8 @@ import type { EntityStates } from "./entity-states.ts";
 import type { Identity, WriterStore } from "./writer-store.ts";
 
 interface DocumentsDependencies extends ServiceContext {
+  /** That of the writer's entities. */
+  db: D1Database;
   identity: Identity;
   store: WriterStore;
   states: EntityStates;
@@ -47,10 +49,9 @@ export class Documents {
 
   /** Documents for entities that somebody has read and not found in KV. Those that do not exist get none. */
   async fill(refs: readonly EntityRef[]): Promise<void> {
-    const { env, identity, states, store } = this.#dependencies;
+    const { db, identity, states, store } = this.#dependencies;
     const wanted = refs.filter((ref) => !this.#isFilled(entityKey(ref)));
-    const db = env.DB.withSession("first-primary");
-    const found = await states.load(db, identity.tenant, wanted);
+    const found = await states.load(db.withSession("first-primary"), identity.tenant, wanted);
     if (!found) {
       const half = Math.ceil(wanted.length / 2);
       await this.fill(wanted.slice(0, half));
@@ -109,10 +110,10 @@ export class Documents {
 
   /** Makes KV show what the entity is now: its document where one is kept, else nothing. */
   async #put(entity: string): Promise<void> {
-    const { env, identity, states, store, metrics } = this.#dependencies;
+    const { env, db, identity, states, store, metrics } = this.#dependencies;
     const ref = entityRef(entity);
     const key = documentKey(identity.tenant, identity.partitions, ref);
-    const loaded = await states.load(env.DB.withSession("first-primary"), identity.tenant, [ref]);
+    const loaded = await states.load(db.withSession("first-primary"), identity.tenant, [ref]);
     const state = loaded?.get(entity);
     const document = state && documentOf(state.revision, state.rows.values());
     const text = document && encodeDocument(document);

@@ -6,6 +6,7 @@
  * other state in here is a copy that may be lost at any moment.
  */
 import { DurableObject } from "cloudflare:workers";
+import { entityDatabase } from "../db/entity-databases.ts";
 import type { Idempotency } from "../db/idempotency-record.ts";
 import { settings } from "../env.ts";
 import type { EntityRef } from "../keys.ts";
@@ -191,6 +192,7 @@ export class EntityWriter extends DurableObject<Env> {
     if (this.#parts) return this.#parts;
     if (!this.#store.identity()) this.#store.setIdentity(identity);
     const { env } = this;
+    const db = entityDatabase(env, identity.database);
     const log = this.#log;
     const store = this.#store;
     const states = new EntityStates();
@@ -199,11 +201,11 @@ export class EntityWriter extends DurableObject<Env> {
     const after = (work: Promise<unknown>) => this.ctx.waitUntil(work);
     const metrics =
       own.metrics === "on" ? new WriterMetrics({ env, tenant: identity.tenant, after }) : undefined;
-    const shared = { env, settings: own, identity, store, log, metrics };
+    const shared = { env, db, settings: own, identity, store, log, metrics };
     const documents = new Documents({ ...shared, states, ensureAlarm });
     const effects = new Effects({ ...shared, documents });
     const loop = new CommitLoop({
-      db: env.DB,
+      db,
       tenant: identity.tenant,
       groupWrites: own.writerGroupWrites,
       store,

@@ -9,13 +9,13 @@ import type { Submitted } from "./submit-changes.ts";
 export function rememberWrites(
   { tenant, settings }: Pick<TenantContext, "tenant" | "settings">,
   rows: readonly EntityRef[],
-  { results, bookmark }: Pick<Submitted, "results" | "bookmark">,
+  { results, bookmarks }: Pick<Submitted, "results" | "bookmarks">,
 ): void {
   const nowMs = Date.now();
   for (const [i, row] of rows.entries()) {
     const result = results[i];
     if (!result || result.outcome === "refused") continue;
     const key = documentKey(tenant, settings.writerPartitions, row);
-    isolateMemory.noteWrite(key, result.revision, bookmark, nowMs);
+    isolateMemory.noteWrite(key, result.revision, bookmarks, nowMs);
   }
 }

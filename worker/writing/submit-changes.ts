@@ -3,13 +3,13 @@
 import type { Idempotency } from "../db/idempotency-record.ts";
 import { assert, type Problem, unavailable, unprocessable } from "../errors.ts";
 import type { TenantContext } from "../http/context.ts";
-import { type EntityRef, fnv1a, partitionOf } from "../keys.ts";
+import { databaseOf, databaseOfPartition, type EntityRef, fnv1a, type Layout, partitionOf } from "../keys.ts";
 import { timed } from "../monitoring/timed.ts";
-import { newestBookmark } from "../serving/consistency.ts";
+import { type Bookmarks, newestOfEach } from "../serving/consistency.ts";
 import { type Micros, nowMicros } from "../timestamps.ts";
 import { RETRY_AFTER_SECONDS } from "../timings.ts";
 import type { ChangeReply, ChangeRequest, RequestRow, RowResult, Settled } from "./entity-write.ts";
-import { writerOf } from "./writer-access.ts";
+import { layoutOf, writerOf } from "./writer-access.ts";
 
 export const IDEMPOTENCY_HEADER = "Idempotency-Key";
 
@@ -17,8 +17,7 @@ export interface Submitted {
   /** In the order of the rows. */
   results: RowResult[];
   committedAt: Micros;
-  /** The newest of the transactions' bookmarks; null when there was nothing to write, or one is not known. */
-  bookmark: string | null;
+  bookmarks: Bookmarks;
   /** Every result, of a refused row too, is one of an earlier request with the same `Idempotency-Key`. */
   replayed: boolean;
 }
@@ -39,8 +38,11 @@ export async function submitChanges(
   const asked = rows.flatMap((row, position) =>
     row.kind === "refused" && !idempotency ? [] : { row, position },
   );
-  const { settled, replayed } = await askWriters(context, asked, idempotency);
+  const layout = await layoutOf(context);
+  const { settled, replayed } = await askWriters(context, asked, { idempotency, layout });
   const known = [...settled.values()];
+  const bookmarkOf = (row: EntityRef, { bookmark }: Settled) =>
+    new Map([[databaseOf(row, layout.databases), bookmark]]);
   return {
     results: rows.map((row, position) => {
       const one = settled.get(position);
@@ -49,7 +51,12 @@ export async function submitChanges(
       return { outcome: "refused", reason: row.reason };
     }),
     committedAt: known.length > 0 ? Math.max(...known.map(({ committedAt }) => committedAt)) : nowMicros(),
-    bookmark: newestBookmark(known.map(({ bookmark }) => bookmark)),
+    bookmarks: newestOfEach(
+      rows.flatMap((row, position) => {
+        const one = settled.get(position);
+        return one ? bookmarkOf(row, one) : [];
+      }),
+    ),
     replayed: known.length > 0 && replayed,
   };
 }
@@ -58,11 +65,11 @@ export async function submitChanges(
 async function askWriters(
   context: TenantContext,
   asked: readonly { row: RequestRow; position: number }[],
-  idempotency: Idempotency | null,
+  { idempotency, layout }: { idempotency: Idempotency | null; layout: Layout },
 ): Promise<{ settled: Map<number, Settled>; replayed: boolean }> {
   const settled = new Map<number, Settled>();
   let replayed = true;
-  const byPartition = Map.groupBy(asked, ({ row }) => partitionOf(row, context.settings.writerPartitions));
+  const byPartition = Map.groupBy(asked, ({ row }) => partitionOf(row, layout));
   await Promise.all(
     [...byPartition].map(async ([partition, owned]) => {
       const request = {
@@ -93,13 +100,14 @@ export async function recallChange(
   ref: EntityRef,
   idempotency: Idempotency,
 ): Promise<Submitted | null> {
-  const partition = partitionOf(ref, context.settings.writerPartitions);
+  const partition = partitionOf(ref, await layoutOf(context));
   const { writer, identity } = writerOf(context, partition);
   const found = await answered(context, partition, async () => writer.recall(identity, idempotency));
   if (found === "unknown") throw notCommitted();
   if (!found) return null;
   const { result, committedAt, bookmark } = found;
-  return { results: [result], committedAt, bookmark, replayed: true };
+  const bookmarks = new Map([[databaseOfPartition(partition, context.settings.writerPartitions), bookmark]]);
+  return { results: [result], committedAt, bookmarks, replayed: true };
 }
 
 /**

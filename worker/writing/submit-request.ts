@@ -56,7 +56,7 @@ export async function answeredBefore(c: AppContext, ref: EntityRef, refusal: Pro
 }
 
 function answered(context: TenantContext, rows: readonly EntityRef[], submitted: Submitted): Answered {
-  const { results, bookmark } = submitted;
+  const { results, bookmarks } = submitted;
   rememberWrites(context, rows, submitted);
   const [only, ...others] = rows.flatMap((row, i) => {
     const result = results[i];
@@ -67,7 +67,7 @@ function answered(context: TenantContext, rows: readonly EntityRef[], submitted:
     results,
     timestamp: formatTimestamp(submitted.committedAt),
     headers: {
-      [TOKEN_HEADER]: encodeToken({ entity, bookmark }),
+      [TOKEN_HEADER]: encodeToken({ entity, bookmarks }),
       ...(submitted.replayed && REPLAYED),
     },
   };

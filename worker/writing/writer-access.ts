@@ -1,23 +1,30 @@
 /** From a tenant's entities to the objects that order their writes. */
 import type { TenantContext } from "../http/context.ts";
-import { type EntityRef, partitionOf, writerName } from "../keys.ts";
+import { databaseOfPartition, type EntityRef, type Layout, partitionOf, writerName } from "../keys.ts";
+import { spreadOf } from "../tenants/spread.ts";
 import type { EntityWriter } from "./entity-writer.ts";
 import type { Identity } from "./writer-store.ts";
 
-type OfTenant = Pick<TenantContext, "env" | "settings" | "tenant">;
+type OfTenant = Pick<TenantContext, "env" | "settings" | "tenant" | "log">;
 
 /** The writer of a partition, and what it must be told of itself. */
 export function writerOf(
-  { env, settings, tenant }: OfTenant,
+  { env, settings, tenant }: Omit<OfTenant, "log">,
   partition: number,
 ): { writer: DurableObjectStub<EntityWriter>; identity: Identity } {
   const partitions = settings.writerPartitions;
   const { locationHint } = settings;
   const near = locationHint === "" ? {} : { locationHint };
   const writer = env.ENTITY_WRITER.getByName(writerName(tenant, partitions, partition), near);
-  return { writer, identity: { tenant, partitions } };
+  return { writer, identity: { tenant, partitions, database: databaseOfPartition(partition, partitions) } };
 }
 
-export function ownerOf(context: OfTenant, ref: EntityRef) {
-  return writerOf(context, partitionOf(ref, context.settings.writerPartitions));
+export async function ownerOf(context: OfTenant, ref: EntityRef) {
+  return writerOf(context, partitionOf(ref, await layoutOf(context)));
+}
+
+/** @throws Problem 503 when D1 is needed for it and does not answer. */
+export async function layoutOf(context: OfTenant): Promise<Layout> {
+  const databases = await spreadOf(context, context.tenant);
+  return { databases, partitions: context.settings.writerPartitions };
 }

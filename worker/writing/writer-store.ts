@@ -24,11 +24,14 @@ const MIGRATIONS = [
      key TEXT NOT NULL, position INTEGER NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (key, position)
    ) WITHOUT ROWID;`,
   "DROP TABLE refused_rows;",
+  "ALTER TABLE identity ADD COLUMN database INTEGER NOT NULL DEFAULT 0;",
 ];
 
 export interface Identity {
   tenant: string;
   partitions: number;
+  /** In which of the tenant's databases its entities are. */
+  database: number;
 }
 
 export interface StoredIntent {
@@ -55,15 +58,15 @@ export class WriterStore {
 
   identity(): Identity | null {
     return (
-      rowsOf<{ tenant: string; partitions: number }>(
+      rowsOf<{ tenant: string; partitions: number; database: number }>(
         this.#sql,
-        "SELECT tenant, partitions FROM identity",
+        "SELECT tenant, partitions, database FROM identity",
       )[0] ?? null
     );
   }
 
-  setIdentity({ tenant, partitions }: Identity): void {
-    run(this.#sql, "INSERT OR REPLACE INTO identity VALUES (1, ?, ?)", tenant, partitions);
+  setIdentity({ tenant, partitions, database }: Identity): void {
+    run(this.#sql, "INSERT OR REPLACE INTO identity VALUES (1, ?, ?, ?)", tenant, partitions, database);
   }
 
   /** @param text JSON of an {@link Intent}. */

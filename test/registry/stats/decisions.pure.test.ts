@@ -93,7 +93,10 @@ describe("of an event are looked up", () => {
 describe("an event contributes", () => {
   const contributed = (over: Partial<FeatureAvailable>, cells: Cell[] | null) => {
     const lookups = lookupsOf(event(over), catalog);
-    return contributionsOf(lookups, new Map(cells ? [[0, cells]] : []));
+    return contributionsOf(
+      lookups,
+      lookups.map((_, i) => (i === 0 ? cells : null)),
+    );
   };
   const observed = (name: string, cell: [string, number | null]) =>
     contributed({ features: [name] }, [[name, ...cell]])[0]?.features;

@@ -75,14 +75,14 @@ function computedIn(
   return storedName(feature.name, version.version) === category ? { feature, version } : null;
 }
 
-/** @param found The cells of the history row of each lookup; undefined for a row that is gone: it counts nothing. */
+/** @param found The cells of the history row of each lookup; null for a row that is gone: it counts nothing. */
 export function contributionsOf(
   lookups: readonly Lookup[],
-  found: ReadonlyMap<number, readonly Cell[]>,
+  found: readonly (readonly Cell[] | null)[],
 ): Contribution[] {
   const contributions = new Map<string, Contribution>();
   for (const [position, lookup] of lookups.entries()) {
-    const cells = found.get(position);
+    const cells = found[position];
     const ingestedAt = parseTimestamp(lookup.event.timestamp);
     if (!cells || ingestedAt === null) continue;
     const { event_id: eventId } = lookup.event;

@@ -25,22 +25,22 @@ export const LOOKUP_SQL = `
 /**
  * One query, unless the names in it are more than a parameter holds.
  *
- * @returns by the position of the lookup; nothing for a row that was deleted or has passed its retention.
+ * @returns in the order of the lookups; null for a row that was deleted or has passed its retention.
  */
 export async function readAnnounced(
   db: D1Database,
   tenant: string,
   lookups: readonly Lookup[],
-): Promise<Map<number, Cell[]>> {
+): Promise<(Cell[] | null)[]> {
   // At the primary: a replica may not have the row yet, and it would count as gone.
   const session = db.withSession("first-primary");
-  const found = new Map<number, Cell[]>();
+  const found: (Cell[] | null)[] = lookups.map(() => null);
   for (const part of parametersOf(lookups)) {
     const { results } = await session
       .prepare(LOOKUP_SQL)
       .bind(tenant, part)
       .all<{ position: number; cells: string }>();
-    for (const { position, cells } of results) found.set(position, JSON.parse(cells) as Cell[]);
+    for (const { position, cells } of results) found[position] = JSON.parse(cells) as Cell[];
   }
   return found;
 }

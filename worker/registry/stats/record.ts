@@ -5,11 +5,14 @@
  * The catalog is two seconds old at most: what is written in the first of a feature that was registered through another
  * isolate may not be counted. A tenant that has registered nothing costs its catalog, and no query or call beside it.
  */
+import { askEach, entityDatabase } from "../../db/entity-databases.ts";
 import type { ServiceContext } from "../../env.ts";
 import type { FeatureAvailable } from "../../events/feature-available.ts";
+import type { EntityRef } from "../../keys.ts";
+import { spreadOf } from "../../tenants/spread.ts";
 import { type Catalog, type CatalogContext, catalogOf } from "../catalog.ts";
 import { statsObject } from "./access.ts";
-import { callsOf, contributionsOf, lookupsOf } from "./contribution.ts";
+import { callsOf, contributionsOf, type Lookup, lookupsOf } from "./contribution.ts";
 import { readAnnounced } from "./lookup.ts";
 
 /**
@@ -43,7 +46,10 @@ async function recordTenant(
   const each = [...new Map(events.map((event) => [event.event_id, event])).values()];
   const lookups = each.flatMap((event) => lookupsOf(event, catalog));
   if (lookups.length === 0) return;
-  const found = await readAnnounced(env.DB, tenant, lookups);
+  const databases = await spreadOf({ env, log }, tenant);
+  const found = await askEach(lookups, { databases, refOf: entityOf }, (database, some) =>
+    readAnnounced(entityDatabase(env, database), tenant, some),
+  );
   const object = statsObject(env, tenant);
   for (const part of callsOf(contributionsOf(lookups, found))) {
     const { leftOut } = await object.record(part);
@@ -51,6 +57,11 @@ async function recordTenant(
       log.warning("too many features for statistics", { tenant_id: tenant, left_out: leftOut });
   }
 }
+
+const entityOf = ({ event }: Lookup): EntityRef => ({
+  entityType: event.entity_type,
+  entityValue: event.entity_id,
+});
 
 /** Nothing of a batch outlives its handler: the renewal of an ageing catalog is awaited, and what it brought is taken. */
 async function freshCatalog(context: Pick<CatalogContext, "env" | "tenant" | "log">): Promise<Catalog> {

@@ -1,0 +1,89 @@
+/**
+ * Over how many of the bound databases the entities of a tenant are spread. Decided when the tenant is first used and the
+ * same for ever, since an entity is found by its hash: databases that are bound later are for tenants that are first used
+ * later. A database takes 10 GB.
+ */
+import { BoundedMap } from "../bounded-map.ts";
+import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
+import { entityDatabases } from "../db/entity-databases.ts";
+import { Problem, unavailable } from "../errors.ts";
+import { CATALOG_MAX_TENANTS } from "../limits.ts";
+import type { Log } from "../log.ts";
+import { RETRY_AFTER_SECONDS } from "../timings.ts";
+
+interface Context {
+  env: Env;
+  log: Log;
+}
+
+const known = new WeakMap<Env, BoundedMap<number>>();
+
+/**
+ * Asks D1 once for a tenant and isolate, and not at all where one database is bound: that a tenant needs more is found
+ * with its catalog.
+ *
+ * @throws Problem 503 when D1 does not answer, or databases of the tenant are not bound.
+ */
+export async function spreadOf(context: Context, tenant: string): Promise<number> {
+  const { env, log } = context;
+  const there = known.get(env)?.get(tenant);
+  if (there !== undefined) return there;
+  if (entityDatabases(env).length === 1) return 1;
+  const found = await find(env.DB, tenant).catch((cause: unknown) => {
+    log.error("D1 did not answer where a tenant's entities are", cause, { tenant_id: tenant });
+    throw unavailable("the database does not answer; try again", RETRY_AFTER_SECONDS);
+  });
+  return settleSpread(context, tenant, found);
+}
+
+/**
+ * @param found As the tenant's row has it; null: it is decided now. Undefined: there is no such tenant, and nobody can write
+ * or read as it.
+ */
+export async function settleSpread(
+  { env, log }: Context,
+  tenant: string,
+  found: number | null | undefined,
+): Promise<number> {
+  const bound = entityDatabases(env).length;
+  const spread = found === undefined ? 1 : (found ?? (await decide({ env, log }, tenant, bound)));
+  if (spread > bound) {
+    const msg = `the entities of this tenant are in ${spread} databases, of which ${bound} are bound`;
+    log.error("databases are missing in wrangler.toml", new Error(msg), { tenant_id: tenant });
+    throw new Problem(503, msg);
+  }
+  const own = known.get(env) ?? new BoundedMap<number>(CATALOG_MAX_TENANTS);
+  known.set(env, own);
+  own.set(tenant, spread, 1);
+  return spread;
+}
+
+const HAS_ENTITIES = [...BUILT_IN_ENTITY_TYPES, "entities", "feature_history"]
+  .map((table) => `EXISTS (SELECT 1 FROM ${table} WHERE tenant_id = ?1)`)
+  .join(" OR ");
+
+/** A tenant of before there were several has all that it has in the first. */
+const DECIDE_SQL = `
+  UPDATE tenants SET databases = iif(${HAS_ENTITIES}, 1, ?2) WHERE tenant_id = ?1 AND databases IS NULL`;
+
+async function decide({ env, log }: Context, tenant: string, bound: number): Promise<number> {
+  try {
+    await env.DB.prepare(DECIDE_SQL).bind(tenant, bound).run();
+    return (await find(env.DB, tenant)) ?? 1;
+  } catch (cause) {
+    if (bound > 1) throw cause;
+    // Where D1 takes no write, reads go on all the same.
+    log.warning("how a tenant is spread was not noted", { tenant_id: tenant }, cause);
+    return 1;
+  }
+}
+
+/** Undefined: there is no such tenant. */
+async function find(db: D1Database, tenant: string): Promise<number | null | undefined> {
+  const row = await db
+    .withSession("first-primary")
+    .prepare("SELECT databases FROM tenants WHERE tenant_id = ?")
+    .bind(tenant)
+    .first<{ databases: number | null }>();
+  return row?.databases;
+}
