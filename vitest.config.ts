@@ -1,6 +1,7 @@
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 import { LongestFirst } from "./test/setup/longest-first.ts";
+import { useMemoryForTemporaryFiles } from "./test/setup/temporary-directory.ts";
 
 /** Milliseconds. How long a machine may take is not what these tests are about. */
 const FOR_HANGS_ALONE = { testTimeout: 120_000, hookTimeout: 120_000 };
@@ -51,6 +52,8 @@ const inRuntime = (moreDatabases: Record<string, string>) =>
       },
     },
   }));
+
+useMemoryForTemporaryFiles();
 
 /**
  * Three kinds of tests. `*.pure.test.ts`: decisions, in plain Node. `test/process`: the real service, started as a
