@@ -72,6 +72,8 @@ export default defineConfig({
           ...FOR_HANGS_ALONE,
           include: ["test/**/*.pure.test.ts"],
           maxWorkers: 2,
+          // A process each would take as long as what they test.
+          isolate: false,
           sequence: { groupOrder: 0 },
         },
       },
