@@ -26,7 +26,7 @@ const printedCurls = (output: string) =>
 describe("npm run dev, on a fresh state", () => {
   let service: Service;
   beforeAll(async () => {
-    service = await startService({ command: "dev", state: newDirectory() });
+    service = await startService({ command: "dev", state: newDirectory(), build: true });
   });
   afterAll(() => service?.kill());
 

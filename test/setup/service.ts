@@ -83,9 +83,9 @@ export async function endServices(): Promise<void> {
 export async function startService({ command, state, args = [], build }: StartOptions): Promise<Service> {
   const port = await freePort();
   const built = process.env[BUILT_STATE];
-  const isNew = command === "serve" && readdirSync(state).length === 0;
-  const options = isNew && built && !build ? [...args, "--no-build"] : args;
-  if (options !== args && built) cpSync(built, state, { recursive: true });
+  const isBuilt = built !== undefined && !build && readdirSync(state).length === 0;
+  if (isBuilt) cpSync(built, state, { recursive: true });
+  const options = isBuilt && command === "serve" ? [...args, "--no-build"] : args;
   const keeper = command === "dev" ? "--persist-to" : "--state";
   const writers = command === "dev" ? [] : ["--var", AS_DEPLOYED];
   // A file takes every line at once, also one that is written a moment before a kill; a pipe may lose it.
