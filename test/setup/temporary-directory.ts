@@ -17,6 +17,8 @@ export function useMemoryForTemporaryFiles(): void {
   const directory = join(MEMORY, `${NAME}${process.pid}`);
   mkdirSync(directory, { recursive: true });
   process.env.TMPDIR = directory;
+  // What wrangler is compiled to: each of the commands that tests start would else compile its 15 MB.
+  process.env.NODE_COMPILE_CACHE ??= join(directory, "compiled");
   process.once("exit", () => remove(directory));
 }
 
