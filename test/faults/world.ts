@@ -34,7 +34,7 @@ const MICROTASK_TURNS = 100;
 /** Clocks of machines differ by this much, now and then by far more. */
 const SKEW_MS = 20;
 export const LARGE_SKEW_MS = 5_000;
-/** Of real time: no machine is so slow. */
+/** Of real time: no machine is so slow. A step is one real call at most; one without end would stop all without a word. */
 const LONGEST_STEP_MS = 60_000;
 /** Far from now, so that nothing depends on today; KV takes expiry times up to 2038. */
 export const START_MS = Date.UTC(2037, 0, 1);
@@ -131,13 +131,26 @@ export class World {
 
   /** Takes steps until `isDone`, or until nothing is left to happen. */
   async run(isDone: () => boolean): Promise<void> {
-    while (!isDone() && this.#waiting.length > 0) {
-      this.steps += 1;
-      if (this.steps > MOST_STEPS) throw new Error("the schedule does not come to an end");
-      const step = this.#take();
-      await inTime(step.label, actAs(step.actor, step.act));
-      for (let turn = 0; turn < MICROTASK_TURNS; turn++) await Promise.resolve();
-      this.look();
+    const overdue = Promise.withResolvers<never>();
+    let [label, seen] = ["", 0];
+    // One timer for all: in the runtime a timer for each step takes a good part of the time of many a step.
+    const watch = setInterval(() => {
+      if (seen === this.steps) overdue.reject(new Error(`${label} does not end`));
+      seen = this.steps;
+    }, LONGEST_STEP_MS);
+    try {
+      while (!isDone() && this.#waiting.length > 0) {
+        this.steps += 1;
+        if (this.steps > MOST_STEPS) throw new Error("the schedule does not come to an end");
+        const step = this.#take();
+        label = step.label;
+        const work = actAs(step.actor, step.act);
+        if (work) await Promise.race([work, overdue.promise]);
+        for (let turn = 0; turn < MICROTASK_TURNS; turn++) await Promise.resolve();
+        this.look();
+      }
+    } finally {
+      clearInterval(watch);
     }
   }
 
@@ -159,14 +172,4 @@ export function really<T>(work: () => Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     who.world.next({ label: "runtime", actor: who, act: () => work().then(resolve, reject) });
   });
-}
-
-/** A step is one real call at most: one that does not end would stop everything without a word. */
-async function inTime(label: string, work: void | Promise<void>): Promise<void> {
-  if (!work) return;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${label} does not end`)), LONGEST_STEP_MS);
-  });
-  await Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
