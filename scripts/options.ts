@@ -49,10 +49,25 @@ export function numbersOf<V extends Record<string, unknown>>(usage: string, valu
   };
 }
 
-/** The address of a service, without a slash at its end; null: it is none. Pure. */
-export function readUrl(text: string): string | null {
+/**
+ * The address of a service, without a slash at its end, or what is wrong with it, as a sentence. It is printed and logged:
+ * a user or a password in it never is. Pure.
+ */
+export function readUrl(text: string): { url: string } | { fault: string } {
   const url = URL.parse(text);
-  return url && /^https?:$/.test(url.protocol) ? url.href.replace(/\/+$/, "") : null;
+  if (text.includes("@")) {
+    return { fault: "--url must have no user and no password: a service takes keys alone, by --key." };
+  }
+  if (!url || !/^https?:$/.test(url.protocol)) {
+    return { fault: `--url must be the http or https address of a service, not \`${text}\`.` };
+  }
+  return { url: url.href.replace(/\/+$/, "") };
+}
+
+/** As {@link readUrl}. Ends with 1, the fault and the usage where there is one. */
+export function urlOf(usage: string, text: string): string {
+  const address = readUrl(text);
+  return "fault" in address ? endWith(usage, address.fault) : address.url;
 }
 
 /** Ends with 1, the fault and the usage. */

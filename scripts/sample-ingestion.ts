@@ -5,7 +5,7 @@
  * Every run makes a table and a feature of its own.
  */
 import { deepStrictEqual } from "node:assert/strict";
-import { readOptions } from "./options.ts";
+import { readOptions, urlOf } from "./options.ts";
 
 const USAGE = `
 npm run sample -- --url http://localhost:8787
@@ -18,6 +18,7 @@ const options = readOptions(USAGE, {
   key: { type: "string" },
 });
 
+const url = urlOf(USAGE, options.url);
 const run = Date.now().toString(36);
 const rows = [
   { user_id: "user_001", transaction_amount: 150.5, transaction_date: "2024-01-15" },
@@ -90,7 +91,7 @@ async function expectVector(which: string, entity: string, vector: Record<string
 /** @param request Method, path below `/api/v1`, and the status that its answer must have. */
 async function step(title: string, request: string, body?: unknown): Promise<Record<string, unknown>> {
   const [method = "", path = "", status] = request.split(" ");
-  const response = await fetch(`${options.url}/api/v1${path}`, {
+  const response = await fetch(`${url}/api/v1${path}`, {
     method,
     headers: {
       ...(body !== undefined && { "content-type": "application/json" }),

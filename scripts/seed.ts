@@ -1,6 +1,6 @@
 import { nowMicros } from "../worker/timestamps.ts";
 import type { Outcomes } from "./items-batch.ts";
-import { numbersOf, readOptions } from "./options.ts";
+import { numbersOf, readOptions, urlOf } from "./options.ts";
 import { Progress } from "./progress.ts";
 import { readDefinitions } from "./seed/definitions.ts";
 import { lastDays, userName } from "./seed/generate.ts";
@@ -35,7 +35,7 @@ const values = readOptions(USAGE, {
 const number = numbersOf(USAGE, values);
 const [users, days] = [number("users"), number("days")];
 const [seed, concurrency] = [number("seed"), number("concurrency")];
-const url = values.url.replace(/\/+$/, "");
+const url = urlOf(USAGE, values.url);
 
 try {
   await writeEverything();

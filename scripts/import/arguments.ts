@@ -100,9 +100,8 @@ function checked(args: string[]): ImportOptions {
   if (files.length === 0) throw new Error("--file is missing: the file that is imported.");
   const twice = files.find((file, position) => files.indexOf(file) < position);
   if (twice !== undefined) throw new Error(`${twice} is named twice.`);
-  const url = readUrl(values.url);
-  if (url === null)
-    throw new Error(`--url must be the http or https address of a service, not \`${values.url}\`.`);
+  const address = readUrl(values.url);
+  if ("fault" in address) throw new Error(address.fault);
   // Not shown: what fetch says of one that no header can hold would show it.
   if (values.key !== undefined && !/^[\x21-\x7e]+$/.test(values.key)) {
     throw new Error("--key must be an API key: letters, digits and underscores.");
@@ -124,7 +123,7 @@ function checked(args: string[]): ImportOptions {
     throw new Error(`--types is of features, and \`${needed}\` is read as it must be.`);
   const seconds = { least: 0.001, most: MAX_TTL_SECONDS, isWhole: false };
   return {
-    url,
+    url: address.url,
     key: values.key ?? null,
     files,
     format: values.format === undefined ? null : oneOf("format", FORMATS, values.format),

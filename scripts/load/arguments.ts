@@ -59,12 +59,11 @@ export function readArguments(args: string[]): LoadOptions | { fault: string } {
     if (fault !== null) faults.push(fault);
     return Number(text);
   };
-  const url = readUrl(values.url ?? "");
-  if (url === null)
-    faults.push(`--url must be the http or https address of a service, not \`${values.url}\`.`);
+  const address = readUrl(values.url ?? "");
+  if ("fault" in address) faults.push(address.fault);
   if (values.key === "") faults.push("--key must not be empty.");
   const options: LoadOptions = {
-    url: url ?? "",
+    url: "url" in address ? address.url : "",
     users: numberOf("users", { most: MAX_USERS }),
     rate: numberOf("rate", { most: MAX_RATE, least: 0.1, isWhole: false }),
     durationSeconds: numberOf("duration", { most: MAX_SECONDS, least: 0.1, isWhole: false }),

@@ -91,6 +91,16 @@ describe("the arguments", () => {
   ])("%j is refused, naming it", (args, named) => {
     expect(readArguments(args)).toMatchObject({ fault: expect.stringContaining(named) });
   });
+
+  test.each([
+    "http://me:hunter2@store.example",
+    "https://hunter2@store.example/",
+    "htps:me:hunter2@store.example",
+  ])("%s, an address with a password, is refused and not shown", (url) => {
+    const { fault = "" } = { fault: "", ...readArguments(["a.csv", ...NEEDED, "--url", url]) };
+    expect(fault).toContain("--url must have no user and no password");
+    expect(fault).not.toContain("hunter2");
+  });
 });
 
 describe("a row", () => {
