@@ -4,7 +4,7 @@ import { assertReadable, readRequests, type Told } from "./import/read-rows.ts";
 import { rejectsFile } from "./import/rejects.ts";
 import { batchBody, type RowWrite } from "./import/requests.ts";
 import { Sender } from "./import/send-rows.ts";
-import { dryRunText, planText, summaryText } from "./import/summary.ts";
+import { dryRunText, oneLine, planText, summaryText } from "./import/summary.ts";
 import { type Reject, Tally } from "./import/tally.ts";
 import { BATCH_PATH } from "./items-batch.ts";
 import { endWith, helpWhenAsked } from "./options.ts";
@@ -29,7 +29,7 @@ try {
   await importAll();
 } catch (cause) {
   if (!(cause instanceof CommandFault)) throw cause;
-  console.error(`\n${cause.message}`);
+  console.error(`\n${oneLine(cause.message)}`);
   process.exitCode = 1;
 }
 

@@ -49,10 +49,16 @@ export function rawSchema(schema: readonly SchemaElement[]): SchemaElement[] {
   });
 }
 
+/** Beyond these no program writes anything, and what is written of them would fill the memory. */
+const MAX_SCALE = 1_000;
+const MAX_DEPTH = 100;
+
 /** Types that have no JSON; null: it has one. */
-export function unreadable({ element, children }: SchemaTree): string | null {
-  const type = element.converted_type ?? "";
+export function unreadable({ element, children, path }: SchemaTree): string | null {
+  const { converted_type: type = "", scale = 0 } = element;
   if (["BSON", "INTERVAL"].includes(type)) return type;
+  if (isDecimal(element) && !(scale >= 0 && scale <= MAX_SCALE)) return `DECIMAL with the scale ${scale}`;
+  if (path.length > MAX_DEPTH) return `of more than ${MAX_DEPTH} nested ones`;
   return children.map(unreadable).find((inner) => inner !== null) ?? null;
 }
 

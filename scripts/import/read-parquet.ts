@@ -1,56 +1,43 @@
 /** Parquet files, a piece of a row group at a time: what is in memory does not grow with the file. */
-import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from "node:zlib";
-import {
-  type AsyncBuffer,
-  asyncBufferFromFile,
-  type Compressors,
-  type DecodedArray,
-  type FileMetaData,
-  type ParquetScan,
-  parquetMetadataAsync,
-  parquetScan,
-  parquetSchema,
-  type SchemaTree,
-} from "hyparquet";
+import { type DecodedArray, type FileMetaData, parquetSchema, type SchemaTree } from "hyparquet";
 import { CommandFault } from "../service.ts";
-import { RAW, rawSchema, toJsonOf, unreadable } from "./parquet-values.ts";
+import { READABLE } from "./parquet-codecs.ts";
+import { faultText, ParquetDecoder, type RowRange, UnreadableBytes } from "./parquet-decoder.ts";
+import { toJsonOf, unreadable } from "./parquet-values.ts";
 import { BadCell, type FileContents, type FileRecord } from "./records.ts";
 
-/** Rows that are in memory at once, and their bytes as the file counts them. */
+/** Rows that are in memory at once, and their bytes as the file counts them: whatever it counts, some rows at a time. */
 const PIECE_ROWS = 50_000;
+const MIN_PIECE_ROWS = 100;
 const PIECE_BYTES = 32 * 1024 * 1024;
 
-/** Beside Snappy, which hyparquet has itself. */
-const compressors: Compressors = {
-  GZIP: (bytes) => gunzipSync(bytes),
-  ZSTD: (bytes) => zstdDecompressSync(bytes),
-  BROTLI: (bytes) => brotliDecompressSync(bytes),
-};
-const READABLE = ["UNCOMPRESSED", "SNAPPY", ...Object.keys(compressors)];
+const DECODER = new ParquetDecoder();
 
 /** In the metadata of this store's own files: the columns whose texts hold JSON. */
 const JSON_COLUMNS = "json_columns";
 
 export class ParquetFile {
   readonly #path: string;
-  readonly #file: AsyncBuffer;
+  readonly #decoder: ParquetDecoder;
   readonly #metadata: FileMetaData;
   readonly #columns: readonly SchemaTree[];
 
-  private constructor(path: string, file: AsyncBuffer, metadata: FileMetaData) {
+  private constructor(path: string, decoder: ParquetDecoder, metadata: FileMetaData) {
     this.#path = path;
-    this.#file = file;
+    this.#decoder = decoder;
     this.#metadata = metadata;
     this.#columns = parquetSchema(metadata).children;
   }
 
-  /** @throws CommandFault when it is no Parquet file. */
-  static async open(path: string): Promise<ParquetFile> {
+  /** @throws CommandFault when it is no Parquet file, or what its footer says cannot be. */
+  static async open(path: string, decoder: ParquetDecoder = DECODER): Promise<ParquetFile> {
     try {
-      const file = await asyncBufferFromFile(path);
-      return new ParquetFile(path, file, await parquetMetadataAsync(file));
+      const metadata = await decoder.metadata(path);
+      const fault = rowsFault(metadata);
+      if (fault !== null) throw new UnreadableBytes(fault);
+      return new ParquetFile(path, decoder, metadata);
     } catch (cause) {
-      throw new CommandFault(`${path} cannot be read as Parquet: ${textOf(cause)}`);
+      throw new CommandFault(`${path} cannot be read as Parquet: ${faultText(cause)}`);
     }
   }
 
@@ -79,6 +66,7 @@ export class ParquetFile {
   /**
    * @param columns Those that are needed.
    * @param zone Of timestamps that are not in UTC; null: they have none.
+   * @throws CommandFault when bytes are not what the file says they are.
    */
   async *records(columns: readonly string[], zone: string | null): AsyncGenerator<FileRecord> {
     const schema = this.#columns.filter(({ element }) => columns.includes(element.name));
@@ -86,62 +74,86 @@ export class ParquetFile {
     const toJson = schema.map(
       (column) => [column.element.name, toJsonOf(column, { zone, jsonColumns })] as const,
     );
-    // A nested column can only be decoded from the beginning of its row group: that is done once, for all of it.
-    const [flat, nested] = [namesOf(schema, isFlat), namesOf(schema, (column) => !isFlat(column))];
-    const scan = await this.#scan([...flat, ...nested]);
-    for (const { pieces, ...group } of groupsOf(this.#metadata, columns)) {
-      const whole = await this.#read(scan, nested, group);
-      for (const piece of pieces) {
-        const part = await this.#read(scan, flat, piece);
-        for (let at = piece.start; at < piece.end; at += 1) {
-          const valueIn = (name: string) =>
-            part.has(name) ? part.get(name)?.[at - piece.start] : whole.get(name)?.[at - group.start];
-          yield recordOf(at + 1, toJson, valueIn);
+    for (const group of groupsOf(this.#metadata, columns)) {
+      for (const rows of piecesOf(group)) {
+        const values = new Map<string, DecodedArray>();
+        for (const column of schema)
+          values.set(column.element.name, await this.#read(schema, column, rows, group));
+        for (let at = 0; at < rows.end - rows.start; at += 1) {
+          yield this.#record(rows.start + at + 1, toJson, (name) => values.get(name)?.[at]);
         }
       }
     }
   }
 
-  #scan(columns: string[]): Promise<ParquetScan> {
-    const metadata = { ...this.#metadata, schema: rawSchema(this.#metadata.schema) };
-    return parquetScan({ file: this.#file, metadata, columns, utf8: false, parsers: RAW, compressors });
+  async #read(
+    schema: readonly SchemaTree[],
+    column: SchemaTree,
+    rows: RowRange,
+    group: RowRange,
+  ): Promise<DecodedArray> {
+    const [columns, name] = [schema.map(({ element }) => element.name), column.element.name];
+    // A nested column can only be decoded from the beginning of its row group.
+    const { start, end } = isFlat(column) ? rows : group;
+    try {
+      const piece = { path: this.#path, columns, column: name, rows, within: { start, end } };
+      const values = await this.#decoder.piece(piece);
+      if (values.length === rows.end - rows.start) return values;
+      throw new UnreadableBytes(`it has ${values.length} values for them`);
+    } catch (cause) {
+      throw new CommandFault(
+        `${this.#path}, column ${name}, rows ${rows.start + 1} to ${rows.end}: ${faultText(cause)}`,
+      );
+    }
   }
 
-  /** The values of columns, by name. */
-  async #read(
-    scan: ParquetScan,
-    columns: readonly string[],
-    { start, end }: RowRange,
-  ): Promise<Map<string, DecodedArray>> {
-    const values = new Map<string, DecodedArray>();
-    try {
-      for (const column of columns) {
-        values.set(column, await scan.readColumn({ column, rowStart: start, rowEnd: end }));
+  #record(place: number, toJson: readonly ToJsonOfColumn[], valueIn: (name: string) => unknown): FileRecord {
+    const row = new Map<string, unknown>();
+    const faults: string[] = [];
+    for (const [name, toJsonOfOne] of toJson) {
+      try {
+        row.set(name, toJsonOfOne(valueIn(name)));
+      } catch (cause) {
+        if (!(cause instanceof BadCell)) {
+          throw new CommandFault(`${this.#path}, column ${name}, row ${place}: ${faultText(cause)}`);
+        }
+        faults.push(`${name} ${cause.message}`);
       }
-    } catch (cause) {
-      throw new CommandFault(`${this.#path}, rows ${start + 1} to ${end}: ${textOf(cause)}`);
     }
-    return values;
+    const [fault] = faults;
+    return fault === undefined ? { place, row } : { place, fault, raw: Object.fromEntries(row) };
   }
 }
+
+type ToJsonOfColumn = readonly [name: string, toJson: (value: unknown) => unknown];
 
 const isFlat = ({ children, element }: SchemaTree) =>
   children.length === 0 && element.repetition_type !== "REPEATED";
 
-const namesOf = (schema: readonly SchemaTree[], which: (column: SchemaTree) => boolean) =>
-  schema.filter(which).map(({ element }) => element.name);
-
-/** From 0, without the end. */
-interface RowRange {
-  start: number;
-  end: number;
+interface RowGroup extends RowRange {
+  /** So many are small enough to be held in memory. */
+  pieceRows: number;
 }
 
-/** The row groups, each with pieces that are small enough to be held in memory. Pure. */
+/** What the footer says of rows and cannot be, in words that follow the name of the file; null: nothing. Pure. */
+export function rowsFault({
+  num_rows,
+  row_groups,
+}: Pick<FileMetaData, "num_rows" | "row_groups">): string | null {
+  const counts = row_groups.map((group) => Number(group.num_rows));
+  const odd = counts.find((rows) => !Number.isSafeInteger(rows) || rows < 0);
+  if (odd !== undefined) return `its footer says that a row group has ${odd} rows`;
+  const sum = counts.reduce((all, rows) => all + rows, 0);
+  return sum === Number(num_rows)
+    ? null
+    : `its footer says that it has ${Number(num_rows)} rows, and its row groups have ${sum}`;
+}
+
+/** Pure. */
 export function groupsOf(
   { row_groups }: Pick<FileMetaData, "row_groups">,
   columns: readonly string[],
-): (RowRange & { pieces: RowRange[] })[] {
+): RowGroup[] {
   let start = 0;
   return row_groups.map(({ num_rows, columns: chunks }) => {
     const range = { start, end: start + Number(num_rows) };
@@ -150,34 +162,13 @@ export function groupsOf(
       .filter(({ meta_data }) => columns.includes(meta_data?.path_in_schema[0] ?? ""))
       .reduce((sum, { meta_data }) => sum + Number(meta_data?.total_uncompressed_size ?? 0), 0);
     const fitting = Math.floor((PIECE_BYTES * Number(num_rows)) / Math.max(bytes, 1));
-    return { ...range, pieces: piecesOf(range, Math.max(1, Math.min(PIECE_ROWS, fitting))) };
+    return { ...range, pieceRows: Math.max(MIN_PIECE_ROWS, Math.min(PIECE_ROWS, fitting)) };
   });
 }
 
-function piecesOf({ start, end }: RowRange, rows: number): RowRange[] {
-  return Array.from({ length: Math.ceil((end - start) / rows) }, (_, i) => ({
-    start: start + i * rows,
-    end: Math.min(start + (i + 1) * rows, end),
-  }));
-}
-
-function recordOf(
-  place: number,
-  columns: readonly (readonly [name: string, toJson: (value: unknown) => unknown])[],
-  valueIn: (name: string) => unknown,
-): FileRecord {
-  const row = new Map<string, unknown>();
-  const faults: string[] = [];
-  for (const [name, toJson] of columns) {
-    try {
-      row.set(name, toJson(valueIn(name)));
-    } catch (cause) {
-      if (!(cause instanceof BadCell)) throw cause;
-      faults.push(`${name} ${cause.message}`);
-    }
-  }
-  const [fault] = faults;
-  return fault === undefined ? { place, row } : { place, fault, raw: Object.fromEntries(row) };
+function* piecesOf({ start, end, pieceRows }: RowGroup): Generator<RowRange> {
+  for (let from = start; from < end; from += pieceRows)
+    yield { start: from, end: Math.min(from + pieceRows, end) };
 }
 
 function jsonColumnsOf({ key_value_metadata = [] }: FileMetaData): Set<string> {
@@ -188,8 +179,4 @@ function jsonColumnsOf({ key_value_metadata = [] }: FileMetaData): Set<string> {
   } catch {
     return new Set();
   }
-}
-
-function textOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

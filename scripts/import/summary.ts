@@ -9,6 +9,14 @@ const SHOWN_REASONS = 10;
 
 const INTENT = { merge: "to be merged into", replace: "each to replace what is in" };
 
+/** Characters. Names and texts of a damaged file can be of any length, and hold what a terminal would obey. */
+const LONGEST_LINE = 2_000;
+
+export function oneLine(text: string): string {
+  const line = text.replace(/\p{Cc}/gu, "\ufffd");
+  return line.length > LONGEST_LINE ? `${line.slice(0, LONGEST_LINE)}…` : line;
+}
+
 /** What will be written, as far as the files say it before their rows are read. */
 export function planText(
   inputs: readonly Input[],
@@ -25,7 +33,9 @@ export function planText(
     return type ? `${name} (${type})` : name;
   });
   const files = inputs.length === 1 ? inputs[0]?.path : `${inputs.length} files`;
-  return `${files}: ${count(rows, "row")} of ${mapping.entityType}, ${INTENT[mapping.mode]} ${mapping.category}: ${described.join(", ")}`;
+  return oneLine(
+    `${files}: ${count(rows, "row")} of ${mapping.entityType}, ${INTENT[mapping.mode]} ${mapping.category}: ${described.join(", ")}`,
+  );
 }
 
 export function summaryText(tally: Tally, { seconds, unitOf }: SummaryOptions): string {
@@ -54,7 +64,7 @@ function leftOut({ empty, rejected, reasons }: Tally, unitOf: SummaryOptions["un
   if (rejected === 0) return lines;
   const most = [...reasons].sort(([, a], [, b]) => b.count - a.count);
   const shown = most.slice(0, SHOWN_REASONS).map(([reason, { count: times, first }]) => {
-    return `  ${times} × ${reason} (first in ${first.file}, ${unitOf(first.file)} ${first.place})`;
+    return `  ${times} × ${oneLine(reason)} (first in ${first.file}, ${unitOf(first.file)} ${first.place})`;
   });
   const others = most.length > shown.length ? [`  and ${most.length - shown.length} other reasons`] : [];
   return [...lines, `Rejected: ${rejected}`, ...shown, ...others];

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import * as fc from "fast-check";
-import type { SchemaTree } from "hyparquet";
+import type { RowGroup, SchemaTree } from "hyparquet";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { afterAll, describe, expect, test } from "vitest";
 import { type ImportOptions, readArguments } from "../../scripts/import/arguments.ts";
@@ -14,7 +14,7 @@ import { eventTime } from "../../scripts/import/event-time.ts";
 import { columnFault, formatOf, openInputs } from "../../scripts/import/inputs.ts";
 import { unreadable } from "../../scripts/import/parquet-values.ts";
 import { linesOf, recordOf } from "../../scripts/import/read-ndjson.ts";
-import { ParquetFile } from "../../scripts/import/read-parquet.ts";
+import { ParquetFile, rowsFault } from "../../scripts/import/read-parquet.ts";
 import { assertReadable, readRequests } from "../../scripts/import/read-rows.ts";
 import { rejectsFile } from "../../scripts/import/rejects.ts";
 import type { Reject } from "../../scripts/import/tally.ts";
@@ -458,6 +458,11 @@ describe("Parquet", () => {
     );
   });
 
+  test("a column whose bytes are not of its type is told, by file and row", async () => {
+    const path = parquet([[[column("a", { type: "DOUBLE", converted_type: "DATE" })], [1.5]]]);
+    await expect(read(path)).rejects.toThrow(`${path}, column a, row 1: it contradicts itself (`);
+  });
+
   test("two columns of one name are told, where they are needed", async () => {
     const column = (name: string, data: unknown[]) => ({ name, data, type: "INT32" }) as const;
     const columnData = [column("id", [1]), column("at", [1]), column("x", [1]), column("x", [2])];
@@ -479,6 +484,17 @@ describe("Parquet", () => {
     await expect(ParquetFile.open(path)).rejects.toThrow("cannot be read as Parquet");
   });
 
+  test("a footer whose row groups have other rows than the file is told", () => {
+    const groups = (...rows: (bigint | undefined)[]) =>
+      rows.map((num_rows) => ({ num_rows, columns: [], total_byte_size: 0n }) as RowGroup);
+    expect(rowsFault({ num_rows: 5n, row_groups: groups(2n, 3n) })).toBe(null);
+    expect(rowsFault({ num_rows: 5n, row_groups: groups(2n) })).toContain(
+      "5 rows, and its row groups have 2",
+    );
+    expect(rowsFault({ num_rows: 1n, row_groups: groups(2n, -1n) })).toContain("a row group has -1 rows");
+    expect(rowsFault({ num_rows: 1n, row_groups: groups(undefined) })).toContain("a row group has NaN rows");
+  });
+
   test("a type that has no JSON is told, wherever it stands", () => {
     const node = (element: Partial<Element>, children: SchemaTree[] = []): SchemaTree => ({
       element: column("a", element),
@@ -489,6 +505,12 @@ describe("Parquet", () => {
     const interval = node({ type: "FIXED_LEN_BYTE_ARRAY", converted_type: "INTERVAL" });
     expect(unreadable(node({}, [node({ type: "INT32" }), interval]))).toBe("INTERVAL");
     expect(unreadable(node({ type: "INT64" }))).toBe(null);
+    const decimal = (scale: number) => unreadable(node({ type: "INT64", converted_type: "DECIMAL", scale }));
+    expect([2, -1, 500_000_000].map(decimal)).toEqual([
+      null,
+      "DECIMAL with the scale -1",
+      "DECIMAL with the scale 500000000",
+    ]);
   });
 });
 
