@@ -53,21 +53,32 @@ const isAtBase = (table: CurrentTable) =>
 const isOfRef = (h: string, eventTime: string) => `${h}.tenant_id = ?1 AND ${h}.entity_type = ref.entity_type
   AND ${h}.entity_value = ref.entity_value AND ${h}.category = ref.category AND ${h}.event_time = ${eventTime}`;
 
-/** `n` came after `h`, of the same event time, and has taken the place of something that `h` says. */
-const overrides = `(n.revision, n.ingested_at) > (h.revision, h.ingested_at)
-  AND (n.mode = 'replace' OR h.mode = 'replace' OR EXISTS (
-    SELECT key FROM json_each(n.data) INTERSECT SELECT key FROM json_each(h.data)))`;
+/**
+ * Rows of one category and event time that a late row is compared with, the newest first. Mostly the first of them speaks
+ * of the same. Where so many speak of other features, it is written again, and what is read stays what it was.
+ */
+const COMPARED_ROWS = 200;
 
-// A late row that is there already, and that nothing of the same event time has overridden since, tells nothing new:
-// retries, and imports that are run again, do not fill the history.
+/**
+ * Whether the newest row of the same event time that speaks of something that `ref` says, says the very same: then `ref`
+ * is there already, and nothing has overridden it since. Of rows that are equal only the newest can be one that nothing
+ * has overridden: it overrides the others.
+ */
+const isThere = `coalesce((
+    SELECT h.same FROM (
+      SELECT h.revision, h.ingested_at, h.mode, h.data, h.data = coalesce(ref.data, ?3) AND h.mode = ref.mode
+        AND h.expires_at IS ref.expires_at AS same
+      FROM feature_history AS h WHERE ${isOfRef("h", "ref.event_time")}
+      ORDER BY h.revision DESC, h.ingested_at DESC LIMIT ${COMPARED_ROWS}) AS h
+    WHERE h.same OR h.mode = 'replace' OR ref.mode = 'replace' OR EXISTS (
+      SELECT key FROM json_each(h.data) INTERSECT SELECT key FROM json_each(coalesce(ref.data, ?3)))
+    ORDER BY h.revision DESC, h.ingested_at DESC LIMIT 1), 0)`;
+
+// A late row that is there already tells nothing new: retries, and imports that are run again, do not fill the history.
 const historySql = (table: CurrentTable) => `
   INSERT INTO feature_history (tenant_id, entity_type, entity_value, ${HISTORY_COLUMNS.join(", ")})
   SELECT ?1, ref.entity_type, ref.entity_value, ${valuesOf(HISTORY_COLUMNS, "?3")} FROM ${refsOf(HISTORY_CELLS)}
-  WHERE ${isAtBase(table)} AND (ref.may_repeat = 0 OR NOT EXISTS (
-    SELECT 1 FROM feature_history AS h WHERE ${isOfRef("h", "ref.event_time")}
-      AND h.data = coalesce(ref.data, ?3) AND h.mode = ref.mode AND h.expires_at IS ref.expires_at
-      AND NOT EXISTS (
-        SELECT 1 FROM feature_history AS n WHERE ${isOfRef("n", "ref.event_time")} AND ${overrides})))`;
+  WHERE ${isAtBase(table)} AND (ref.may_repeat = 0 OR NOT ${isThere})`;
 
 const upsertSql = (table: CurrentTable, from: string, dataElse: string) => `
   INSERT INTO ${table.name} (tenant_id, ${table.keyColumns.join(", ")}, ${ROW_COLUMNS.join(", ")})
