@@ -7,6 +7,7 @@ import { Purger } from "../../worker/compute/purger.ts";
 import { RawTableStore } from "../../worker/compute/raw-table-store.ts";
 import { findRawTable, setRetention } from "../../worker/compute/registered-tables.ts";
 import {
+  MAX_OWN_FAULT_TRIES,
   MAX_RAW_ROWS,
   MAX_RETENTION_DAYS,
   PURGE_BLOCK_ROWS,
@@ -19,7 +20,8 @@ import {
   REGISTRY_CHANGE_ALARM_MS,
 } from "../../worker/timings.ts";
 import { ask, expectProblem, faultPlaces, get, post } from "../setup/http.ts";
-import { askWith, ingestUnannounced, slowToAnswer } from "./racing.ts";
+import { sleep, until } from "../setup/waiting.ts";
+import { arrived, askWith, consume, ingestUnannounced, slowToAnswer, withoutQueue } from "./racing.ts";
 import {
   COLUMNS,
   caughtUp,
@@ -183,8 +185,8 @@ describe("changing it", () => {
   test("ends a purge that goes by what was set before", async () => {
     const table = await kept(5);
     const purge = vi.fn(() => ({ visited: 1, removed: 1 }));
-    const ensureAlarm = async () => {};
-    const purger = new Purger({ env, registered, rows: () => ({ purge }) as never, ensureAlarm });
+    const object = { env, registered, rowsHaveGone: () => {}, ensureAlarm: async () => {} };
+    const purger = new Purger({ ...object, rows: () => ({ purge }) as never });
     const about = { tenant: TENANT, tableId: table.id };
     let steps = 0;
     for await (const _ of purger.steps(about)) {
@@ -313,12 +315,57 @@ describe("the alarm", () => {
     ]);
   });
 
+  describe("that has removed rows over which a streaming feature failed", () => {
+    /** With an entity for which it fails until the older of its two rows is gone, and nobody who has tried. */
+    async function failing() {
+      const table = await kept(5);
+      const computation_logic = "SELECT user_id, amount FROM data";
+      const { name } = await streaming(table, { computation_logic });
+      const entity = freshName("e");
+      const data = [rowOf(entity, 1, 10), rowOf(entity, 2, 1)];
+      await askWith(withoutQueue().own, "POST", "/ingest", { raw_table_id: table.id, data });
+      return { table, vectorNow: () => vectorOf(entity, name) };
+    }
+    /** As the queue brings a message for the last time. */
+    const lastTry = (table: Table, own: Env = env) => consume([arrived(table)], own, MAX_OWN_FAULT_TRIES);
+
+    test("has it tried once more", async () => {
+      const { table, vectorNow } = await failing();
+      await lastTry(table);
+      expect(await inside(table, "SELECT parked FROM fs_followers")).toEqual([{ parked: 1 }]);
+      await alarm(table);
+      await until("it is computed", async () => (await vectorNow()) !== null);
+      expect(await vectorNow()).toEqual({ amount: 2 });
+    });
+
+    test("has it tried once more, though it fails only after them", async () => {
+      const { table, vectorNow } = await failing();
+      const { slow, reached, open } = slowToAnswer();
+      const tried = lastTry(table, slow);
+      await reached;
+      await alarm(table);
+      // Until the message of the alarm has found somebody at it.
+      await sleep(1_000);
+      open();
+      await tried;
+      expect(await vectorNow()).toBeNull();
+      await alarm(table);
+      await until("it is computed", async () => (await vectorNow()) !== null);
+    });
+  });
+
   test("has another one set before anything is removed, should it die", async () => {
     const table = await kept(5);
     const purge = vi.fn(() => ({ visited: 0, removed: 0 }));
     const rows = { begin: () => {}, isAnyBefore: () => true, isEmpty: () => true, purge };
     const ensureAlarm = vi.fn(async () => {});
-    const purger = new Purger({ env, registered, rows: () => rows as never, ensureAlarm });
+    const purger = new Purger({
+      env,
+      registered,
+      rows: () => rows as never,
+      rowsHaveGone: () => {},
+      ensureAlarm,
+    });
     await purger.byAlarm({ tenant: TENANT, tableId: table.id }, { retentionDays: 5 });
     expect(ensureAlarm).toHaveBeenCalledBefore(purge);
     expect(ensureAlarm).toHaveBeenCalledWith(PURGE_RETRY_MS);

@@ -50,6 +50,8 @@ export class FollowerStore {
    * has written.
    */
   readonly #leases = new Map<string, { holder: string; untilMs: number }>();
+  /** The number of the last purge, which counts as an ingest. In memory only, like the leases of whom it is told to. */
+  #lastPurge = 0;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -152,11 +154,12 @@ export class FollowerStore {
    * The holder gives up, and the queue brings its message again, or another one.
    *
    * @param failsUpTo The tenant's SQL or rows up to this ingest will fail again: so after the queue's own tries the alarm
-   * does not ask for it any more, unless later rows have touched something. Null: it may be asked for.
+   * does not ask for it any more, unless later rows have touched something, or rows have gone since. Null: it may be
+   * asked for.
    */
   release(follower: Follower, holder: string, failsUpTo: number | null): void {
     if (this.isHeldBy(follower, holder)) this.#leases.delete(nameOf(follower));
-    if (failsUpTo === null) return;
+    if (failsUpTo === null || failsUpTo < this.#lastPurge) return;
     const { featureId, version, entityKey } = follower;
     run(
       this.#sql,
@@ -167,6 +170,12 @@ export class FollowerStore {
       entityKey,
       failsUpTo,
     );
+  }
+
+  /** Rows have gone, as ingest number `seq`: what has failed over more of them is tried once more. */
+  rowsHaveGone(seq: number): void {
+    this.#lastPurge = seq;
+    run(this.#sql, "UPDATE fs_followers SET parked = 0 WHERE parked = 1");
   }
 
   /**

@@ -25,6 +25,8 @@ interface PurgedTable {
   registered: (table: TableId) => Promise<RegisteredTable | null>;
   /** Null once the table is dropped. */
   rows: () => AgedRowsStore | null;
+  /** Called at once after each step that has removed some. */
+  rowsHaveGone: () => void;
   ensureAlarm: (inMs: number) => Promise<void>;
 }
 
@@ -50,6 +52,7 @@ export class Purger {
       while (changes === this.#changes) {
         const step = this.#object.rows()?.purge(table.schema, oldestKept(nowMicros(), table.retentionDays));
         if (!step || step.visited === 0) return;
+        if (step.removed > 0) this.#object.rowsHaveGone();
         yield step;
         // A timer, since a promise alone lets nobody in.
         await sleep(0);

@@ -48,6 +48,7 @@ export class RawTable extends DurableObject<Env> {
       env,
       registered: (table) => this.#registered(table),
       rows: () => (this.#isDropped ? null : this.#store.agedRows),
+      rowsHaveGone: () => this.#store.followers.rowsHaveGone(this.#store.lastIngest()),
       ensureAlarm: (inMs) => this.#ensureAlarm(inMs),
     });
   }
