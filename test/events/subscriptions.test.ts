@@ -327,10 +327,12 @@ describe("a replay from the history", () => {
           .all<{ detail: string }>()
       ).results.map(({ detail }) => detail);
     expect(await plan(WALK_SQL, "t", "", "")).toEqual([
-      "SEARCH feature_history USING PRIMARY KEY (tenant_id=? AND (entity_type,entity_value)>(?,?))",
+      "SEARCH feature_history USING INDEX sqlite_autoindex_feature_history_1 (tenant_id=? AND (entity_type,entity_value)>(?,?))",
     ]);
     const [search] = await plan(WITHIN_SQL, "t", "", "", 0, "", 0, 1);
-    expect(search).toMatch(/USING PRIMARY KEY \(tenant_id=\? AND entity_type=\? AND entity_value=\?\)/);
+    expect(search).toMatch(
+      /USING INDEX sqlite_autoindex_feature_history_1 \(tenant_id=\? AND entity_type=\? AND entity_value=\?\)/,
+    );
   });
 
   test("over HTTP fills the deliveries of a paused subscription only when it is resumed", async () => {

@@ -526,7 +526,7 @@ describe("the query", () => {
     expect(ofHistory).toHaveLength(9);
     for (const detail of ofHistory) {
       expect(detail).toMatch(
-        /^SEARCH [hn] USING PRIMARY KEY \(tenant_id=\? AND entity_type=\? AND entity_value=\? AND category=\?/,
+        /^SEARCH [hn] USING (?:COVERING )?INDEX sqlite_autoindex_feature_history_1 \(tenant_id=\? AND entity_type=\? AND entity_value=\? AND category=\?/,
       );
       expect(detail).toMatch(/event_time[<=]\?|\(event_time,revision,ingested_at\)=/);
     }

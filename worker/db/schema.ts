@@ -2,9 +2,7 @@
  * The tables of D1, from which `migrations/` is generated (`npm run db:generate`).
  *
  * Times are whole microseconds since 1970 (exact in a double until the year 2255), so that a timestamp of six
- * digits comes back as it was written. The tables of current values and of the history are
- * WITHOUT ROWID (added by hand to the first migration: drizzle cannot say it), so that the rows of an entity lie side by
- * side and a write bills one row, not two.
+ * digits comes back as it was written.
  *
  * SQL is written by hand wherever current values or the history are read or written: its plan decides what that costs.
  * Nearly everything else is queried through these definitions.

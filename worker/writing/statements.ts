@@ -65,14 +65,14 @@ const COMPARED_ROWS = 200;
  * has overridden: it overrides the others.
  */
 const isThere = `coalesce((
-    SELECT h.same FROM (
+    SELECT written.same FROM (
       SELECT h.revision, h.ingested_at, h.mode, h.data, h.data = coalesce(ref.data, ?3) AND h.mode = ref.mode
         AND h.expires_at IS ref.expires_at AS same
       FROM feature_history AS h WHERE ${isOfRef("h", "ref.event_time")}
-      ORDER BY h.revision DESC, h.ingested_at DESC LIMIT ${COMPARED_ROWS}) AS h
-    WHERE h.same OR h.mode = 'replace' OR ref.mode = 'replace' OR EXISTS (
-      SELECT key FROM json_each(h.data) INTERSECT SELECT key FROM json_each(coalesce(ref.data, ?3)))
-    ORDER BY h.revision DESC, h.ingested_at DESC LIMIT 1), 0)`;
+      ORDER BY h.revision DESC, h.ingested_at DESC LIMIT ${COMPARED_ROWS}) AS written
+    WHERE written.same OR written.mode = 'replace' OR ref.mode = 'replace' OR EXISTS (
+      SELECT key FROM json_each(written.data) INTERSECT SELECT key FROM json_each(coalesce(ref.data, ?3)))
+    ORDER BY written.revision DESC, written.ingested_at DESC LIMIT 1), 0)`;
 
 // A late row that is there already tells nothing new: retries, and imports that are run again, do not fill the history.
 const historySql = (table: CurrentTable) => `

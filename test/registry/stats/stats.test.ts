@@ -260,7 +260,7 @@ describe("handing events over", () => {
       .all<{ detail: string }>();
     const plan = results.map(({ detail }) => detail).filter((detail) => !/VIRTUAL TABLE/.test(detail));
     expect(plan.join("\n")).toMatch(
-      /SEARCH h USING PRIMARY KEY \(tenant_id=\? AND entity_type=\? AND entity_value=\? AND category=\? AND event_time=\? AND revision=\?\)/,
+      /SEARCH h USING INDEX sqlite_autoindex_feature_history_1 \(tenant_id=\? AND entity_type=\? AND entity_value=\? AND category=\? AND event_time=\? AND revision=\?\)/,
     );
     expect(plan.filter((detail) => /^SCAN (?!f\b)/.test(detail))).toEqual([]);
   });
