@@ -253,6 +253,9 @@ test("what is written is counted for its feature, and computed vectors are writt
 
 test("a replay of the history tells of all databases, and one of an entity of its own", async () => {
   const tenantId = await storedTenant("replays");
+  const [all, one] = [await storedSubscription({ tenantId }), await storedSubscription({ tenantId })];
+  // They have what is replayed, and nothing of what is announced.
+  await env.DB.prepare("DELETE FROM subscriptions WHERE tenant_id = ?").bind(tenantId).run();
   const { key } = await storedKey(tenantId, ["write"]);
   const ids = idsOf("again", 30);
   const data = ids.map((entity_value) => ({
@@ -262,8 +265,10 @@ test("a replay of the history tells of all databases, and one of an entity of it
   }));
   const written = await askAs("POST /api/v1/items/batch", { key, env, body: { metadata: WRITER, data } });
   expect(written.status, written.text).toBe(200);
-  for (const entityId of [null, ids[3] ?? ""]) {
-    const subscription = await storedSubscription({ tenantId });
+  for (const [subscription, entityId] of [
+    [all, null],
+    [one, ids[3] ?? ""],
+  ] as const) {
     const told = await inSubscriber(subscription, async ({ state: { storage } }) => {
       const store = new SubscriberStore(storage.sql);
       const state = new SubscriberState(store);
