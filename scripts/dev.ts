@@ -1,13 +1,7 @@
 import { parseArgs } from "node:util";
 import { makeAssets } from "./assets.ts";
-import {
-  exitIfTaken,
-  migrateLocally,
-  startWrangler,
-  waitForAnswer,
-  waitForExit,
-  whenAskedToEnd,
-} from "./wrangler.ts";
+import { migrateLocally } from "./local-migrations.ts";
+import { exitIfTaken, startWrangler, waitForAnswer, waitForExit, whenAskedToEnd } from "./wrangler.ts";
 
 // All arguments are wrangler's; these are only looked at on their way through.
 const args = process.argv.slice(2);

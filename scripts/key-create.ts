@@ -5,8 +5,9 @@ import { MAX_NAME_CHARACTERS, MIN_API_KEY_SECRET_CHARACTERS } from "../worker/li
 import { formatApiKey, hashSecret, newApiKey, SCOPES } from "../worker/tenants/api-key.ts";
 import { TENANT_ID } from "../worker/tenants/tenant-id.ts";
 import { nowMicros, parseTimestamp, TIMESTAMP_FORM } from "../worker/timestamps.ts";
+import { migrateLocally } from "./local-migrations.ts";
 import { readOptions } from "./options.ts";
-import { migrateLocally, root, runWranglerOrExit } from "./wrangler.ts";
+import { root, runWranglerOrExit } from "./wrangler.ts";
 
 const USAGE = `
 npm run key:create -- --tenant default --scopes admin

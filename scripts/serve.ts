@@ -1,9 +1,10 @@
 import { join, resolve } from "node:path";
 import { makeAssets } from "./assets.ts";
+import { migrateLocally } from "./local-migrations.ts";
 import { readOptions } from "./options.ts";
 import { startRuntime } from "./runtime.ts";
 import { printStraightFromRuntime } from "./runtime-output.ts";
-import { buildBundle, exitIfTaken, migrateLocally, root, waitForAnswer, whenAskedToEnd } from "./wrangler.ts";
+import { buildBundle, exitIfTaken, root, waitForAnswer, whenAskedToEnd } from "./wrangler.ts";
 
 const USAGE = `
 npm run serve -- --port 8787

@@ -91,36 +91,16 @@ export function whenAskedToEnd(stop: (signal: NodeJS.Signals) => void): void {
   }
 }
 
-/** Applies the migrations that the local databases under `state` lack; the journal is D1's `d1_migrations`. */
-export async function migrateLocally(state: string | undefined, env: string | undefined): Promise<void> {
-  await migrate(
-    ["--local", ...(state ? ["--persist-to", state] : []), ...(env ? ["--env", env] : [])],
-    env,
-    `Correct the migration, or delete ${state ?? ".wrangler/state"} to begin with an empty database.`,
-  );
-}
-
 /** Of all databases of the environment, one after the other: each has all tables. Prints which had none to apply. */
 export async function migrateRemotely(env: string): Promise<void> {
-  const advice =
-    "Nothing was deployed. A migration that failed was rolled back: correct it and run this again.";
-  for (const [binding, output] of await migrate(["--remote", "--env", env], env, advice)) {
+  for (const binding of databaseBindings(readFileSync(join(root, "wrangler.toml"), "utf8"), env)) {
+    const output = await runWranglerOrExit(
+      ["d1", "migrations", "apply", binding, "--remote", "--env", env],
+      "Nothing was deployed. A migration that failed was rolled back: correct it and run this again.",
+    );
     const isNone = output.includes("No migrations to apply");
     console.log(`migrations of ${binding}: ${isNone ? "none to apply" : "applied"}`);
   }
-}
-
-/** @returns what wrangler said of each binding. */
-async function migrate(
-  where: string[],
-  env: string | undefined,
-  advice: string,
-): Promise<Map<string, string>> {
-  const said = new Map<string, string>();
-  for (const binding of databaseBindings(readFileSync(join(root, "wrangler.toml"), "utf8"), env)) {
-    said.set(binding, await runWranglerOrExit(["d1", "migrations", "apply", binding, ...where], advice));
-  }
-  return said;
 }
 
 /** Writes the bundle that `deploy` would upload to `directory`; returns what wrangler said of it. */

@@ -2,8 +2,9 @@
 import { join } from "node:path";
 import { makeAssets } from "../assets.ts";
 import { freePort } from "../free-port.ts";
+import { migrateLocally } from "../local-migrations.ts";
 import { startRuntime } from "../runtime.ts";
-import { buildBundle, migrateLocally, root, runWranglerOrExit, waitForAnswer } from "../wrangler.ts";
+import { buildBundle, root, runWranglerOrExit, waitForAnswer } from "../wrangler.ts";
 import { children } from "./processes.ts";
 
 export interface Server {

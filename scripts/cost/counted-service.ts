@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { makeAssets } from "../assets.ts";
 import { freePort } from "../free-port.ts";
+import { migrateLocally } from "../local-migrations.ts";
 import { startRuntime } from "../runtime.ts";
-import { migrateLocally, root, runWranglerOrExit } from "../wrangler.ts";
+import { root, runWranglerOrExit } from "../wrangler.ts";
 import { type Counts, scaled, sum } from "./counts.ts";
 
 export interface Shape {

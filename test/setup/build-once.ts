@@ -6,19 +6,14 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { BUILT_STATE, root } from "./service.ts";
 
-// A process of its own: the scripts find wrangler by `import.meta.resolve`, which vitest does not have.
-const PROGRAM = `
-  import { buildBundle, migrateLocally } from "./scripts/wrangler.ts";
-  await Promise.all([buildBundle(process.argv[1] + "/bundle"), migrateLocally(process.argv[1], undefined)]);
-`;
+const PROGRAM = join(import.meta.dirname, "build.ts");
 
 export async function setup(): Promise<() => void> {
   const state = mkdtempSync(join(tmpdir(), "feature-store-built-"));
-  const args = ["--input-type=module", "--eval", PROGRAM, state];
   const remove = () => rmSync(state, { recursive: true, force: true, maxRetries: 3 });
   // Of a run that is broken off, or cannot be built, nothing is left either.
   process.once("exit", remove);
-  await promisify(execFile)(process.execPath, args, { cwd: root });
+  await promisify(execFile)(process.execPath, [PROGRAM, state], { cwd: root });
   process.env[BUILT_STATE] = state;
   return remove;
 }
