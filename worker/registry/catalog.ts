@@ -9,7 +9,7 @@ import { Problem, unavailable } from "../errors.ts";
 import type { RequestContext } from "../http/context.ts";
 import { CATALOG_MAX_TENANTS } from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
-import { settleSpread } from "../tenants/spread.ts";
+import { settleSpread, UnboundDatabases } from "../tenants/spread.ts";
 import { type Micros, microsOf } from "../timestamps.ts";
 import {
   CATALOG_FRESH_MS,
@@ -186,12 +186,18 @@ export async function catalogOf(context: CatalogContext): Promise<Catalog> {
 /**
  * For what goes on without it: whatever there is, however old, and nobody waits where there is any. Null, by a promise
  * or not, where there is none and D1 does not answer.
+ *
+ * @throws UnboundDatabases
  */
 export function catalogIfAny(context: CatalogContext): Catalog | Promise<Catalog | null> | null {
   const entry = known.get(context.tenant);
   if (entry) renewBehind(entry, context);
   if (entry) return entry.catalog;
-  return hasFailed(context) ? null : load(context).catch(() => null);
+  if (hasFailed(context)) return null;
+  return load(context).catch((cause: unknown) => {
+    if (cause instanceof UnboundDatabases) throw cause;
+    return null;
+  });
 }
 
 function isTooOld({ checkedMs }: Known, { nowMs }: CatalogContext): boolean {

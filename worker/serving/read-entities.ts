@@ -14,7 +14,7 @@ import { type EntityRef, entityKey } from "../keys.ts";
 import { MAX_ENTITIES_BYTES } from "../limits.ts";
 import type { Tier } from "../monitoring/metric-record.ts";
 import { timed } from "../monitoring/timed.ts";
-import { spreadOf } from "../tenants/spread.ts";
+import { spreadBesideCatalog } from "../tenants/spread.ts";
 import { FETCH_LOOK_MS, FETCH_WAIT_MS, RETRY_AFTER_SECONDS } from "../timings.ts";
 import { sleep } from "../waits.ts";
 import {
@@ -184,7 +184,7 @@ async function readAll(context: ReadContext, wanted: readonly Wanted[]): Promise
     if (isFreshEnough) reads.set(key, { document, revision: document.revision, source: "kv" });
   }
   const missing = wanted.filter(({ key }) => !reads.has(key));
-  const databases = missing.length > 0 ? await spreadOf(context, context.tenant) : 1;
+  const databases = missing.length > 0 ? await spreadBesideCatalog(context, context.tenant) : 1;
   const found = missing.length > 0 ? await readFromD1(context, missing, databases) : [];
   missing.forEach(({ key }, position) => {
     const read = found[position];

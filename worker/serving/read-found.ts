@@ -14,8 +14,9 @@ export async function readFound(
   selection: Selection | "all",
 ): Promise<{ read: EntityRead; found: Found[] }> {
   const known = catalogIfAny(context);
-  const read = await readEntity(context, ref);
-  const catalog = known instanceof Promise ? await known : known;
+  const reading = readEntity(context, ref);
+  const [read, catalog] =
+    known instanceof Promise ? await Promise.all([reading, known]) : [await reading, known];
   const now = context.nowMs * MICROS_PER_MS;
   const selected = selection === "all" ? allOf(read.document) : selection;
   const found = findCategories(ref, selected, read, { now, catalog });

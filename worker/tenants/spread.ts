@@ -18,27 +18,35 @@ interface Context {
 
 const known = new WeakMap<Env, BoundedMap<number>>();
 
-/**
- * Asks D1 once for a tenant and isolate, and not at all where one database is bound: that a tenant needs more is found
- * with its catalog.
- *
- * @throws Problem 503 when D1 does not answer, or databases of the tenant are not bound.
- */
+/** Asks D1 once for a tenant and isolate, unless its catalog has told. @throws Problem as {@link settleSpread}. */
 export async function spreadOf(context: Context, tenant: string): Promise<number> {
   const { env, log } = context;
   const there = known.get(env)?.get(tenant);
   if (there !== undefined) return there;
-  if (entityDatabases(env).length === 1) return 1;
-  const found = await find(env.DB, tenant).catch((cause: unknown) => {
+  try {
+    return await settleSpread(context, tenant, await find(env.DB, tenant));
+  } catch (cause) {
+    if (cause instanceof Problem) throw cause;
     log.error("D1 did not answer where a tenant's entities are", cause, { tenant_id: tenant });
     throw unavailable("the database does not answer; try again", RETRY_AFTER_SECONDS);
-  });
-  return settleSpread(context, tenant, found);
+  }
 }
+
+/**
+ * For reads, whose tenant's catalog is loaded at the same time: where one database is bound they need not wait for D1 twice.
+ * That the tenant has more ends them with the catalog.
+ */
+export async function spreadBesideCatalog(context: Context, tenant: string): Promise<number> {
+  return entityDatabases(context.env).length === 1 ? 1 : spreadOf(context, tenant);
+}
+
+/** Databases of a tenant are not bound. What is asked of it cannot be answered, however much else is known of it. */
+export class UnboundDatabases extends Problem {}
 
 /**
  * @param found As the tenant's row has it; null: it is decided now. Undefined: there is no such tenant, and nobody can write
  * or read as it.
+ * @throws Problem 503 when D1 does not answer, or databases of the tenant are not bound.
  */
 export async function settleSpread(
   { env, log }: Context,
@@ -50,7 +58,7 @@ export async function settleSpread(
   if (spread > bound) {
     const msg = `the entities of this tenant are in ${spread} databases, of which ${bound} are bound`;
     log.error("databases are missing in wrangler.toml", new Error(msg), { tenant_id: tenant });
-    throw new Problem(503, msg);
+    throw new UnboundDatabases(503, msg);
   }
   const own = known.get(env) ?? new BoundedMap<number>(CATALOG_MAX_TENANTS);
   known.set(env, own);

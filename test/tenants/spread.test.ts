@@ -1,0 +1,62 @@
+/** A tenant whose entities are in more databases than are bound: here one is. */
+import { env } from "cloudflare:workers";
+import { describe, expect, test } from "vitest";
+import { Log } from "../../worker/log.ts";
+import { spreadOf } from "../../worker/tenants/spread.ts";
+import { WRITER } from "../setup/http.ts";
+import { ask, storedKey, storedTenant } from "./service.ts";
+
+const log = new Log("test", { level: "ERROR", readable: false });
+const DETAIL = "the entities of this tenant are in 3 databases, of which 1 are bound";
+const TYPE = "bright_uid";
+
+const setSpread = (tenant: string, databases: number) =>
+  env.DB.prepare("UPDATE tenants SET databases = ? WHERE tenant_id = ?").bind(databases, tenant).run();
+
+describe("where one of its three is bound", () => {
+  const write = {
+    meta: WRITER,
+    data: {
+      entity_type: TYPE,
+      entity_value: "user-1",
+      feature_list: [{ category: "c", features: { n: 1 } }],
+    },
+  };
+  const requests: [string, unknown?][] = [
+    [`GET /api/v1/get/item/user-1/c?entity_type=${TYPE}`],
+    [`GET /api/v1/entities/${TYPE}/user-1`],
+    [`DELETE /api/v1/entities/${TYPE}/user-1`],
+    [`DELETE /api/v1/cache/invalidate/user-1?entity_type=${TYPE}`],
+    ["POST /api/v1/items", write],
+  ];
+
+  test.each(requests)("%s is told so, the first time and later", async (request, body) => {
+    const tenant = `narrow-${requests.findIndex(([one]) => one === request)}`;
+    await storedTenant(tenant);
+    await setSpread(tenant, 3);
+    const { key } = await storedKey(tenant, ["read", "write", "admin"]);
+    for (let time = 0; time < 2; time++) {
+      const { status, json } = await ask(request, { key, env, body });
+      expect([status, json.detail]).toEqual([503, DETAIL]);
+    }
+    const { n } = (await env.DB.prepare("SELECT count(*) AS n FROM bright_uid WHERE tenant_id = ?")
+      .bind(tenant)
+      .first<{ n: number }>()) ?? { n: -1 };
+    expect(n).toBe(0);
+  });
+
+  test("what no request asks for is not done either", async () => {
+    await storedTenant("narrow");
+    await setSpread("narrow", 3);
+    await expect(spreadOf({ env, log }, "narrow")).rejects.toThrow(DETAIL);
+  });
+});
+
+test("what is written before anything is read decides it too", async () => {
+  await storedTenant("deletes-first");
+  const { key } = await storedKey("deletes-first", ["write"]);
+  const { status } = await ask(`DELETE /api/v1/entities/${TYPE}/user-1`, { key, env });
+  expect(status).toBe(404);
+  const decided = "SELECT databases FROM tenants WHERE tenant_id = 'deletes-first'";
+  expect(await env.DB.prepare(decided).first<number>("databases")).toBe(1);
+});
