@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { Log } from "../../worker/log.ts";
-import { spreadOf } from "../../worker/tenants/spread.ts";
+import { settleSpread, spreadOf } from "../../worker/tenants/spread.ts";
 import { WRITER } from "../setup/http.ts";
 import { ask, storedKey, storedTenant } from "./service.ts";
 
@@ -59,4 +59,11 @@ test("what is written before anything is read decides it too", async () => {
   expect(status).toBe(404);
   const decided = "SELECT databases FROM tenants WHERE tenant_id = 'deletes-first'";
   expect(await env.DB.prepare(decided).first<number>("databases")).toBe(1);
+});
+
+test("a tenant that is missing for a time, while D1 is put back and forward again, is not taken for another", async () => {
+  expect(await settleSpread({ env, log }, "put-back", undefined)).toBe(1);
+  await storedTenant("put-back");
+  await setSpread("put-back", 3);
+  await expect(spreadOf({ env, log }, "put-back")).rejects.toThrow(DETAIL);
 });

@@ -45,7 +45,7 @@ export class UnboundDatabases extends Problem {}
 
 /**
  * @param found As the tenant's row has it; null: it is decided now. Undefined: there is no such tenant, and nobody can write
- * or read as it.
+ * or read as it. That is not remembered: where D1 is put back and forward again, the tenant is there again.
  * @throws Problem 503 when D1 does not answer, or databases of the tenant are not bound.
  */
 export async function settleSpread(
@@ -53,8 +53,9 @@ export async function settleSpread(
   tenant: string,
   found: number | null | undefined,
 ): Promise<number> {
+  if (found === undefined) return 1;
   const bound = entityDatabases(env).length;
-  const spread = found === undefined ? 1 : (found ?? (await decide({ env, log }, tenant, bound)));
+  const spread = found ?? (await decide({ env, log }, tenant, bound));
   if (spread > bound) {
     const msg = `the entities of this tenant are in ${spread} databases, of which ${bound} are bound`;
     log.error("databases are missing in wrangler.toml", new Error(msg), { tenant_id: tenant });
