@@ -30,3 +30,20 @@ test.each([
 test("an environment without a database is named", () => {
   expect(() => databaseBindings(toml, "elsewhere")).toThrow("[[env.elsewhere.d1_databases]]");
 });
+
+test.each([
+  'database_name = "one"\nbinding = "DB_1"',
+  '# The second.\nbinding="DB_1" # of two',
+  "\n  binding = 'DB_1'\n",
+])("a database is found however its table is written: %j", (table) => {
+  expect(databaseBindings(`${toml}\n[[ d1_databases ]] # more\n${table}\n`, undefined)).toEqual([
+    "DB",
+    "DB_1",
+  ]);
+});
+
+test("a database without a binding is refused", () => {
+  expect(() => databaseBindings(`${toml}\n[[d1_databases]]\ndatabase_name = "one"\n`, undefined)).toThrow(
+    "without a binding",
+  );
+});
