@@ -1,8 +1,11 @@
 /** A tenant whose entities are in more databases than are bound: here one is. */
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
+import { writerName } from "../../worker/keys.ts";
 import { Log } from "../../worker/log.ts";
 import { settleSpread, spreadOf } from "../../worker/tenants/spread.ts";
+import { WriterStore } from "../../worker/writing/writer-store.ts";
 import { WRITER } from "../setup/http.ts";
 import { ask, storedKey, storedTenant } from "./service.ts";
 
@@ -49,6 +52,18 @@ describe("where one of its three is bound", () => {
     await storedTenant("narrow");
     await setSpread("narrow", 3);
     await expect(spreadOf({ env, log }, "narrow")).rejects.toThrow(DETAIL);
+  });
+
+  test("a writer of another looks again until it is bound: what it owes is not given up", async () => {
+    const stub = env.ENTITY_WRITER.getByName(writerName("narrow", 4, 5));
+    await runInDurableObject(stub, async (_, { storage }) => {
+      new WriterStore(storage.sql).setIdentity({ tenant: "narrow", partitions: 4, database: 1 });
+      await storage.setAlarm(Date.now() + 60_000);
+    });
+    await evictDurableObject(stub);
+    expect(await runDurableObjectAlarm(stub)).toBe(true);
+    const nextMs = await runInDurableObject(stub, (_, { storage }) => storage.getAlarm());
+    expect(nextMs).toBeGreaterThan(Date.now());
   });
 });
 

@@ -27,6 +27,8 @@ export function entityDatabase(env: Env, number: number): D1Database {
   return database;
 }
 
+export const isBound = (env: Env, number: number) => boundAt(env, number) !== undefined;
+
 export const bindingOf = (number: number) => (number === 0 ? "DB" : `DB_${number}`);
 
 /** wrangler.toml names those that there are; the types know the first alone. */

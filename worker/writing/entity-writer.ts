@@ -6,7 +6,7 @@
  * other state in here is a copy that may be lost at any moment.
  */
 import { DurableObject } from "cloudflare:workers";
-import { entityDatabase } from "../db/entity-databases.ts";
+import { bindingOf, entityDatabase, isBound } from "../db/entity-databases.ts";
 import type { Idempotency } from "../db/idempotency-record.ts";
 import { settings } from "../env.ts";
 import type { EntityRef } from "../keys.ts";
@@ -54,7 +54,7 @@ export class EntityWriter extends DurableObject<Env> {
     void ctx.blockConcurrencyWhile(async () => {
       // An alarm that is due already must not be put off by the one that leftover intents ask for.
       this.#alarmAtMs = (await ctx.storage.getAlarm()) ?? Number.POSITIVE_INFINITY;
-      this.#open(identity);
+      if (isBound(env, identity.database)) this.#open(identity);
     });
   }
 
@@ -109,6 +109,13 @@ export class EntityWriter extends DurableObject<Env> {
     this.#alarmAtMs = Number.POSITIVE_INFINITY;
     const identity = this.#store.identity();
     if (!identity) return;
+    if (!isBound(this.env, identity.database)) {
+      // An alarm that fails is given up after a few tries, and with it what this writer owes.
+      const missing = new Error(`the database ${bindingOf(identity.database)} is not bound`);
+      this.#log.error("a writer cannot go on", missing, { tenant_id: identity.tenant });
+      this.#ensureAlarm(PURGE_ALARM_MS);
+      return;
+    }
     const { loop, effects, documents } = this.#open(identity);
     try {
       await loop.settle();
