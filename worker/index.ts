@@ -8,7 +8,7 @@ import { entityDatabases } from "./db/entity-databases.ts";
 import { removeOldRecords } from "./db/insert-once.ts";
 import { settings } from "./env.ts";
 import { consumeAvailability } from "./events/consumer.ts";
-import { removeOldHistory } from "./history/retention.ts";
+import { retainHistory } from "./history/retention-run.ts";
 import { answerKnownFirst } from "./http/known-addresses.ts";
 import { Log } from "./log.ts";
 import { countBatch } from "./monitoring/count-batch.ts";
@@ -40,9 +40,11 @@ export default {
     const log = Log.of("cron", own);
     // No failure ends the others: a step of the retention that is cut off would be tried again with fewer rows.
     const all = await Promise.allSettled([
-      ...entityDatabases(env).map((db) =>
-        removeOldHistory({ db, retentionDays: own.historyRetentionDays, archive: env.ARCHIVE, log }),
-      ),
+      retainHistory(entityDatabases(env), Date.now(), {
+        retentionDays: own.historyRetentionDays,
+        archive: env.ARCHIVE,
+        log,
+      }),
       removeEndedJobs(env.DB, nowMicros()),
       removeOldRecords(env.DB, nowMicros()),
     ]);

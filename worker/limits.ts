@@ -298,10 +298,12 @@ export const RETENTION_ROWS_PER_STEP = 2_000;
 export const RETENTION_STEPS_PER_RUN = 50;
 /**
  * What retention archives at once, and in how many files: it stands in memory twice, as rows and as a file. All steps of
- * a run together make 700 calls of the platform at most.
+ * a run in a database together make 700 calls of the platform at most.
  */
 export const ARCHIVE_MAX_BYTES_AT_ONCE = 4_000_000;
 export const ARCHIVE_MAX_FILES_AT_ONCE = 10;
+/** Databases that one run of the cron comes to: an invocation makes 10,000 calls of the platform at most. */
+export const RETENTION_DATABASES_PER_RUN = 14;
 
 /** Values of the history that are read with one query: D1, which everybody shares, holds them in memory, as does who asks. */
 export const MAX_PAST_BYTES = 24 * MIB;
