@@ -87,16 +87,17 @@ interface RawRow {
  * Reads every row of `refs` in one round trip: one indexed query per table that they live in (one, as a rule).
  *
  * @param db A session of D1, so that the caller decides how fresh the answer must be.
- * @returns in the order of `refs`; null when the rows of one table are together more than is read at once: then none of
- * them has left the database. One entity alone is always read.
+ * @param mostBytes What the rows of one table may have together; of one entity alone, unless it is given, any number.
+ * @returns in the order of `refs`; null when it is more: then none of them has left the database.
  */
 export async function selectEntities(
   db: D1DatabaseSession,
   tenant: string,
   refs: readonly EntityRef[],
+  mostBytes?: number,
 ): Promise<EntityRows[] | null> {
   const found: EntityRows[] = refs.map(() => ({ revision: 0, rows: [] }));
-  const results = await runTogether(db, selectStatements(db, tenant, refs));
+  const results = await runTogether(db, selectStatements(db, tenant, refs, mostBytes));
   for (const { results: rows } of results) {
     for (const row of rows) {
       if (row.position === TOO_LARGE) return null;
@@ -113,6 +114,7 @@ function selectStatements(
   db: D1DatabaseSession,
   tenant: string,
   refs: readonly EntityRef[],
+  mostBytes: number | undefined,
 ): D1PreparedStatement[] {
   const byTable = new Map<CurrentTable, [string, string, number][]>();
   refs.forEach(({ entityType, entityValue }, position) => {
@@ -123,8 +125,9 @@ function selectStatements(
   });
   return [...byTable].map(([table, wanted]) => {
     const list = JSON.stringify(wanted);
-    if (wanted.length === 1) return db.prepare(selectSql(table)).bind(tenant, list);
-    return db.prepare(boundedSql(table)).bind(tenant, list, MAX_ENTITIES_BYTES);
+    if (wanted.length === 1 && mostBytes === undefined)
+      return db.prepare(selectSql(table)).bind(tenant, list);
+    return db.prepare(boundedSql(table)).bind(tenant, list, mostBytes ?? MAX_ENTITIES_BYTES);
   });
 }
 

@@ -1,21 +1,17 @@
 /**
- * Reading entities: memory, else KV, else D1. All of the read path is in this file, in that order. What is read all the
- * time stays in memory by `renewals.ts`.
+ * Reading entities: memory, else KV, else D1. All of the read path is in this file, in that order; how D1 is asked is in
+ * `read-from-d1.ts`. What is read all the time stays in memory by `renewals.ts`.
  *
  * Whatever their number: KV bulk reads of 100 keys each, then one round trip to D1 for all that is still missing: to each
  * of its databases, where the tenant has several. A cache that fails is a miss; only what D1 alone can answer fails with D1.
  */
-import { type EntityRows, selectEntities } from "../db/current-rows.ts";
-import { askEach, entityDatabase } from "../db/entity-databases.ts";
-import { unavailable } from "../errors.ts";
 import { entitiesTooLarge } from "../http/answer-size.ts";
 import type { RequestContext } from "../http/context.ts";
 import { type EntityRef, entityKey } from "../keys.ts";
 import { MAX_ENTITIES_BYTES } from "../limits.ts";
 import type { Tier } from "../monitoring/metric-record.ts";
-import { timed } from "../monitoring/timed.ts";
 import { spreadBesideCatalog } from "../tenants/spread.ts";
-import { FETCH_LOOK_MS, FETCH_WAIT_MS, RETRY_AFTER_SECONDS } from "../timings.ts";
+import { FETCH_LOOK_MS, FETCH_WAIT_MS } from "../timings.ts";
 import { sleep } from "../waits.ts";
 import {
   both,
@@ -23,13 +19,13 @@ import {
   type ConsistencyToken,
   type Requirement,
   requirementOf,
-  sessionStart,
 } from "./consistency.ts";
-import { documentOf, type EntityDocument, haveMoreBytes } from "./document.ts";
+import { type EntityDocument, haveMoreBytes } from "./document.ts";
 import { documentKeyOf, documentKeys } from "./document-keys.ts";
 import { askForFills } from "./fills.ts";
 import { getDocuments, TooMuchCached } from "./hot-cache.ts";
 import { isolateMemory as memory } from "./memory.ts";
+import { readFromD1 } from "./read-from-d1.ts";
 import { renewDue } from "./renewals.ts";
 
 export interface ReadContext extends RequestContext {
@@ -47,7 +43,7 @@ export interface EntityRead {
 
 const NOTHING: EntityRead = { document: null, revision: 0, source: "d1" };
 
-interface Wanted {
+export interface Wanted {
   ref: EntityRef;
   key: string;
   requirement: Requirement;
@@ -225,41 +221,4 @@ async function readFromKv(
     context.log.warning("hot cache did not answer, reading D1", { keys: wanted.length }, cause);
     return new Map();
   }
-}
-
-/** One query to each database that has some of the entities, all at once. In the order of `wanted`. */
-async function readFromD1(
-  context: ReadContext,
-  wanted: readonly Wanted[],
-  databases: number,
-): Promise<EntityRead[]> {
-  const ask = (database: number, some: readonly Wanted[]) => readFrom(context, database, some);
-  const found = await askEach(wanted, { databases, refOf: ({ ref }) => ref }, ask);
-  return found.map(({ revision, rows }) => ({
-    document: documentOf(revision, rows),
-    revision,
-    source: "d1",
-  }));
-}
-
-async function readFrom(
-  { env, tenant, log, metrics }: ReadContext,
-  database: number,
-  wanted: readonly Wanted[],
-): Promise<EntityRows[]> {
-  const refs = wanted.map(({ ref }) => ref);
-  const read = async () => {
-    const start = sessionStart(
-      wanted.map(({ requirement }) => requirement),
-      database,
-    );
-    return selectEntities(entityDatabase(env, database).withSession(start), tenant, refs);
-  };
-  const measured = { operation: "d1.get_item", items: refs.length } as const;
-  const found = await timed(metrics, measured, read).catch((cause) => {
-    log.error("D1 did not answer a read", cause, { entities: wanted.length });
-    throw unavailable("the database does not answer; try again", RETRY_AFTER_SECONDS);
-  });
-  if (!found) throw entitiesTooLarge();
-  return found;
 }
