@@ -2,7 +2,9 @@
 import { env } from "cloudflare:workers";
 import type { FeatureAvailable } from "../../worker/events/feature-available.ts";
 import { documentKey } from "../../worker/keys.ts";
+import { Log } from "../../worker/log.ts";
 import { decodeDocument } from "../../worker/serving/document.ts";
+import { settleSpread } from "../../worker/tenants/spread.ts";
 import { UNRESOLVED_INTENT_MS } from "../../worker/timings.ts";
 import { EntityWriter } from "../../worker/writing/entity-writer.ts";
 import { FaultLayer } from "./bindings.ts";
@@ -34,6 +36,8 @@ export async function runSchedule(
   await run.toTheEnd();
   return run.result();
 }
+
+const SILENT = new Log("test", { level: "ERROR", readable: false });
 
 class Run {
   readonly #schedule: Schedule;
@@ -82,6 +86,8 @@ class Run {
   async toTheEnd(): Promise<void> {
     const world = this.#world;
     try {
+      // A route has the catalog before it comes to a writer.
+      await settleSpread({ env: this.#stores.env, log: SILENT }, this.#tenant, 1);
       for (const operation of this.#schedule.operations) {
         const client = this.#clients[operation.client];
         const isEviction = operation.action.do === "evict";
