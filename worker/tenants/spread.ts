@@ -3,9 +3,12 @@
  * same for ever, since an entity is found by its hash: databases that are bound later are for tenants that are first used
  * later. A database takes 10 GB.
  */
+import { eq } from "drizzle-orm";
 import { BoundedMap } from "../bounded-map.ts";
 import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
 import { entityDatabases } from "../db/entity-databases.ts";
+import { primary } from "../db/primary.ts";
+import { tenants } from "../db/schema.ts";
 import { Problem, unavailable } from "../errors.ts";
 import { CATALOG_MAX_TENANTS } from "../limits.ts";
 import type { Log } from "../log.ts";
@@ -89,10 +92,9 @@ async function decide({ env, log }: Context, tenant: string, bound: number): Pro
 
 /** Undefined: there is no such tenant. */
 async function find(db: D1Database, tenant: string): Promise<number | null | undefined> {
-  const row = await db
-    .withSession("first-primary")
-    .prepare("SELECT databases FROM tenants WHERE tenant_id = ?")
-    .bind(tenant)
-    .first<{ databases: number | null }>();
+  const [row] = await primary(db)
+    .select({ databases: tenants.databases })
+    .from(tenants)
+    .where(eq(tenants.tenantId, tenant));
   return row?.databases;
 }
