@@ -9,6 +9,7 @@ import { recordStats } from "../../../worker/registry/stats/record.ts";
 import { type Summary, summaryOf } from "../../../worker/registry/stats/roll-up.ts";
 import { hourOf } from "../../../worker/registry/stats/series.ts";
 import { nowMicros } from "../../../worker/timestamps.ts";
+import { storedTenant } from "../../tenants/service.ts";
 
 const log = new Log("test", { level: "ERROR", readable: false });
 
@@ -22,7 +23,7 @@ const REGISTERED_AT = nowMicros();
 /** A tenant with a `float64` feature of each name, in the category `default` of `bright_uid`. */
 export async function tenantWith(...names: string[]): Promise<string> {
   made += 1;
-  const tenant = `stats-${made}`;
+  const tenant = await storedTenant(`stats-${made}`);
   for (const name of names) await registerIn(tenant, name);
   return tenant;
 }
