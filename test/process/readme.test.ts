@@ -6,7 +6,7 @@
  * block prints must be that JSON. The Python client is run after them, where `requests` is installed. Commands that are not for the local service stand in ```sh blocks.
  */
 import { execFile, spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -26,7 +26,11 @@ interface Run {
 }
 const runs = new Map<Example, Run>();
 
-afterAll(endServices);
+afterAll(async () => {
+  await endServices();
+  // Of the import: it is written where the commands are run.
+  rmSync(join(root, "orders.csv"), { force: true });
+});
 
 test("README.md is there and has examples with the answers to them", () => {
   expect(existsSync(file), "README.md is missing: the commands in it are what this test runs").toBe(true);
