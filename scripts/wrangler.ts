@@ -1,11 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { databaseBindings } from "./database-bindings.ts";
 
 /** The repository's directory; wrangler.toml is there. */
 export const root = join(import.meta.dirname, "..");
@@ -88,18 +86,6 @@ export function whenAskedToEnd(stop: (signal: NodeJS.Signals) => void): void {
   const parent = process.ppid;
   if (process.env.npm_lifecycle_event) {
     setInterval(() => process.ppid !== parent && stop("SIGTERM"), 250).unref();
-  }
-}
-
-/** Of all databases of the environment, one after the other: each has all tables. Prints which had none to apply. */
-export async function migrateRemotely(env: string): Promise<void> {
-  for (const binding of databaseBindings(readFileSync(join(root, "wrangler.toml"), "utf8"), env)) {
-    const output = await runWranglerOrExit(
-      ["d1", "migrations", "apply", binding, "--remote", "--env", env],
-      "Nothing was deployed. A migration that failed was rolled back: correct it and run this again.",
-    );
-    const isNone = output.includes("No migrations to apply");
-    console.log(`migrations of ${binding}: ${isNone ? "none to apply" : "applied"}`);
   }
 }
 
