@@ -96,7 +96,7 @@ export function databaseOfPartition(partition: number, partitions: number): numb
 
 /** In which of a tenant's databases an entity is, from 0; for ever. */
 export function databaseOf(ref: EntityRef, databases: number): number {
-  return bucketOf(fnv1a(entityKey(ref)), databases);
+  return databases === 1 ? 0 : bucketOf(fnv1a(entityKey(ref)), databases);
 }
 
 /**

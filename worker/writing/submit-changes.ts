@@ -3,9 +3,9 @@
 import type { Idempotency } from "../db/idempotency-record.ts";
 import { assert, type Problem, unavailable, unprocessable } from "../errors.ts";
 import type { TenantContext } from "../http/context.ts";
-import { databaseOf, databaseOfPartition, type EntityRef, fnv1a, type Layout, partitionOf } from "../keys.ts";
+import { databaseOfPartition, type EntityRef, fnv1a, type Layout, partitionOf } from "../keys.ts";
 import { timed } from "../monitoring/timed.ts";
-import { type Bookmarks, newestOfEach } from "../serving/consistency.ts";
+import { type Bookmarks, newestBookmark, newestOfEach } from "../serving/consistency.ts";
 import { type Micros, nowMicros } from "../timestamps.ts";
 import { RETRY_AFTER_SECONDS } from "../timings.ts";
 import type { ChangeReply, ChangeRequest, RequestRow, RowResult, Settled } from "./entity-write.ts";
@@ -39,10 +39,8 @@ export async function submitChanges(
     row.kind === "refused" && !idempotency ? [] : { row, position },
   );
   const layout = await layoutOf(context);
-  const { settled, replayed } = await askWriters(context, asked, { idempotency, layout });
+  const { settled, bookmarks, replayed } = await askWriters(context, asked, { idempotency, layout });
   const known = [...settled.values()];
-  const bookmarkOf = (row: EntityRef, { bookmark }: Settled) =>
-    new Map([[databaseOf(row, layout.databases), bookmark]]);
   return {
     results: rows.map((row, position) => {
       const one = settled.get(position);
@@ -51,12 +49,7 @@ export async function submitChanges(
       return { outcome: "refused", reason: row.reason };
     }),
     committedAt: known.length > 0 ? Math.max(...known.map(({ committedAt }) => committedAt)) : nowMicros(),
-    bookmarks: newestOfEach(
-      rows.flatMap((row, position) => {
-        const one = settled.get(position);
-        return one ? bookmarkOf(row, one) : [];
-      }),
-    ),
+    bookmarks,
     replayed: known.length > 0 && replayed,
   };
 }
@@ -66,8 +59,9 @@ async function askWriters(
   context: TenantContext,
   asked: readonly { row: RequestRow; position: number }[],
   { idempotency, layout }: { idempotency: Idempotency | null; layout: Layout },
-): Promise<{ settled: Map<number, Settled>; replayed: boolean }> {
+): Promise<{ settled: Map<number, Settled>; bookmarks: Bookmarks; replayed: boolean }> {
   const settled = new Map<number, Settled>();
+  const bookmarks: Bookmarks[] = [];
   let replayed = true;
   const byPartition = Map.groupBy(asked, ({ row }) => partitionOf(row, layout));
   await Promise.all(
@@ -84,10 +78,12 @@ async function askWriters(
         const one = reply.settled[i];
         if (one) settled.set(position, one);
       });
+      const newest = newestBookmark(reply.settled.map(({ bookmark }) => bookmark));
+      bookmarks.push(new Map([[databaseOfPartition(partition, layout.partitions), newest]]));
       replayed &&= reply.replayed;
     }),
   );
-  return { settled, replayed };
+  return { settled, bookmarks: newestOfEach(bookmarks), replayed };
 }
 
 /**
