@@ -324,7 +324,7 @@ describe("dropping a table", () => {
     const table = await newTable();
     await ingest(table, [row("u", 1)]);
     const { stop, open, reached } = gate();
-    const dropping = drop(withStubs("RAW_TABLE", { expectDeletion: (real) => real().then(stop) }), table);
+    const dropping = drop(withStubs("RAW_TABLE", { expectChange: (real) => real().then(stop) }), table);
     await reached;
     const alarm = await runInDurableObject(objectOf(table), (_, { storage }) => storage.getAlarm());
     expect(alarm).toBeGreaterThan(Date.now() + 30_000);
@@ -336,7 +336,7 @@ describe("dropping a table", () => {
     const table = await newTable();
     const object = objectOf(table);
     await runInDurableObject(object, (_, { storage }) => storage.setAlarm(Date.now() + 5_000));
-    await object.expectDeletion({ tenant: TENANT, tableId: table.id });
+    await object.expectChange({ tenant: TENANT, tableId: table.id }, "deletion");
     // Its memory may be gone by then.
     await evictDurableObject(object);
     expect(await runDurableObjectAlarm(object)).toBe(true);
@@ -350,7 +350,7 @@ describe("dropping a table", () => {
   test("that is not done after all leaves its rows", async () => {
     const table = await newTable();
     await ingest(table, [row("u", 1)]);
-    await objectOf(table).expectDeletion({ tenant: TENANT, tableId: table.id });
+    await objectOf(table).expectChange({ tenant: TENANT, tableId: table.id }, "deletion");
     expect(await runDurableObjectAlarm(objectOf(table))).toBe(true);
     expect(await inside(table, "SELECT count(*) AS n FROM fs_rows")).toEqual([{ n: 1 }]);
   });

@@ -172,7 +172,7 @@ const deleteTable = endpoint(
     const object = rawTableObject(c.env, tenant, table);
     const { rows } = await object.numbers();
     // Should this be the last that the object hears, it finds out by itself.
-    await object.expectDeletion({ tenant, tableId });
+    await object.expectChange({ tenant, tableId }, "deletion");
     // The registry first: rows without an entry can be reached by nobody, an entry without rows could.
     if (!(await removeRawTable(c.env.DB, tenant, tableId))) {
       const dependent = await featuresOfTable(c.env.DB, tenant, tableId);

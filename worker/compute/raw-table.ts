@@ -261,19 +261,12 @@ export class RawTable extends DurableObject<Env> {
   /**
    * The table may be another, or gone, in a moment: looks when that is decided, even if nobody says so. No row need have
    * come yet. One alarm is set at most, and an earlier one finds what was there before: it sets this one again.
+   *
+   * @param change `deletion`: when the table is gone, that is meant, and its rows go.
    */
-  async expectChange(table: TableId): Promise<void> {
-    await this.#expect(table, { isDeletion: false });
-  }
-
-  /** As {@link expectChange}: when it is gone, that is meant, and its rows go. */
-  async expectDeletion(table: TableId): Promise<void> {
-    await this.#expect(table, { isDeletion: true });
-  }
-
-  async #expect(table: TableId, { isDeletion }: { isDeletion: boolean }): Promise<void> {
+  async expectChange(table: TableId, change: "change" | "deletion" = "change"): Promise<void> {
     this.#store.noteTable(table);
-    this.#store.entry.expectChange(Date.now() + REGISTRY_CHANGE_ALARM_MS, isDeletion);
+    this.#store.entry.expectChange(Date.now() + REGISTRY_CHANGE_ALARM_MS, change === "deletion");
     await this.#ensureAlarm(REGISTRY_CHANGE_ALARM_MS);
   }
 
