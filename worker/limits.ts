@@ -123,6 +123,12 @@ export const WRITER_STATE_MAX_CHARACTERS = 24_000_000;
 /** How often a change is decided anew when its entity was changed from elsewhere meanwhile. */
 export const MAX_COMMIT_ATTEMPTS = 5;
 
+/**
+ * Rows of one category and event time that a late row is compared with, the newest first. Mostly the first of them speaks
+ * of the same. Where so many speak of other features, it is written again, and what is read stays what it was.
+ */
+export const COMPARED_LATE_ROWS = 200;
+
 /** Databases with entities: 640 GB. The consistency token of a bulk write names each, and a header takes a few kilobytes. */
 export const MAX_ENTITY_DATABASES = 64;
 

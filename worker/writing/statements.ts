@@ -12,6 +12,7 @@ import {
   WHOLE_ENTITY,
 } from "../db/current-rows.ts";
 import type { EntityRef } from "../keys.ts";
+import { COMPARED_LATE_ROWS } from "../limits.ts";
 import { type Cell, chunkRows, type PackedRow, packData } from "./pack-rows.ts";
 import type { EntityPlan, GroupPlan, HistoryRow, PlannedRow } from "./plan-group.ts";
 
@@ -54,12 +55,6 @@ const isOfRef = (h: string, eventTime: string) => `${h}.tenant_id = ?1 AND ${h}.
   AND ${h}.entity_value = ref.entity_value AND ${h}.category = ref.category AND ${h}.event_time = ${eventTime}`;
 
 /**
- * Rows of one category and event time that a late row is compared with, the newest first. Mostly the first of them speaks
- * of the same. Where so many speak of other features, it is written again, and what is read stays what it was.
- */
-const COMPARED_ROWS = 200;
-
-/**
  * Whether the newest row of the same event time that speaks of something that `ref` says, says the very same: then `ref`
  * is there already, and nothing has overridden it since. Of rows that are equal only the newest can be one that nothing
  * has overridden: it overrides the others.
@@ -69,7 +64,7 @@ const isThere = `coalesce((
       SELECT h.revision, h.ingested_at, h.mode, h.data, h.data = coalesce(ref.data, ?3) AND h.mode = ref.mode
         AND h.expires_at IS ref.expires_at AS same
       FROM feature_history AS h WHERE ${isOfRef("h", "ref.event_time")}
-      ORDER BY h.revision DESC, h.ingested_at DESC LIMIT ${COMPARED_ROWS}) AS written
+      ORDER BY h.revision DESC, h.ingested_at DESC LIMIT ${COMPARED_LATE_ROWS}) AS written
     WHERE written.same OR written.mode = 'replace' OR ref.mode = 'replace' OR EXISTS (
       SELECT key FROM json_each(written.data) INTERSECT SELECT key FROM json_each(coalesce(ref.data, ?3)))
     ORDER BY written.revision DESC, written.ingested_at DESC LIMIT 1), 0)`;
