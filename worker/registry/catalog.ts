@@ -5,7 +5,7 @@
 import { BoundedMap } from "../bounded-map.ts";
 import type { FeatureKind, VersionDtype, VersionStatus } from "../db/column-values.ts";
 import { BUILT_IN_ENTITY_TYPES } from "../db/current-rows.ts";
-import { Problem, unavailable } from "../errors.ts";
+import { unavailable } from "../errors.ts";
 import type { RequestContext } from "../http/context.ts";
 import { CATALOG_MAX_TENANTS } from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
@@ -236,7 +236,7 @@ async function load(context: CatalogContext, entry?: Known): Promise<Catalog> {
     if (changes === changesBefore) known.set(tenant, { ...current, checkedMs: nowMs, renewingUntilMs: 0 }, 1);
     return current.catalog;
   } catch (cause) {
-    if (cause instanceof Problem) throw cause;
+    if (cause instanceof UnboundDatabases) throw cause;
     failed.set(tenant, Date.now() + CATALOG_RETRY_MS, 1);
     log.error("D1 did not answer for the catalog", cause, { tenant_id: tenant });
     throw unavailable("the database does not answer; try again", RETRY_AFTER_SECONDS);
