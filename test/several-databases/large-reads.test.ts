@@ -5,7 +5,7 @@ import { bindingOf, entityDatabases } from "../../worker/db/entity-databases.ts"
 import { databaseOf } from "../../worker/keys.ts";
 import { MAX_ENTITIES_BYTES } from "../../worker/limits.ts";
 import { isolateMemory } from "../../worker/serving/memory.ts";
-import { ask, storedKey, storedTenant } from "../tenants/service.ts";
+import { ask, setSpread, storedKey, storedTenant } from "../tenants/service.ts";
 
 const MIB = 1024 * 1024;
 const TENANT = "large";
@@ -57,7 +57,7 @@ async function store(id: string, mib: number): Promise<string> {
 let key: string;
 beforeAll(async () => {
   await storedTenant(TENANT);
-  await env.DB.prepare("UPDATE tenants SET databases = 3 WHERE tenant_id = ?").bind(TENANT).run();
+  await setSpread(TENANT, 3);
   ({ key } = await storedKey(TENANT, ["read"]));
 });
 

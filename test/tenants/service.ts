@@ -98,6 +98,10 @@ export async function ofAnotherSecret(tenantId: string): Promise<string> {
   return key;
 }
 
+/** As if it had been decided when so many databases were bound. */
+export const setSpread = (tenantId: string, databases: number) =>
+  env.DB.prepare("UPDATE tenants SET databases = ? WHERE tenant_id = ?").bind(databases, tenantId).run();
+
 export async function storedTenant(tenantId: string): Promise<string> {
   await insertTenant(env.DB, { tenantId, name: tenantId, createdAt: nowMicros(), databases: null });
   return tenantId;

@@ -6,31 +6,20 @@ import { writerName } from "../../worker/keys.ts";
 import { Log } from "../../worker/log.ts";
 import { settleSpread, spreadOf } from "../../worker/tenants/spread.ts";
 import { WriterStore } from "../../worker/writing/writer-store.ts";
-import { WRITER } from "../setup/http.ts";
-import { ask, storedKey, storedTenant } from "./service.ts";
+import { entry, itemsBody } from "../setup/http.ts";
+import { ask, setSpread, storedKey, storedTenant } from "./service.ts";
 
 const log = new Log("test", { level: "ERROR", readable: false });
 const DETAIL = "the entities of this tenant are in 3 databases, of which 1 are bound";
 const TYPE = "bright_uid";
 
-const setSpread = (tenant: string, databases: number) =>
-  env.DB.prepare("UPDATE tenants SET databases = ? WHERE tenant_id = ?").bind(databases, tenant).run();
-
 describe("where one of its three is bound", () => {
-  const write = {
-    meta: WRITER,
-    data: {
-      entity_type: TYPE,
-      entity_value: "user-1",
-      feature_list: [{ category: "c", features: { n: 1 } }],
-    },
-  };
   const requests: [string, unknown?][] = [
     [`GET /api/v1/get/item/user-1/c?entity_type=${TYPE}`],
     [`GET /api/v1/entities/${TYPE}/user-1`],
     [`DELETE /api/v1/entities/${TYPE}/user-1`],
     [`DELETE /api/v1/cache/invalidate/user-1?entity_type=${TYPE}`],
-    ["POST /api/v1/items", write],
+    ["POST /api/v1/items", itemsBody("user-1", [entry("c", { n: 1 })])],
   ];
 
   test.each(requests)("%s is told so, the first time and later", async (request, body) => {
