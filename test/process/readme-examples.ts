@@ -19,7 +19,7 @@ interface Block {
 export function examplesOf(markdown: string): Example[] {
   const blocks = blocksOf(markdown);
   return blocks.flatMap(({ language, line, text }, i) => {
-    if (language !== "bash" || !/\bcurl\b/.test(text)) return [];
+    if (language !== "bash" || !/\bcurl\b|localhost:8787/.test(text)) return [];
     const next = blocks[i + 1];
     const json = next?.language === "json" && next.followsBlock ? next.text : null;
     return [{ line, command: text, json }];
