@@ -24,6 +24,7 @@ import { onlineEndpoints } from "./serving/online-routes.ts";
 import { servingEndpoints } from "./serving/routes.ts";
 import { keyEndpoints } from "./tenants/key-routes.ts";
 import { tenantEndpoints } from "./tenants/routes.ts";
+import { spreadEndpoints } from "./tenants/spread-routes.ts";
 import { uiEndpoints } from "./ui/routes.ts";
 import { writingEndpoints } from "./writing/routes.ts";
 
@@ -41,6 +42,7 @@ export const endpoints: readonly Endpoint[] = [
   ...versionEndpoints,
   ...statsEndpoints,
   ...tenantEndpoints,
+  ...spreadEndpoints,
   ...keyEndpoints,
   ...rawTableEndpoints,
   ...ingestEndpoints,

@@ -15,7 +15,9 @@ import { countBatch } from "./monitoring/count-batch.ts";
 import { isolateMetrics } from "./monitoring/isolate-metrics.ts";
 import { StatsdExporter } from "./monitoring/statsd.ts";
 import { traceWith } from "./monitoring/timed.ts";
+import { continueMoves } from "./tenants/moving/continue-move.ts";
 import { nowMicros } from "./timestamps.ts";
+import { MOVE_RUN_MS } from "./timings.ts";
 
 export { RawTable } from "./compute/raw-table.ts";
 export { Subscriber } from "./events/subscriber.ts";
@@ -47,6 +49,7 @@ export default {
       }),
       removeEndedJobs(env.DB, nowMicros()),
       removeOldRecords(env.DB, nowMicros()),
+      continueMoves({ env, settings: own, log }, Date.now() + MOVE_RUN_MS),
     ]);
     for (const one of all) if (one.status === "rejected") throw one.reason;
   },

@@ -178,6 +178,17 @@ export const MAX_COLUMN_NAME_CHARACTERS = 64;
 export const MAX_CELL_CHARACTERS = 64_000;
 /** All text of a raw row: it must fit a parameter of SQLite, escaped. */
 export const MAX_RAW_ROW_CHARACTERS = 300_000;
+/**
+ * Of a tenant's move to more databases: rows whose keys are read at once, bytes of rows that are in memory at once, rows that
+ * one statement removes, and how few changed entities are left to be copied once more before no write is taken.
+ */
+export const MOVE_PAGE_ROWS = 2_000;
+export const MOVE_BATCH_BYTES = 4 * MIB;
+export const MOVE_DELETED_ROWS = 5_000;
+export const MOVE_FEW_ENTITIES = 200;
+/** Records of hot-cache documents that one call hands from one writer to another. */
+export const MOVED_DOCUMENTS_AT_ONCE = 1_000;
+
 /** Rows and bytes of one raw table: a Durable Object holds 10 GB, and one query must stay within seconds. */
 export const MAX_RAW_ROWS = 1_000_000;
 export const MAX_RAW_TABLE_BYTES = 2 * 1024 * MIB;

@@ -63,6 +63,18 @@ export const CATALOG_WHOLE_MS = 60_000;
 /** When D1 has not answered for a catalog, requests that can do without a new one do not ask again for this long. */
 export const CATALOG_RETRY_MS = 1_000;
 
+/** How long an isolate trusts what it knows of the databases of a tenant, where more than one is bound. */
+export const SPREAD_MAX_AGE_MS = CATALOG_MAX_AGE_MS;
+/** How long one request, or run of the cron, goes on with spreading a tenant over more databases. */
+export const MOVE_REQUEST_MS = 5_000;
+export const MOVE_RUN_MS = 60_000;
+/** How long a writer takes no write, unless it is told again: then it asks D1 whether its entities have moved. */
+export const MOVE_PAUSE_MS = 30_000;
+/** Once its entities are found in their new databases a tenant takes no write until every isolate has learnt of it. */
+export const MOVE_OPENING_MS = SPREAD_MAX_AGE_MS + 2_000;
+/** How long what has moved stays where it was, for requests and replays that began before. */
+export const MOVED_ROWS_TTL_MS = 60 * 60 * 1_000;
+
 /** How long an isolate trusts what it read of a key: a revocation is effective everywhere within this time, unless D1 does not answer. */
 export const KEY_MEMORY_MS = 5_000;
 /** How much longer it trusts a key that it has proven, while D1 does not answer: reads from the caches go on. */

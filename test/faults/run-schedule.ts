@@ -87,7 +87,10 @@ class Run {
     const world = this.#world;
     try {
       // A route has the catalog before it comes to a writer.
-      await settleSpread({ env: this.#stores.env, log: SILENT }, this.#tenant, 1);
+      await settleSpread({ env: this.#stores.env, log: SILENT }, this.#tenant, {
+        found: 1,
+        askedMs: Date.now(),
+      });
       for (const operation of this.#schedule.operations) {
         const client = this.#clients[operation.client];
         const isEviction = operation.action.do === "evict";

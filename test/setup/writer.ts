@@ -123,7 +123,7 @@ export async function inWriterObject<R>(
 const PARTITIONS = 1;
 
 function testWriter(tenant: string, instance: EntityWriter): TestWriter {
-  const identity = { tenant, partitions: PARTITIONS, database: 0 };
+  const identity = { tenant, partitions: PARTITIONS, database: 0, databases: 1 };
   return {
     tenant,
     instance,

@@ -46,7 +46,7 @@ describe("where one of its three is bound", () => {
   test("a writer of another looks again until it is bound: what it owes is not given up", async () => {
     const stub = env.ENTITY_WRITER.getByName(writerName("narrow", 4, 5));
     await runInDurableObject(stub, async (_, { storage }) => {
-      new WriterStore(storage.sql).setIdentity({ tenant: "narrow", partitions: 4, database: 1 });
+      new WriterStore(storage.sql).setIdentity({ tenant: "narrow", partitions: 4, database: 1, databases: 2 });
       await storage.setAlarm(Date.now() + 60_000);
     });
     await evictDurableObject(stub);
@@ -66,7 +66,7 @@ test("what is written before anything is read decides it too", async () => {
 });
 
 test("a tenant that is missing for a time, while D1 is put back and forward again, is not taken for another", async () => {
-  expect(await settleSpread({ env, log }, "put-back", undefined)).toBe(1);
+  expect(await settleSpread({ env, log }, "put-back", { found: undefined, askedMs: Date.now() })).toBe(1);
   await storedTenant("put-back");
   await setSpread("put-back", 3);
   await expect(spreadOf({ env, log }, "put-back")).rejects.toThrow(DETAIL);

@@ -231,7 +231,7 @@ test("the object itself, evicted right after a write: its alarm sends the event 
   const stub = env.ENTITY_WRITER.getByName(
     `${tenant}/4/${await import("../../worker/keys.ts").then((keys) => keys.partitionOf(user, { databases: 1, partitions: 4 }))}`,
   );
-  const identity = { tenant, partitions: 4, database: 0 };
+  const identity = { tenant, partitions: 4, database: 0, databases: 1 };
   const reply = await stub.change(identity, {
     rows: [write("user-1", { a: { n: 1 } })],
     positions: [0],

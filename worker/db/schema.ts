@@ -113,6 +113,13 @@ export const tenants = sqliteTable("tenants", {
   databases: integer("databases"),
 });
 
+/** Tenants whose entities are being spread over more databases; see `tenants/moving/`. */
+export const tenantMoves = sqliteTable("tenant_moves", {
+  tenantId: text("tenant_id").primaryKey(),
+  /** JSON; how far it is. */
+  move: text("move").notNull(),
+});
+
 /** API keys. The secret itself is shown once and not kept. */
 export const apiKeys = sqliteTable(
   "api_keys",

@@ -96,7 +96,7 @@ async function confirmTenant(
     partitionOf({ entityType, entityValue }, layout),
   );
   const untold = [...byPartition].map(async ([partition, own]) => {
-    const { writer, identity } = writerOf(context, partition);
+    const { writer, identity } = writerOf(context, partition, layout);
     const ids = own.map(({ event_id: id }) => id);
     try {
       await writer.confirm(identity, ids);

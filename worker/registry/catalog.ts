@@ -249,10 +249,11 @@ async function select(
   entry: Known | undefined,
 ): Promise<Pick<Known, "catalog" | "stamp" | "readMs">> {
   if (entry && nowMs - entry.readMs < CATALOG_WHOLE_MS) {
-    const stamp = await selectRegistryStamp(env.DB, tenant);
+    const { stamp, spread } = await selectRegistryStamp(env.DB, tenant);
+    await settleSpread({ env, log }, tenant, { found: spread, askedMs: nowMs });
     if (stamp === entry.stamp) return entry;
   }
   const { stamp, entries, pastTypes, spread } = await selectCatalog(env.DB, tenant);
-  await settleSpread({ env, log }, tenant, spread);
+  await settleSpread({ env, log }, tenant, { found: spread, askedMs: nowMs });
   return { catalog: buildCatalog(entries, pastTypes), stamp, readMs: nowMs };
 }

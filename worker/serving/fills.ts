@@ -1,5 +1,5 @@
 /** Asking the writers for the documents that readers have missed: gathered for a moment, one call to each writer. */
-import { type EntityRef, partitionOf, writerName } from "../keys.ts";
+import { type EntityRef, type Layout, partitionOf, writerName } from "../keys.ts";
 import { MAX_FILL_ENTITIES } from "../limits.ts";
 import { FILL_GATHER_MS, FILL_GATHER_STALE_MS } from "../timings.ts";
 import { sleep } from "../waits.ts";
@@ -9,6 +9,13 @@ import type { ReadContext } from "./read-entities.ts";
 interface Gathering {
   refs: EntityRef[];
   sinceMs: number;
+}
+
+interface Fill {
+  name: string;
+  partition: number;
+  layout: Layout;
+  gathering: Gathering;
 }
 
 /** By the writer's name. The first request that misses makes the call; others add to it until then. */
@@ -29,18 +36,15 @@ export function askForFills(context: ReadContext, missed: readonly EntityRef[], 
     }
     const gathering = { refs: [ref], sinceMs: nowMs };
     gatherings.set(name, gathering);
-    after(send(context, { name, partition, gathering }));
+    after(send(context, { name, partition, layout, gathering }));
   }
 }
 
-async function send(
-  context: ReadContext,
-  { name, partition, gathering }: { name: string; partition: number; gathering: Gathering },
-): Promise<void> {
+async function send(context: ReadContext, { name, partition, layout, gathering }: Fill): Promise<void> {
   await sleep(FILL_GATHER_MS);
   if (gatherings.get(name) === gathering) gatherings.delete(name);
   try {
-    const { writer, identity } = writerOf(context, partition);
+    const { writer, identity } = writerOf(context, partition, layout);
     await writer.fill(identity, gathering.refs);
   } catch (cause) {
     context.log.warning("hot cache was not filled", {}, cause);

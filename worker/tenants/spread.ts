@@ -1,7 +1,6 @@
 /**
- * Over how many of the bound databases the entities of a tenant are spread. Decided when the tenant is first used and the
- * same for ever, since an entity is found by its hash: databases that are bound later are for tenants that are first used
- * later. A database takes 10 GB.
+ * Over how many of the bound databases the entities of a tenant are spread. Decided when the tenant is first used; a move
+ * (`moving/`) spreads it over more. A database takes 10 GB.
  */
 import { eq } from "drizzle-orm";
 import { BoundedMap } from "../bounded-map.ts";
@@ -12,27 +11,43 @@ import { tenants } from "../db/schema.ts";
 import { Problem, unavailable } from "../errors.ts";
 import { CATALOG_MAX_TENANTS } from "../limits.ts";
 import type { Log } from "../log.ts";
-import { RETRY_AFTER_SECONDS } from "../timings.ts";
+import { RETRY_AFTER_SECONDS, SPREAD_MAX_AGE_MS } from "../timings.ts";
+import { isAhead } from "../waits.ts";
 
 interface Context {
   env: Env;
   log: Log;
 }
 
-const known = new WeakMap<Env, BoundedMap<number>>();
+interface Known {
+  spread: number;
+  /** Where one database is bound alone it is all that there is. */
+  untilMs: number;
+}
 
-/** Asks D1 once for a tenant and isolate, unless its catalog has told. @throws Problem as {@link settleSpread}. */
+const known = new WeakMap<Env, BoundedMap<Known>>();
+
+/**
+ * Asks D1 when it is not known, or not of late; the catalog, when it is renewed, tells it too.
+ *
+ * @throws Problem as {@link settleSpread}.
+ */
 export async function spreadOf(context: Context, tenant: string): Promise<number> {
   const { env, log } = context;
   const there = known.get(env)?.get(tenant);
-  if (there !== undefined) return there;
+  const askedMs = Date.now();
+  if (there && isStillTrusted(there, askedMs)) return there.spread;
   try {
-    return await settleSpread(context, tenant, await find(env.DB, tenant));
+    return await settleSpread(context, tenant, { found: await find(env.DB, tenant), askedMs });
   } catch (cause) {
     if (cause instanceof Problem) throw cause;
     log.error("D1 did not answer where a tenant's entities are", cause, { tenant_id: tenant });
     throw unavailable("the database does not answer; try again", RETRY_AFTER_SECONDS);
   }
+}
+
+function isStillTrusted({ untilMs }: Known, nowMs: number): boolean {
+  return untilMs === Number.POSITIVE_INFINITY || isAhead(untilMs, nowMs, SPREAD_MAX_AGE_MS);
 }
 
 /**
@@ -46,15 +61,22 @@ export async function spreadBesideCatalog(context: Context, tenant: string): Pro
 /** Databases of a tenant are not bound. What is asked of it cannot be answered, however much else is known of it. */
 export class UnboundDatabases extends Problem {}
 
-/**
- * @param found As the tenant's row has it; null: it is decided now. Undefined: there is no such tenant, and nobody can write
- * or read as it. That is not remembered: where D1 is put back and forward again, the tenant is there again.
- * @throws Problem 503 when D1 does not answer, or databases of the tenant are not bound.
- */
+/** What D1 answered. */
+interface Found {
+  /**
+   * As the tenant's row has it; null: it is decided now. Undefined: there is no such tenant, and nobody can write or read as
+   * it. That is not remembered: where D1 is put back and forward again, the tenant is there again.
+   */
+  found: number | null | undefined;
+  /** Before D1 answered: what has changed since then is not known. */
+  askedMs: number;
+}
+
+/** @throws Problem 503 when D1 does not answer, or databases of the tenant are not bound. */
 export async function settleSpread(
   { env, log }: Context,
   tenant: string,
-  found: number | null | undefined,
+  { found, askedMs }: Found,
 ): Promise<number> {
   if (found === undefined) return 1;
   const bound = entityDatabases(env).length;
@@ -64,9 +86,10 @@ export async function settleSpread(
     log.error("databases are missing in wrangler.toml", new Error(msg), { tenant_id: tenant });
     throw new UnboundDatabases(503, msg);
   }
-  const own = known.get(env) ?? new BoundedMap<number>(CATALOG_MAX_TENANTS);
+  const own = known.get(env) ?? new BoundedMap<Known>(CATALOG_MAX_TENANTS);
   known.set(env, own);
-  own.set(tenant, spread, 1);
+  const untilMs = bound === 1 ? Number.POSITIVE_INFINITY : askedMs + SPREAD_MAX_AGE_MS;
+  own.set(tenant, { spread, untilMs }, 1);
   return spread;
 }
 

@@ -30,6 +30,7 @@ import { groupStatements, historyRemoved } from "./statements.ts";
 import { isGroupFull, takeGroup } from "./take-group.ts";
 import { Ticks } from "./ticks.ts";
 import { UnresolvedIntents } from "./unresolved-intents.ts";
+import type { WriterMove } from "./writer-move.ts";
 import type { WriterStore } from "./writer-store.ts";
 
 /** Waits before D1 is asked again what became of a transaction that ended in an error. */
@@ -44,6 +45,7 @@ interface CommitDependencies {
   states: EntityStates;
   documents: Documents;
   effects: Effects;
+  move: WriterMove;
   ensureAlarm: () => void;
   log: Log;
   metrics: WriterMetrics | undefined;
@@ -174,12 +176,13 @@ export class CommitLoop {
   }
 
   async #commit({ group, states, db }: LoadedGroup): Promise<void> {
-    const { metrics, store, tenant } = this.#dependencies;
+    const { metrics, move, store, tenant } = this.#dependencies;
     await this.#unresolved.settle(db);
     const unanswered = withoutRemembered(store, group);
     if (unanswered.length === 0) return;
     const decided = decideGroup(unanswered, states, { ...this.#dependencies, ticks: this.#ticks });
     const { plan } = decided;
+    move.noteChanged(plan.entities);
     let results: D1Result[];
     try {
       const measured = { operation: "d1.put_item", items: plan.entities.size } as const;

@@ -41,6 +41,10 @@ export class DocumentKeeper {
     return kept.next;
   }
 
+  get isIdle(): boolean {
+    return this.#kept.values().every(({ next, putting }) => next === null && putting === null);
+  }
+
   /** Whether a document was put so lately that a reader may miss it only because KV is still spreading it. */
   wasPutWithin(entity: string, ms: number): boolean {
     const kept = this.#kept.get(entity);

@@ -81,6 +81,11 @@ export class Documents {
     return true;
   }
 
+  /** Whether no put is under way, or to come by itself. */
+  get isIdle(): boolean {
+    return this.#keeper.isIdle;
+  }
+
   isCached(ref: EntityRef): boolean {
     return this.#dependencies.store.documents([entityKey(ref)]).length > 0;
   }

@@ -22,7 +22,8 @@ import { EntityStates } from "./entity-states.ts";
 import type { ChangeReply, ChangeRequest, RequestRow, Settled } from "./entity-write.ts";
 import type { Pending } from "./pending.ts";
 import { sizeOfRow } from "./take-group.ts";
-import { type Identity, WriterStore } from "./writer-store.ts";
+import { WriterMove } from "./writer-move.ts";
+import { type ChangedEntity, type DocumentRecord, type Identity, WriterStore } from "./writer-store.ts";
 
 const UNAVAILABLE: ChangeReply = { kind: "unavailable" };
 /** Documents put again by one alarm. */
@@ -34,6 +35,7 @@ interface Parts {
   loop: CommitLoop;
   effects: Effects;
   documents: Documents;
+  move: WriterMove;
 }
 
 export class EntityWriter extends DurableObject<Env> {
@@ -42,6 +44,8 @@ export class EntityWriter extends DurableObject<Env> {
   #parts: Parts | null = null;
   #alarmAtMs = Number.POSITIVE_INFINITY;
   #queuedCharacters = 0;
+  /** Requests of readers for documents that are under way. */
+  #documentRequests = 0;
   /** Requests under way by their `Idempotency-Key`: a repetition waits for the first. */
   readonly #inFlight = new Map<string, Promise<unknown>>();
 
@@ -60,7 +64,9 @@ export class EntityWriter extends DurableObject<Env> {
 
   /** Applies the changes of a request in order; answers when all of them are committed, or none of the rest could be. */
   async change(identity: Identity, request: ChangeRequest): Promise<ChangeReply> {
-    const { loop, effects } = this.#open(identity);
+    const { loop, effects, move } = this.#open(identity);
+    const mayWrite = move.mayWrite(identity);
+    if (mayWrite !== true && !(await mayWrite)) return UNAVAILABLE;
     const size = request.rows.reduce((total, row) => total + sizeOfRow(row), 0);
     const isFull = this.#queuedCharacters > 0 && this.#queuedCharacters + size > MAX_QUEUED_CHARACTERS;
     if (isFull || effects.isFull) return UNAVAILABLE;
@@ -92,17 +98,67 @@ export class EntityWriter extends DurableObject<Env> {
 
   /** A reader has found these entities in D1 and not in KV. */
   async fill(identity: Identity, refs: EntityRef[]): Promise<void> {
-    await this.#open(identity).documents.fill(refs);
+    const { documents, move } = this.#open(identity);
+    if (await move.mayWrite(identity)) await this.#ofDocuments(() => documents.fill(refs));
   }
 
   /** Removes an entity's hot-cache document; answers whether there was one. */
   async invalidate(identity: Identity, ref: EntityRef): Promise<boolean> {
-    return this.#open(identity).documents.invalidate(ref);
+    const { documents } = this.#open(identity);
+    return this.#ofDocuments(() => documents.invalidate(ref));
   }
 
   /** The consumer has handled these events; only a queue that lives in memory needs to be told. */
   async confirm(identity: Identity, eventIds: string[]): Promise<void> {
     this.#open(identity).effects.confirm(eventIds);
+  }
+
+  /** From now on it notes which entities it changes. What was under way is committed when this is answered. */
+  async watch(identity: Identity, isAnew: boolean): Promise<void> {
+    const { loop, move } = this.#open(identity);
+    move.watch(isAnew);
+    await loop.settle();
+  }
+
+  /** Entities that were changed since then, those that are longest unchanged first. */
+  async changedEntities(identity: Identity, limit: number): Promise<ChangedEntity[]> {
+    this.#open(identity);
+    return this.#store.changedEntities(limit);
+  }
+
+  async forgetChanged(identity: Identity, seqs: number[]): Promise<void> {
+    this.#open(identity);
+    this.#store.forgetChanged(seqs);
+  }
+
+  /** Takes no write for a while. Answers whether nothing is under way or owed any more. */
+  async pause(identity: Identity): Promise<boolean> {
+    const { documents, effects, move } = this.#open(identity);
+    if (!(await move.pause(identity))) return false;
+    const isUnderWay = this.#queuedCharacters > 0 || this.#documentRequests > 0 || !documents.isIdle;
+    if (isUnderWay) return false;
+    effects.removeDone();
+    const owes = this.#store.countIntents() > 0 || this.#store.dirtyDocuments(1).length > 0;
+    if (owes) this.#ensureAlarm(RECOVERY_ALARM_MS);
+    return !owes;
+  }
+
+  /** Its records of documents, in the order of their entities. */
+  async documents(identity: Identity, after: string, limit: number): Promise<DocumentRecord[]> {
+    this.#open(identity);
+    return this.#store.documentsAfter(after, limit);
+  }
+
+  /** These documents are this writer's to keep current. */
+  async adoptDocuments(identity: Identity, records: DocumentRecord[]): Promise<void> {
+    this.#open(identity);
+    for (const record of records) this.#store.putDocument(record);
+    this.#ensureAlarm(PURGE_ALARM_MS);
+  }
+
+  /** The move has come to an end, or to another beginning: D1 tells. */
+  async resume(identity: Identity): Promise<void> {
+    await this.#open(identity).move.ask(identity);
   }
 
   override async alarm(): Promise<void> {
@@ -127,6 +183,15 @@ export class EntityWriter extends DurableObject<Env> {
       const owes = this.#store.countIntents() > 0 || this.#store.dirtyDocuments(1).length > 0;
       if (owes) this.#ensureAlarm(RECOVERY_ALARM_MS);
       else if (isAnythingLeft) this.#ensureAlarm(PURGE_ALARM_MS);
+    }
+  }
+
+  async #ofDocuments<R>(work: () => Promise<R>): Promise<R> {
+    this.#documentRequests += 1;
+    try {
+      return await work();
+    } finally {
+      this.#documentRequests -= 1;
     }
   }
 
@@ -197,7 +262,7 @@ export class EntityWriter extends DurableObject<Env> {
 
   #open(identity: Identity): Parts {
     if (this.#parts) return this.#parts;
-    if (!this.#store.identity()) this.#store.setIdentity(identity);
+    if (!this.#store.identity()?.databases) this.#store.setIdentity(identity);
     const { env } = this;
     const db = entityDatabase(env, identity.database);
     const log = this.#log;
@@ -211,6 +276,7 @@ export class EntityWriter extends DurableObject<Env> {
     const shared = { env, db, settings: own, identity, store, log, metrics };
     const documents = new Documents({ ...shared, states, ensureAlarm });
     const effects = new Effects({ ...shared, documents });
+    const move = new WriterMove({ db: env.DB, store, log });
     const loop = new CommitLoop({
       db,
       tenant: identity.tenant,
@@ -219,11 +285,12 @@ export class EntityWriter extends DurableObject<Env> {
       states,
       documents,
       effects,
+      move,
       ensureAlarm,
       log,
       metrics,
     });
-    this.#parts = { loop, effects, documents };
+    this.#parts = { loop, effects, documents, move };
     return this.#parts;
   }
 

@@ -71,7 +71,7 @@ async function askWriters(
         positions: owned.map(({ position }) => position),
         idempotency,
       };
-      const reply = await askWriter(context, partition, request);
+      const reply = await askWriter(context, { partition, layout }, request);
       if (reply.kind === "key_reused") throw keyReused();
       if (reply.kind === "unavailable") throw notCommitted();
       owned.forEach(({ position }, i) => {
@@ -96,13 +96,14 @@ export async function recallChange(
   ref: EntityRef,
   idempotency: Idempotency,
 ): Promise<Submitted | null> {
-  const partition = partitionOf(ref, await layoutOf(context));
-  const { writer, identity } = writerOf(context, partition);
+  const layout = await layoutOf(context);
+  const partition = partitionOf(ref, layout);
+  const { writer, identity } = writerOf(context, partition, layout);
   const found = await answered(context, partition, async () => writer.recall(identity, idempotency));
   if (found === "unknown") throw notCommitted();
   if (!found) return null;
   const { result, committedAt, bookmark } = found;
-  const bookmarks = new Map([[databaseOfPartition(partition, context.settings.writerPartitions), bookmark]]);
+  const bookmarks = new Map([[databaseOfPartition(partition, layout.partitions), bookmark]]);
   return { results: [result], committedAt, bookmarks, replayed: true };
 }
 
@@ -112,8 +113,9 @@ export async function recallChange(
  * @throws {@link Problem} 422 when the key came with another request before, 503 when that cannot be found out.
  */
 export async function claimIdempotencyKey(context: TenantContext, idempotency: Idempotency): Promise<void> {
-  const partition = fnv1a(idempotency.key) % context.settings.writerPartitions;
-  const { writer, identity } = writerOf(context, partition);
+  const layout = await layoutOf(context);
+  const partition = fnv1a(idempotency.key) % layout.partitions;
+  const { writer, identity } = writerOf(context, partition, layout);
   const isOurs = await answered(context, partition, async () => writer.claim(identity, idempotency));
   if (!isOurs) throw keyReused();
 }
@@ -128,10 +130,10 @@ function answered<R>({ log }: TenantContext, partition: number, ask: () => Promi
 
 async function askWriter(
   context: TenantContext,
-  partition: number,
+  { partition, layout }: { partition: number; layout: Layout },
   request: ChangeRequest,
 ): Promise<ChangeReply> {
-  const { writer, identity } = writerOf(context, partition);
+  const { writer, identity } = writerOf(context, partition, layout);
   try {
     const measured = { operation: "writer.change", items: request.rows.length } as const;
     return await timed(

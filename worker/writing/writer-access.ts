@@ -11,16 +11,18 @@ type OfTenant = Pick<TenantContext, "env" | "settings" | "tenant" | "log">;
 export function writerOf(
   { env, settings, tenant }: Omit<OfTenant, "log">,
   partition: number,
+  { databases, partitions }: Layout,
 ): { writer: DurableObjectStub<EntityWriter>; identity: Identity } {
-  const partitions = settings.writerPartitions;
   const { locationHint } = settings;
   const near = locationHint === "" ? {} : { locationHint };
   const writer = env.ENTITY_WRITER.getByName(writerName(tenant, partitions, partition), near);
-  return { writer, identity: { tenant, partitions, database: databaseOfPartition(partition, partitions) } };
+  const database = databaseOfPartition(partition, partitions);
+  return { writer, identity: { tenant, partitions, database, databases } };
 }
 
 export async function ownerOf(context: OfTenant, ref: EntityRef) {
-  return writerOf(context, partitionOf(ref, await layoutOf(context)));
+  const layout = await layoutOf(context);
+  return writerOf(context, partitionOf(ref, layout), layout);
 }
 
 /** @throws Problem 503 when D1 is needed for it and does not answer. */

@@ -4,6 +4,7 @@
  */
 import type { Idempotency } from "../db/idempotency-record.ts";
 import { migrate, rowOf, rowsOf, run } from "../db/object-sql.ts";
+import { databaseOf, entityRef } from "../keys.ts";
 import { MAX_INTENT_CHARACTERS } from "../limits.ts";
 import type { Settled } from "./entity-write.ts";
 import type { Intent } from "./intent.ts";
@@ -25,6 +26,9 @@ const MIGRATIONS = [
    ) WITHOUT ROWID;`,
   "DROP TABLE refused_rows;",
   "ALTER TABLE identity ADD COLUMN database INTEGER NOT NULL DEFAULT 0;",
+  `ALTER TABLE identity ADD COLUMN databases INTEGER NOT NULL DEFAULT 0;
+   CREATE TABLE move (id INTEGER PRIMARY KEY CHECK (id = 1), paused_until INTEGER);
+   CREATE TABLE changed_entities (seq INTEGER PRIMARY KEY AUTOINCREMENT, entity TEXT NOT NULL UNIQUE);`,
 ];
 
 export interface Identity {
@@ -32,6 +36,20 @@ export interface Identity {
   partitions: number;
   /** In which of the tenant's databases its entities are. */
   database: number;
+  /** Over how many the tenant is spread, as who asks knows it. */
+  databases: number;
+}
+
+/** The tenant is being spread over more databases. */
+export interface MoveState {
+  /** Until then no write is taken; null: writes are taken, and their entities noted. */
+  pausedUntilMs: number | null;
+}
+
+/** An entity that was written since the move began. */
+export interface ChangedEntity {
+  seq: number;
+  entity: string;
 }
 
 export interface StoredIntent {
@@ -40,7 +58,7 @@ export interface StoredIntent {
 }
 
 /** A hot-cache document that is in KV, as far as this writer knows. */
-interface DocumentRecord {
+export interface DocumentRecord {
   entity: string;
   /** Milliseconds since 1970, KV's own expiry. */
   expiresAtMs: number;
@@ -56,17 +74,57 @@ export class WriterStore {
     migrate(sql, MIGRATIONS);
   }
 
+  /** Its `databases` are 0 where nobody has told yet. */
   identity(): Identity | null {
-    return (
-      rowsOf<{ tenant: string; partitions: number; database: number }>(
-        this.#sql,
-        "SELECT tenant, partitions, database FROM identity",
-      )[0] ?? null
+    const [identity] = rowsOf<{ tenant: string; partitions: number; database: number; databases: number }>(
+      this.#sql,
+      "SELECT tenant, partitions, database, databases FROM identity",
+    );
+    return identity ?? null;
+  }
+
+  setIdentity({ tenant, partitions, database, databases }: Identity): void {
+    run(
+      this.#sql,
+      "INSERT OR REPLACE INTO identity (id, tenant, partitions, database, databases) VALUES (1, ?, ?, ?, ?)",
+      tenant,
+      partitions,
+      database,
+      databases,
     );
   }
 
-  setIdentity({ tenant, partitions, database }: Identity): void {
-    run(this.#sql, "INSERT OR REPLACE INTO identity VALUES (1, ?, ?, ?)", tenant, partitions, database);
+  move(): MoveState | null {
+    const [move] = rowsOf<{ paused_until: number | null }>(this.#sql, "SELECT paused_until FROM move");
+    return move ? { pausedUntilMs: move.paused_until } : null;
+  }
+
+  setMove(move: MoveState | null): void {
+    if (move) run(this.#sql, "INSERT OR REPLACE INTO move VALUES (1, ?)", move.pausedUntilMs);
+    else run(this.#sql, "DELETE FROM move");
+  }
+
+  noteChanged(entities: readonly string[]): void {
+    run(
+      this.#sql,
+      "INSERT OR REPLACE INTO changed_entities (entity) SELECT value FROM json_each(?)",
+      JSON.stringify(entities),
+    );
+  }
+
+  changedEntities(limit: number): ChangedEntity[] {
+    const query = "SELECT seq, entity FROM changed_entities ORDER BY seq LIMIT ?";
+    return rowsOf<{ seq: number; entity: string }>(this.#sql, query, limit);
+  }
+
+  /** One that was changed again meanwhile has another number, and stays. */
+  forgetChanged(seqs: readonly number[]): void {
+    const named = "SELECT value FROM json_each(?)";
+    run(this.#sql, `DELETE FROM changed_entities WHERE seq IN (${named})`, JSON.stringify(seqs));
+  }
+
+  forgetAllChanged(): void {
+    run(this.#sql, "DELETE FROM changed_entities");
   }
 
   /** @param text JSON of an {@link Intent}. */
@@ -178,8 +236,28 @@ export class WriterStore {
     ).map(toDocumentRecord);
   }
 
+  /** In the order of their keys. */
+  documentsAfter(entity: string, limit: number): DocumentRecord[] {
+    return rowsOf<{ entity: string; expires_at: number; dirty: number }>(
+      this.#sql,
+      "SELECT entity, expires_at, dirty FROM documents WHERE entity > ? ORDER BY entity LIMIT ?",
+      entity,
+      limit,
+    ).map(toDocumentRecord);
+  }
+
   putDocument({ entity, expiresAtMs, dirty }: DocumentRecord): void {
     run(this.#sql, "INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", entity, expiresAtMs, dirty ? 1 : 0);
+  }
+
+  /** Those of entities that are in another database when the tenant is spread over so many. */
+  forgetDocumentsOfOthers(databases: number): void {
+    const own = this.identity()?.database;
+    const all = rowsOf<{ entity: string }>(this.#sql, "SELECT entity FROM documents");
+    const others = all.filter(({ entity }) => databaseOf(entityRef(entity), databases) !== own);
+    const named = "SELECT value FROM json_each(?)";
+    const json = JSON.stringify(others.map(({ entity }) => entity));
+    run(this.#sql, `DELETE FROM documents WHERE entity IN (${named})`, json);
   }
 
   removeDocument(entity: string): void {

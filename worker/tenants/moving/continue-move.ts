@@ -1,0 +1,283 @@
+/**
+ * Goes on with the move of a tenant for a while. Whoever asks next goes on from there: what is done stands in the record of
+ * the move, and what is half done is done again.
+ */
+import { entityDatabase } from "../../db/entity-databases.ts";
+import type { ServiceContext } from "../../env.ts";
+import { databaseOf, entityRef } from "../../keys.ts";
+import { MOVE_FEW_ENTITIES } from "../../limits.ts";
+import { nowMicros } from "../../timestamps.ts";
+import { MOVE_OPENING_MS, MOVED_ROWS_TTL_MS } from "../../timings.ts";
+import { sleep } from "../../waits.ts";
+import {
+  hasMoved,
+  type Move,
+  newMove,
+  nextTable,
+  type Phase,
+  type Place,
+  START,
+  sourcesOf,
+  targetsOf,
+} from "./move.ts";
+import {
+  beginMove,
+  endMove,
+  type FoundMove,
+  findMove,
+  movingTenants,
+  noteMoved,
+  updateMove,
+} from "./move-store.ts";
+import {
+  copyRows,
+  fence,
+  keysAfter,
+  MOVED_TABLES,
+  Overtaken,
+  removeEntity,
+  removeRows,
+  removeSome,
+} from "./moved-rows.ts";
+import { MovingWriters } from "./moving-writers.ts";
+
+export interface MoveContext extends ServiceContext {
+  tenant: string;
+}
+
+/** How long writers that still have something under way are given before they are asked again. */
+const DRAIN_MS = 100;
+
+/** Null: nothing is under way, or was begun. */
+export interface MoveReport {
+  databases: number;
+  move: Move | null;
+}
+
+/**
+ * @param untilMs No further piece of work is begun then.
+ * @throws Overtaken when somebody else goes on with it.
+ */
+export async function continueMove(context: MoveContext, move: Move, untilMs: number): Promise<MoveReport> {
+  const run = await Run.begin(context, move);
+  while (Date.now() < untilMs && (await run.step())) {}
+  return run.report;
+}
+
+/** @returns the move that is under way or was begun; null where another was begun at the same time. */
+export async function startMove(
+  { env, settings, tenant }: MoveContext,
+  { databases }: FoundMove,
+  to: number,
+): Promise<Move | null> {
+  const move = newMove(databases, to, settings.writerPartitions);
+  return (await beginMove(env.DB, tenant, move)) === null ? null : move;
+}
+
+/** Those that nobody goes on with, and the end of the others. No failure ends the rest. @throws the first failure. */
+export async function continueMoves(context: ServiceContext, untilMs: number): Promise<void> {
+  const failures: unknown[] = [];
+  for (const tenant of await movingTenants(context.env.DB)) {
+    try {
+      const found = await findMove(context.env.DB, tenant);
+      if (found?.move) await continueMove({ ...context, tenant }, found.move, untilMs);
+    } catch (cause) {
+      if (!(cause instanceof Overtaken)) failures.push(cause);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
+}
+
+class Run {
+  readonly #context: MoveContext;
+  readonly #writers: MovingWriters;
+  #move: Move;
+  #text: string;
+  #isOver = false;
+
+  private constructor(context: MoveContext, move: Move, text: string) {
+    this.#context = context;
+    this.#writers = new MovingWriters(context, move);
+    this.#move = move;
+    this.#text = text;
+  }
+
+  static async begin(context: MoveContext, seen: Move): Promise<Run> {
+    const { env, settings, tenant } = context;
+    const found = await findMove(env.DB, tenant);
+    if (!found?.move || found.text === null || found.move.run !== seen.run) throw overtaken();
+    // Writers of another number have noted nothing of what they changed.
+    const isAnew = settings.writerPartitions !== found.move.partitions && !hasMoved(found.move);
+    const move: Move = {
+      ...found.move,
+      run: Math.max(nowMicros(), found.move.run + 1),
+      ...(isAnew && { partitions: settings.writerPartitions, phase: "clearing", place: START }),
+    };
+    const text = await updateMove(env.DB, tenant, { text: found.text, move });
+    if (text === null) throw overtaken();
+    const run = new Run(context, move, text);
+    await Promise.all(targetsOf(move).map((number) => fence(run.#database(number), run.#moveRun)));
+    return run;
+  }
+
+  get report(): MoveReport {
+    const { from, to } = this.#move;
+    return { databases: hasMoved(this.#move) ? to : from, move: this.#isOver ? null : this.#move };
+  }
+
+  get #moveRun() {
+    return { tenant: this.#context.tenant, run: this.#move.run };
+  }
+
+  #database(number: number): D1Database {
+    return entityDatabase(this.#context.env, number);
+  }
+
+  /** @returns whether there is more to do now. */
+  step(): Promise<boolean> {
+    const steps: Record<Phase, () => Promise<boolean>> = {
+      clearing: () => this.#clear(),
+      copying: () => this.#copy(),
+      following: () => this.#follow(),
+      paused: () => this.#finish(),
+      opening: () => this.#open(),
+      cleaning: () => this.#clean(),
+    };
+    return steps[this.#move.phase]();
+  }
+
+  async #clear(): Promise<boolean> {
+    const more = await Promise.all(
+      targetsOf(this.#move).map((number) => removeSome(this.#database(number), this.#moveRun)),
+    );
+    if (more.some(Boolean)) return true;
+    await this.#writers.watch(true);
+    return this.#note({ phase: "copying", place: START });
+  }
+
+  async #copy(): Promise<boolean> {
+    const { place } = this.#move;
+    const { keys, next } = await this.#page(place);
+    const copied = this.#move.copied + (await this.#copyKeys(place.database, place.table, keys));
+    return this.#note(next ? { place: next, copied } : { phase: "following", copied });
+  }
+
+  /** Entities that were changed since they were copied, or since the move began. */
+  async #follow(): Promise<boolean> {
+    const left = await this.#copyChanged();
+    return left > MOVE_FEW_ENTITIES || this.#note({ phase: "paused" });
+  }
+
+  async #finish(): Promise<boolean> {
+    if (!(await this.#writers.pause())) {
+      await sleep(DRAIN_MS);
+      return true;
+    }
+    while ((await this.#copyChanged()) > 0) await this.#writers.pause();
+    await this.#writers.handOverDocuments();
+    // From here on nothing is copied any more, whoever tries.
+    const closed = { tenant: this.#context.tenant, run: this.#move.run + 1 };
+    await Promise.all(targetsOf(this.#move).map((number) => fence(this.#database(number), closed)));
+    const openAtMs = Date.now() + MOVE_OPENING_MS;
+    return this.#note({ phase: "opening", openAtMs, run: closed.run }, noteMoved);
+  }
+
+  async #open(): Promise<boolean> {
+    const leftMs = this.#move.openAtMs - Date.now();
+    if (leftMs > 0) {
+      await sleep(Math.min(leftMs, DRAIN_MS));
+      return true;
+    }
+    await this.#writers.resume();
+    return this.#note({ phase: "cleaning", place: START, cleanAtMs: Date.now() + MOVED_ROWS_TTL_MS });
+  }
+
+  async #clean(): Promise<boolean> {
+    const { place, cleanAtMs } = this.#move;
+    if (Date.now() < cleanAtMs) return false;
+    const { keys, next, table } = await this.#page(place);
+    await removeRows(this.#database(place.database), this.#context.tenant, { table, keys });
+    if (next) return this.#note({ place: next });
+    await endMove(this.#context.env.DB, this.#context.tenant, this.#text);
+    this.#isOver = true;
+    return false;
+  }
+
+  /** The next keys of the tenant's rows in a database that belong into another one. */
+  async #page({ database, table: number, after }: Place) {
+    const table = tableOf(number);
+    const all = await keysAfter(this.#database(database), this.#context.tenant, { table, after });
+    const keys = all.filter(({ key }) => this.#targetOf(table.refOf(key)) !== database);
+    const last = all.at(-1);
+    const next = last
+      ? { database, table: number, after: last.key }
+      : nextTable({ database, table: number, after }, sourcesOf(this.#move).length, MOVED_TABLES.length);
+    return { table, keys, next };
+  }
+
+  /** @returns how many rows. */
+  async #copyKeys(source: number, tableNumber: number, keys: Awaited<ReturnType<typeof keysAfter>>) {
+    const table = tableOf(tableNumber);
+    for (const [target, own] of Map.groupBy(keys, ({ key }) => this.#targetOf(table.refOf(key)))) {
+      const ends = { source: this.#database(source), target: this.#database(target) };
+      await copyRows(ends, this.#moveRun, { table, keys: own });
+    }
+    return keys.length;
+  }
+
+  /** @returns how many entities were changed, up to as many as are copied at once. */
+  async #copyChanged(): Promise<number> {
+    let count = 0;
+    for (const { database, changed, forget } of await this.#writers.changed(MOVE_FEW_ENTITIES)) {
+      count += changed.length;
+      for (const { entity } of changed) await this.#copyEntity(database, entity);
+      await forget();
+    }
+    return count;
+  }
+
+  async #copyEntity(source: number, entity: string): Promise<void> {
+    const ref = entityRef(entity);
+    const target = this.#targetOf(ref);
+    if (target === source) return;
+    await removeEntity(this.#database(target), this.#moveRun, ref);
+    for (const [number, table] of MOVED_TABLES.entries()) {
+      for (let after: Place["after"] = null; ; ) {
+        const page = { table, after, of: ref };
+        const keys = await keysAfter(this.#database(source), this.#context.tenant, page);
+        const last = keys.at(-1);
+        if (!last) break;
+        this.#move = {
+          ...this.#move,
+          copied: this.#move.copied + (await this.#copyKeys(source, number, keys)),
+        };
+        after = last.key;
+      }
+    }
+  }
+
+  #targetOf(ref: Parameters<typeof databaseOf>[0]): number {
+    return databaseOf(ref, this.#move.to);
+  }
+
+  /** @returns true. @throws Overtaken */
+  async #note(changed: Partial<Move>, note: typeof updateMove = updateMove): Promise<true> {
+    const { env, tenant } = this.#context;
+    const move = { ...this.#move, ...changed };
+    const text = await note(env.DB, tenant, { text: this.#text, move });
+    if (text === null) throw overtaken();
+    if (move.phase !== this.#move.phase)
+      this.#context.log.info("tenant moves", { tenant_id: tenant, phase: move.phase });
+    this.#move = move;
+    this.#text = text;
+    return true;
+  }
+}
+
+function tableOf(number: number) {
+  const table = MOVED_TABLES[number];
+  if (!table) throw new Error(`there is no table ${number}`);
+  return table;
+}
+
+const overtaken = () => new Overtaken("the move was changed by somebody else");

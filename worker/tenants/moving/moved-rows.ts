@@ -1,0 +1,186 @@
+/** The rows of a tenant's entities: walked in the order of their keys, copied, and removed. All SQL of a move but that of its record. */
+import { jsonParts } from "../../db/json-parts.ts";
+import type { EntityRef } from "../../keys.ts";
+import { MOVE_BATCH_BYTES, MOVE_DELETED_ROWS, MOVE_PAGE_ROWS } from "../../limits.ts";
+import { partsUpTo } from "../../parts.ts";
+
+type Cell = string | number;
+type Key = Cell[];
+
+interface MovedTable {
+  name: string;
+  /** The primary key, without the tenant. */
+  key: readonly string[];
+  /** The first of those name the entity. */
+  refOf: (key: Key) => EntityRef;
+  firstOf: (ref: EntityRef) => Key | null;
+}
+
+const builtIn = (name: string): MovedTable => ({
+  name,
+  key: [name, "category"],
+  refOf: ([value]) => ({ entityType: name, entityValue: String(value) }),
+  firstOf: ({ entityType, entityValue }) => (entityType === name ? [entityValue] : null),
+});
+const general = (name: string, rest: readonly string[], holds: (type: string) => boolean): MovedTable => ({
+  name,
+  key: ["entity_type", "entity_value", "category", ...rest],
+  refOf: ([type, value]) => ({ entityType: String(type), entityValue: String(value) }),
+  firstOf: ({ entityType, entityValue }) => (holds(entityType) ? [entityType, entityValue] : null),
+});
+
+/** The history first: a current row is removed when all else of its entity is. */
+export const MOVED_TABLES: readonly MovedTable[] = [
+  general("feature_history", ["event_time", "revision", "ingested_at"], () => true),
+  builtIn("bright_uid"),
+  builtIn("account_id"),
+  general("entities", [], (type) => type !== "bright_uid" && type !== "account_id"),
+];
+
+/** A run of the move, and the tenant. Once another run has begun, this one changes nothing in a new database any more. */
+export interface MoveRun {
+  tenant: string;
+  run: number;
+}
+
+/** Another run has begun. */
+export class Overtaken extends Error {}
+
+interface SizedKey {
+  key: Key;
+  bytes: number;
+}
+
+const fenceTask = (tenant: string) => `move/${tenant}`;
+const IS_OURS = "(SELECT updated_at FROM maintenance WHERE task = ?1) = ?2";
+
+/** This run alone may write to a new database from now on, and none that began before it. */
+export async function fence(db: D1Database, { tenant, run }: MoveRun): Promise<void> {
+  await db
+    .prepare(
+      `INSERT INTO maintenance (task, cursor, updated_at) VALUES (?1, '', ?2) ON CONFLICT (task)
+       DO UPDATE SET updated_at = excluded.updated_at WHERE updated_at < excluded.updated_at`,
+    )
+    .bind(fenceTask(tenant), run)
+    .run();
+}
+
+/** The next keys, in their order. @param of Of this entity alone. */
+export async function keysAfter(
+  db: D1Database,
+  tenant: string,
+  { table, after, of }: { table: MovedTable; after: Key | null; of?: EntityRef },
+): Promise<SizedKey[]> {
+  const columns = table.key.join(", ");
+  const first = of ? table.firstOf(of) : [];
+  if (!first) return [];
+  const wheres = ["tenant_id = ?", ...first.map((_, i) => `${table.key[i]} = ?`)];
+  if (after) wheres.push(`(${columns}) > (${after.map(() => "?").join(", ")})`);
+  const size = table.key.length > 3 ? "0" : "ifnull(octet_length(event_times), 0)";
+  const { results } = await db
+    .prepare(
+      `SELECT ${columns}, ifnull(octet_length(data), 0) + ${size} AS bytes FROM ${table.name}
+       WHERE ${wheres.join(" AND ")} ORDER BY ${columns} LIMIT ${MOVE_PAGE_ROWS}`,
+    )
+    .bind(tenant, ...first, ...(after ?? []))
+    .all<Record<string, Cell>>();
+  return results.map((row) => {
+    const cells = Object.values(row);
+    return { key: cells.slice(0, -1), bytes: ROW_BYTES + Number(cells.at(-1)) };
+  });
+}
+
+/** What a row has beside its data, nearly. */
+const ROW_BYTES = 500;
+
+/** @throws Overtaken */
+export async function copyRows(
+  { source, target }: { source: D1Database; target: D1Database },
+  { tenant, run }: MoveRun,
+  { table, keys }: { table: MovedTable; keys: readonly SizedKey[] },
+): Promise<void> {
+  for (const { items } of partsUpTo(keys, ({ bytes }) => bytes, MOVE_BATCH_BYTES)) {
+    const named = jsonParts(items.map(({ key }) => key));
+    const found = await source.batch<Record<string, Cell | null>>(
+      named.map((json) => source.prepare(`SELECT * ${fromNamed(table)}`).bind(tenant, json)),
+    );
+    const rows = found.flatMap(({ results }) => results);
+    await inTarget(target, { tenant, run }, insertStatements(target, { tenant, run }, { table, rows }));
+  }
+}
+
+/** A statement binds at most 100 values; two of them are the run's. */
+const MOST_CELLS = 98;
+
+function insertStatements(
+  db: D1Database,
+  { tenant, run }: MoveRun,
+  { table, rows }: { table: MovedTable; rows: readonly Record<string, Cell | null>[] },
+): D1PreparedStatement[] {
+  const columns = Object.keys(rows[0] ?? {});
+  const perStatement = Math.floor(MOST_CELLS / columns.length);
+  const one = `(${columns.map(() => "?").join(", ")})`;
+  return Array.from({ length: Math.ceil(rows.length / perStatement) }, (_, i) => {
+    const some = rows.slice(i * perStatement, (i + 1) * perStatement);
+    return db
+      .prepare(
+        `WITH is_ours AS (SELECT ${IS_OURS} AS yes)
+         INSERT OR REPLACE INTO ${table.name} (${columns.join(", ")})
+         SELECT * FROM (VALUES ${some.map(() => one).join(", ")}) WHERE (SELECT yes FROM is_ours)`,
+      )
+      .bind(fenceTask(tenant), run, ...some.flatMap((row) => columns.map((column) => row[column] ?? null)));
+  });
+}
+
+/** All that the new database has of an entity, before it is copied once more. @throws Overtaken */
+export async function removeEntity(db: D1Database, move: MoveRun, ref: EntityRef): Promise<void> {
+  const statements = MOVED_TABLES.flatMap((table) => {
+    const first = table.firstOf(ref);
+    if (!first) return [];
+    const wheres = first.map((_, i) => `${table.key[i]} = ?${i + 4}`).join(" AND ");
+    return db
+      .prepare(`DELETE FROM ${table.name} WHERE ${IS_OURS} AND tenant_id = ?3 AND ${wheres}`)
+      .bind(fenceTask(move.tenant), move.run, move.tenant, ...first);
+  });
+  await inTarget(db, move, statements);
+}
+
+/** Some of what a new database has of the tenant. @returns whether there may be more. @throws Overtaken */
+export async function removeSome(db: D1Database, move: MoveRun): Promise<boolean> {
+  const statements = MOVED_TABLES.map(({ name }) =>
+    db
+      .prepare(
+        `DELETE FROM ${name} WHERE ${IS_OURS}
+         AND rowid IN (SELECT rowid FROM ${name} WHERE tenant_id = ?3 LIMIT ${MOVE_DELETED_ROWS})`,
+      )
+      .bind(fenceTask(move.tenant), move.run, move.tenant),
+  );
+  const removed = await inTarget(db, move, statements);
+  return removed.some(({ meta }) => meta.changes > 0);
+}
+
+/** Of where they were. They are elsewhere for ever: nothing can come between. */
+export async function removeRows(
+  db: D1Database,
+  tenant: string,
+  { table, keys }: { table: MovedTable; keys: readonly SizedKey[] },
+): Promise<void> {
+  const named = jsonParts(keys.map(({ key }) => key));
+  if (named.length === 0) return;
+  await db.batch(named.map((json) => db.prepare(`DELETE ${fromNamed(table)}`).bind(tenant, json)));
+}
+
+const fromNamed = ({ name, key }: MovedTable) => `FROM ${name} WHERE tenant_id = ?1
+  AND (${key.join(", ")}) IN (SELECT ${key.map((_, i) => `value ->> ${i}`).join(", ")} FROM json_each(?2))`;
+
+/** Together with a look at whose turn it is. */
+async function inTarget(
+  db: D1Database,
+  { tenant, run }: MoveRun,
+  statements: readonly D1PreparedStatement[],
+): Promise<D1Result[]> {
+  const isOurs = db.prepare(`SELECT ${IS_OURS} AS yes`).bind(fenceTask(tenant), run);
+  const results = await db.batch<{ yes: number | null }>([...statements, isOurs]);
+  if (results.at(-1)?.results[0]?.yes !== 1) throw new Overtaken("another run of the move has begun");
+  return results;
+}
