@@ -16,6 +16,7 @@ function run(script: string, argument: string): Promise<{ code: number; stdout: 
 test.each([
   ["scripts/import.ts", "npm run import"],
   ["scripts/seed.ts", "npm run seed"],
+  ["scripts/spread.ts", "npm run spread"],
   ["scripts/sample-ingestion.ts", "npm run sample"],
   ["scripts/load.ts", "npm run load"],
   ["scripts/bench.ts", "npm run bench"],

@@ -3,6 +3,7 @@
  * after the real call. Nothing is imitated: what runs, runs on the binding itself.
  */
 import { env } from "cloudflare:workers";
+import { bindingOf, entityDatabases } from "../../worker/db/entity-databases.ts";
 import type { AvailabilityMessage, FeatureAvailable } from "../../worker/events/feature-available.ts";
 import { InjectedFault } from "./injected-fault.ts";
 
@@ -84,10 +85,15 @@ export function watched(
       ...env,
       QUEUE_STORAGE: "durable",
       ...variables,
-      DB: watchDatabase(
-        env.DB,
-        around(database, () => all.faults.database),
-        () => all.alongside,
+      ...Object.fromEntries(
+        entityDatabases(env).map((db, number) => [
+          bindingOf(number),
+          watchDatabase(
+            db,
+            around(database, () => all.faults.database),
+            () => all.alongside,
+          ),
+        ]),
       ),
       HOT: watchCache(
         env.HOT,

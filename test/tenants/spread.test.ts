@@ -46,7 +46,12 @@ describe("where one of its three is bound", () => {
   test("a writer of another looks again until it is bound: what it owes is not given up", async () => {
     const stub = env.ENTITY_WRITER.getByName(writerName("narrow", 4, 5));
     await runInDurableObject(stub, async (_, { storage }) => {
-      new WriterStore(storage.sql).setIdentity({ tenant: "narrow", partitions: 4, database: 1, databases: 2 });
+      new WriterStore(storage.sql).setIdentity({
+        tenant: "narrow",
+        partitions: 4,
+        database: 1,
+        databases: 2,
+      });
       await storage.setAlarm(Date.now() + 60_000);
     });
     await evictDurableObject(stub);

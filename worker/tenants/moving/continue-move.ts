@@ -4,7 +4,7 @@
  */
 import { entityDatabase } from "../../db/entity-databases.ts";
 import type { ServiceContext } from "../../env.ts";
-import { databaseOf, entityRef } from "../../keys.ts";
+import { databaseOf, type EntityRef, entityRef } from "../../keys.ts";
 import { MOVE_FEW_ENTITIES } from "../../limits.ts";
 import { nowMicros } from "../../timestamps.ts";
 import { MOVE_OPENING_MS, MOVED_ROWS_TTL_MS } from "../../timings.ts";
@@ -33,9 +33,10 @@ import {
   copyRows,
   fence,
   keysAfter,
+  keysOf,
   MOVED_TABLES,
   Overtaken,
-  removeEntity,
+  removeEntities,
   removeRows,
   removeSome,
 } from "./moved-rows.ts";
@@ -230,33 +231,33 @@ class Run {
     let count = 0;
     for (const { database, changed, forget } of await this.#writers.changed(MOVE_FEW_ENTITIES)) {
       count += changed.length;
-      for (const { entity } of changed) await this.#copyEntity(database, entity);
+      await this.#copyEntities(
+        database,
+        changed.map(({ entity }) => entityRef(entity)),
+      );
       await forget();
     }
     return count;
   }
 
-  async #copyEntity(source: number, entity: string): Promise<void> {
-    const ref = entityRef(entity);
-    const target = this.#targetOf(ref);
-    if (target === source) return;
-    await removeEntity(this.#database(target), this.#moveRun, ref);
+  async #copyEntities(source: number, changed: readonly EntityRef[]): Promise<void> {
+    const refs = changed.filter((ref) => this.#targetOf(ref) !== source);
+    for (const [target, own] of Map.groupBy(refs, (ref) => this.#targetOf(ref))) {
+      await removeEntities(this.#database(target), this.#moveRun, own);
+    }
     for (const [number, table] of MOVED_TABLES.entries()) {
       for (let after: Place["after"] = null; ; ) {
-        const page = { table, after, of: ref };
-        const keys = await keysAfter(this.#database(source), this.#context.tenant, page);
+        const keys = await keysOf(this.#database(source), this.#context.tenant, { table, after, refs });
         const last = keys.at(-1);
         if (!last) break;
-        this.#move = {
-          ...this.#move,
-          copied: this.#move.copied + (await this.#copyKeys(source, number, keys)),
-        };
+        const copied = this.#move.copied + (await this.#copyKeys(source, number, keys));
+        this.#move = { ...this.#move, copied };
         after = last.key;
       }
     }
   }
 
-  #targetOf(ref: Parameters<typeof databaseOf>[0]): number {
+  #targetOf(ref: EntityRef): number {
     return databaseOf(ref, this.#move.to);
   }
 

@@ -1,4 +1,5 @@
 /** The rows of a tenant's entities: walked in the order of their keys, copied, and removed. All SQL of a move but that of its record. */
+import { BUILT_IN_ENTITY_TYPES } from "../../db/current-rows.ts";
 import { jsonParts } from "../../db/json-parts.ts";
 import type { EntityRef } from "../../keys.ts";
 import { MOVE_BATCH_BYTES, MOVE_DELETED_ROWS, MOVE_PAGE_ROWS } from "../../limits.ts";
@@ -11,30 +12,46 @@ interface MovedTable {
   name: string;
   /** The primary key, without the tenant. */
   key: readonly string[];
-  /** The first of those name the entity. */
+  /** So many of its first columns name the entity. */
+  firstCells: number;
+  /** Columns that may be large. */
+  sizes: readonly string[];
   refOf: (key: Key) => EntityRef;
+  /** Null: such an entity is in another table. */
   firstOf: (ref: EntityRef) => Key | null;
 }
 
 const builtIn = (name: string): MovedTable => ({
   name,
   key: [name, "category"],
+  firstCells: 1,
+  sizes: ["data", "event_times"],
   refOf: ([value]) => ({ entityType: name, entityValue: String(value) }),
   firstOf: ({ entityType, entityValue }) => (entityType === name ? [entityValue] : null),
 });
-const general = (name: string, rest: readonly string[], holds: (type: string) => boolean): MovedTable => ({
-  name,
-  key: ["entity_type", "entity_value", "category", ...rest],
+
+const general = (
+  table: Pick<MovedTable, "name" | "sizes"> & { rest: readonly string[] },
+  holds: (type: string) => boolean,
+): MovedTable => ({
+  ...table,
+  key: ["entity_type", "entity_value", "category", ...table.rest],
+  firstCells: 2,
   refOf: ([type, value]) => ({ entityType: String(type), entityValue: String(value) }),
   firstOf: ({ entityType, entityValue }) => (holds(entityType) ? [entityType, entityValue] : null),
 });
 
 /** The history first: a current row is removed when all else of its entity is. */
 export const MOVED_TABLES: readonly MovedTable[] = [
-  general("feature_history", ["event_time", "revision", "ingested_at"], () => true),
-  builtIn("bright_uid"),
-  builtIn("account_id"),
-  general("entities", [], (type) => type !== "bright_uid" && type !== "account_id"),
+  general(
+    { name: "feature_history", sizes: ["data"], rest: ["event_time", "revision", "ingested_at"] },
+    () => true,
+  ),
+  ...BUILT_IN_ENTITY_TYPES.map(builtIn),
+  general(
+    { name: "entities", sizes: ["data", "event_times"], rest: [] },
+    (type) => !BUILT_IN_ENTITY_TYPES.includes(type),
+  ),
 ];
 
 /** A run of the move, and the tenant. Once another run has begun, this one changes nothing in a new database any more. */
@@ -65,25 +82,62 @@ export async function fence(db: D1Database, { tenant, run }: MoveRun): Promise<v
     .run();
 }
 
-/** The next keys, in their order. @param of Of this entity alone. */
+/** The next keys of a tenant, in their order. */
 export async function keysAfter(
   db: D1Database,
   tenant: string,
-  { table, after, of }: { table: MovedTable; after: Key | null; of?: EntityRef },
+  { table, after }: { table: MovedTable; after: Key | null },
 ): Promise<SizedKey[]> {
-  const columns = table.key.join(", ");
-  const first = of ? table.firstOf(of) : [];
-  if (!first) return [];
-  const wheres = ["tenant_id = ?", ...first.map((_, i) => `${table.key[i]} = ?`)];
-  if (after) wheres.push(`(${columns}) > (${after.map(() => "?").join(", ")})`);
-  const size = table.key.length > 3 ? "0" : "ifnull(octet_length(event_times), 0)";
-  const { results } = await db
-    .prepare(
-      `SELECT ${columns}, ifnull(octet_length(data), 0) + ${size} AS bytes FROM ${table.name}
-       WHERE ${wheres.join(" AND ")} ORDER BY ${columns} LIMIT ${MOVE_PAGE_ROWS}`,
-    )
-    .bind(tenant, ...first, ...(after ?? []))
-    .all<Record<string, Cell>>();
+  return sizedKeys(
+    db.prepare(
+      `${sizedKeysSql(table)} FROM ${table.name} AS x WHERE x.tenant_id = ? ${following(table, after)}`,
+    ),
+    [tenant, ...(after ?? [])],
+  );
+}
+
+/** The same of some entities alone. */
+export async function keysOf(
+  db: D1Database,
+  tenant: string,
+  { table, after, refs }: { table: MovedTable; after: Key | null; refs: readonly EntityRef[] },
+): Promise<SizedKey[]> {
+  const own = entitiesIn(table, refs);
+  if (own.length === 0) return [];
+  return sizedKeys(
+    db.prepare(
+      `${sizedKeysSql(table)} FROM json_each(?) AS ref CROSS JOIN ${table.name} AS x
+       WHERE x.tenant_id = ? AND ${ofRef(table)} ${following(table, after)}`,
+    ),
+    [JSON.stringify(own), tenant, ...(after ?? [])],
+  );
+}
+
+/** How a key of the table begins, for each of these entities that can be in it. */
+const entitiesIn = (table: MovedTable, refs: readonly EntityRef[]) =>
+  refs.flatMap((ref) => {
+    const first = table.firstOf(ref);
+    return first ? [first] : [];
+  });
+
+const ofRef = ({ key, firstCells }: MovedTable) =>
+  key
+    .slice(0, firstCells)
+    .map((column, i) => `x.${column} = ref.value ->> ${i}`)
+    .join(" AND ");
+
+const keyColumns = ({ key }: MovedTable) => key.map((column) => `x.${column}`).join(", ");
+
+const sizedKeysSql = (table: MovedTable) =>
+  `SELECT ${keyColumns(table)}, ${table.sizes.map((column) => `ifnull(octet_length(x.${column}), 0)`).join(" + ")} AS bytes`;
+
+const following = (table: MovedTable, after: Key | null) => {
+  const isAfter = after ? `AND (${keyColumns(table)}) > (${after.map(() => "?").join(", ")})` : "";
+  return `${isAfter} ORDER BY ${keyColumns(table)} LIMIT ${MOVE_PAGE_ROWS}`;
+};
+
+async function sizedKeys(statement: D1PreparedStatement, values: readonly Cell[]): Promise<SizedKey[]> {
+  const { results } = await statement.bind(...values).all<Record<string, Cell>>();
   return results.map((row) => {
     const cells = Object.values(row);
     return { key: cells.slice(0, -1), bytes: ROW_BYTES + Number(cells.at(-1)) };
@@ -132,15 +186,21 @@ function insertStatements(
   });
 }
 
-/** All that the new database has of an entity, before it is copied once more. @throws Overtaken */
-export async function removeEntity(db: D1Database, move: MoveRun, ref: EntityRef): Promise<void> {
+/** All that a new database has of some entities, before they are copied once more. @throws Overtaken */
+export async function removeEntities(
+  db: D1Database,
+  move: MoveRun,
+  refs: readonly EntityRef[],
+): Promise<void> {
   const statements = MOVED_TABLES.flatMap((table) => {
-    const first = table.firstOf(ref);
-    if (!first) return [];
-    const wheres = first.map((_, i) => `${table.key[i]} = ?${i + 4}`).join(" AND ");
+    const own = entitiesIn(table, refs);
+    if (own.length === 0) return [];
     return db
-      .prepare(`DELETE FROM ${table.name} WHERE ${IS_OURS} AND tenant_id = ?3 AND ${wheres}`)
-      .bind(fenceTask(move.tenant), move.run, move.tenant, ...first);
+      .prepare(
+        `DELETE FROM ${table.name} WHERE ${IS_OURS} AND rowid IN (
+           SELECT x.rowid FROM json_each(?4) AS ref CROSS JOIN ${table.name} AS x WHERE x.tenant_id = ?3 AND ${ofRef(table)})`,
+      )
+      .bind(fenceTask(move.tenant), move.run, move.tenant, JSON.stringify(own));
   });
   await inTarget(db, move, statements);
 }
