@@ -179,12 +179,13 @@ export const MAX_CELL_CHARACTERS = 64_000;
 /** All text of a raw row: it must fit a parameter of SQLite, escaped. */
 export const MAX_RAW_ROW_CHARACTERS = 300_000;
 /**
- * Of a tenant's move to more databases: rows whose keys are read at once, bytes of rows that are in memory at once, rows that
- * one statement removes, and how few changed entities are left to be copied once more before no write is taken.
+ * Of a tenant's move to more databases: rows whose keys are read at once, bytes of rows that are copied at once, rows that
+ * one statement removes, and how few changed entities are left to be copied once more before no write is taken. Each is
+ * some ten milliseconds of a database, which serves others too.
  */
-export const MOVE_PAGE_ROWS = 2_000;
-export const MOVE_BATCH_BYTES = 4 * MIB;
-export const MOVE_DELETED_ROWS = 5_000;
+export const MOVE_PAGE_ROWS = 1_000;
+export const MOVE_BATCH_BYTES = 256 * KIB;
+export const MOVE_DELETED_ROWS = 1_000;
 export const MOVE_FEW_ENTITIES = 200;
 /** Records of hot-cache documents that one call hands from one writer to another. */
 export const MOVED_DOCUMENTS_AT_ONCE = 1_000;

@@ -49,6 +49,8 @@ export interface MoveContext extends ServiceContext {
 /** How long writers that still have something under way are given before they are asked again. */
 const DRAIN_MS = 100;
 
+const MOST_REST_MS = 1_000;
+
 /** Null: nothing is under way, or was begun. */
 export interface MoveReport {
   databases: number;
@@ -134,6 +136,11 @@ class Run {
     return entityDatabase(this.#context.env, number);
   }
 
+  /** As long as the work took, unless somebody waits for its end: the databases serve others too. */
+  async #rest(tookMs: number): Promise<void> {
+    if (this.#move.phase !== "paused") await sleep(Math.min(tookMs, MOST_REST_MS));
+  }
+
   /** @returns whether there is more to do now. */
   step(): Promise<boolean> {
     const steps: Record<Phase, () => Promise<boolean>> = {
@@ -148,9 +155,11 @@ class Run {
   }
 
   async #clear(): Promise<boolean> {
+    const startedMs = Date.now();
     const more = await Promise.all(
       targetsOf(this.#move).map((number) => removeSome(this.#database(number), this.#moveRun)),
     );
+    await this.#rest(Date.now() - startedMs);
     if (more.some(Boolean)) return true;
     await this.#writers.watch(true);
     return this.#note({ phase: "copying", place: START });
@@ -196,8 +205,10 @@ class Run {
   async #clean(): Promise<boolean> {
     const { place, cleanAtMs } = this.#move;
     if (Date.now() < cleanAtMs) return false;
+    const startedMs = Date.now();
     const { keys, next, table } = await this.#page(place);
     await removeRows(this.#database(place.database), this.#context.tenant, { table, keys });
+    await this.#rest(Date.now() - startedMs);
     if (next) return this.#note({ place: next });
     await endMove(this.#context.env.DB, this.#context.tenant, this.#text);
     this.#isOver = true;
@@ -221,7 +232,7 @@ class Run {
     const table = tableOf(tableNumber);
     for (const [target, own] of Map.groupBy(keys, ({ key }) => this.#targetOf(table.refOf(key)))) {
       const ends = { source: this.#database(source), target: this.#database(target) };
-      await copyRows(ends, this.#moveRun, { table, keys: own });
+      await copyRows(this.#moveRun, { ...ends, table, keys: own, rest: (tookMs) => this.#rest(tookMs) });
     }
     return keys.length;
   }

@@ -147,19 +147,29 @@ async function sizedKeys(statement: D1PreparedStatement, values: readonly Cell[]
 /** What a row has beside its data, nearly. */
 const ROW_BYTES = 500;
 
+interface Copied {
+  source: D1Database;
+  target: D1Database;
+  table: MovedTable;
+  keys: readonly SizedKey[];
+  /** Called after each part of the work, with how long it took: the databases serve others too. */
+  rest: (tookMs: number) => Promise<void>;
+}
+
 /** @throws Overtaken */
 export async function copyRows(
-  { source, target }: { source: D1Database; target: D1Database },
   { tenant, run }: MoveRun,
-  { table, keys }: { table: MovedTable; keys: readonly SizedKey[] },
+  { source, target, table, keys, rest }: Copied,
 ): Promise<void> {
   for (const { items } of partsUpTo(keys, ({ bytes }) => bytes, MOVE_BATCH_BYTES)) {
+    const startedMs = Date.now();
     const named = jsonParts(items.map(({ key }) => key));
     const found = await source.batch<Record<string, Cell | null>>(
       named.map((json) => source.prepare(`SELECT * ${fromNamed(table)}`).bind(tenant, json)),
     );
     const rows = found.flatMap(({ results }) => results);
     await inTarget(target, { tenant, run }, insertStatements(target, { tenant, run }, { table, rows }));
+    await rest(Date.now() - startedMs);
   }
 }
 
