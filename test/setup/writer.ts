@@ -81,6 +81,11 @@ export interface TestWriter {
   alarm(): Promise<void>;
   invalidate(ref: EntityRef): Promise<boolean>;
   confirm(eventIds: string[]): Promise<void>;
+  /** Takes no write for a while; whether nothing is under way. */
+  pause(): Promise<boolean>;
+  /** Notes from now on what it changes. */
+  watch(): Promise<void>;
+  changed(): Promise<string[]>;
 }
 
 export interface WriterObject {
@@ -136,6 +141,9 @@ function testWriter(tenant: string, instance: EntityWriter): TestWriter {
     alarm: () => instance.alarm(),
     invalidate: (entity) => instance.invalidate(identity, entity),
     confirm: (eventIds) => instance.confirm(identity, eventIds),
+    pause: () => instance.pause(identity),
+    watch: () => instance.watch(identity, true),
+    changed: async () => (await instance.changedEntities(identity, 100)).map(({ entity }) => entity),
   };
 }
 

@@ -75,11 +75,10 @@ const refused: number[] = [];
 /** By entity: how many writes were acknowledged, the last value, null for a deletion. */
 const acknowledged = new Map<string, { value: number | null; revision: number }>();
 
-/** As through an isolate of its own. */
+/** As through an isolate of its own, which knows nothing yet. */
 const elsewhere = (): Client => ({ ...client, env: { ...production } });
 
 async function writeUntilOver(number: number): Promise<void> {
-  const writer = elsewhere();
   const random = randomOf(number + 1);
   const own = idsOf(`busy-${number}`, ENTITIES);
   for (let n = 1; !isOver; n++) {
@@ -88,7 +87,7 @@ async function writeUntilOver(number: number): Promise<void> {
     const isDeletion = before !== undefined && before.value !== null && random() < 0.1;
     const answer = isDeletion
       ? await ask(`DELETE /api/v1/entities/${TYPE}/${id}`, { key: client.key })
-      : await put(writer, id, { n });
+      : await put(elsewhere(), id, { n });
     if (answer.status === 503) {
       refused.push(Date.now());
       await sleep(100);

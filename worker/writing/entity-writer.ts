@@ -67,6 +67,8 @@ export class EntityWriter extends DurableObject<Env> {
     const { loop, effects, move } = this.#open(identity);
     const mayWrite = move.mayWrite(identity);
     if (mayWrite !== true && !(await mayWrite)) return UNAVAILABLE;
+    // From here to where it is counted nothing may come between: whoever pauses asks whether anything is under way.
+    if (move.isPaused) return UNAVAILABLE;
     const size = request.rows.reduce((total, row) => total + sizeOfRow(row), 0);
     const isFull = this.#queuedCharacters > 0 && this.#queuedCharacters + size > MAX_QUEUED_CHARACTERS;
     if (isFull || effects.isFull) return UNAVAILABLE;
@@ -99,7 +101,8 @@ export class EntityWriter extends DurableObject<Env> {
   /** A reader has found these entities in D1 and not in KV. */
   async fill(identity: Identity, refs: EntityRef[]): Promise<void> {
     const { documents, move } = this.#open(identity);
-    if (await move.mayWrite(identity)) await this.#ofDocuments(() => documents.fill(refs));
+    if ((await move.mayWrite(identity)) && !move.isPaused)
+      await this.#ofDocuments(() => documents.fill(refs));
   }
 
   /** Removes an entity's hot-cache document; answers whether there was one. */
