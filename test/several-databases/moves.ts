@@ -63,13 +63,14 @@ export const ref = (entityValue: string): EntityRef => ({ entityType: TYPE, enti
 export const newPlaceOf = (id: string) => databaseOf(ref(id), 3);
 
 export const put = (
-  { key }: Client,
+  { key, env: own = production }: Client,
   id: string,
   features: object,
   over: { type?: string; meta?: object } = {},
 ) =>
   ask("POST /api/v1/items", {
     key,
+    env: own,
     body: {
       metadata: { ...WRITER, ...over.meta },
       data: {

@@ -49,8 +49,8 @@ export class WriterMove {
 
   async #mayWriteNow(identity: Identity): Promise<boolean> {
     if (isAhead(this.#pausedUntilMs ?? undefined, Date.now(), MOVE_PAUSE_MS)) return false;
-    // Whoever knows of more databases than this writer may be right.
-    if (this.isPaused || identity.databases > this.#databases) await this.ask(identity);
+    // Whoever knows of another number of databases than this writer may be right.
+    await this.ask(identity);
     return !this.isPaused && identity.databases === this.#databases;
   }
 
@@ -65,7 +65,7 @@ export class WriterMove {
   async pause(identity: Identity): Promise<boolean> {
     if (this.#databases === 0) this.#adopt(identity.databases);
     // It has not been told how the move before this one ended.
-    if (this.#databases < identity.databases) await this.ask(identity);
+    if (this.#databases !== identity.databases) await this.ask(identity);
     if (this.#databases !== identity.databases) return false;
     this.#note(true, Date.now() + MOVE_PAUSE_MS);
     return true;
