@@ -79,6 +79,7 @@ const REPEATABLE = {
   "DELETE /api/v1/subscriptions/{subscription_id}": "deletes",
   "DELETE /api/v1/admin/tenants/{tenant_id}/keys/{key_id}": "deletes",
   "DELETE /api/v1/cache/invalidate/{entity_id}": "deletes",
+  "POST /api/v1/admin/tenants/{tenant_id}/spread": "goes on with the move that is under way",
   "POST /api/v1/subscriptions/{subscription_id}/test": "asks the receiver each time, and keeps nothing",
 };
 

@@ -1,9 +1,10 @@
 /** What a tenant has once it was spread over more databases. */
+import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, test } from "vitest";
 import { entityDatabases } from "../../worker/db/entity-databases.ts";
 import { settings } from "../../worker/env.ts";
-import { documentKey, partitionOf } from "../../worker/keys.ts";
+import { documentKey, entityRef, partitionOf, writerName } from "../../worker/keys.ts";
 import { isolateMemory } from "../../worker/serving/memory.ts";
 import { writerOf } from "../../worker/writing/writer-access.ts";
 import { until } from "../setup/waiting.ts";
@@ -177,6 +178,14 @@ describe("what a tenant has", () => {
       const text = await env.HOT.get(key, "text");
       return text?.includes(`${revision + 1}`) === true && text.includes("55");
     });
+    // And by nobody else: its old writer knows of it no more.
+    for (let partition = 0; partition < LAYOUT.partitions; partition++) {
+      const writer = env.ENTITY_WRITER.getByName(writerName("kept", LAYOUT.partitions, partition));
+      const entities = await runInDurableObject(writer, (_, { storage }) =>
+        storage.sql.exec<{ entity: string }>("SELECT entity FROM documents").toArray(),
+      );
+      for (const { entity } of entities) expect(newPlaceOf(entityRef(entity).entityValue)).toBe(0);
+    }
   });
 });
 

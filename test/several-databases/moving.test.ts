@@ -3,6 +3,7 @@ import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, test } from "vitest";
 import { below, randomOf } from "../../scripts/random.ts";
+import { entityDatabases } from "../../worker/db/entity-databases.ts";
 import { writerName } from "../../worker/keys.ts";
 import { findMove } from "../../worker/tenants/moving/move-store.ts";
 import { sleep } from "../../worker/waits.ts";
@@ -33,7 +34,9 @@ const abandoned = {
   afterIt: 0,
   phase: "" as string | undefined,
 };
-const moving = idsOf("given", 20).find((one) => newPlaceOf(one) === 1) ?? "";
+const [moving = "", deleted = ""] = idsOf("given", 20).filter((id) => newPlaceOf(id) === 1);
+/** More than are looked at at once. */
+const OLD_ROWS = 1_500;
 
 /** As if its time were over: after a restart a writer knows what stands in its own database. */
 async function endPause(partition: number): Promise<void> {
@@ -48,6 +51,13 @@ async function endPause(partition: number): Promise<void> {
 async function abandonAndMove(): Promise<void> {
   const client = await narrowTenant("given-up");
   await putAll(client, abandoned.ids, () => ({ n: 1 }));
+  const yesterday = (Date.now() - 86_400_000) * 1_000;
+  await env.DB.prepare(
+    `INSERT INTO feature_history (tenant_id, entity_type, entity_value, category, event_time, revision, mode, data, ingested_at)
+     SELECT 'given-up', ?1, ?2, 'c', value, 1, 'replace', '{"n":0}', value FROM json_each(?3)`,
+  )
+    .bind(TYPE, moving, JSON.stringify(Array.from({ length: OLD_ROWS }, (_, i) => yesterday + i)))
+    .run();
   // It comes to its last step, and no further.
   const dying = watched({
     database: async (call, run) => {
@@ -62,6 +72,7 @@ async function abandonAndMove(): Promise<void> {
   abandoned.duringPause = (await put(client, moving, { n: 2 })).status;
   for (let partition = 0; partition < LAYOUT.partitions; partition++) await endPause(partition);
   abandoned.afterIt = (await put(client, moving, { n: 3 })).status;
+  await ask(`DELETE /api/v1/entities/${TYPE}/${deleted}`, { key: client.key });
   abandoned.phase = await found();
   abandoned.client = client;
   expect(await moveWhole("given-up")).toMatchObject({ databases: 3 });
@@ -182,7 +193,15 @@ describe("a move whose pause nobody renews", () => {
 
   test("is gone on with by the next one, with what was written meanwhile", async () => {
     const { client } = abandoned;
-    expect((await readAll(client, [moving])).map(featureN)).toEqual([3]);
+    expect((await readAll(client, [moving, deleted])).map(featureN)).toEqual([3, null]);
+    const rowsOf = (id: string) =>
+      entityDatabases(env)[1]
+        ?.prepare(
+          "SELECT count(*) AS n FROM feature_history WHERE tenant_id = 'given-up' AND entity_value = ?",
+        )
+        .bind(id)
+        .first<number>("n");
+    expect([await rowsOf(moving), await rowsOf(deleted)]).toEqual([OLD_ROWS + 2, 0]);
     expect((await put(client, moving, { n: 4 })).json).toMatchObject({ revision: 3 });
   });
 });

@@ -405,6 +405,16 @@ export const samples: Record<string, Sample> = {
       return { line: `DELETE /api/v1/admin/tenants/${tenant}/keys/${keyId}` };
     },
   },
+  "GET /api/v1/admin/tenants/{tenant_id}/spread": {
+    toAnother: "not found",
+    owner: "default",
+    request: async () => ({ line: "GET /api/v1/admin/tenants/acme/spread" }),
+  },
+  "POST /api/v1/admin/tenants/{tenant_id}/spread": {
+    toAnother: "not found",
+    owner: "default",
+    request: async () => ({ line: "POST /api/v1/admin/tenants/acme/spread", body: {} }),
+  },
   "POST /api/v1/subscriptions": {
     toAnother: "own",
     request: async (owner, id) => ({

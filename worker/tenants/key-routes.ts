@@ -4,7 +4,6 @@ import { pepperOf } from "../env.ts";
 import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { audit } from "../http/audit.ts";
-import type { AppContext } from "../http/context.ts";
 import { createOnce } from "../http/create-once.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, nameField, timestamp } from "../http/fields.ts";
@@ -13,7 +12,7 @@ import { lazily } from "../lazily.ts";
 import { formatTimestamp, type Micros, nowMicros, timestampOrNull } from "../timestamps.ts";
 import { KEY_MEMORY_MS } from "../timings.ts";
 import { replayedHeader, writeRequestHeaders } from "../writing/submit-request.ts";
-import { ADMINISTRATION, answeredTenantId } from "./administration.ts";
+import { ADMINISTRATION, answeredTenantId, assertAdministered } from "./administration.ts";
 import {
   apiKeyOf,
   formatApiKey,
@@ -27,7 +26,6 @@ import {
 import { keyMemory } from "./key-memory.ts";
 import { insertKey, revokeKey, selectKeys } from "./key-store.ts";
 import { administers } from "./tenant-id.ts";
-import { hasTenant } from "./tenant-store.ts";
 
 const KEY_ID = /^[0-9a-f]+$/;
 
@@ -176,12 +174,6 @@ const deleteKey = endpoint(
 function assertToCome(expiresAt: Micros | null, now: Micros): void {
   if (expiresAt === null || expiresAt > now) return;
   throw unprocessable({ loc: ["body", "expires_at"], msg: "must be in the future", type: "in_the_past" });
-}
-
-/** @throws Problem 404 for another's tenant as for none: who may not administer it does not learn that it exists. */
-async function assertAdministered(c: AppContext, tenantId: string): Promise<void> {
-  if (administers(c.principal.tenant, tenantId) && (await hasTenant(c.env.DB, tenantId))) return;
-  throw new Problem(404, "there is no such tenant");
 }
 
 const namesOf = ({ tenantId, keyId }: Pick<KeyRecord, "tenantId" | "keyId">) => ({

@@ -6,18 +6,17 @@ import { jsonAnswer } from "../http/answer.ts";
 import { audit } from "../http/audit.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { answeredTimestamp } from "../http/fields.ts";
+import { answeredTimestamp, optional } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { formatTimestamp } from "../timestamps.ts";
 import { MOVE_REQUEST_MS, RETRY_AFTER_SECONDS } from "../timings.ts";
-import { ADMINISTRATION, answeredTenantId } from "./administration.ts";
+import { ADMINISTRATION, answeredTenantId, assertAdministered } from "./administration.ts";
 import { continueMove, type MoveReport, startMove } from "./moving/continue-move.ts";
 import { PHASES } from "./moving/move.ts";
 import { type FoundMove, findMove } from "./moving/move-store.ts";
 import { Overtaken } from "./moving/moved-rows.ts";
 import { spreadOf } from "./spread.ts";
 import { DEFAULT_TENANT } from "./tenant-id.ts";
-import { hasTenant } from "./tenant-store.ts";
 
 const path = "/api/v1/admin/tenants/{tenant_id}/spread";
 const param = z.object({ tenant_id: z.string().meta({ example: "acme" }) });
@@ -80,10 +79,10 @@ const spreadTenant = endpoint(
     request: {
       param,
       json: z.object({
-        databases: z.int().min(1).optional().meta({
+        databases: optional(z.int().min(1)).meta({
           description:
             "Over how many: more than now, at most as many as are bound, which is meant without it.",
-          example: 3,
+          example: 1,
         }),
       }),
     },
@@ -113,10 +112,10 @@ const spreadTenant = endpoint(
 
 /** @throws Problem 403, 404, 503 */
 async function foundOf(c: AppContext, tenant: string): Promise<FoundMove> {
+  await assertAdministered(c, tenant);
   if (c.principal.tenant !== DEFAULT_TENANT) {
     throw new Problem(403, `only admins of the tenant \`${DEFAULT_TENANT}\` see how tenants are spread`);
   }
-  if (!(await hasTenant(c.env.DB, tenant))) throw new Problem(404, "there is no such tenant");
   // It is decided now for one that was never used.
   const databases = await spreadOf(c, tenant);
   return (await findMove(c.env.DB, tenant)) ?? { databases, move: null, text: null };
