@@ -193,6 +193,7 @@ export const HOSTILE: [reason: SqlFault["reason"], sql: string][] = [
   ["engine", `select name like '%${"a".repeat(60)}' as n from data`],
   ["engine", "select sum(9223372036854775807) as n from data"],
   ["engine", "select nosuch from data"],
+  ["engine", "select name from data order by name collate nosuch"],
   ["engine", "select json_extract(name, '$.a') as n from data"],
   // Results.
   ["duplicate-column", "select k, K from data"],

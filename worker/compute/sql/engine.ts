@@ -61,6 +61,9 @@ const TOLD_WHEN_RUNNING =
 /** Names of the object's own. A message that holds one says more than the caller wrote. */
 const INTERNAL = /\bfs_|_cf_|sqlite_/i;
 
+/** What the object's SQLite says of a statement. An unknown collation is the one that has an extended code too. */
+const SAID = /^(.*): (?:SQLITE_[A-Z_]+|SQLITE_ERROR \(extended: SQLITE_ERROR_MISSING_COLLSEQ\))$/s;
+
 /**
  * An error of the engine about the caller's SQL.
  *
@@ -68,7 +71,7 @@ const INTERNAL = /\bfs_|_cf_|sqlite_/i;
  */
 export function tellEngineError(error: unknown, when: "prepare" | "run"): SqlFault {
   const message = error instanceof Error ? error.message : "";
-  const [, said] = /^(.*): SQLITE_[A-Z_]+$/s.exec(message) ?? [];
+  const [, said] = SAID.exec(message) ?? [];
   if (said === undefined) throw error;
   // Offsets count from the beginning of a statement that the caller has not written.
   const cleaned = said.replace(/ at offset \d+$/, "");
