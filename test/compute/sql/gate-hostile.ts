@@ -181,6 +181,10 @@ export const HOSTILE: [reason: SqlFault["reason"], sql: string][] = [
     "too-costly",
     `select count(*) as n from data where trim(${nest(2, (inner) => `replace(${inner}, 'a', name)`, "name")}, name) = ''`,
   ],
+  [
+    "too-costly",
+    "select count(*) as n from data where unhex(replace(name, 'a', 'zzzzzzzzzz'), replace(name, 'a', 'yyyyyyyyyy') || 'z') = ''",
+  ],
   ["too-costly", `select sum(length(${nest(12, (inner) => `hex(${inner})`, "name")})) as n from data`],
   ["too-costly", `select sum(length(strftime('${"%J".repeat(4_000)}', ts))) as n from data`],
   [

@@ -24,6 +24,8 @@ const JSON_GROWTH = 6;
 const MAX_PATTERN = 50;
 /** instr and replace compare a needle with memcmp, about this many times as fast as a loop. */
 const MEMCMP = 64;
+/** These look for one character after the other in their second argument, by a loop. */
+const SEARCHES_EACH = /^(?:[lr]?trim|unhex)$/;
 
 interface TextAssumptions {
   /** The longest text of a column of `data`, and of a row of it. */
@@ -149,7 +151,7 @@ class Texts {
     for (const length of lengths) this.#handle(length, name?.startsWith("json") ? 3 : 1);
     if (name === "strftime") this.work.handled += DATE_FORM * first;
     if (known.searches)
-      this.work.handled += first * (name?.endsWith("trim") ? 1.5 * second : 1 + second / MEMCMP);
+      this.work.handled += first * (SEARCHES_EACH.test(name ?? "") ? 1.5 * second : 1 + second / MEMCMP);
     const rows = this.#assumptions.gatheredRows(place.core);
     const made = {
       none: SHORT_TEXT,
