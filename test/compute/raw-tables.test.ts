@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { RawTableStore } from "../../worker/compute/raw-table-store.ts";
 import { MAX_RAW_TABLES_PER_TENANT } from "../../worker/limits.ts";
 import { MISSING_TABLE_ALARM_MS, MISSING_TABLE_TTL_MS } from "../../worker/timings.ts";
-import { expectProblem, faultPlaces, get, post, remove } from "../setup/http.ts";
+import { ask, expectProblem, faultPlaces, get, post, remove } from "../setup/http.ts";
 import {
   COLUMNS,
   compute,
@@ -161,6 +161,17 @@ describe("registering", () => {
     expectProblem(await get("/raw-tables/999999"), 404);
     expectProblem(await remove("/raw-tables/999999"), 404);
     expectProblem(await ingest({ id: 999999 }, [{}]), 404);
+    for (const answer of [await get("/raw-tables/nosuch"), await remove("/raw-tables/nosuch")])
+      expectProblem(answer, 404);
+  });
+
+  test("a table is named by its name in an address too", async () => {
+    const { id, name } = await newTable({ user_id: "string", at: "timestamp" }, { timestamp_column: "at" });
+    expect((await get<Table>(`/raw-tables/${name}`)).body).toMatchObject({ id, name });
+    const kept = await ask<Table>("PATCH", `/raw-tables/${name}`, { body: { retention_days: 7 } });
+    expect(kept.body).toMatchObject({ id, retention_days: 7 });
+    expect((await remove(`/raw-tables/${name}`)).body).toEqual({ id, row_count: 0 });
+    expectProblem(await get(`/raw-tables/${id}`), 404);
   });
 });
 

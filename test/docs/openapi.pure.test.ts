@@ -111,3 +111,11 @@ test("whatever takes an Idempotency-Key says of each of its answers that it may 
   expect(answers.length).toBeGreaterThan(5);
   expect(answers.filter(([, , isSaid]) => !isSaid)).toEqual([]);
 });
+
+test("a page's limit is a whole number, with the range and the default that it has", () => {
+  const { paths } = openApiDocument(endpoints, "0.0.0");
+  const limit = paths?.["/api/v1/features"]?.get?.parameters?.find(
+    (one) => "name" in one && one.name === "limit",
+  );
+  expect(limit).toMatchObject({ schema: { type: "integer", minimum: 1, maximum: 1_000, default: 100 } });
+});

@@ -93,7 +93,7 @@ test("a number in an address is named with its range, one that is there twice as
     name: z.string().optional(),
   });
   const of = (value: unknown) => faults(query, value, "query");
-  for (const limit of ["abc", "", "0", "10", "1.5", "9007199254740993"]) {
+  for (const limit of ["abc", "", "0", "10", "1.5", "1.0", "1e0", "0x1", " 1", "+1", "9007199254740993"]) {
     expect(of({ limit }), limit).toEqual([
       expect.stringMatching(/^query\.limit \w+: must be a whole number from 1 to 9$/),
     ]);
@@ -105,6 +105,7 @@ test("a number in an address is named with its range, one that is there twice as
     ]);
   }
   expect(of({ other: ["1", "2"], limit: "3" })).toEqual([]);
+  expect(query.parse({ limit: "03" })).toEqual({ limit: 3 });
 });
 
 test("a field that is not known is named, its name cut to a name's length; where no object is, that is said", () => {

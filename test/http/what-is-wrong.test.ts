@@ -36,6 +36,8 @@ test("a missing parameter is named in the same way", async () => {
   expect(errors).toEqual([{ loc: ["query", "entity_id"], ...MISSING }]);
 });
 
+const NO_NAME = "must be letters, digits, `_`, `.` and `-`, beginning with a letter or `_`";
+
 test.each([
   ["/features?limit=abc", "query.limit", "must be a whole number from 1 to 1000"],
   ["/features?limit=0", "query.limit", "must be a whole number from 1 to 1000"],
@@ -44,7 +46,10 @@ test.each([
   ["/features?q=a&q=b&q=c", "query.q", "must be given once, is given 3 times"],
   ["/admin/tenants?limit=x", "query.limit", "must be a whole number from 1 to 1000"],
   ["/subscriptions?limit=x", "query.limit", "must be a whole number from 1 to 1000"],
-  ["/raw-tables/abc", "path.table_id", "must be a whole number from 1"],
+  ["/raw-tables/0", "path.table_id", "must be the id or the name of a raw table"],
+  ["/raw-tables/0x1", "path.table_id", NO_NAME],
+  ["/raw-tables/a:b", "path.table_id", NO_NAME],
+  ["/features?limit=1e2", "query.limit", "must be a whole number from 1 to 1000"],
   [
     "/feature-vectors?entity_id=a&feature_version_id=abc",
     "query.feature_version_id",

@@ -3,7 +3,7 @@ import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { textUpTo, wholeNumber } from "../http/fields.ts";
+import { textUpTo } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import {
   MAX_DESCRIPTION_CHARACTERS,
@@ -23,6 +23,7 @@ import {
   retentionDays,
   schemaDefinition,
   tableAnswer,
+  tableInPath,
 } from "./raw-table-schemas.ts";
 import { featuresOfTable, insertRawTable, removeRawTable, selectRawTables } from "./registered-tables.ts";
 import { assertHasTimes, changeRetention } from "./retention-route.ts";
@@ -119,8 +120,6 @@ const listTables = endpoint(
   },
 );
 
-const oneTable = z.object({ table_id: wholeNumber(1).meta({ example: 1 }) });
-
 const getTable = endpoint(
   {
     method: "get",
@@ -128,7 +127,7 @@ const getTable = endpoint(
     tag: "raw tables",
     summary: "A raw table with its size",
     scope: "read",
-    request: { param: oneTable },
+    request: { param: tableInPath },
     answers: { 200: { description: "The table.", schema: countedSchema } },
     problems: [404],
   },
@@ -152,7 +151,7 @@ const deleteTable = endpoint(
     tag: "raw tables",
     summary: "Drop a raw table with its rows",
     scope: "write",
-    request: { param: oneTable },
+    request: { param: tableInPath },
     answers: {
       200: {
         description: "It is gone.",

@@ -1,6 +1,6 @@
 /** Raw tables as they are registered and answered. */
 import * as z from "zod";
-import { answeredTimestamp } from "../http/fields.ts";
+import { answeredTimestamp, digitsInAddress } from "../http/fields.ts";
 import { isJsonObject } from "../json.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_COLUMN_NAME_CHARACTERS, MAX_RAW_COLUMNS, MAX_RETENTION_DAYS } from "../limits.ts";
@@ -60,6 +60,15 @@ const MUST_BE_TABLE = "must be the id or the name of a raw table";
 export const rawTableReference = z
   .union([z.int(MUST_BE_TABLE).min(1, MUST_BE_TABLE), registeredName], MUST_BE_TABLE)
   .meta({ override: { type: ["integer", "string"] }, description: "Its id, or its name.", example: 1 });
+
+/** The table of an address. */
+export const tableInPath = z.object({
+  table_id: z.preprocess(digitsInAddress, rawTableReference).meta({
+    override: { type: ["integer", "string"] },
+    description: "Its id, or its name.",
+    example: 1,
+  }),
+});
 
 export const rawTableSchema = lazily(() =>
   z

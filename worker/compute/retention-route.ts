@@ -3,10 +3,10 @@ import * as z from "zod";
 import { unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { elsewhere, wholeNumber } from "../http/fields.ts";
+import { elsewhere } from "../http/fields.ts";
 import { existingTable, noSuchTable } from "./existing-table.ts";
 import { rawTableObject } from "./raw-table-access.ts";
-import { rawTableSchema, retentionDays, tableAnswer } from "./raw-table-schemas.ts";
+import { rawTableSchema, retentionDays, tableAnswer, tableInPath } from "./raw-table-schemas.ts";
 import { setRetention } from "./registered-tables.ts";
 
 const asRegistered = elsewhere("stays as it was registered: only `retention_days` is changed");
@@ -21,7 +21,7 @@ export const changeRetention = endpoint(
       "Older rows are removed within two minutes, and as soon as an ingest has no room. No vector is recomputed for that.",
     scope: "write",
     request: {
-      param: z.object({ table_id: wholeNumber(1).meta({ example: 1 }) }),
+      param: tableInPath,
       json: z.lazy(() =>
         z.object({
           retention_days: retentionDays.meta({ example: 90 }),

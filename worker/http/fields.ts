@@ -141,11 +141,15 @@ export const elsewhere = (message: string) => z.never({ error: message }).nullis
 /** A query may call the entity type so; in a body it has one name. */
 export const tableTypeInBody = elsewhere("is called `entity_type` in a body");
 
-/** A whole number in an address, where everything is text. */
+/** A number of an address, where everything is text. JavaScript would also take `0x1`, `1e0` and ` 1` for one. */
+export const digitsInAddress = (written: unknown) =>
+  typeof written === "string" && /^\d+$/.test(written) ? Number(written) : written;
+
+/** A whole number in an address. */
 export function wholeNumber(least: number, most?: number) {
   const error = `must be a whole number from ${least}${most === undefined ? "" : ` to ${most}`}`;
-  const number = z.coerce.number(error).int(error).min(least, error);
-  return most === undefined ? number : number.max(most, error);
+  const number = z.int(error).min(least, error);
+  return z.preprocess(digitsInAddress, most === undefined ? number : number.max(most, error));
 }
 
 /** The form of every timestamp in an answer. */

@@ -6,7 +6,9 @@ import type { Micros } from "../timestamps.ts";
 import { wholeNumber } from "./fields.ts";
 
 export const pageQuery = z.object({
-  limit: wholeNumber(1, MAX_PAGE_ROWS).default(DEFAULT_PAGE_ROWS),
+  limit: wholeNumber(1, MAX_PAGE_ROWS)
+    .default(DEFAULT_PAGE_ROWS)
+    .meta({ override: { default: DEFAULT_PAGE_ROWS } }),
   cursor: z.string().optional().meta({ description: "`next_cursor` of the page before." }),
 });
 export const nextCursor = z
