@@ -192,6 +192,22 @@ describe("POST /features/register", () => {
     expect(new Set(answers.map(({ body }) => body.feature_id)).size).toBe(1);
   });
 
+  test.each([
+    ["name", "other"],
+    ["entity_type", "account_id"],
+    ["category", "other"],
+    ["entity_key", "user_id"],
+    ["materialize", "on_ingest"],
+  ])("a further version with another %s, which is the feature's, is 409, naming it", async (field, value) => {
+    const name = freshName("whole");
+    await register(name);
+    const refused = expectProblem(await addVersion(name, { version: 2, [field]: value }), 409);
+    expect(faultPlaces(refused)).toEqual([`body.${field}`]);
+    const same = { name, entity_type: "user", category: "default", entity_key: null, materialize: null };
+    expect((await addVersion(name, { version: 2, ...same })).status).toBe(201);
+    expectProblem(await addVersion(name, { version: 2, [field]: value }), 409);
+  });
+
   test("of two versions at once as the first of a name makes one of them active", async () => {
     for (let round = 0; round < 10; round += 1) {
       const name = freshName("twofold");

@@ -65,8 +65,22 @@ export const registerBody = z.object({
   status: optional(statusField),
 });
 
+/** What is the whole feature's. Whoever has its definition at hand may send it all, as long as it says the same. */
+const ofFeature = z
+  .string()
+  .nullish()
+  .meta({ description: "As the feature has it, or left out.", example: null });
+const sentOfFeature = {
+  name: ofFeature,
+  entity_type: ofFeature,
+  category: ofFeature,
+  entity_key: ofFeature,
+  materialize: ofFeature,
+};
+
 /** What is left out is as in the newest version. */
 export const versionBody = z.object({
+  ...sentOfFeature,
   version: versionField,
   dtype: optional(dtype),
   computation_logic: optional(z.string().min(1)).meta({ description: "New SQL of a computed feature." }),

@@ -1,4 +1,5 @@
 /** Whether a registration, of a feature or of a raw table, is what is registered already. Pure. */
+import type * as z from "zod";
 import { Problem } from "../errors.ts";
 import { canonicalJson } from "../json.ts";
 import {
@@ -7,7 +8,7 @@ import {
   MAX_STREAMING_VERSIONS_PER_TABLE,
   MAX_VERSIONS_PER_TENANT,
 } from "../limits.ts";
-import type { SentTtl } from "./definitions.ts";
+import type { SentTtl, versionBody } from "./definitions.ts";
 import type { WhyNotAdded } from "./may-be-added.ts";
 import {
   type NewFeature,
@@ -62,6 +63,21 @@ export function assertSameFeature(registered: RegisteredFeature, feature: NewFea
     ["computation_logic", registered.computationLogic, feature.computationLogic],
     ...pairsOfWords({ now: registered, first: asRegistered(registered) }, feature),
   ]);
+}
+
+/** @throws Problem 409 where a version brings something of its feature's that is another there. */
+export function assertOfFeature(registered: RegisteredFeature, body: z.output<typeof versionBody>): void {
+  const pairs: Pair[] = [
+    ["name", registered.name, body.name],
+    ["entity_type", registered.entityType, body.entity_type],
+    ["category", registered.category, body.category],
+    ["entity_key", registered.entityKey, body.entity_key],
+    ["materialize", registered.materialize, body.materialize],
+  ];
+  assertSame(
+    FEATURE_EXISTS,
+    pairs.filter(([, , asked]) => asked != null),
+  );
 }
 
 /** Why a feature, or a version of it, could not be added that is not there. */

@@ -14,7 +14,7 @@ import { versionAnswer, versionSchema } from "./feature-answers.ts";
 import { insertFurtherVersion } from "./insert-feature.ts";
 import { whyNotAdded } from "./may-be-added.ts";
 import { type RegisteredFeature, type RegisteredVersion, setVersionStatus } from "./registry-store.ts";
-import { assertSameDefinition, notAdded, TOO_MANY_ACTIVE } from "./same-definition.ts";
+import { assertOfFeature, assertSameDefinition, notAdded, TOO_MANY_ACTIVE } from "./same-definition.ts";
 import { versionAt } from "./versions.ts";
 
 const addVersion = endpoint(
@@ -36,6 +36,7 @@ const addVersion = endpoint(
   async (c, { param, json }) => {
     const { tenant } = c.principal;
     const feature = await existingFeature(c, param.feature);
+    assertOfFeature(feature, json);
     // Asked for again, it is completed from itself: a newer one may have come since.
     const own = feature.versions.find(({ version: number }) => number === json.version);
     const version = await newVersion(c, feature, json, own ?? feature.versions.at(-1) ?? null);
