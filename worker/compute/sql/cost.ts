@@ -15,6 +15,7 @@ import {
   SQLITE_MAX_LENGTH,
 } from "../../limits.ts";
 import type { SqlFault } from "./faults.ts";
+import { isAggregate } from "./kept.ts";
 import { expressionsOf, WrittenOut } from "./parts.ts";
 import { Plan } from "./plan.ts";
 import { RowBounds, selectsIn } from "./rows.ts";
@@ -119,11 +120,12 @@ function textOf({ select, selects }: Shape, { statistics, bounds, visits, copies
   const steps =
     total("handled") * HANDLED + total("carried") * CARRIED + selects.length * textCharacters * PASSED;
   if (steps >= worstSteps) return everyRow;
+  const gathered = gathersRows(selects) ? 1 : 0;
   return {
     ...everyRow,
     steps,
     keptCharacters: (kept: number) =>
-      Math.max(1, kept / Math.max(1, rows)) * (textCharacters + total("handled")),
+      (kept === 0 ? gathered : Math.max(1, kept / Math.max(1, rows))) * (textCharacters + total("handled")),
   };
 }
 
@@ -138,6 +140,16 @@ function isPipeline(selects: readonly Select[], bounds: RowBounds): boolean {
           core.sources.length <= 1 && selectsIn(expressions).length === 0 && !copiesOverWindow(expressions)
         );
       }),
+  );
+}
+
+/** Whether text of many rows is held where no plan shows it: by an aggregate, or a window that does not sort. */
+function gathersRows(selects: readonly Select[]): boolean {
+  const gathers = (part: Part): boolean =>
+    part.kind === "call" &&
+    (part.overWindow || isAggregate(part) || part.args.some((arg) => arg.some(gathers)));
+  return selects.some((select) =>
+    select.cores.some((core) => expressionsOf(core, select).some((expression) => expression.some(gathers))),
   );
 }
 
