@@ -66,6 +66,21 @@ describe("the endpoints", () => {
     expect((await get(path)).body).toMatchObject({ ...change, pending: 0, dead: 0, paused_reason: null });
   });
 
+  test.each([
+    ["kind", "kafka-rest"],
+    ["format", "avro"],
+    ["topic", "other"],
+  ])(
+    "its %s stays as it was made: a change of it is 422, the same again is nothing",
+    async (field, value) => {
+      const made = await subscribed();
+      const change = (body: object) => ask("PATCH", `/subscriptions/${made.subscription_id}`, { body });
+      expect(faultPlaces(expectProblem(await change({ [field]: value }), 422))).toEqual([`body.${field}`]);
+      const same = { kind: "webhook", format: "json", topic: null, description: "d" };
+      expect((await change(same)).body).toMatchObject(same);
+    },
+  );
+
   test("a list comes in pages, oldest first", async () => {
     await subscribed();
     await subscribed();

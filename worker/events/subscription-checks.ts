@@ -6,7 +6,7 @@ import type { AppContext } from "../http/context.ts";
 import { RETRY_AFTER_SECONDS } from "../timings.ts";
 import { isTopicName } from "./kafka-rest.ts";
 import { checkReceiverUrl } from "./receiver-url.ts";
-import type { newSubscription } from "./subscription-schemas.ts";
+import type { newSubscription, subscriptionChange } from "./subscription-schemas.ts";
 import { findSubscription, type Subscription } from "./subscription-store.ts";
 import { signingSecret } from "./webhook-signature.ts";
 
@@ -52,6 +52,15 @@ export function assertTopic({ kind, topic }: z.output<typeof newSubscription>): 
   if (!isTopicName(topic)) {
     const msg = "must be letters, digits, `.`, `_` and `-`, as a Kafka topic's name is";
     throw unprocessable({ loc, msg, type: "invalid_topic" });
+  }
+}
+
+/** @throws Problem 422 for a change of what stays: passed over, it would seem to be made. */
+export function assertAsMade(made: Subscription, change: z.output<typeof subscriptionChange>): void {
+  for (const field of ["kind", "format", "topic"] as const) {
+    if (change[field] == null || change[field] === made[field]) continue;
+    const msg = "stays as it was made: make another subscription";
+    throw unprocessable({ loc: ["body", field], msg, type: "not_allowed" });
   }
 }
 

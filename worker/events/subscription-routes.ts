@@ -15,6 +15,7 @@ import { nowMicros } from "../timestamps.ts";
 import { replayedHeader, writeRequestHeaders } from "../writing/submit-request.ts";
 import { subscriberObject } from "./subscriber-access.ts";
 import {
+  assertAsMade,
   assertTopic,
   existingSubscription,
   noSuchSubscription,
@@ -158,7 +159,9 @@ const patchSubscription = endpoint(
     problems: [404],
   },
   async (c, { param, json }) => {
-    const { tenantId, subscriptionId } = await existingSubscription(c, param.subscription_id);
+    const subscription = await existingSubscription(c, param.subscription_id);
+    assertAsMade(subscription, json);
+    const { tenantId, subscriptionId } = subscription;
     const change = {
       ...(json.status !== undefined && { status: json.status }),
       ...(json.url !== undefined && { url: receiverUrl(c, json.url) }),

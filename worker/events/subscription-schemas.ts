@@ -91,6 +91,8 @@ export const newSubscription = z.lazy(() =>
   }),
 );
 
+const asMade = z.string().nullish().meta({ description: "As it was made, or left out.", example: null });
+
 export const subscriptionChange = z.lazy(() =>
   z.object({
     status: optional(z.enum(SUBSCRIPTION_STATUSES)).meta({
@@ -99,6 +101,10 @@ export const subscriptionChange = z.lazy(() =>
     }),
     url: optional(url()),
     description: description().optional(),
+    // A subscription may be sent back whole, as it was answered.
+    kind: asMade,
+    format: asMade,
+    topic: asMade,
     ...asked(),
   }),
 );
