@@ -53,11 +53,22 @@ const inRuntime = (moreDatabases: Record<string, string>) =>
     },
   }));
 
+const WITH_SEVERAL_DATABASES = ["test/several-databases/**/*.test.ts", "test/faults/faults.test.ts"];
+/** Those of the service, and what stands for replicas of each, which the local runtime does not have. */
+const SEVERAL_DATABASES = {
+  DB_1: "feature-store-1",
+  DB_2: "feature-store-2",
+  REPLICA: "replica",
+  REPLICA_1: "replica-1",
+  REPLICA_2: "replica-2",
+};
+
 useMemoryForTemporaryFiles();
 
 /**
  * Three kinds of tests. `*.pure.test.ts`: decisions, in plain Node. `test/process`: the real service, started as a
- * user starts it. All others: on the real bindings, inside the runtime; `test/several-databases` with more of them.
+ * user starts it. All others: on the real bindings, inside the runtime; `test/several-databases` and the fault schedules of
+ * entities with more of them.
  */
 export default defineConfig({
   test: {
@@ -83,15 +94,15 @@ export default defineConfig({
           name: "runtime",
           ...IN_RUNTIME,
           include: ["test/**/*.test.ts"],
-          exclude: ["test/**/*.pure.test.ts", "test/process/**", "test/several-databases/**"],
+          exclude: ["test/**/*.pure.test.ts", "test/process/**", ...WITH_SEVERAL_DATABASES],
         },
       },
       {
-        plugins: [inRuntime({ DB_1: "feature-store-1", DB_2: "feature-store-2" })],
+        plugins: [inRuntime(SEVERAL_DATABASES)],
         test: {
           name: "several databases",
           ...IN_RUNTIME,
-          include: ["test/several-databases/**/*.test.ts"],
+          include: WITH_SEVERAL_DATABASES,
         },
       },
       {

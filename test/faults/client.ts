@@ -3,18 +3,21 @@
  * sends again what was not acknowledged when it has a key, and sometimes what was.
  */
 import { requestContext } from "../../worker/http/context.ts";
-import { documentKey, type EntityRef } from "../../worker/keys.ts";
+import { documentKey } from "../../worker/keys.ts";
 import { isolateMemory } from "../../worker/serving/memory.ts";
 import { readContext, TOKEN_HEADER } from "../../worker/serving/read-context.ts";
 import { readEntities } from "../../worker/serving/read-entities.ts";
 import type { EntityChange, RequestRow } from "../../worker/writing/entity-write.ts";
 import { IDEMPOTENCY_HEADER } from "../../worker/writing/submit-changes.ts";
 import { ownerOf } from "../../worker/writing/writer-access.ts";
+import type { Front } from "./front.ts";
 import type { Floor, Judge } from "./judge.ts";
+import { askPast } from "./past-request.ts";
 import { type Answer, contextOf, isUnavailable, throughAnother, throughThis } from "./requests.ts";
-import { type Action, type Entity, nameOf, type Operation, type PlannedChange } from "./schedule.ts";
+import { type Action, nameOf, type Operation, type PastRead, type PlannedChange } from "./schedule.ts";
+import type { Entity } from "./spread.ts";
 import type { Timeline } from "./timeline.ts";
-import { START_MS, type World } from "./world.ts";
+import { LARGE_SKEW_MS, START_MS, type World } from "./world.ts";
 
 export interface ClientWorld {
   env: Env;
@@ -23,6 +26,10 @@ export interface ClientWorld {
   timeline: Timeline;
   judge: Judge;
   counts: Counts;
+  /** In which database an entity is. */
+  placeOf: (entity: string) => number;
+  /** Who answers what is asked over HTTP; null where nothing is. */
+  front: Front | null;
 }
 
 export interface Counts {
@@ -30,6 +37,7 @@ export interface Counts {
   refused: number;
   repeated: number;
   reads: number;
+  pastReads: number;
   failedReads: number;
 }
 
@@ -37,7 +45,8 @@ interface Session {
   token: string;
   /** Of a write of one entity. */
   entity: { name: string; revision: number } | null;
-  /** What D1 held then a read must have reached. */
+  /** What D1 held then a read must have reached: by the databases that were written to, and anywhere else. */
+  moments: ReadonlyMap<number, number>;
   moment: number;
 }
 
@@ -48,6 +57,7 @@ const TRIES = 5;
 const REASON = { type: "feature_type", detail: "it is of another type" };
 /** Within this time whoever writes through an isolate sees it there. */
 const OWN_WRITES_MS = 60_000;
+const NO_FLOOR: Floor = { revision: 0, why: "nothing" };
 
 export class Client {
   readonly #w: ClientWorld;
@@ -66,6 +76,7 @@ export class Client {
     try {
       if (action.do === "change") await this.#change(operation, action);
       else if (action.do === "read") await this.read(action);
+      else if (action.do === "read past") await this.readPast(action);
       else if (action.do === "fill") await this.#fill(action.entity);
       else if (action.do === "invalidate") await this.#invalidate(action.entity);
     } catch (cause) {
@@ -88,6 +99,8 @@ export class Client {
     const token = consistency === "session" ? this.#token : null;
     if (consistency === "session" && !token) return;
     const since = timeline.now;
+    // Of one database there is no replica.
+    const mayBeOld = this.#w.front !== null && consistency !== "strong";
     const floors = entities.map((entity) => this.#floor(nameOf(entity), token));
     const context = readContext(
       contextOf({ ...this.#w, headers: { [TOKEN_HEADER]: token?.token }, body: "" }),
@@ -102,7 +115,7 @@ export class Client {
         world.note(`read ${nameOf(entity)} from ${read.source}: ${read.revision}`);
         if (consistency === "strong" && read.source !== "d1")
           judge.complain("a strong read came from a cache");
-        judge.read(nameOf(entity), read, since, floor);
+        judge.read(nameOf(entity), read, { since, isOfNow: !mayBeOld }, floor);
       });
     } catch (cause) {
       if (!isUnavailable(cause) || world.isHealthy) throw cause;
@@ -110,14 +123,38 @@ export class Client {
     }
   }
 
-  #floor(entity: string, token: Session | null): Floor {
-    const { timeline, world } = this.#w;
+  async readPast(asked: PastRead): Promise<void> {
+    const { timeline, judge, counts, front, placeOf } = this.#w;
+    const { consistency, rows, knownSecond } = asked;
+    const token = consistency === "session" ? this.#token : null;
+    if (!front || (consistency === "session" && !token)) return;
+    const since = timeline.now;
+    // The clock of who answers may be another.
+    const ownMs = OWN_WRITES_MS - LARGE_SKEW_MS;
+    const floors = rows.map(({ entity }) => this.#floor(nameOf(entity), token, ownMs));
+    const told = await askPast(front, asked, token?.token);
+    if (!told) {
+      counts.failedReads += 1;
+      return;
+    }
+    counts.pastReads += 1;
+    const answers = told.rows.map((row, i) => ({ ...row, floor: floors[i] ?? NO_FLOOR }));
+    const isOfNow = consistency === "strong" || knownSecond !== null;
+    for (const own of Map.groupBy(answers, ({ entity }) => placeOf(entity)).values()) {
+      judge.past(own, told.knownAt, { since, isOfNow });
+    }
+  }
+
+  #floor(entity: string, token: Session | null, ownMs = OWN_WRITES_MS): Floor {
+    const { timeline, world, placeOf } = this.#w;
     const own = ownWrites(world).get(entity);
-    const floors = [{ revision: 0, why: "nothing" }];
+    const floors = [NO_FLOOR];
     if (token?.entity?.name === entity) floors.push({ revision: token.entity.revision, why: "its token" });
-    else if (token) floors.push({ revision: timeline.revisionAt(entity, token.moment), why: "its session" });
-    if (own && world.nowMs - own.atMs < OWN_WRITES_MS)
-      floors.push({ ...own, why: "a write through the isolate" });
+    else if (token) {
+      const moment = token.moments.get(placeOf(entity)) ?? token.moment;
+      floors.push({ revision: timeline.revisionAt(entity, moment), why: "its session" });
+    }
+    if (own && world.nowMs - own.atMs < ownMs) floors.push({ ...own, why: "a write through the isolate" });
     return floors.reduce((a, b) => (b.revision > a.revision ? b : a));
   }
 
@@ -180,19 +217,21 @@ export class Client {
   }
 
   #remember(action: Change, { results, token }: Answer, since: number): void {
-    const { timeline, world } = this.#w;
-    let moment = since;
+    const { timeline, world, placeOf } = this.#w;
+    const moments = new Map<number, number>();
     action.changes.forEach(({ entity, n }, i) => {
       const result = results[i];
       if (!result) return;
       const { revision } = result;
       const name = nameOf(entity);
       this.#revisions.set(name, revision);
-      moment = Math.max(
-        moment,
+      const place = placeOf(name);
+      const moment = Math.max(
+        moments.get(place) ?? since,
         timeline.applied.get(n)?.moment ?? 0,
         timeline.deleted.get(`${name}@${revision}`)?.moment ?? 0,
       );
+      moments.set(place, moment);
       const own = ownWrites(world);
       if (action.through === "this isolate" && (own.get(name)?.revision ?? 0) <= revision) {
         own.set(name, { revision, atMs: world.nowMs });
@@ -203,7 +242,7 @@ export class Client {
       only && action.changes.length === 1
         ? { name: nameOf(only.entity), revision: results[0]?.revision ?? 0 }
         : null;
-    this.#token = { token, entity, moment };
+    this.#token = { token, entity, moments, moment: Math.max(since, ...moments.values()) };
   }
 
   #body(change: PlannedChange): EntityChange {
@@ -228,16 +267,26 @@ export class Client {
     };
   }
 
-  async #fill(entity: EntityRef): Promise<void> {
-    const { writer, identity } = await ownerOf(this.#requestContext(), entity);
-    await writer.fill(identity, [entity]).catch(() => {});
+  async #fill(entity: Entity): Promise<void> {
+    await this.#withOwner(entity, ({ writer, identity }) => writer.fill(identity, [entity]));
   }
 
   async #invalidate(entity: Entity): Promise<void> {
-    const context = this.#requestContext();
-    const { writer, identity } = await ownerOf(context, entity);
-    await writer.invalidate(identity, entity).catch(() => {});
-    isolateMemory.forget(await documentKey(context.tenant, context.settings.writerPartitions, entity));
+    await this.#withOwner(entity, ({ writer, identity }) => writer.invalidate(identity, entity));
+    const { tenant, settings } = this.#requestContext();
+    isolateMemory.forget(await documentKey(tenant, settings.writerPartitions, entity));
+  }
+
+  /** Nobody is promised that it happens. */
+  async #withOwner(
+    entity: Entity,
+    work: (owner: Awaited<ReturnType<typeof ownerOf>>) => Promise<unknown>,
+  ): Promise<void> {
+    const owner = await ownerOf(this.#requestContext(), entity).catch((cause: unknown) => {
+      if (!isUnavailable(cause) || this.#w.world.isHealthy) throw cause;
+      return null;
+    });
+    if (owner) await work(owner).catch(() => {});
   }
 
   #requestContext() {

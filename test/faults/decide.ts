@@ -11,6 +11,8 @@ export interface CallFacts {
   operation: string;
   /** Whether who makes it may die of it, and has a clock. */
   mayDie: boolean;
+  /** How often such calls fail, where it is not as often as all of their store. */
+  rate?: number;
 }
 
 export const FAULT_KINDS = [
@@ -124,7 +126,7 @@ const LONGEST_MS = 25_000;
 
 export function faultOf(seed: number, call: number, facts: CallFacts, rates: Rates): Fault | null {
   const draw = (salt: number) => chance(seed, call, salt);
-  if (draw(1) >= rates[facts.store]) return null;
+  if (draw(1) >= (facts.rate ?? rates[facts.store])) return null;
   const possible = (POSSIBLE[facts.store] ?? POSSIBLE[`${facts.store} ${facts.operation}`] ?? []).filter(
     (kind) => facts.mayDie || !OF_CALLERS.test(kind),
   );

@@ -3,6 +3,7 @@ import type { FeatureAvailable } from "../../worker/events/feature-available.ts"
 import type { EntityDocument } from "../../worker/serving/document.ts";
 import type { EntityRead } from "../../worker/serving/read-entities.ts";
 import type { ChangeResult } from "../../worker/writing/entity-write.ts";
+import type { PastValue } from "./past.ts";
 import { nameOf, type PlannedChange } from "./schedule.ts";
 import { type Timeline, valuesText } from "./timeline.ts";
 
@@ -19,6 +20,21 @@ export interface Acknowledgement {
 export interface Floor {
   revision: number;
   why: string;
+}
+
+/** When a read was asked for, and whether the state that it shows must be one of since then. */
+export interface Asked {
+  since: number;
+  isOfNow: boolean;
+}
+
+export interface PastAnswer {
+  entity: string;
+  /** Microseconds. */
+  at: number;
+  /** Null: it contradicts itself. */
+  shown: PastValue[] | null;
+  floor: Floor;
 }
 
 export class Judge {
@@ -77,17 +93,44 @@ export class Judge {
     this.#refused.set(change.n, operation);
   }
 
-  /** A read shows a state that was; from D1 one that was while it ran; never one older than it may be. */
-  read(entity: string, { document, revision, source }: EntityRead, since: number, floor: Floor): void {
+  /** A read shows a state that was; from the primary one that was while it ran; never one older than it may be. */
+  read(
+    entity: string,
+    { document, revision, source }: EntityRead,
+    { since, isOfNow }: Asked,
+    floor: Floor,
+  ): void {
     const timeline = this.#timeline;
     const what = `a read of ${entity} from ${source} shows revision ${revision}`;
     const shown = document ? valuesOf(document) : null;
-    const candidates = source === "d1" ? this.#momentsSince(since) : this.#momentsSince(0);
+    const isOfThen = source === "d1" && isOfNow;
+    const candidates = this.#momentsSince(isOfThen ? since : 0);
     const isThat = (moment: number) =>
       timeline.revisionAt(entity, moment) === revision && timeline.valuesAt(entity, moment) === shown;
     if (!candidates.some(isThat))
-      this.complain(`${what}: ${shown}, which ${source === "d1" ? "it was not then" : "never was"}`);
+      this.complain(`${what}: ${shown}, which ${isOfThen ? "it was not then" : "never was"}`);
     if (revision < floor.revision) this.complain(`${what}, but ${floor.why} has ${floor.revision}`);
+  }
+
+  /** What one database answered of the past is what its history says: all of it at one moment, none older than it may be. */
+  past(answers: readonly PastAnswer[], knownAt: number | null, { since, isOfNow }: Asked): void {
+    const timeline = this.#timeline;
+    const isThat = (moment: number) =>
+      answers.every(({ entity, at, shown, floor }) => {
+        const held = timeline.pastAt(entity, moment, { at, knownAt });
+        return (
+          timeline.revisionAt(entity, moment) >= floor.revision &&
+          JSON.stringify(held) === JSON.stringify(shown)
+        );
+      });
+    if (this.#momentsSince(isOfNow ? since : 0).some(isThat)) return;
+    const told = answers.map(
+      ({ entity, at, shown, floor }) =>
+        `${entity} at ${at}: ${JSON.stringify(shown)}, where ${floor.why} has ${floor.revision}`,
+    );
+    this.complain(
+      `the past is told as it ${isOfNow ? "was not then" : "may not be told"}: ${told.join("; ")}`,
+    );
   }
 
   /** The queue has taken an event: of what is committed, and the first time in the order of revisions. */

@@ -5,23 +5,20 @@ import { documentKey } from "../../worker/keys.ts";
 import { Log } from "../../worker/log.ts";
 import { decodeDocument } from "../../worker/serving/document.ts";
 import { settleSpread } from "../../worker/tenants/spread.ts";
-import { UNRESOLVED_INTENT_MS } from "../../worker/timings.ts";
-import { EntityWriter } from "../../worker/writing/entity-writer.ts";
 import { FaultLayer } from "./bindings.ts";
 import { Client, type Counts } from "./client.ts";
 import { chance, randomOf } from "./decide.ts";
+import { Front } from "./front.ts";
 import { wholeStorage } from "./hosted-storage.ts";
 import { Judge } from "./judge.ts";
-import { namespaceOf, ObjectHost } from "./object-host.ts";
 import type { Ran } from "./report.ts";
-import { ENTITIES, nameOf, type Schedule } from "./schedule.ts";
+import { nameOf, type Operation, type Schedule } from "./schedule.ts";
+import { ENTITIES, type Entity, MORE_ENTITIES, placeOf } from "./spread.ts";
 import { Stores } from "./stores.ts";
+import { faultOfTenant, makeTenant } from "./tenant.ts";
 import { Timeline } from "./timeline.ts";
 import { World } from "./world.ts";
-
-const ALL = [...new Map(ENTITIES.map((entity) => [nameOf(entity), entity])).values()];
-/** Everything that is under way comes to its end within this, an alarm follows an alarm. */
-const MOST_ALARMS = 30;
+import { Writers } from "./writers.ts";
 
 let made = 0;
 
@@ -32,7 +29,9 @@ export async function runSchedule(
 ): Promise<Ran> {
   made += 1;
   await wholeStorage(state).deleteAll();
-  const run = new Run(schedule, state, { spared, tenant: `faults-${schedule.seed}-${made}` });
+  const tenant = `faults-${schedule.seed}-${made}`;
+  const key = schedule.spread && (await makeTenant(tenant, schedule.spread));
+  const run = new Run(schedule, state, { spared, tenant, key });
   await run.toTheEnd();
   return run.result();
 }
@@ -45,74 +44,85 @@ class Run {
   readonly #layer: FaultLayer;
   readonly #timeline: Timeline;
   readonly #judge: Judge;
-  readonly #host: ObjectHost<EntityWriter>;
+  readonly #writers: Writers;
   readonly #clients: Client[];
-  readonly #state: DurableObjectState;
   readonly #tenant: string;
-  readonly #counts: Counts = { acknowledged: 0, refused: 0, repeated: 0, reads: 0, failedReads: 0 };
+  readonly #counts: Counts = {
+    acknowledged: 0,
+    refused: 0,
+    repeated: 0,
+    reads: 0,
+    pastReads: 0,
+    failedReads: 0,
+  };
   readonly #stores: Stores;
+  readonly #entities: readonly Entity[];
+  readonly #placeOf: (entity: string) => number;
   #open = 0;
 
   constructor(
     schedule: Schedule,
     state: DurableObjectState,
-    { spared, tenant }: { spared: ReadonlySet<number>; tenant: string },
+    { spared, tenant, key }: { spared: ReadonlySet<number>; tenant: string; key: string | null },
   ) {
-    const { seed } = schedule;
+    const { seed, spread } = schedule;
+    const databases = spread?.databases ?? 1;
     this.#schedule = schedule;
-    this.#state = state;
+    const entities = spread ? MORE_ENTITIES : ENTITIES;
+    this.#entities = [...new Map(entities.map((entity) => [nameOf(entity), entity])).values()];
     this.#tenant = tenant;
     this.#world = new World(randomOf(seed, 11), randomOf(seed, 12));
     this.#layer = new FaultLayer(this.#world, schedule, spared);
-    this.#timeline = new Timeline(tenant);
+    this.#placeOf = (entity) => placeOf(entity, databases);
+    this.#timeline = new Timeline(tenant, this.#placeOf);
     this.#judge = new Judge(this.#timeline);
-    const shared = { layer: this.#layer, timeline: this.#timeline, judge: this.#judge };
+    const [world, layer] = [this.#world, this.#layer];
+    const shared = { world, layer, timeline: this.#timeline, judge: this.#judge };
     this.#stores = new Stores({ ...shared, schedule, onTaken: (events) => this.#taken(events) });
     const all = this.#stores.env;
-    this.#host = new ObjectHost({
-      world: this.#world,
-      layer: this.#layer,
-      name: "writer",
-      state,
-      storage: wholeStorage(state),
-      make: (own) => new EntityWriter(own, all),
-    });
-    all.ENTITY_WRITER = namespaceOf(env.ENTITY_WRITER, () => this.#host.stub());
-    const world = { env: all, tenant, world: this.#world, ...shared, counts: this.#counts };
-    const client = () => new Client(world);
+    this.#writers = new Writers({ world, layer, state, tenant, databases, env: all });
+    all.ENTITY_WRITER = this.#writers.namespace;
+    const front =
+      key === null
+        ? null
+        : new Front({ world, env: all, key, complain: (text) => this.#judge.complain(text) });
+    const own = { env: all, tenant, counts: this.#counts, placeOf: this.#placeOf, front };
+    const client = () => new Client({ ...shared, ...own });
     this.#clients = [client(), client()];
   }
 
   async toTheEnd(): Promise<void> {
     const world = this.#world;
     try {
-      // A route has the catalog before it comes to a writer.
-      await settleSpread({ env: this.#stores.env, log: SILENT }, this.#tenant, {
-        found: 1,
-        askedMs: Date.now(),
-      });
-      for (const operation of this.#schedule.operations) {
-        const client = this.#clients[operation.client];
-        const isEviction = operation.action.do === "evict";
-        const act = () =>
-          isEviction ? this.#host.kill("evicted") : client && this.#act(() => client.run(operation));
-        world.after(operation.atMs, {
-          label: "operation",
-          actor: world.actor("client"),
-          act: () => void act(),
+      // A route has the catalog before it comes to a writer; of several databases it is asked for as all else is.
+      if (!this.#schedule.spread)
+        await settleSpread({ env: this.#stores.env, log: SILENT }, this.#tenant, {
+          found: 1,
+          askedMs: Date.now(),
         });
-        this.#open += isEviction ? 0 : 1;
-      }
+      for (const operation of this.#schedule.operations) this.#plan(operation);
       await world.run(() => this.#open === 0);
       world.isHealthy = true;
       world.note("all is well from here on");
-      if (world.chance() < 0.5) this.#host.kill("evicted at the end");
+      if (world.chance() < 0.5) this.#writers.kill("evicted at the end");
       await this.#settle();
       await this.#check();
       if (chance(this.#schedule.seed, 5) < 0.5) await this.#afterwards();
     } catch (cause) {
       this.#judge.complain(`${cause instanceof Error ? cause.stack : cause}`);
     }
+  }
+
+  #plan(operation: Operation): void {
+    const { action, atMs } = operation;
+    const world = this.#world;
+    const client = this.#clients[operation.client];
+    const act = () => {
+      if (action.do === "evict") this.#writers.kill("evicted", action.writer);
+      else if (client) void this.#act(() => client.run(operation));
+    };
+    world.after(atMs, { label: "operation", actor: world.actor("client"), act });
+    this.#open += action.do === "evict" ? 0 : 1;
   }
 
   result(): Ran {
@@ -123,14 +133,15 @@ class Run {
       calls,
       transactions: this.#timeline.now,
       events: this.#stores.events,
-      instances: this.#host.instances,
+      instances: this.#writers.instances,
+      several: this.#schedule.spread ? 1 : 0,
     };
     return { violations, log: this.#world.log, counts, happened, faulted };
   }
 
   /** Once more, with nothing in the way: repetitions, reads, and a write to each, which the caches must follow. */
   async #afterwards(): Promise<void> {
-    this.#host.kill("evicted for the repetitions");
+    this.#writers.kill("evicted for the repetitions");
     const moment = this.#timeline.now;
     for (const client of this.#clients) await this.#perform(() => client.repeatAll());
     await this.#settle();
@@ -140,10 +151,10 @@ class Run {
     const [client] = this.#clients;
     if (!client) return;
     for (const consistency of ["strong", "edge"] as const) {
-      await this.#perform(() => client.read({ consistency, entities: ALL }));
+      await this.#perform(() => client.read({ consistency, entities: this.#entities }));
     }
     const categories = [{ category: "a", mode: "merge" as const, eventSecond: null, names: ["x"] }];
-    const changes = ALL.map((entity, i) => ({
+    const changes = this.#entities.map((entity, i) => ({
       kind: "write" as const,
       n: 1_000 + i,
       entity,
@@ -170,35 +181,17 @@ class Run {
     this.#open = 0;
   }
 
-  /** Everything under way ends, and what is owed is paid by alarms; late enough that nothing unknown can land. */
   async #settle(): Promise<void> {
-    const world = this.#world;
-    for (let alarms = 0; alarms < MOST_ALARMS; alarms++) {
-      await world.run(() => world.waitsOnlyFor("alarm"));
-      if (!this.#owes()) return;
-      if (this.#host.alarmAtMs === null) return this.#judge.complain("something is owed and no alarm is set");
-      // An alarm may be late. The second one is, so that it need not be asked a dozen times what may still land.
-      const lateMs = alarms === 1 ? UNRESOLVED_INTENT_MS : 0;
-      world.nowMs = Math.max(world.nowMs, this.#host.alarmAtMs) + lateMs;
-      const { alarms: before } = this.#host;
-      await world.run(() => this.#host.alarms > before);
-    }
-    this.#judge.complain("something is still owed after many alarms");
-  }
-
-  #owes(): boolean {
-    const count = (sql: string) => this.#state.storage.sql.exec<{ n: number }>(sql).one().n;
-    if (this.#host.instances === 0) return false;
-    return (
-      count("SELECT count(*) AS n FROM intents") +
-        count("SELECT count(*) AS n FROM documents WHERE dirty = 1") >
-      0
-    );
+    const fault = await this.#writers.settle();
+    if (fault !== null) this.#judge.complain(fault);
   }
 
   async #check(): Promise<void> {
     this.#judge.everythingEnded();
-    for (const entity of ALL) {
+    const { spread } = this.#schedule;
+    const fault = spread && (await faultOfTenant(this.#tenant, spread));
+    if (fault) this.#judge.complain(fault);
+    for (const entity of this.#entities) {
       const key = await documentKey(this.#tenant, 1, entity);
       if (!this.#stores.isCurrent(key)) continue;
       const text = await env.HOT.get(key);
@@ -210,11 +203,14 @@ class Run {
   /** A queue in memory is told by its consumer. */
   #taken(events: readonly FeatureAvailable[]): void {
     if (this.#schedule.queueStorage === "durable") return;
-    const ids = events.map(({ event_id: id }) => id);
-    const identity = { tenant: this.#tenant, partitions: 1 };
-    // It tells whoever lives in the object now.
-    const act = () => void this.#host.invoke("confirm", [identity, ids]).catch(() => {});
-    const consumer = this.#world.actor("consumer");
-    this.#world.after(this.#world.someMs(200), { label: "consumer", actor: consumer, act });
+    const byPlace = Map.groupBy(events, ({ entity_type: type, entity_id: id }) =>
+      this.#placeOf(`${type}/${id}`),
+    );
+    for (const [place, own] of byPlace) {
+      const ids = own.map(({ event_id: id }) => id);
+      const act = () => this.#writers.confirm(place, ids);
+      const consumer = this.#world.actor("consumer");
+      this.#world.after(this.#world.someMs(200), { label: "consumer", actor: consumer, act });
+    }
   }
 }

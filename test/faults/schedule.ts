@@ -1,10 +1,6 @@
 /** What a seed makes clients do. Pure. */
 import { chance, oneOf, type Rates, randomOf } from "./decide.ts";
-
-export interface Entity {
-  entityType: string;
-  entityValue: string;
-}
+import { ENTITIES, type Entity, MORE_ENTITIES, type Spread, spreadOf } from "./spread.ts";
 
 export interface PlannedCategory {
   category: string;
@@ -28,9 +24,19 @@ export type PlannedChange =
 
 export type Action =
   | { do: "change"; changes: PlannedChange[]; hasKey: boolean; through: "this isolate" | "another" }
-  | { do: "read"; consistency: "edge" | "session" | "strong"; entities: Entity[] }
+  | { do: "read"; consistency: "edge" | "session" | "strong"; entities: readonly Entity[] }
+  | ({ do: "read past" } & PastRead)
   | { do: "fill" | "invalidate"; entity: Entity }
-  | { do: "evict" };
+  /** Of one of several writers; null: there is one. */
+  | { do: "evict"; writer: number | null };
+
+/** What was known of each entity at each time; all of one type. Times are seconds from the start. */
+export interface PastRead {
+  consistency: "edge" | "session" | "strong";
+  rows: { entity: Entity; second: number }[];
+  /** Only what had been ingested by then; null: all. */
+  knownSecond: number | null;
+}
 
 export interface Operation {
   id: number;
@@ -44,15 +50,11 @@ export interface Schedule {
   rates: Rates;
   queueStorage: "durable" | "memory";
   memoryTtlMs: number;
+  /** Null: there is one database. */
+  spread: Spread | null;
   operations: Operation[];
 }
 
-export const ENTITIES: readonly [Entity, ...Entity[]] = [
-  { entityType: "bright_uid", entityValue: "u1" },
-  { entityType: "bright_uid", entityValue: "u1" },
-  { entityType: "bright_uid", entityValue: "u2" },
-  { entityType: "merchant", entityValue: "m1" },
-];
 const CATEGORIES = ["a", "b"] as const;
 const NAMES: readonly [string[], ...string[][]] = [["x", "y"], ["x"], ["y"]];
 const CONSISTENCIES = ["edge", "edge", "session", "strong"] as const;
@@ -61,6 +63,7 @@ const CLIENTS = 2;
 export function scheduleOf(seed: number): Schedule {
   const random = randomOf(seed, 7);
   const rate = (most: number) => oneOf(random, [0, most / 8, most / 3, most]);
+  const spread = spreadOf(seed, (own) => oneOf(own, [0, 0, 0.35 / 8, 0.35 / 3, 0.35]));
   const operations: Operation[] = [];
   const count = 8 + Math.floor(random() * 7);
   let atMs = 0;
@@ -70,7 +73,12 @@ export function scheduleOf(seed: number): Schedule {
     return n;
   };
   for (let id = 1; id <= count; id++) {
-    operations.push({ id, atMs, client: Math.floor(random() * CLIENTS), action: actionOf(random, nextN) });
+    operations.push({
+      id,
+      atMs,
+      client: Math.floor(random() * CLIENTS),
+      action: actionOf(random, nextN, spread),
+    });
     atMs += gapMs(random);
   }
   return {
@@ -78,6 +86,7 @@ export function scheduleOf(seed: number): Schedule {
     rates: { database: rate(0.35), cache: rate(0.5), queue: rate(0.8), object: rate(0.2), receiver: 0 },
     queueStorage: chance(seed, 3) < 0.75 ? "durable" : "memory",
     memoryTtlMs: chance(seed, 4) < 0.5 ? 0 : 1_000,
+    spread,
     operations,
   };
 }
@@ -90,26 +99,42 @@ function gapMs(random: () => number): number {
   return 3_000 + Math.floor(random() * 4_000);
 }
 
-function actionOf(random: () => number, nextN: () => number): Action {
+function actionOf(random: () => number, nextN: () => number, spread: Spread | null): Action {
+  const entities = spread ? MORE_ENTITIES : ENTITIES;
+  if (spread && random() < 0.15) return { do: "read past", ...pastReadOf(random) };
   const dice = random();
-  const entity = oneOf(random, ENTITIES);
+  const entity = oneOf(random, entities);
   if (dice < 0.55) {
-    const size = random() < 0.25 ? 2 + Math.floor(random() * 2) : 1;
-    const changes = Array.from({ length: size }, () => changeOf(random, nextN, size));
+    const most = spread ? 5 : 3;
+    const size = random() < (spread ? 0.5 : 0.25) ? 2 + Math.floor(random() * (most - 1)) : 1;
+    const changes = Array.from({ length: size }, () => changeOf(random, nextN, { size, entities }));
     const through = random() < 0.5 ? "this isolate" : "another";
     return { do: "change", changes, hasKey: random() < 0.4, through };
   }
   if (dice < 0.88) {
     const consistency = oneOf(random, CONSISTENCIES);
-    const entities = random() < 0.3 ? [...new Set(ENTITIES)].slice(1) : [entity];
-    return { do: "read", consistency, entities };
+    const several = [...new Set(entities)].slice(1);
+    return { do: "read", consistency, entities: random() < (spread ? 0.6 : 0.3) ? several : [entity] };
   }
   if (dice < 0.91) return { do: "fill", entity };
-  return dice < 0.94 ? { do: "invalidate", entity } : { do: "evict" };
+  if (dice < 0.94) return { do: "invalidate", entity };
+  return { do: "evict", writer: spread && Math.floor(random() * spread.databases) };
 }
 
-function changeOf(random: () => number, nextN: () => number, size: number): PlannedChange {
-  const entity = oneOf(random, ENTITIES);
+function pastReadOf(random: () => number): PastRead {
+  const consistency = oneOf(random, CONSISTENCIES);
+  const type = oneOf(random, ["bright_uid", "bright_uid", "merchant"]);
+  const entities = MORE_ENTITIES.filter(({ entityType }) => entityType === type);
+  const rows = entities.map((entity) => ({ entity, second: Math.floor(random() * 30) - 16 }));
+  return { consistency, rows, knownSecond: random() < 0.3 ? Math.floor(random() * 12) : null };
+}
+
+function changeOf(
+  random: () => number,
+  nextN: () => number,
+  { size, entities }: { size: number; entities: readonly [Entity, ...Entity[]] },
+): PlannedChange {
+  const entity = oneOf(random, entities);
   const n = nextN();
   if (size === 1 && random() < 0.25) {
     return { kind: "delete", n, entity, category: random() < 0.5 ? null : oneOf(random, CATEGORIES) };
@@ -142,8 +167,13 @@ function describeAction(action: Action): string {
     }
     case "read":
       return `${action.consistency} read of ${action.entities.map(nameOf).join(", ")}`;
+    case "read past": {
+      const rows = action.rows.map(({ entity, second }) => `${nameOf(entity)} at second ${second}`);
+      const known = action.knownSecond === null ? "" : ` as known at second ${action.knownSecond}`;
+      return `${action.consistency} read of the past of ${rows.join(", ")}${known}`;
+    }
     case "evict":
-      return "the writer is evicted";
+      return `the writer ${action.writer ?? ""} is evicted`;
     default:
       return `${action.do} ${nameOf(action.entity)}`;
   }

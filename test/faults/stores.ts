@@ -1,13 +1,16 @@
-/** The three stores of one schedule: the real bindings behind the fault layer, and what KV has shown. */
+/** The stores of one schedule: the real bindings behind the fault layer, and what KV has shown. */
 import { env } from "cloudflare:workers";
 import type { FeatureAvailable } from "../../worker/events/feature-available.ts";
 import { type CacheCall, type DatabaseCall, type QueueCall, watched } from "../setup/faults.ts";
 import type { FaultLayer } from "./bindings.ts";
 import type { Judge } from "./judge.ts";
+import { withReplica } from "./replicas.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Timeline } from "./timeline.ts";
+import { START_MS, type World } from "./world.ts";
 
 interface StoreDependencies {
+  world: World;
   layer: FaultLayer;
   schedule: Schedule;
   timeline: Timeline;
@@ -48,14 +51,40 @@ export class Stores {
       cache: (call: CacheCall, run: () => Promise<unknown>) => this.#cache(call, run),
       queue: (call: QueueCall, run: () => Promise<unknown>) => this.#queue(call, run),
     };
-    const all = watched(faults, variables, env.QUEUE_WITHOUT_CONSUMER);
+    const all = watched(faults, variables, env.QUEUE_WITHOUT_CONSUMER, this.#databases());
     all.alongside = this.#d.timeline;
-    return all.env;
+    return { ...all.env, RATE_LIMIT: "off" } as unknown as Env;
   }
 
-  #database(call: DatabaseCall, run: () => Promise<unknown>): Promise<unknown> {
-    const operation = call.writes ? "write" : "read";
-    return this.#d.layer.call({ store: "database", operation, label: `database ${operation}` }, run);
+  #databases(): D1Database[] {
+    const { schedule, world } = this.#d;
+    if (!schedule.spread) return [env.DB];
+    const lag = (most: number) => (most === 0 ? 0 : Math.floor(world.chance() * (most + 1)));
+    const all = [
+      [env.DB, env.REPLICA],
+      [env.DB_1, env.REPLICA_1],
+      [env.DB_2, env.REPLICA_2],
+    ];
+    return all.slice(0, schedule.spread.bound).map(([primary, replica]) => {
+      if (!primary || !replica) throw new Error("these schedules need all databases of vitest.config.ts");
+      return withReplica(primary, replica, lag);
+    });
+  }
+
+  #database({ database, writes }: DatabaseCall, run: () => Promise<unknown>): Promise<unknown> {
+    const { schedule, layer } = this.#d;
+    const operation = writes ? "write" : "read";
+    const label = database === 0 ? `database ${operation}` : `database ${database} ${operation}`;
+    const rate = this.#rateOf(database);
+    return layer.call({ store: "database", operation, label, ...(schedule.spread && { rate }) }, run);
+  }
+
+  #rateOf(database: number): number {
+    const { schedule, world } = this.#d;
+    const { rates, outage } = schedule.spread ?? { rates: [], outage: null };
+    const ms = world.nowMs - START_MS;
+    if (outage?.database === database && outage.fromMs <= ms && ms < outage.untilMs) return 1;
+    return (database === 0 ? schedule.rates.database : rates[database - 1]) ?? 0;
   }
 
   #cache(call: CacheCall, run: () => Promise<unknown>): Promise<unknown> {

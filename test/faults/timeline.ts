@@ -4,6 +4,7 @@
  */
 import type { Alongside } from "../setup/faults.ts";
 import { type ModelEntity, remove, UNWRITTEN, WHOLE, write } from "./model.ts";
+import { type PastValue, pastOf } from "./past.ts";
 import { nameOf, type PlannedChange } from "./schedule.ts";
 import { START_MS } from "./world.ts";
 
@@ -28,6 +29,7 @@ interface HistoryRow {
   data: string;
   ingested_at: number;
   event_id: string | null;
+  mode: string;
 }
 
 export interface Moment {
@@ -48,7 +50,7 @@ const CURRENT = ["bright_uid", "entities"].map((table) => {
     updated_at, revision FROM ${table} WHERE tenant_id = ?1`;
 });
 const HISTORY = `SELECT entity_type || '/' || entity_value AS entity, category, event_time, revision, data, ingested_at,
-  event_id FROM feature_history WHERE tenant_id = ?1 ORDER BY revision, ingested_at`;
+  event_id, mode FROM feature_history WHERE tenant_id = ?1 ORDER BY revision, ingested_at`;
 const START_MICROS = START_MS * 1_000;
 
 export class Timeline implements Alongside {
@@ -62,10 +64,15 @@ export class Timeline implements Alongside {
   /** Events of all history rows that ever were, by id. */
   readonly announced = new Map<string, HistoryRow>();
   readonly #tenant: string;
+  readonly #placeOf: (entity: string) => number;
   readonly #model = new Map<string, ModelEntity>();
+  /** What each database held last, by its number. */
+  readonly #held = new Map<number, Moment>();
 
-  constructor(tenant: string) {
+  /** @param placeOf In which database an entity has to be. */
+  constructor(tenant: string, placeOf: (entity: string) => number) {
     this.#tenant = tenant;
+    this.#placeOf = placeOf;
   }
 
   get now(): number {
@@ -76,10 +83,10 @@ export class Timeline implements Alongside {
     return [CURRENT.join(" UNION ALL "), HISTORY].map((sql) => db.prepare(sql).bind(this.#tenant));
   }
 
-  seen([current, history]: D1Result[]): void {
+  seen([current, history]: D1Result[], database: number): void {
     const rows = (current?.results ?? []) as CurrentRow[];
     const written = (history?.results ?? []) as HistoryRow[];
-    const moment = {
+    this.#held.set(database, {
       rows: new Map(
         [...Map.groupBy(rows, ({ entity }) => entity)].map(([entity, own]) => [
           entity,
@@ -89,6 +96,16 @@ export class Timeline implements Alongside {
       history: new Map(
         written.map((row) => [Object.values(row).slice(0, 4).concat(row.ingested_at).join(), row]),
       ),
+    });
+    for (const entity of new Set([...rows, ...written].map((row) => row.entity))) {
+      const place = this.#placeOf(entity);
+      if (place !== database)
+        this.violations.push(`${entity} is in database ${database}, not in ${place} where it belongs`);
+    }
+    const all = [...this.#held.values()];
+    const moment = {
+      rows: new Map(all.flatMap((held) => [...held.rows])),
+      history: new Map(all.flatMap((held) => [...held.history])),
     };
     const before = this.moments.at(-1);
     this.moments.push(moment);
@@ -101,6 +118,15 @@ export class Timeline implements Alongside {
   revisionAt(entity: string, moment: number): number {
     const rows = this.moments[moment]?.rows.get(entity)?.values() ?? [];
     return Math.max(0, ...[...rows].map(({ revision }) => revision));
+  }
+
+  /** What the history said at that moment of an earlier time; see {@link pastOf}. */
+  pastAt(entity: string, moment: number, asked: { at: number; knownAt: number | null }): PastValue[] {
+    const rows = [...(this.moments[moment]?.history.values() ?? [])];
+    return pastOf(
+      rows.filter((row) => row.entity === entity),
+      asked,
+    );
   }
 
   /** Whether any entity has another revision now. */

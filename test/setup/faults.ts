@@ -13,6 +13,8 @@ interface Recorded {
 }
 
 export interface DatabaseCall extends Recorded {
+  /** In the order of `entityDatabases`, from 0. */
+  database: number;
   kind: "query" | "batch";
   /** Whether it writes; all that the store writes goes in one batch. */
   writes: boolean;
@@ -47,7 +49,8 @@ export interface Faults {
 /** Asked in the same transaction as every write: what it left in the database, before anything else happens there. */
 export interface Alongside {
   statements(db: Pick<D1DatabaseSession, "prepare">): D1PreparedStatement[];
-  seen(results: D1Result[]): void;
+  /** @param database In the order of `entityDatabases`, from 0. */
+  seen(results: D1Result[], database: number): void;
 }
 
 export interface Watched {
@@ -71,30 +74,35 @@ type Variables = Partial<
 /**
  * @param variables Events are done when the queue has them, as in production, unless this says otherwise.
  * @param availability The queue of availability events.
+ * @param databases In place of all that are bound.
  */
 export function watched(
   faults: Faults = {},
   variables: Variables = {},
   availability: Queue = env.FEATURE_AVAILABILITY,
+  databases: readonly D1Database[] = entityDatabases(env),
 ): Watched {
   const database: DatabaseCall[] = [];
   const cache: CacheCall[] = [];
   const queue: QueueCall[] = [];
+  const watchNumber = (real: D1Database, number: number) =>
+    watchDatabase(real, {
+      number,
+      watch: around(database, () => all.faults.database),
+      alongside: () => all.alongside,
+    });
+  const [first = env.DB, ...more] = databases;
+  const others: Record<string, D1Database | undefined> = Object.fromEntries(
+    entityDatabases(env).map((_, number) => [bindingOf(number), undefined]),
+  );
+  for (const [i, db] of more.entries()) others[bindingOf(i + 1)] = watchNumber(db, i + 1);
   const all: Watched = {
     env: {
       ...env,
+      ...others,
       QUEUE_STORAGE: "durable",
       ...variables,
-      ...Object.fromEntries(
-        entityDatabases(env).map((db, number) => [
-          bindingOf(number),
-          watchDatabase(
-            db,
-            around(database, () => all.faults.database),
-            () => all.alongside,
-          ),
-        ]),
-      ),
+      DB: watchNumber(first, 0),
       HOT: watchCache(
         env.HOT,
         around(cache, () => all.faults.cache),
@@ -169,12 +177,13 @@ function around<Call extends Recorded>(calls: Call[], fault: () => Fault<Call> |
   };
 }
 
-function watchDatabase(
-  real: D1Database,
-  watch: Around<DatabaseCall>,
-  alongside: () => Alongside | null,
-): D1Database {
-  const own = { watch, alongside };
+interface WatchingDatabase {
+  number: number;
+  watch: Around<DatabaseCall>;
+  alongside: () => Alongside | null;
+}
+
+function watchDatabase(real: D1Database, own: WatchingDatabase): D1Database {
   return overriding(real, {
     ...watchedStatements(real, "none", own),
     withSession: (start: string = "first-unconstrained") => {
@@ -187,10 +196,11 @@ function watchDatabase(
 function watchedStatements(
   real: D1Database | D1DatabaseSession,
   session: string,
-  { watch, alongside }: { watch: Around<DatabaseCall>; alongside: () => Alongside | null },
+  { number, watch, alongside }: WatchingDatabase,
 ): Pick<D1DatabaseSession, "prepare" | "batch"> {
   const known = new WeakMap<D1PreparedStatement, { sql: string; statement: D1PreparedStatement }>();
   const describe = (kind: DatabaseCall["kind"], sql: string[]) => ({
+    database: number,
     kind,
     sql,
     session,
@@ -219,7 +229,7 @@ function watchedStatements(
         const witness = described.writes ? alongside() : null;
         const asked = own.map(({ statement }) => statement);
         const results = await real.batch<T>([...asked, ...(witness?.statements(real) ?? [])]);
-        witness?.seen(results.slice(asked.length));
+        witness?.seen(results.slice(asked.length), number);
         return results.slice(0, asked.length);
       };
       return watch(described, run);

@@ -1,6 +1,7 @@
 /** Asking until there is an answer, with a key or without one, and holding repetitions against the first answer. */
+
+import type { Asked, Front, Reply } from "../front.ts";
 import { actor, type World } from "../world.ts";
-import type { Asked, Front, Reply } from "./front.ts";
 
 interface AskingDependencies {
   world: World;

@@ -5,10 +5,10 @@ import type { FeatureAvailable } from "../../../worker/events/feature-available.
 import { type DatabaseCall, watched } from "../../setup/faults.ts";
 import { FaultLayer } from "../bindings.ts";
 import { randomOf } from "../decide.ts";
+import { Front } from "../front.ts";
 import { World } from "../world.ts";
 import { Asking } from "./asking.ts";
 import { Deliveries } from "./deliveries.ts";
-import { Front } from "./front.ts";
 import { Objects } from "./objects.ts";
 import { Owners } from "./owners.ts";
 import { VirtualQueue } from "./queues.ts";

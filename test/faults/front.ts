@@ -1,6 +1,6 @@
 /** An isolate of the Worker: requests come to it as over HTTP, and it may die of each. */
-import { app } from "../../../worker/app.ts";
-import { type Actor, actor, really, type World } from "../world.ts";
+import { app } from "../../worker/app.ts";
+import { type Actor, actor, really, type World } from "./world.ts";
 
 export interface Asked {
   method: "GET" | "POST" | "PATCH" | "DELETE";
@@ -8,6 +8,7 @@ export interface Asked {
   path: string;
   body?: unknown;
   idempotencyKey?: string | undefined;
+  consistencyToken?: string | undefined;
 }
 
 export interface Reply {
@@ -80,13 +81,15 @@ export class Front {
   }
 }
 
-function requestOf({ method, path, body, idempotencyKey }: Asked, key: string): Request {
+function requestOf(asked: Asked, key: string): Request {
+  const { method, path, body, idempotencyKey, consistencyToken } = asked;
   const bytes = new TextEncoder().encode(body === undefined ? "" : JSON.stringify(body));
   const headers = {
     "x-api-key": key,
     "content-type": "application/json",
     "content-length": String(bytes.length),
     ...(idempotencyKey !== undefined && { "idempotency-key": idempotencyKey }),
+    ...(consistencyToken !== undefined && { "x-consistency-token": consistencyToken }),
   };
   const request = new Request(`https://store.example/api/v1${path}`, { method, headers });
   // The runtime would read it in a time of its own.

@@ -1,0 +1,49 @@
+/** The tenant of a schedule with several databases, put into D1 at once, and its key. */
+import { env } from "cloudflare:workers";
+import { drizzle } from "drizzle-orm/d1";
+import { apiKeys, pastEntityTypes, tenants } from "../../worker/db/schema.ts";
+import { formatApiKey, hashSecret, newApiKey, SCOPES } from "../../worker/tenants/api-key.ts";
+import type { Spread } from "./spread.ts";
+import { START_MS } from "./world.ts";
+
+const NOW = START_MS * 1_000;
+
+/** @returns its key. */
+export async function makeTenant(tenantId: string, { databases, isDecided }: Spread): Promise<string> {
+  const pepper = env.API_KEY_SECRET ?? "";
+  const { keyId, secret } = newApiKey(pepper);
+  const all = drizzle(env.DB);
+  await all.batch([
+    all.insert(tenants).values({
+      tenantId,
+      name: "faults",
+      createdAt: NOW,
+      databases: isDecided ? databases : null,
+    }),
+    all.insert(pastEntityTypes).values({ tenantId, entityType: "merchant" }),
+    all.insert(apiKeys).values({
+      keyId,
+      tenantId,
+      name: "faults",
+      secretHash: hashSecret(secret, pepper),
+      scopes: JSON.stringify(SCOPES),
+      createdAt: NOW,
+      expiresAt: null,
+      revokedAt: null,
+    }),
+  ]);
+  return formatApiKey({ keyId, secret });
+}
+
+/** Over how many it is spread was decided once, or not yet. */
+export async function faultOfTenant(
+  tenantId: string,
+  { databases, isDecided }: Spread,
+): Promise<string | null> {
+  const found = await env.DB.prepare("SELECT databases FROM tenants WHERE tenant_id = ?")
+    .bind(tenantId)
+    .first<number>("databases");
+  return found === databases || (found === null && !isDecided)
+    ? null
+    : `the tenant is spread over ${found} databases, not ${databases}`;
+}
