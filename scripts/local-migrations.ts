@@ -9,6 +9,7 @@ import {
   unstable_getMiniflareWorkerOptions as readWorkerOptions,
   unstable_splitSqlQuery as splitSql,
 } from "wrangler";
+import { localDatabases } from "./local-databases.ts";
 import { root } from "./wrangler.ts";
 
 const DIRECTORY = join(root, "migrations");
@@ -19,14 +20,15 @@ const JOURNAL = `CREATE TABLE IF NOT EXISTS d1_migrations(
  * Applies to each database of the environment what it lacks. Where a migration fails, says so and ends this process.
  *
  * @param state As `--persist-to` of `wrangler dev`.
+ * @param databases How many there are at least, though wrangler.toml names fewer.
  */
 export async function migrateLocally(
   state = join(root, ".wrangler/state"),
   env: string | undefined = undefined,
+  databases = 1,
 ): Promise<void> {
   const { workerOptions } = readWorkerOptions(join(root, "wrangler.toml"), env);
-  // By their bindings, as Miniflare takes them.
-  const d1Databases = workerOptions.d1Databases as Record<string, string>;
+  const d1Databases = localDatabases(workerOptions.d1Databases, databases);
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       resourcePersistencePath: join(resolve(root, state), "v3"),

@@ -4,6 +4,7 @@ import {
   unstable_readConfig as readConfig,
   unstable_getMiniflareWorkerOptions as readWorkerOptions,
 } from "wrangler";
+import { localDatabases } from "./local-databases.ts";
 
 export interface RuntimeOptions {
   /** Path of a wrangler.toml. */
@@ -16,6 +17,8 @@ export interface RuntimeOptions {
   port: number;
   /** In place of those in `config`. */
   vars?: Record<string, string>;
+  /** How many D1 databases there are at least, though `config` names fewer. */
+  databases?: number;
 }
 
 // A Worker with static assets gets Miniflare's assets proxy in front of its default entrypoint, on a direct
@@ -30,6 +33,7 @@ export async function startRuntime({
   state,
   port,
   vars,
+  databases = 1,
 }: RuntimeOptions): Promise<Miniflare> {
   // The young generation's default of 16 MiB stalls requests for 100-250 ms every few seconds under load; with 4
   // the p99 at 2,000 requests a second is a quarter of that, at the same throughput.
@@ -40,6 +44,7 @@ export async function startRuntime({
     // Durable Objects are kept under the Worker's name.
     name: readConfig({ config, env: env ?? "" }).name ?? "worker",
     bindings: Object.assign({}, options.bindings, vars),
+    d1Databases: localDatabases(options.d1Databases, databases),
     modulesRoot: bundle,
     modules: [
       { type: "ESModule" as const, path: join(bundle, "entry.js"), contents: entryModule },

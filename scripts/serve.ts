@@ -1,7 +1,8 @@
 import { join, resolve } from "node:path";
+import { MAX_ENTITY_DATABASES } from "../worker/limits.ts";
 import { makeAssets } from "./assets.ts";
 import { migrateLocally } from "./local-migrations.ts";
-import { readOptions } from "./options.ts";
+import { numbersOf, readOptions } from "./options.ts";
 import { startRuntime } from "./runtime.ts";
 import { printStraightFromRuntime } from "./runtime-output.ts";
 import { buildBundle, exitIfTaken, root, waitForAnswer, whenAskedToEnd } from "./wrangler.ts";
@@ -9,11 +10,12 @@ import { buildBundle, exitIfTaken, root, waitForAnswer, whenAskedToEnd } from ".
 const USAGE = `
 npm run serve -- --port 8787
 
-  --port      on which it listens
-  --state     a directory for all that must survive a restart, and the bundle; .state/serve without it
-  --var       NAME:value, a variable of wrangler.toml; may come several times
-  --env       the environment of wrangler.toml
-  --no-build  starts what the last run in this state has built and migrated`;
+  --port       on which it listens
+  --state      a directory for all that must survive a restart, and the bundle; .state/serve without it
+  --var        NAME:value, a variable of wrangler.toml; may come several times
+  --env        the environment of wrangler.toml
+  --databases  how many D1 databases it has, though wrangler.toml names fewer
+  --no-build   starts what the last run in this state has built and migrated`;
 
 const values = readOptions(USAGE, {
   port: { type: "string", default: "8787" },
@@ -22,9 +24,11 @@ const values = readOptions(USAGE, {
   // NAME:value, as wrangler takes it.
   var: { type: "string", multiple: true, default: [] },
   env: { type: "string" },
+  databases: { type: "string", default: "1" },
   // Starts what the last run in this state built and migrated, in half a second.
   "no-build": { type: "boolean", default: false },
 });
+const databases = numbersOf(USAGE, values)("databases", { least: 1, most: MAX_ENTITY_DATABASES });
 const address = `http://127.0.0.1:${values.port}`;
 const state = resolve(values.state);
 const bundle = join(state, "bundle");
@@ -36,7 +40,7 @@ whenAskedToEnd(() => process.exit(0));
 await exitIfTaken(values.port);
 makeAssets();
 if (!values["no-build"]) {
-  await Promise.all([buildBundle(bundle, values.env), migrateLocally(state, values.env)]);
+  await Promise.all([buildBundle(bundle, values.env), migrateLocally(state, values.env, databases)]);
 }
 
 printStraightFromRuntime();
@@ -47,6 +51,7 @@ await startRuntime({
   state,
   port: Number(values.port),
   vars: Object.fromEntries(values.var.map(splitAtColon)),
+  databases,
 });
 await waitForAnswer(`${address}/health`);
 console.log(`ready on ${address}`);

@@ -1,6 +1,7 @@
 /** `npm run test:crash -- --rounds 20 --seed 1`: kills the service again and again, and checks what clients were told. */
 import { numbersOf, readOptions } from "../../scripts/options.ts";
 import { whenAskedToEnd } from "../../scripts/wrangler.ts";
+import { MAX_ENTITY_DATABASES } from "../../worker/limits.ts";
 import { endServices } from "../setup/service.ts";
 import type { Finding, History } from "./history.ts";
 import { smallestOffending } from "./offending.ts";
@@ -14,24 +15,27 @@ const SHOWN_CHARACTERS = 1_500;
 const USAGE = `
 npm run test:crash -- --rounds 20 --seed 1
 
-  --rounds   how often the service is killed
-  --seed     another number makes other clients and other moments
-  --clients  at a time`;
+  --rounds     how often the service is killed
+  --seed       another number makes other clients and other moments
+  --clients    at a time
+  --databases  over how many the entities are spread`;
 
 const values = readOptions(USAGE, {
   rounds: { type: "string", default: "20" },
   // Another number makes other clients and other moments. Who meets whom is for the machine to say.
   seed: { type: "string", default: "1" },
   clients: { type: "string", default: "32" },
+  databases: { type: "string", default: "1" },
 });
 const number = numbersOf(USAGE, values);
 const [rounds, seed, clients] = [number("rounds"), number("seed"), number("clients")];
+const databases = number("databases", { least: 1, most: MAX_ENTITY_DATABASES });
 
 // What was started is killed, and what it wrote removed, at the exit.
 whenAskedToEnd(() => process.exit(1));
 
 try {
-  const report = await crashRun({ rounds, seed, clients, say: (line) => console.log(line) });
+  const report = await crashRun({ rounds, seed, clients, databases, say: (line) => console.log(line) });
   printSummary(report);
   printFindings(report);
   process.exitCode = report.findings.length + report.unexpected.length > 0 ? 1 : 0;
@@ -44,7 +48,7 @@ try {
 
 function printSummary({ figures }: CrashReport): void {
   console.log(`
-${rounds} rounds with seed ${seed}, ${clients} clients, ${figures.kills} kills, ${figures.seconds} s:
+${rounds} rounds with seed ${seed}, ${clients} clients, entities in ${figures.databases} databases, ${figures.kills} kills, ${figures.seconds} s:
   ${figures.operations} operations: ${figures.applied} writes and deletions applied, ${figures.unchanged} that changed nothing, ${figures.reads} reads (${figures.strong} strong), ${figures.fromCache} from KV when all was at rest
   ${figures.unanswered} requests without an answer, ${figures.sentAgain} of them sent again, ${figures.replayed} answers replayed
   ${figures.ingests} ingests, ${figures.jobs} computations as jobs

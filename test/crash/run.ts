@@ -17,6 +17,8 @@ export interface CrashOptions {
   rounds: number;
   seed: number;
   clients?: number;
+  /** Over how many the entities are spread. */
+  databases?: number;
   /** Every how many rounds a computation is started that outlives its process; 0: never. */
   jobEvery?: number;
   say?: (line: string) => void;
@@ -61,8 +63,8 @@ class CrashRun {
   readonly #startedMs = Date.now();
   #kills = 0;
 
-  constructor({ rounds, seed, clients = 32, jobEvery = 5, say = () => {} }: CrashOptions) {
-    this.#options = { rounds, seed, clients, jobEvery, say };
+  constructor({ rounds, seed, clients = 32, databases = 1, jobEvery = 5, say = () => {} }: CrashOptions) {
+    this.#options = { rounds, seed, clients, databases, jobEvery, say };
     this.#random = randomOf(seed);
     this.receiver = new Receiver(seed);
     this.#clients = new Clients({
@@ -146,7 +148,12 @@ class CrashRun {
   }
 
   async #start(args: string[]): Promise<Life & { service: Service }> {
-    const service = await startService({ command: "serve", state: this.#state, args });
+    const databases = ["--databases", String(this.#options.databases)];
+    const service = await startService({
+      command: "serve",
+      state: this.#state,
+      args: [...databases, ...args],
+    });
     this.#services.push(service);
     return { service, number: this.#services.length, isOver: false };
   }
@@ -188,10 +195,12 @@ class CrashRun {
     const outputs = this.#services.map((service) => service.output());
     const saved = new SavedState(this.#state);
     const seen = announcements(outputs, this.receiver.accepted, saved);
+    const entities = entitiesIn(saved);
     saved.close();
     const history: History = { operations, ...seen, tables };
     const count = (is: (one: History["operations"][number]) => boolean) => operations.filter(is).length;
     const figures = {
+      databases: entities.filter((own) => own.length > 0).length,
       kills: this.#kills,
       seconds: Math.round((Date.now() - this.#startedMs) / 1_000),
       operations: operations.length,
@@ -211,7 +220,7 @@ class CrashRun {
       history,
       findings: checkHistory(history),
       complaints: complaintsOf(outputs),
-      unexpected: [...this.#unexpected(), ...owed],
+      unexpected: [...this.#unexpected(), ...owed, ...inSeveral(entities)],
       figures,
     };
   }
@@ -219,6 +228,25 @@ class CrashRun {
   #unexpected(): string[] {
     return [...this.#clients.unexpected, ...this.#tables.unexpected, ...this.receiver.unexpected];
   }
+}
+
+/** Of each database. */
+function entitiesIn(saved: SavedState): string[][] {
+  const own = ["bright_uid", "account_id"].map(
+    (table) => `SELECT '${table}/' || ${table} AS entity FROM ${table}`,
+  );
+  const others = ["entities", "feature_history"].map(
+    (table) => `SELECT entity_type || '/' || entity_value FROM ${table}`,
+  );
+  const rows = saved.queryEach<{ entity: string }>([...own, ...others].join(" UNION "));
+  return rows.map((some) => some.map(({ entity }) => entity));
+}
+
+function inSeveral(entities: readonly string[][]): string[] {
+  const places = Map.groupBy(entities.flat(), (entity) => entity);
+  return [...places].flatMap(([entity, { length }]) =>
+    length > 1 ? `${entity} is in ${length} databases` : [],
+  );
 }
 
 function complaintsOf(outputs: readonly string[]): [string, number][] {

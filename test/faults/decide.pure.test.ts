@@ -1,8 +1,10 @@
 import { globSync, readFileSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
+import { databaseOf } from "../../worker/keys.ts";
 import { type CallFacts, chance, FAULT_KINDS, faultOf } from "./decide.ts";
-import { scheduleOf } from "./schedule.ts";
+import { nameOf, scheduleOf } from "./schedule.ts";
+import { MORE_ENTITIES, placeOf } from "./spread.ts";
 
 const RATES = { database: 0.5, cache: 0.5, queue: 0.5, object: 0.5, receiver: 0.5 };
 const CALLS: CallFacts[] = [
@@ -40,6 +42,12 @@ describe("the fault of a call", () => {
     }
   });
 
+  test("comes as often as the call's own rate says, where it has one", () => {
+    const facts = { store: "database", operation: "read", mayDie: false } as const;
+    expect(decisions({ ...facts, rate: 0 }).some(Boolean)).toBe(false);
+    expect(decisions({ ...facts, rate: 1 }).every(Boolean)).toBe(true);
+  });
+
   test("is of every kind, over all calls", () => {
     const kinds = new Set(CALLS.flatMap((facts) => decisions(facts).flatMap((fault) => fault?.kind ?? [])));
     expect([...kinds].sort()).toEqual([...FAULT_KINDS].sort());
@@ -64,6 +72,22 @@ describe("the fault of a call", () => {
 test("a schedule is the same for the same seed, and another for another", () => {
   expect(scheduleOf(9)).toEqual(scheduleOf(9));
   expect(scheduleOf(10).operations).not.toEqual(scheduleOf(9).operations);
+});
+
+test("a third of the schedules have several databases, and these have entities in each", () => {
+  const spreads = Array.from({ length: 3_000 }, (_, seed) => scheduleOf(seed).spread).filter(
+    (spread) => spread !== null,
+  );
+  expect(spreads.length / 3_000).toBeGreaterThan(0.28);
+  expect(spreads.length / 3_000).toBeLessThan(0.38);
+  expect(new Set(spreads.map(({ databases, bound }) => `${databases} of ${bound}`))).toEqual(
+    new Set(["1 of 2", "2 of 2", "2 of 3", "3 of 3"]),
+  );
+  for (const databases of [1, 2, 3]) {
+    const places = MORE_ENTITIES.map((entity) => placeOf(nameOf(entity), databases));
+    expect(places).toEqual(MORE_ENTITIES.map((entity) => databaseOf(entity, databases)));
+    expect(new Set(places).size).toBe(databases);
+  }
 });
 
 test("nothing of the fault layer is in the service: its code imports nothing of the tests", () => {

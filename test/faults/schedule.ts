@@ -58,6 +58,8 @@ export interface Schedule {
 const CATEGORIES = ["a", "b"] as const;
 const NAMES: readonly [string[], ...string[][]] = [["x", "y"], ["x"], ["y"]];
 const CONSISTENCIES = ["edge", "edge", "session", "strong"] as const;
+/** A client without a token reads nothing in a session. */
+const PAST_CONSISTENCIES = ["edge", "session", "session", "strong"] as const;
 const CLIENTS = 2;
 
 export function scheduleOf(seed: number): Schedule {
@@ -122,9 +124,11 @@ function actionOf(random: () => number, nextN: () => number, spread: Spread | nu
 }
 
 function pastReadOf(random: () => number): PastRead {
-  const consistency = oneOf(random, CONSISTENCIES);
+  const consistency = oneOf(random, PAST_CONSISTENCIES);
   const type = oneOf(random, ["bright_uid", "bright_uid", "merchant"]);
-  const entities = MORE_ENTITIES.filter(({ entityType }) => entityType === type);
+  const ofType = MORE_ENTITIES.filter(({ entityType }) => entityType === type);
+  const some = ofType.filter(() => random() < 0.7);
+  const entities = some.length > 0 ? some : ofType;
   const rows = entities.map((entity) => ({ entity, second: Math.floor(random() * 30) - 16 }));
   return { consistency, rows, knownSecond: random() < 0.3 ? Math.floor(random() * 12) : null };
 }

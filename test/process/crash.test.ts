@@ -1,5 +1,5 @@
 /**
- * The crash run (`npm run test:crash`), short: `kill -9` while clients write, delete, read and ingest. The local queue
+ * The crash run (`npm run test:crash`), short and over two databases: `kill -9` while clients write, delete, read and ingest. The local queue
  * dies with the service, so every event that was on its way has to come out of an intent again.
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -9,10 +9,17 @@ import { endServices } from "../setup/service.ts";
 
 const ROUNDS = 2;
 const SEED = 20261102;
+const DATABASES = 2;
 
 let report: CrashReport;
 beforeAll(async () => {
-  report = await crashRun({ rounds: ROUNDS, seed: SEED, jobEvery: 0, say: (line) => console.log(line) });
+  report = await crashRun({
+    rounds: ROUNDS,
+    seed: SEED,
+    jobEvery: 0,
+    databases: DATABASES,
+    say: (line) => console.log(line),
+  });
   console.log(report.figures);
 }, 300_000);
 afterAll(endServices);
@@ -31,6 +38,7 @@ test("while it lives the service refuses nothing, also soon after a kill", () =>
 
 test("requests were cut off, sent again and recognised, and events came twice", () => {
   const { figures } = report;
+  expect(figures.databases).toBe(DATABASES);
   expect(figures.kills).toBeGreaterThanOrEqual(ROUNDS);
   expect(figures.unanswered).toBeGreaterThan(ROUNDS);
   expect(figures.sentAgain).toBeGreaterThan(0);

@@ -17,33 +17,42 @@ const INTENDED_EVENTS = `
  * opening it at that moment, would not wait for them.
  */
 export class SavedState {
-  readonly #database: DatabaseSync;
+  /** D1's. */
+  readonly #databases: DatabaseSync[];
   readonly #writers: DatabaseSync[];
 
   /** @param state The directory given to `npm run serve -- --state`. */
   constructor(state: string) {
-    const [database, ...others] = databasesUnder(join(state, "v3/d1"));
-    if (!database || others.length > 0) throw new Error("there is not exactly one D1 database");
+    const databases = databasesUnder(join(state, "v3/d1"));
+    if (databases.length === 0) throw new Error("there is no D1 database");
     const writers = databasesUnder(join(state, "v3/do")).filter((path) => path.includes("EntityWriter"));
     if (writers.length === 0) throw new Error("there is no writer");
-    this.#database = open(database);
+    this.#databases = databases.map(open);
     this.#writers = writers.map(open);
   }
 
+  /** The rows of all databases. */
   queryD1<T extends Row>(sql: string): T[] {
-    return this.#database.prepare(sql).all() as T[];
+    return this.queryEach<T>(sql).flat();
+  }
+
+  /** Those of each database, in no order. */
+  queryEach<T extends Row>(sql: string): T[][] {
+    return this.#databases.map((database) => database.prepare(sql).all() as T[]);
   }
 
   /** The event ids in the intents of all writers that are of committed writes: what is still owed. */
   owedEventIds(): string[] {
-    const committed = this.#database.prepare("SELECT 1 FROM feature_history WHERE event_id = ?");
+    const committed = this.#databases.map((database) =>
+      database.prepare("SELECT 1 FROM feature_history WHERE event_id = ?"),
+    );
     return this.#writers.flatMap((writer) =>
       writer
         .prepare(INTENDED_EVENTS)
         .all()
         .flatMap(({ id, isKnown }) => {
           const eventId = String(id);
-          return isKnown || committed.get(eventId) ? eventId : [];
+          return isKnown || committed.some((statement) => statement.get(eventId)) ? eventId : [];
         }),
     );
   }
@@ -59,7 +68,7 @@ export class SavedState {
   }
 
   close(): void {
-    for (const database of [this.#database, ...this.#writers]) database.close();
+    for (const database of [...this.#databases, ...this.#writers]) database.close();
   }
 }
 

@@ -3,5 +3,8 @@ import { join } from "node:path";
 import { migrateLocally } from "../../scripts/local-migrations.ts";
 import { buildBundle } from "../../scripts/wrangler.ts";
 
+/** More than one: some services have a second. */
+const DATABASES = 2;
+
 const [state = ""] = process.argv.slice(2);
-await Promise.all([buildBundle(join(state, "bundle")), migrateLocally(state)]);
+await Promise.all([buildBundle(join(state, "bundle")), migrateLocally(state, undefined, DATABASES)]);

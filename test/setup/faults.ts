@@ -74,13 +74,13 @@ type Variables = Partial<
 /**
  * @param variables Events are done when the queue has them, as in production, unless this says otherwise.
  * @param availability The queue of availability events.
- * @param databases In place of all that are bound.
+ * @param databases Bound in place of those that are; without them `DB` alone is watched.
  */
 export function watched(
   faults: Faults = {},
   variables: Variables = {},
   availability: Queue = env.FEATURE_AVAILABILITY,
-  databases: readonly D1Database[] = entityDatabases(env),
+  databases: readonly D1Database[] | null = null,
 ): Watched {
   const database: DatabaseCall[] = [];
   const cache: CacheCall[] = [];
@@ -91,18 +91,19 @@ export function watched(
       watch: around(database, () => all.faults.database),
       alongside: () => all.alongside,
     });
-  const [first = env.DB, ...more] = databases;
-  const others: Record<string, D1Database | undefined> = Object.fromEntries(
-    entityDatabases(env).map((_, number) => [bindingOf(number), undefined]),
+  const replaced = Object.fromEntries(
+    (databases ? entityDatabases(env) : []).map((_, number) => {
+      const db = databases?.[number];
+      return [bindingOf(number), db && watchNumber(db, number)];
+    }),
   );
-  for (const [i, db] of more.entries()) others[bindingOf(i + 1)] = watchNumber(db, i + 1);
   const all: Watched = {
     env: {
       ...env,
-      ...others,
       QUEUE_STORAGE: "durable",
       ...variables,
-      DB: watchNumber(first, 0),
+      DB: watchNumber(env.DB, 0),
+      ...replaced,
       HOT: watchCache(
         env.HOT,
         around(cache, () => all.faults.cache),
