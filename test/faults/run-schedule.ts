@@ -134,7 +134,7 @@ class Run {
       transactions: this.#timeline.now,
       events: this.#stores.events,
       instances: this.#writers.instances,
-      several: this.#schedule.spread ? 1 : 0,
+      withSeveralDatabases: this.#schedule.spread ? 1 : 0,
     };
     return { violations, log: this.#world.log, counts, happened, faulted };
   }

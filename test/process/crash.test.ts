@@ -1,6 +1,6 @@
 /**
- * The crash run (`npm run test:crash`), short and over two databases: `kill -9` while clients write, delete, read and ingest. The local queue
- * dies with the service, so every event that was on its way has to come out of an intent again.
+ * The crash run (`npm run test:crash`), short and over two databases: `kill -9` while clients write, delete, read and
+ * ingest. The local queue dies with the service, so every event that was on its way has to come out of an intent again.
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { smallestOffending } from "../crash/offending.ts";

@@ -2,7 +2,7 @@ import type { TestSpecification } from "vitest/node";
 import { BaseSequencer } from "vitest/node";
 
 /** Those of a runtime in one go, so that each worker starts one; then the short ones, which end together. */
-const PROJECTS = ["runtime", "several databases", "pure", "process"];
+const PROJECTS = ["several databases", "runtime", "pure", "process"];
 
 /** Files that take many times as long as most, the longest first. */
 const LONG = [
