@@ -19,11 +19,7 @@ export interface Spread {
   move: { databases: number; phase: string; rows_copied: number; cleaning_from: string | null } | null;
 }
 
-let key: string | undefined;
-export async function adminKey(): Promise<string> {
-  key ??= (await storedKey("default", ["admin"])).key;
-  return key;
-}
+export const adminKey = async () => (await storedKey("default", ["admin"])).key;
 
 export async function spread(tenant: string, body: object = {}, own: Env = production) {
   const asked = { key: await adminKey(), body, env: own };

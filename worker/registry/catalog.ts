@@ -9,7 +9,7 @@ import { unavailable } from "../errors.ts";
 import type { RequestContext } from "../http/context.ts";
 import { CATALOG_MAX_TENANTS } from "../limits.ts";
 import { timed } from "../monitoring/timed.ts";
-import { settleSpread, UnboundDatabases } from "../tenants/spread.ts";
+import { renewSpread, settleSpread, UnboundDatabases } from "../tenants/spread.ts";
 import { type Micros, microsOf } from "../timestamps.ts";
 import {
   CATALOG_FRESH_MS,
@@ -249,8 +249,10 @@ async function select(
   entry: Known | undefined,
 ): Promise<Pick<Known, "catalog" | "stamp" | "readMs">> {
   if (entry && nowMs - entry.readMs < CATALOG_WHOLE_MS) {
-    const { stamp, spread } = await selectRegistryStamp(env.DB, tenant);
-    await settleSpread({ env, log }, tenant, { found: spread, askedMs: nowMs });
+    const [stamp] = await Promise.all([
+      selectRegistryStamp(env.DB, tenant),
+      renewSpread({ env, log }, tenant),
+    ]);
     if (stamp === entry.stamp) return entry;
   }
   const { stamp, entries, pastTypes, spread } = await selectCatalog(env.DB, tenant);

@@ -112,20 +112,10 @@ export function wordsOfVersion(feature: Words, version: Words | undefined): Word
   };
 }
 
-interface Stamped {
-  /** Another text after every change of what is registered; null before the first. */
-  stamp: string | null;
-  /** See `settleSpread`. */
-  spread: number | null | undefined;
-}
-
-export async function selectRegistryStamp(db: D1Database, tenant: string): Promise<Stamped> {
-  const [row] = await primary(db)
-    .select({ stamp: registryStamps.stamp, databases: tenants.databases })
-    .from(tenants)
-    .leftJoin(registryStamps, eq(registryStamps.tenantId, tenants.tenantId))
-    .where(eq(tenants.tenantId, tenant));
-  return { stamp: row?.stamp ?? null, spread: row?.databases };
+/** Another text after every change of what is registered; null before the first. */
+export async function selectRegistryStamp(db: D1Database, tenant: string): Promise<string | null> {
+  const [row] = await stampOf(primary(db), tenant);
+  return row?.stamp ?? null;
 }
 
 /** Belongs to every transaction that changes features or versions. It may be made for nothing. */
@@ -144,7 +134,13 @@ const stampOf = (orm: Orm, tenant: string) =>
 export async function selectCatalog(
   db: D1Database,
   tenant: string,
-): Promise<Stamped & { entries: CatalogEntry[]; pastTypes: string[] }> {
+): Promise<{
+  stamp: string | null;
+  entries: CatalogEntry[];
+  pastTypes: string[];
+  /** See `settleSpread`. */
+  spread: number | null | undefined;
+}> {
   const orm = primary(db);
   const { featureId, name, kind, entityType, category } = features;
   const { version, dtype, ttlSeconds, defaultValue, status, createdAt } = featureVersions;

@@ -28,22 +28,31 @@ interface Known {
 const known = new WeakMap<Env, BoundedMap<Known>>();
 
 /**
- * Asks D1 when it is not known, or not of late; the catalog, when it is renewed, tells it too.
+ * Asks D1 when it is not known, or not of late; whoever renews the catalog renews it too.
  *
  * @throws Problem as {@link settleSpread}.
  */
 export async function spreadOf(context: Context, tenant: string): Promise<number> {
   const { env, log } = context;
   const there = known.get(env)?.get(tenant);
-  const askedMs = Date.now();
-  if (there && isStillTrusted(there, askedMs)) return there.spread;
+  if (there && isStillTrusted(there, Date.now())) return there.spread;
   try {
-    return await settleSpread(context, tenant, { found: await find(env.DB, tenant), askedMs });
+    return await ask(context, tenant);
   } catch (cause) {
     if (cause instanceof Problem) throw cause;
     log.error("D1 did not answer where a tenant's entities are", cause, { tenant_id: tenant });
     throw unavailable("the database does not answer; try again", RETRY_AFTER_SECONDS);
   }
+}
+
+/** Before it is no longer trusted. Of one database alone nothing changes. @throws when D1 does not answer. */
+export async function renewSpread(context: Context, tenant: string): Promise<void> {
+  if (entityDatabases(context.env).length > 1) await ask(context, tenant);
+}
+
+async function ask(context: Context, tenant: string): Promise<number> {
+  const askedMs = Date.now();
+  return settleSpread(context, tenant, { found: await find(context.env.DB, tenant), askedMs });
 }
 
 function isStillTrusted({ untilMs }: Known, nowMs: number): boolean {
