@@ -179,16 +179,19 @@ export const MAX_CELL_CHARACTERS = 64_000;
 /** All text of a raw row: it must fit a parameter of SQLite, escaped. */
 export const MAX_RAW_ROW_CHARACTERS = 300_000;
 /**
- * Of a tenant's move to more databases: rows whose keys are read at once, bytes of rows that are copied at once, rows that
- * one statement removes, and how few changed entities are left to be copied once more before no write is taken. Each is
- * some ten milliseconds of a database, which serves others too.
+ * Of a tenant's move to more databases: rows whose keys are read at once, bytes of rows that are copied at once, and rows
+ * that one statement removes. Each is some ten milliseconds of a database, which serves others too.
  */
 export const MOVE_PAGE_ROWS = 1_000;
 export const MOVE_BATCH_BYTES = 256 * KIB;
 export const MOVE_DELETED_ROWS = 1_000;
+/** After so many bytes it is noted how far the move is: what comes after them is done again when it breaks off. */
+export const MOVE_PAGE_BYTES = 4 * MIB;
+/** Changed entities that are copied once more at once, and how few of a writer's are left before no write is taken. */
+export const MOVE_ENTITIES_AT_ONCE = 25;
 export const MOVE_FEW_ENTITIES = 200;
 /** Records of hot-cache documents that one call hands from one writer to another. */
-export const MOVED_DOCUMENTS_AT_ONCE = 1_000;
+export const MOVED_DOCUMENTS_AT_ONCE = 5_000;
 
 /** Rows and bytes of one raw table: a Durable Object holds 10 GB, and one query must stay within seconds. */
 export const MAX_RAW_ROWS = 1_000_000;

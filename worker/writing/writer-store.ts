@@ -9,6 +9,9 @@ import { MAX_INTENT_CHARACTERS } from "../limits.ts";
 import type { Settled } from "./entity-write.ts";
 import type { Intent } from "./intent.ts";
 
+/** Records that are in memory at once. */
+const DOCUMENTS_AT_ONCE = 1_000;
+
 /** Append only: an object runs the steps that it has not run yet, in order. */
 const MIGRATIONS = [
   `CREATE TABLE identity (id INTEGER PRIMARY KEY CHECK (id = 1), tenant TEXT NOT NULL, partitions INTEGER NOT NULL);
@@ -253,11 +256,14 @@ export class WriterStore {
   /** Those of entities that are in another database when the tenant is spread over so many. */
   forgetDocumentsOfOthers(databases: number): void {
     const own = this.identity()?.database;
-    const all = rowsOf<{ entity: string }>(this.#sql, "SELECT entity FROM documents");
-    const others = all.filter(({ entity }) => databaseOf(entityRef(entity), databases) !== own);
-    const named = "SELECT value FROM json_each(?)";
-    const json = JSON.stringify(others.map(({ entity }) => entity));
-    run(this.#sql, `DELETE FROM documents WHERE entity IN (${named})`, json);
+    for (let after = ""; ; ) {
+      const some = this.documentsAfter(after, DOCUMENTS_AT_ONCE);
+      const last = some.at(-1);
+      if (!last) return;
+      const others = some.filter(({ entity }) => databaseOf(entityRef(entity), databases) !== own);
+      for (const { entity } of others) this.removeDocument(entity);
+      after = last.entity;
+    }
   }
 
   removeDocument(entity: string): void {

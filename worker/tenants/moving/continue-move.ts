@@ -5,9 +5,10 @@
 import { entityDatabase } from "../../db/entity-databases.ts";
 import type { ServiceContext } from "../../env.ts";
 import { databaseOf, type EntityRef, entityRef } from "../../keys.ts";
-import { MOVE_FEW_ENTITIES } from "../../limits.ts";
+import { MOVE_ENTITIES_AT_ONCE, MOVE_FEW_ENTITIES, MOVE_PAGE_BYTES } from "../../limits.ts";
+import { partsUpTo } from "../../parts.ts";
 import { nowMicros } from "../../timestamps.ts";
-import { MOVE_OPENING_MS, MOVED_ROWS_TTL_MS } from "../../timings.ts";
+import { MOVE_OPENING_MS, MOVE_PAUSE_MS, MOVED_ROWS_TTL_MS } from "../../timings.ts";
 import { sleep } from "../../waits.ts";
 import {
   hasMoved,
@@ -39,6 +40,7 @@ import {
   removeEntities,
   removeRows,
   removeSome,
+  type SizedKey,
 } from "./moved-rows.ts";
 import { MovingWriters } from "./moving-writers.ts";
 
@@ -97,6 +99,8 @@ class Run {
   #move: Move;
   #text: string;
   #isOver = false;
+  /** When the writers were last told to pause. */
+  #pausedMs = 0;
 
   private constructor(context: MoveContext, move: Move, text: string) {
     this.#context = context;
@@ -136,9 +140,19 @@ class Run {
     return entityDatabase(this.#context.env, number);
   }
 
-  /** As long as the work took, unless somebody waits for its end: the databases serve others too. */
+  /** As long as the work took, since the databases serve others too. Writers that pause wait for its end. */
   async #rest(tookMs: number): Promise<void> {
-    if (this.#move.phase !== "paused") await sleep(Math.min(tookMs, MOST_REST_MS));
+    if (this.#move.phase === "paused") await this.#renewPause();
+    else await sleep(Math.min(tookMs, MOST_REST_MS));
+  }
+
+  async #pause(): Promise<boolean> {
+    this.#pausedMs = Date.now();
+    return this.#writers.pause();
+  }
+
+  async #renewPause(): Promise<void> {
+    if (Date.now() - this.#pausedMs > MOVE_PAUSE_MS / 3) await this.#pause();
   }
 
   /** @returns whether there is more to do now. */
@@ -179,12 +193,12 @@ class Run {
   }
 
   async #finish(): Promise<boolean> {
-    if (!(await this.#writers.pause())) {
+    if (!(await this.#pause())) {
       await sleep(DRAIN_MS);
       return true;
     }
-    while ((await this.#copyChanged()) > 0) await this.#writers.pause();
-    await this.#writers.handOverDocuments();
+    while ((await this.#copyChanged()) > 0) await this.#renewPause();
+    await this.#writers.handOverDocuments(() => this.#renewPause());
     // From here on nothing is copied any more, whoever tries.
     const closed = { tenant: this.#context.tenant, run: this.#move.run + 1 };
     await Promise.all(targetsOf(this.#move).map((number) => fence(this.#database(number), closed)));
@@ -218,9 +232,11 @@ class Run {
   /** The next keys of the tenant's rows in a database that belong into another one. */
   async #page({ database, table: number, after }: Place) {
     const table = tableOf(number);
-    const all = await keysAfter(this.#database(database), this.#context.tenant, { table, after });
-    const keys = all.filter(({ key }) => this.#targetOf(table.refOf(key)) !== database);
-    const last = all.at(-1);
+    const found = await keysAfter(this.#database(database), this.#context.tenant, { table, after });
+    const isLeaving = ({ key }: SizedKey) => this.#targetOf(table.refOf(key)) !== database;
+    const [all] = partsUpTo(found, (one) => (isLeaving(one) ? one.bytes : 0), MOVE_PAGE_BYTES);
+    const keys = all?.items.filter(isLeaving) ?? [];
+    const last = all?.items.at(-1);
     const next = last
       ? { database, table: number, after: last.key }
       : nextTable({ database, table: number, after }, sourcesOf(this.#move).length, MOVED_TABLES.length);
@@ -228,7 +244,7 @@ class Run {
   }
 
   /** @returns how many rows. */
-  async #copyKeys(source: number, tableNumber: number, keys: Awaited<ReturnType<typeof keysAfter>>) {
+  async #copyKeys(source: number, tableNumber: number, keys: readonly SizedKey[]) {
     const table = tableOf(tableNumber);
     for (const [target, own] of Map.groupBy(keys, ({ key }) => this.#targetOf(table.refOf(key)))) {
       const ends = { source: this.#database(source), target: this.#database(target) };
@@ -242,11 +258,11 @@ class Run {
     let count = 0;
     for (const { database, changed, forget } of await this.#writers.changed(MOVE_FEW_ENTITIES)) {
       count += changed.length;
-      await this.#copyEntities(
-        database,
-        changed.map(({ entity }) => entityRef(entity)),
-      );
-      await forget();
+      for (const { items } of partsUpTo(changed, () => 1, MOVE_ENTITIES_AT_ONCE)) {
+        const refs = items.map(({ entity }) => entityRef(entity));
+        await this.#copyEntities(database, refs);
+        await forget(items);
+      }
     }
     return count;
   }

@@ -63,7 +63,7 @@ export interface MoveRun {
 /** Another run has begun. */
 export class Overtaken extends Error {}
 
-interface SizedKey {
+export interface SizedKey {
   key: Key;
   bytes: number;
 }

@@ -10,7 +10,8 @@ import type { Move } from "./move.ts";
 interface Changed {
   database: number;
   changed: ChangedEntity[];
-  forget: () => Promise<void>;
+  /** Those of them that are copied; one that was changed again meanwhile stays. */
+  forget: (copied: readonly ChangedEntity[]) => Promise<void>;
 }
 
 export class MovingWriters {
@@ -36,13 +37,11 @@ export class MovingWriters {
     return Promise.all(
       this.#old.map(async ({ writer, identity }) => {
         const changed: ChangedEntity[] = await writer.changedEntities(identity, most);
-        const forget = async () => {
-          if (changed.length > 0)
-            await writer.forgetChanged(
-              identity,
-              changed.map(({ seq }) => seq),
-            );
-        };
+        const forget = (copied: readonly ChangedEntity[]) =>
+          writer.forgetChanged(
+            identity,
+            copied.map(({ seq }) => seq),
+          );
         return { database: identity.database, changed, forget };
       }),
     );
@@ -58,8 +57,8 @@ export class MovingWriters {
     await Promise.all(this.#all.map(({ writer, identity }) => writer.resume(identity)));
   }
 
-  /** What is in KV of an entity that moves is kept current by its new writer. */
-  async handOverDocuments(): Promise<void> {
+  /** What is in KV of an entity that moves is kept current by its new writer. @param renew Called between calls. */
+  async handOverDocuments(renew: () => Promise<void>): Promise<void> {
     await Promise.all(
       this.#old.map(async ({ writer, identity }) => {
         for (let after = ""; ; ) {
@@ -73,6 +72,7 @@ export class MovingWriters {
           const last = records.at(-1);
           if (!last) return;
           after = last.entity;
+          await renew();
         }
       }),
     );
