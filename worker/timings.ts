@@ -70,6 +70,8 @@ export const MOVE_REQUEST_MS = 5_000;
 export const MOVE_RUN_MS = 60_000;
 /** How long a writer takes no write, unless it is told again: then it asks D1 whether its entities have moved. */
 export const MOVE_PAUSE_MS = 30_000;
+/** The clocks of who moves a tenant and of its writers may differ by this much. */
+export const MOVE_CLOCKS_DIFFER_MS = 60_000;
 /** Once its entities are found in their new databases a tenant takes no write until every isolate has learnt of it. */
 export const MOVE_OPENING_MS = SPREAD_MAX_AGE_MS + 2_000;
 /** How long what has moved stays where it was, for requests and replays that began before. */

@@ -4,11 +4,11 @@
  */
 import { entityDatabase } from "../../db/entity-databases.ts";
 import type { ServiceContext } from "../../env.ts";
-import { databaseOf, type EntityRef, entityRef } from "../../keys.ts";
+import { databaseOf, type EntityRef, entityKey, entityRef } from "../../keys.ts";
 import { MOVE_ENTITIES_AT_ONCE, MOVE_FEW_ENTITIES, MOVE_PAGE_BYTES } from "../../limits.ts";
 import { partsUpTo } from "../../parts.ts";
-import { nowMicros } from "../../timestamps.ts";
-import { MOVE_OPENING_MS, MOVE_PAUSE_MS, MOVED_ROWS_TTL_MS } from "../../timings.ts";
+import { type Micros, nowMicros } from "../../timestamps.ts";
+import { MOVE_CLOCKS_DIFFER_MS, MOVE_OPENING_MS, MOVE_PAUSE_MS, MOVED_ROWS_TTL_MS } from "../../timings.ts";
 import { sleep } from "../../waits.ts";
 import {
   hasMoved,
@@ -32,6 +32,7 @@ import {
 } from "./move-store.ts";
 import {
   copyRows,
+  deletedSince,
   fence,
   keysAfter,
   keysOf,
@@ -175,8 +176,9 @@ class Run {
     );
     await this.#rest(Date.now() - startedMs);
     if (more.some(Boolean)) return true;
+    const since = nowMicros() - MOVE_CLOCKS_DIFFER_MS * 1_000;
     await this.#writers.watch(true);
-    return this.#note({ phase: "copying", place: START });
+    return this.#note({ phase: "copying", place: START, since });
   }
 
   async #copy(): Promise<boolean> {
@@ -267,14 +269,26 @@ class Run {
     return count;
   }
 
+  /** Of their history what has come since, unless some of it has gone since. */
   async #copyEntities(source: number, changed: readonly EntityRef[]): Promise<void> {
     const refs = changed.filter((ref) => this.#targetOf(ref) !== source);
+    const { since } = this.#move;
+    const deleted = await deletedSince(this.#database(source), this.#context.tenant, { refs, since });
+    const { whole = [], grown = [] } = Object.groupBy(refs, (ref) =>
+      deleted.has(entityKey(ref)) ? "whole" : "grown",
+    );
+    await this.#copyAgain(source, { refs: whole, since: null });
+    await this.#copyAgain(source, { refs: grown, since });
+  }
+
+  async #copyAgain(source: number, { refs, since }: { refs: readonly EntityRef[]; since: Micros | null }) {
     for (const [target, own] of Map.groupBy(refs, (ref) => this.#targetOf(ref))) {
-      await removeEntities(this.#database(target), this.#moveRun, own);
+      await removeEntities(this.#database(target), this.#moveRun, { refs: own, isWhole: since === null });
     }
     for (const [number, table] of MOVED_TABLES.entries()) {
       for (let after: Place["after"] = null; ; ) {
-        const keys = await keysOf(this.#database(source), this.#context.tenant, { table, after, refs });
+        const asked = { table, after, refs, since };
+        const keys = await keysOf(this.#database(source), this.#context.tenant, asked);
         const last = keys.at(-1);
         if (!last) break;
         const copied = this.#move.copied + (await this.#copyKeys(source, number, keys));

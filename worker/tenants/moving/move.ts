@@ -32,6 +32,8 @@ const stored = z.object({
   /** Whoever goes on with the move has a higher number than all before: what those still do counts no more. */
   run: z.int(),
   place,
+  /** Microseconds since 1970. All rows of the history that were ingested before are copied page by page. */
+  since: z.int(),
   /** Rows, each time that they were copied. */
   copied: z.int(),
   /** Milliseconds since 1970; 0 before it is known. */
@@ -45,8 +47,8 @@ export const START: Place = { database: 0, table: 0, after: null };
 export const parseMove = (text: string): Move => stored.parse(JSON.parse(text));
 
 export function newMove(from: number, to: number, partitions: number): Move {
-  const [openAtMs, cleanAtMs] = [0, 0];
-  return { from, to, partitions, phase: "clearing", run: 0, place: START, copied: 0, openAtMs, cleanAtMs };
+  const unknown = { since: 0, openAtMs: 0, cleanAtMs: 0 };
+  return { from, to, partitions, phase: "clearing", run: 0, place: START, copied: 0, ...unknown };
 }
 
 /** The databases that entities come from, and into which they go. */

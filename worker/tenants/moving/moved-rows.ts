@@ -1,9 +1,10 @@
 /** The rows of a tenant's entities: walked in the order of their keys, copied, and removed. All SQL of a move but that of its record. */
 import { BUILT_IN_ENTITY_TYPES } from "../../db/current-rows.ts";
 import { jsonParts } from "../../db/json-parts.ts";
-import type { EntityRef } from "../../keys.ts";
+import { type EntityRef, entityKey } from "../../keys.ts";
 import { MOVE_BATCH_BYTES, MOVE_DELETED_ROWS, MOVE_PAGE_ROWS } from "../../limits.ts";
 import { partsUpTo } from "../../parts.ts";
+import type { Micros } from "../../timestamps.ts";
 
 type Cell = string | number;
 type Key = Cell[];
@@ -54,6 +55,8 @@ export const MOVED_TABLES: readonly MovedTable[] = [
   ),
 ];
 
+const isHistory = ({ name }: MovedTable) => name === "feature_history";
+
 /** A run of the move, and the tenant. Once another run has begun, this one changes nothing in a new database any more. */
 export interface MoveRun {
   tenant: string;
@@ -96,18 +99,27 @@ export async function keysAfter(
   );
 }
 
+interface OfEntities {
+  table: MovedTable;
+  after: Key | null;
+  refs: readonly EntityRef[];
+  /** Of the history what was ingested from then on; null: all of it. */
+  since: Micros | null;
+}
+
 /** The same of some entities alone. */
 export async function keysOf(
   db: D1Database,
   tenant: string,
-  { table, after, refs }: { table: MovedTable; after: Key | null; refs: readonly EntityRef[] },
+  { table, after, refs, since }: OfEntities,
 ): Promise<SizedKey[]> {
   const own = entitiesIn(table, refs);
   if (own.length === 0) return [];
+  const isNew = isHistory(table) && since !== null ? `AND x.ingested_at >= ${since}` : "";
   return sizedKeys(
     db.prepare(
       `${sizedKeysSql(table)} FROM json_each(?) AS ref CROSS JOIN ${table.name} AS x
-       WHERE x.tenant_id = ? AND ${ofRef(table)} ${following(table, after)}`,
+       WHERE x.tenant_id = ? AND ${ofRef(table)} ${isNew} ${following(table, after)}`,
     ),
     [JSON.stringify(own), tenant, ...(after ?? [])],
   );
@@ -196,15 +208,37 @@ function insertStatements(
   });
 }
 
-/** All that a new database has of some entities, before they are copied once more. @throws Overtaken */
+/** Those of the entities of which something was deleted from then on, by `entityKey`. */
+export async function deletedSince(
+  db: D1Database,
+  tenant: string,
+  { refs, since }: { refs: readonly EntityRef[]; since: Micros },
+): Promise<Set<string>> {
+  const deleted = new Set<string>();
+  for (const table of MOVED_TABLES.filter((one) => !isHistory(one))) {
+    const own = entitiesIn(table, refs);
+    if (own.length === 0) continue;
+    const { results } = await db
+      .prepare(
+        `SELECT DISTINCT ref.value AS first FROM json_each(?) AS ref CROSS JOIN ${table.name} AS x
+         WHERE x.tenant_id = ? AND ${ofRef(table)} AND x.deleted_at >= ?`,
+      )
+      .bind(JSON.stringify(own), tenant, since)
+      .all<{ first: string }>();
+    for (const { first } of results) deleted.add(entityKey(table.refOf(JSON.parse(first) as Key)));
+  }
+  return deleted;
+}
+
+/** What a new database has of some entities, before they are copied once more. @throws Overtaken */
 export async function removeEntities(
   db: D1Database,
   move: MoveRun,
-  refs: readonly EntityRef[],
+  { refs, isWhole }: { refs: readonly EntityRef[]; isWhole: boolean },
 ): Promise<void> {
   const statements = MOVED_TABLES.flatMap((table) => {
     const own = entitiesIn(table, refs);
-    if (own.length === 0) return [];
+    if (own.length === 0 || (isHistory(table) && !isWhole)) return [];
     return db
       .prepare(
         `DELETE FROM ${table.name} WHERE ${IS_OURS} AND rowid IN (
