@@ -64,6 +64,19 @@ describe("a writer that pauses", () => {
       await reply;
     }));
 
+  test("has something under way while a deletion waits for D1", () =>
+    inWriterObject(async ({ start, intents }) => {
+      const read = held();
+      const writer = start(watched({ database: only<DatabaseCall>(({ writes }) => !writes, read.hold) }).env);
+      const reply = writer.submit(remove("user-1"));
+      await until("the read waits", read.isThere);
+      expect(intents()).toBe(0);
+      expect(await writer.pause()).toBe(false);
+      read.letGo();
+      await reply;
+      await until("nothing is under way", writer.pause);
+    }));
+
   test("owes events and documents until they are where they belong", () =>
     inWriterObject(async ({ start, documents }) => {
       const all = watched();

@@ -44,6 +44,8 @@ export class EntityWriter extends DurableObject<Env> {
   #parts: Parts | null = null;
   #alarmAtMs = Number.POSITIVE_INFINITY;
   #queuedCharacters = 0;
+  /** Requests for changes that are under way. A deletion has no characters. */
+  #changeRequests = 0;
   /** Requests of readers for documents that are under way. */
   #documentRequests = 0;
   /** Requests under way by their `Idempotency-Key`: a repetition waits for the first. */
@@ -73,12 +75,14 @@ export class EntityWriter extends DurableObject<Env> {
     const isFull = this.#queuedCharacters > 0 && this.#queuedCharacters + size > MAX_QUEUED_CHARACTERS;
     if (isFull || effects.isFull) return UNAVAILABLE;
     this.#queuedCharacters += size;
+    this.#changeRequests += 1;
     try {
       return request.idempotency
         ? await this.#changeOnce(loop, request, request.idempotency)
         : reply(await Promise.all(request.rows.map((row) => this.#settle(loop, row, null))), false);
     } finally {
       this.#queuedCharacters -= size;
+      this.#changeRequests -= 1;
     }
   }
 
@@ -138,7 +142,7 @@ export class EntityWriter extends DurableObject<Env> {
   async pause(identity: Identity): Promise<boolean> {
     const { documents, effects, move } = this.#open(identity);
     if (!(await move.pause(identity))) return false;
-    const isUnderWay = this.#queuedCharacters > 0 || this.#documentRequests > 0 || !documents.isIdle;
+    const isUnderWay = this.#changeRequests > 0 || this.#documentRequests > 0 || !documents.isIdle;
     if (isUnderWay) return false;
     effects.removeDone();
     const owes = this.#store.countIntents() > 0 || this.#store.dirtyDocuments(1).length > 0;
