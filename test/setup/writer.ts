@@ -86,6 +86,8 @@ export interface TestWriter {
   /** Notes from now on what it changes. */
   watch(): Promise<void>;
   changed(): Promise<string[]>;
+  /** As if all that is noted were copied now. */
+  copied(): Promise<void>;
 }
 
 export interface WriterObject {
@@ -143,6 +145,13 @@ function testWriter(tenant: string, instance: EntityWriter): TestWriter {
     confirm: (eventIds) => instance.confirm(identity, eventIds),
     pause: () => instance.pause(identity),
     watch: () => instance.watch(identity, true),
+    copied: async () => {
+      const changed = await instance.changedEntities(identity, 100);
+      await instance.forgetChanged(
+        identity,
+        changed.map(({ seq }) => seq),
+      );
+    },
     changed: async () => (await instance.changedEntities(identity, 100)).map(({ entity }) => entity),
   };
 }

@@ -132,16 +132,38 @@ describe("a writer that is watched", () => {
       expect(await again.changed()).toHaveLength(4);
     }));
 
-  test("has noted an entity before its transaction leaves", () =>
+  test("notes an entity that was copied while its transaction was under way", () =>
     inWriterObject(async ({ start }) => {
       const commit = held();
       const writer = start(watched({ database: only(isCommit, commit.hold) }).env);
       await writer.watch();
       const reply = writer.submit(write("user-1", { a: { n: 1 } }));
       await until("the commit waits", commit.isThere);
-      expect(await writer.changed()).toEqual([key("user-1")]);
+      // Whoever copies the entity now does not see the write.
+      await writer.copied();
       commit.letGo();
       await reply;
+      expect(await writer.changed()).toEqual([key("user-1")]);
+    }));
+
+  test("notes what a transaction of before has changed that landed late", () =>
+    inWriterObject(async ({ start }) => {
+      const landing = held();
+      const all = watched({
+        database: only(isCommit, async (call, run) => {
+          void landing.hold(call, run);
+          return failBefore();
+        }),
+      });
+      const writer = start(all.env);
+      await writer.submit(write("user-1", { a: { n: 1 } }));
+      await writer.watch();
+      landing.letGo();
+      await until("it has landed", async () => {
+        await writer.alarm();
+        return writer.pause();
+      });
+      expect(await writer.changed()).toEqual([key("user-1")]);
     }));
 
   test("is told once what was under way before is committed", () =>

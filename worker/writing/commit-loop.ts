@@ -176,13 +176,12 @@ export class CommitLoop {
   }
 
   async #commit({ group, states, db }: LoadedGroup): Promise<void> {
-    const { metrics, move, store, tenant } = this.#dependencies;
+    const { metrics, store, tenant } = this.#dependencies;
     await this.#unresolved.settle(db);
     const unanswered = withoutRemembered(store, group);
     if (unanswered.length === 0) return;
     const decided = decideGroup(unanswered, states, { ...this.#dependencies, ticks: this.#ticks });
     const { plan } = decided;
-    move.noteChanged(plan.entities);
     let results: D1Result[];
     try {
       const measured = { operation: "d1.put_item", items: plan.entities.size } as const;
@@ -199,8 +198,9 @@ export class CommitLoop {
     results: readonly D1Result[],
     bookmark: string | null,
   ): void {
-    const { effects, states, store, tenant } = this.#dependencies;
+    const { effects, move, states, store, tenant } = this.#dependencies;
     const committed = committedKeys(plan.entities, results);
+    move.noteChanged([...committed]);
     const isAll = committed.size === plan.entities.size;
     for (const [key, entity] of plan.entities) {
       if (committed.has(key)) states.committed(key, entity.next);

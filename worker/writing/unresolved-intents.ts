@@ -8,6 +8,7 @@ import { UNRESOLVED_INTENT_MS } from "../timings.ts";
 import type { Effects } from "./effects.ts";
 import type { EntityStates } from "./entity-states.ts";
 import { askCommitted } from "./recovery.ts";
+import type { WriterMove } from "./writer-move.ts";
 import type { StoredIntent, WriterStore } from "./writer-store.ts";
 
 interface UnresolvedDependencies {
@@ -15,6 +16,7 @@ interface UnresolvedDependencies {
   store: WriterStore;
   states: EntityStates;
   effects: Effects;
+  move: WriterMove;
 }
 
 export class UnresolvedIntents {
@@ -53,7 +55,7 @@ export class UnresolvedIntents {
     const found = new Set<string>();
     const asked = this.#intents;
     if (asked.length === 0) return found;
-    const { effects, store, tenant } = this.#dependencies;
+    const { effects, move, store, tenant } = this.#dependencies;
     const outcomes = await askCommitted(
       db,
       tenant,
@@ -64,6 +66,7 @@ export class UnresolvedIntents {
     for (const { seq, intent, sinceMs } of asked) {
       const committed = intent.entities.filter((entity) => outcomeOf.get(entity)?.committed);
       const others = intent.entities.filter((entity) => !outcomeOf.get(entity)?.committed);
+      move.noteChanged(committed.map(({ ref }) => entityKey(ref)));
       for (const { ref, remembered } of committed) {
         // Whoever loaded the entity before it landed has remembered an older state.
         this.#dependencies.states.forget(entityKey(ref));

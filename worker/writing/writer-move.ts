@@ -71,9 +71,12 @@ export class WriterMove {
     return true;
   }
 
-  /** Before they are committed. */
-  noteChanged(entities: ReadonlyMap<string, unknown>): void {
-    if (this.#isWatched) this.#dependencies.store.noteChanged([...entities.keys()]);
+  /**
+   * Once they are known to be committed: what is copied while a transaction is under way lacks it. Nobody is told before,
+   * and what of it a crash leaves is an intent, without which nothing is copied for the last time.
+   */
+  noteChanged(entities: readonly string[]): void {
+    if (this.#isWatched && entities.length > 0) this.#dependencies.store.noteChanged(entities);
   }
 
   /** Asks D1 where the entities are. While it does not answer all stays as it is. */
