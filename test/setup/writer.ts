@@ -84,7 +84,7 @@ export interface TestWriter {
   /** Takes no write for a while; whether nothing is under way. */
   pause(): Promise<boolean>;
   /** Notes from now on what it changes. */
-  watch(): Promise<void>;
+  watch(run?: number): Promise<void>;
   changed(): Promise<string[]>;
   /** As if all that is noted were copied now. */
   copied(): Promise<void>;
@@ -144,7 +144,7 @@ function testWriter(tenant: string, instance: EntityWriter): TestWriter {
     invalidate: (entity) => instance.invalidate(identity, entity),
     confirm: (eventIds) => instance.confirm(identity, eventIds),
     pause: () => instance.pause(identity),
-    watch: () => instance.watch(identity, true),
+    watch: (run = 1) => instance.watch(identity, run),
     copied: async () => {
       const changed = await instance.changedEntities(identity, 100);
       await instance.forgetChanged(

@@ -166,6 +166,22 @@ describe("a writer that is watched", () => {
       expect(await writer.changed()).toEqual([key("user-1")]);
     }));
 
+  test("forgets nothing when a run is late that was overtaken, also after a restart", () =>
+    inWriterObject(async ({ start }) => {
+      const writer = start(watched().env);
+      await writer.watch(2);
+      await writer.submit(write("user-1", { a: { n: 1 } }));
+      await writer.watch(1);
+      expect(await writer.changed()).toEqual([key("user-1")]);
+      await until("nothing is under way", writer.pause);
+      const again = start(watched().env);
+      await again.watch(1);
+      expect(await again.changed()).toEqual([key("user-1")]);
+      expect(await again.submit(write("user-1", { a: { n: 2 } }))).toEqual({ kind: "unavailable" });
+      await again.watch(3);
+      expect(await again.changed()).toEqual([]);
+    }));
+
   test("is told once what was under way before is committed", () =>
     inWriterObject(async ({ start }) => {
       const commit = held();

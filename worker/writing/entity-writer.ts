@@ -121,9 +121,9 @@ export class EntityWriter extends DurableObject<Env> {
   }
 
   /** From now on it notes which entities it changes. What was under way is committed when this is answered. */
-  async watch(identity: Identity, isAnew: boolean): Promise<void> {
+  async watch(identity: Identity, run: number): Promise<void> {
     const { loop, move } = this.#open(identity);
-    move.watch(isAnew);
+    move.watch(run);
     await loop.settle();
   }
 

@@ -24,6 +24,8 @@ export class WriterMove {
   readonly #dependencies: WriterMoveDependencies;
   #isWatched: boolean;
   #pausedUntilMs: number | null;
+  /** Of the move: the one that has told it last what to watch. */
+  #run: number;
   /** Over how many databases the tenant is spread, as this writer has been told; 0: not yet. */
   #databases: number;
   #ending: Promise<void> | null = null;
@@ -33,6 +35,7 @@ export class WriterMove {
     const move = dependencies.store.move();
     this.#isWatched = move !== null;
     this.#pausedUntilMs = move?.pausedUntilMs ?? null;
+    this.#run = move?.run ?? 0;
     this.#databases = dependencies.store.identity()?.databases ?? 0;
   }
 
@@ -54,10 +57,14 @@ export class WriterMove {
     return !this.isPaused && identity.databases === this.#databases;
   }
 
-  /** From now on changed entities are noted. @param isAnew Nothing of before counts. */
-  watch(isAnew: boolean): void {
-    const { store } = this.#dependencies;
-    if (isAnew) store.forgetAllChanged();
+  /**
+   * From now on changed entities are noted, and nothing of before counts. A run that was overtaken may come late: what is
+   * noted by then, and a pause, are another one's.
+   */
+  watch(run: number): void {
+    if (run < this.#run) return;
+    this.#run = run;
+    this.#dependencies.store.forgetAllChanged();
     this.#note(true, null);
   }
 
@@ -124,7 +131,7 @@ export class WriterMove {
   #note(isWatched: boolean, pausedUntilMs: number | null): void {
     const { store } = this.#dependencies;
     if (!isWatched) store.forgetAllChanged();
-    store.setMove(isWatched ? { pausedUntilMs } : null);
+    store.setMove(isWatched ? { pausedUntilMs, run: this.#run } : null);
     this.#isWatched = isWatched;
     this.#pausedUntilMs = pausedUntilMs;
   }

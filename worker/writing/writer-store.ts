@@ -32,6 +32,7 @@ const MIGRATIONS = [
   `ALTER TABLE identity ADD COLUMN databases INTEGER NOT NULL DEFAULT 0;
    CREATE TABLE move (id INTEGER PRIMARY KEY CHECK (id = 1), paused_until INTEGER);
    CREATE TABLE changed_entities (seq INTEGER PRIMARY KEY AUTOINCREMENT, entity TEXT NOT NULL UNIQUE);`,
+  "ALTER TABLE move ADD COLUMN run INTEGER NOT NULL DEFAULT 0;",
 ];
 
 export interface Identity {
@@ -47,6 +48,8 @@ export interface Identity {
 export interface MoveState {
   /** Until then no write is taken; null: writes are taken, and their entities noted. */
   pausedUntilMs: number | null;
+  /** Of the move, which has told it so. */
+  run: number;
 }
 
 /** An entity that was written since the move began. */
@@ -98,12 +101,21 @@ export class WriterStore {
   }
 
   move(): MoveState | null {
-    const [move] = rowsOf<{ paused_until: number | null }>(this.#sql, "SELECT paused_until FROM move");
-    return move ? { pausedUntilMs: move.paused_until } : null;
+    const [move] = rowsOf<{ paused_until: number | null; run: number }>(
+      this.#sql,
+      "SELECT paused_until, run FROM move",
+    );
+    return move ? { pausedUntilMs: move.paused_until, run: move.run } : null;
   }
 
   setMove(move: MoveState | null): void {
-    if (move) run(this.#sql, "INSERT OR REPLACE INTO move VALUES (1, ?)", move.pausedUntilMs);
+    if (move)
+      run(
+        this.#sql,
+        "INSERT OR REPLACE INTO move (id, paused_until, run) VALUES (1, ?, ?)",
+        move.pausedUntilMs,
+        move.run,
+      );
     else run(this.#sql, "DELETE FROM move");
   }
 

@@ -177,7 +177,7 @@ class Run {
     await this.#rest(Date.now() - startedMs);
     if (more.some(Boolean)) return true;
     const since = nowMicros() - MOVE_CLOCKS_DIFFER_MS * 1_000;
-    await this.#writers.watch(true);
+    await this.#writers.watch(this.#move.run);
     return this.#note({ phase: "copying", place: START, since });
   }
 

@@ -29,8 +29,8 @@ export class MovingWriters {
     this.#after = { databases: to, partitions };
   }
 
-  async watch(isAnew: boolean): Promise<void> {
-    await Promise.all(this.#old.map(({ writer, identity }) => writer.watch(identity, isAnew)));
+  async watch(run: number): Promise<void> {
+    await Promise.all(this.#old.map(({ writer, identity }) => writer.watch(identity, run)));
   }
 
   async changed(most: number): Promise<Changed[]> {
