@@ -6,6 +6,7 @@ import { below, randomOf } from "../../scripts/random.ts";
 import { entityDatabases } from "../../worker/db/entity-databases.ts";
 import { writerName } from "../../worker/keys.ts";
 import { findMove } from "../../worker/tenants/moving/move-store.ts";
+import { MOVE_OPENING_MS } from "../../worker/timings.ts";
 import { sleep } from "../../worker/waits.ts";
 import { failAfter, failBefore, watched } from "../setup/faults.ts";
 import { ask, production } from "../tenants/service.ts";
@@ -203,5 +204,24 @@ describe("a move whose pause nobody renews", () => {
         .first<number>("n");
     expect([await rowsOf(moving), await rowsOf(deleted)]).toEqual([OLD_ROWS + 2, 0]);
     expect((await put(client, moving, { n: 4 })).json).toMatchObject({ revision: 3 });
+  });
+});
+
+describe("a move whose new databases are noted late", () => {
+  test("opens no sooner after that: an isolate may have asked just before", async () => {
+    await narrowTenant("late");
+    let notedMs = 0;
+    const slow = watched({
+      database: async (call, run) => {
+        if (!call.sql.some((text) => text.includes("UPDATE tenants SET databases"))) return run();
+        await sleep(1_000);
+        notedMs = Date.now();
+        return failAfter(call, run);
+      },
+    });
+    const found = async () => (await findMove(env.DB, "late"))?.move;
+    while ((await found())?.phase !== "opening")
+      await spread("late", {}, { ...slow.env, ENVIRONMENT: "production" });
+    expect((await found())?.openAtMs).toBeGreaterThanOrEqual(notedMs + MOVE_OPENING_MS);
   });
 });

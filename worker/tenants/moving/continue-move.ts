@@ -8,7 +8,7 @@ import { databaseOf, type EntityRef, entityKey, entityRef } from "../../keys.ts"
 import { MOVE_ENTITIES_AT_ONCE, MOVE_FEW_ENTITIES, MOVE_PAGE_BYTES } from "../../limits.ts";
 import { partsUpTo } from "../../parts.ts";
 import { type Micros, nowMicros } from "../../timestamps.ts";
-import { MOVE_CLOCKS_DIFFER_MS, MOVE_OPENING_MS, MOVE_PAUSE_MS, MOVED_ROWS_TTL_MS } from "../../timings.ts";
+import { MOVE_CLOCKS_DIFFER_MS, MOVE_PAUSE_MS, MOVED_ROWS_TTL_MS } from "../../timings.ts";
 import { sleep } from "../../waits.ts";
 import {
   hasMoved,
@@ -17,6 +17,7 @@ import {
   nextTable,
   type Phase,
   type Place,
+  parseMove,
   START,
   sourcesOf,
   targetsOf,
@@ -204,8 +205,7 @@ class Run {
     // From here on nothing is copied any more, whoever tries.
     const closed = { tenant: this.#context.tenant, run: this.#move.run + 1 };
     await Promise.all(targetsOf(this.#move).map((number) => fence(this.#database(number), closed)));
-    const openAtMs = Date.now() + MOVE_OPENING_MS;
-    return this.#note({ phase: "opening", openAtMs, run: closed.run }, noteMoved);
+    return this.#note({ phase: "opening", run: closed.run }, noteMoved);
   }
 
   async #open(): Promise<boolean> {
@@ -305,9 +305,9 @@ class Run {
   /** @returns true. @throws Overtaken */
   async #note(changed: Partial<Move>, note: typeof updateMove = updateMove): Promise<true> {
     const { env, tenant } = this.#context;
-    const move = { ...this.#move, ...changed };
-    const text = await note(env.DB, tenant, { text: this.#text, move });
+    const text = await note(env.DB, tenant, { text: this.#text, move: { ...this.#move, ...changed } });
     if (text === null) throw overtaken();
+    const move = parseMove(text);
     if (move.phase !== this.#move.phase)
       this.#context.log.info("tenant moves", { tenant_id: tenant, phase: move.phase });
     this.#move = move;

@@ -1,4 +1,5 @@
 /** The record of a move. Every change of it holds only where nobody has changed it since it was read. */
+import { MOVE_OPENING_MS } from "../../timings.ts";
 import { type Move, parseMove } from "./move.ts";
 
 export interface FoundMove {
@@ -53,23 +54,27 @@ export async function updateMove(
   return meta.changes === 1 ? next : null;
 }
 
+/** From when D1 notes it, which may be long after it was asked: until then isolates learn of the old databases. */
+const OPENING_SQL = `UPDATE tenant_moves
+  SET move = json_set(?3, '$.openAtMs', CAST(unixepoch('subsec') * 1000 AS INTEGER) + ${MOVE_OPENING_MS})
+  WHERE tenant_id = ?1 AND move = ?2 RETURNING move`;
+
 /** Together with the record the tenant's own: from then on its entities are looked for in `move.to` databases. */
 export async function noteMoved(
   db: D1Database,
   tenant: string,
   { text, move }: { text: string; move: Move },
 ): Promise<string | null> {
-  const next = JSON.stringify(move);
-  const [, updated] = await db.batch([
+  const [, updated] = await db.batch<{ move: string }>([
     db
       .prepare(
         `UPDATE tenants SET databases = ?2 WHERE tenant_id = ?1
          AND EXISTS (SELECT 1 FROM tenant_moves WHERE tenant_id = ?1 AND move = ?3)`,
       )
       .bind(tenant, move.to, text),
-    updateStatement(db, tenant, { text, next }),
+    db.prepare(OPENING_SQL).bind(tenant, text, JSON.stringify(move)),
   ]);
-  return updated?.meta.changes === 1 ? next : null;
+  return updated?.results[0]?.move ?? null;
 }
 
 /** A writer takes writes again: unless the entities have moved by now, they cannot before all writers pause once more. */
