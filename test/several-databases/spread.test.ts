@@ -301,6 +301,15 @@ test("a replay of the history tells of all databases, and one of an entity of it
   const body = batchBody(ids, () => ({ n: 1 }));
   const written = await askAs("POST /api/v1/items/batch", { key, env, body });
   expect(written.status, written.text).toBe(200);
+  // What a move has left behind of an entity that was deleted in its new database.
+  const moved =
+    idsOf("moved", 20).find((id) => databaseOf({ entityType: TYPE, entityValue: id }, 3) > 0) ?? "";
+  await env.DB.prepare(
+    `INSERT INTO feature_history (tenant_id, entity_type, entity_value, category, event_time, revision, mode, data, ingested_at, event_id)
+     VALUES (?, ?, ?, 'c', 1, 1, 'replace', '{"n":0}', 1, 'left-behind')`,
+  )
+    .bind(tenantId, TYPE, moved)
+    .run();
   for (const [subscription, entityId] of [
     [all, null],
     [one, ids[3] ?? ""],

@@ -5,7 +5,7 @@ import { REPLAY_ROWS_PER_STEP } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { spreadOf } from "../tenants/spread.ts";
 import { matches } from "./match-subscriptions.ts";
-import { eventsOf, startOf, walkHistory } from "./replay.ts";
+import { eventsOf, type HistoryKey, startOf, walkHistory } from "./replay.ts";
 import type { Replay, SubscriberState } from "./subscriber-state.ts";
 import type { SubscriberStore } from "./subscriber-store.ts";
 import type { Subscription } from "./subscription-store.ts";
@@ -42,7 +42,10 @@ async function repeatHistory(
   const { database, isLast } = whichDatabase(replay, databases);
   const db = entityDatabase(env, database);
   const { keys, next } = await walkHistory(db, tenant, replay);
-  for await (const events of eventsOf(db, tenant, keys)) {
+  // What a move has left behind is told of, if at all, from where it is now.
+  const isHere = ({ entity_type: entityType, entity_value: entityValue }: HistoryKey) =>
+    databaseOf({ entityType, entityValue }, databases) === database;
+  for await (const events of eventsOf(db, tenant, keys.filter(isHere))) {
     if (!isCurrent()) return;
     const nowMs = Date.now();
     for (const event of events) if (matches(subscription, event)) store.repeat(event, nowMs);
