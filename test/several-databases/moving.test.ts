@@ -4,8 +4,14 @@ import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, test } from "vitest";
 import { below, randomOf } from "../../scripts/random.ts";
 import { entityDatabases } from "../../worker/db/entity-databases.ts";
+import { settings } from "../../worker/env.ts";
 import { writerName } from "../../worker/keys.ts";
-import { findMove } from "../../worker/tenants/moving/move-store.ts";
+import { Log } from "../../worker/log.ts";
+import { continueMove } from "../../worker/tenants/moving/continue-move.ts";
+import { type Move, newMove } from "../../worker/tenants/moving/move.ts";
+import { beginMove, findMove } from "../../worker/tenants/moving/move-store.ts";
+import { MovingWriters } from "../../worker/tenants/moving/moving-writers.ts";
+import { nowMicros } from "../../worker/timestamps.ts";
 import { MOVE_OPENING_MS } from "../../worker/timings.ts";
 import { sleep } from "../../worker/waits.ts";
 import { failAfter, failBefore, watched } from "../setup/faults.ts";
@@ -79,6 +85,7 @@ async function abandonAndMove(): Promise<void> {
   expect(await moveWhole("given-up")).toMatchObject({ databases: 3 });
 }
 
+const QUIET = { level: "ERROR", readable: false } as const;
 const CLIENTS = 8;
 const ENTITIES = 8;
 let client: Client;
@@ -223,5 +230,29 @@ describe("a move whose new databases are noted late", () => {
     while ((await found())?.phase !== "opening")
       await spread("late", {}, { ...slow.env, ENVIRONMENT: "production" });
     expect((await found())?.openAtMs).toBeGreaterThanOrEqual(notedMs + MOVE_OPENING_MS);
+  });
+});
+
+describe("a move that has much to copy again", () => {
+  test("breaks off when its time is over, and is not taken for done", async () => {
+    const client = await narrowTenant("much");
+    const slow = watched({
+      database: async (call, run) => {
+        if (call.sql.some((text) => text.includes("x.deleted_at"))) await sleep(400);
+        return run();
+      },
+    });
+    const context = { env: slow.env, settings: settings(env), log: new Log("test", QUIET), tenant: "much" };
+    const begun = newMove(1, 3, LAYOUT.partitions);
+    const writers = new MovingWriters(context, begun);
+    await writers.watch(begun.run);
+    await putAll(client, idsOf("much", 300), (i) => ({ n: i }));
+    const move: Move = { ...begun, phase: "following", since: nowMicros() - 60_000_000 };
+    await beginMove(env.DB, "much", move);
+    const { move: after } = await continueMove(context, move, Date.now() + 500);
+    expect(after?.phase).toBe("following");
+    const left = (await writers.changed(300)).flatMap(({ changed }) => changed).length;
+    expect(left).toBeGreaterThan(0);
+    expect(left).toBeLessThan(300);
   });
 });

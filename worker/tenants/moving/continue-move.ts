@@ -66,7 +66,7 @@ export interface MoveReport {
  * @throws Overtaken when somebody else goes on with it.
  */
 export async function continueMove(context: MoveContext, move: Move, untilMs: number): Promise<MoveReport> {
-  const run = await Run.begin(context, move);
+  const run = await Run.begin(context, move, untilMs);
   while (Date.now() < untilMs && (await run.step())) {}
   return run.report;
 }
@@ -98,20 +98,25 @@ export async function continueMoves(context: ServiceContext, untilMs: number): P
 class Run {
   readonly #context: MoveContext;
   readonly #writers: MovingWriters;
+  readonly #untilMs: number;
   #move: Move;
   #text: string;
   #isOver = false;
   /** When the writers were last told to pause. */
   #pausedMs = 0;
 
-  private constructor(context: MoveContext, move: Move, text: string) {
+  private constructor(
+    context: MoveContext,
+    { move, text, untilMs }: { move: Move; text: string; untilMs: number },
+  ) {
     this.#context = context;
+    this.#untilMs = untilMs;
     this.#writers = new MovingWriters(context, move);
     this.#move = move;
     this.#text = text;
   }
 
-  static async begin(context: MoveContext, seen: Move): Promise<Run> {
+  static async begin(context: MoveContext, seen: Move, untilMs: number): Promise<Run> {
     const { env, settings, tenant } = context;
     const found = await findMove(env.DB, tenant);
     if (!found?.move || found.text === null || found.move.run !== seen.run) throw overtaken();
@@ -124,7 +129,7 @@ class Run {
     };
     const text = await updateMove(env.DB, tenant, { text: found.text, move });
     if (text === null) throw overtaken();
-    const run = new Run(context, move, text);
+    const run = new Run(context, { move, text, untilMs });
     await Promise.all(targetsOf(move).map((number) => fence(run.#database(number), run.#moveRun)));
     return run;
   }
@@ -200,7 +205,7 @@ class Run {
       await sleep(DRAIN_MS);
       return true;
     }
-    while ((await this.#copyChanged()) > 0) await this.#renewPause();
+    if ((await this.#copyChanged()) > 0) return true;
     await this.#writers.handOverDocuments(() => this.#renewPause());
     // From here on nothing is copied any more, whoever tries.
     const closed = { tenant: this.#context.tenant, run: this.#move.run + 1 };
@@ -255,7 +260,7 @@ class Run {
     return keys.length;
   }
 
-  /** @returns how many entities were changed, up to as many as are copied at once. */
+  /** @returns how many entities were changed, up to as many as are copied at once; infinitely many when the time is over. */
   async #copyChanged(): Promise<number> {
     let count = 0;
     for (const { database, changed, forget } of await this.#writers.changed(MOVE_FEW_ENTITIES)) {
@@ -264,6 +269,7 @@ class Run {
         const refs = items.map(({ entity }) => entityRef(entity));
         await this.#copyEntities(database, refs);
         await forget(items);
+        if (Date.now() >= this.#untilMs) return Number.POSITIVE_INFINITY;
       }
     }
     return count;
