@@ -12,7 +12,7 @@ npm run spread -- --url https://features.example.com --key "$KEY" --tenant acme
   --key        an admin key of the tenant default; none is needed in development
 
 The tenant can be read all the time, and written but for some seconds at the end. Run it again after an interruption: it
-goes on from there. What has moved is removed from its old database an hour later, by the cron.`;
+goes on from there. What has moved is removed from its old database an hour later, by the cron or when this is run again.`;
 
 /** Another request may be going on with the same move, such as one that this command has given up. */
 const CONFLICTS = 5;
@@ -55,7 +55,7 @@ async function moveAll(): Promise<void> {
     const { databases: now, move } = await goOn();
     const place = `${values.tenant}: over ${now} database${now === 1 ? "" : "s"}`;
     if (!move) return console.log(place);
-    if (move.phase === "cleaning") {
+    if (Date.parse(move.cleaning_from ?? "") > Date.now()) {
       return console.log(`${place}; what was left behind is removed from ${move.cleaning_from} on`);
     }
     const line = `${move.phase}, ${move.rows_copied} rows copied`;

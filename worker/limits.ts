@@ -188,7 +188,7 @@ export const MOVE_DELETED_ROWS = 1_000;
 /** After so many bytes it is noted how far the move is: what comes after them is done again when it breaks off. */
 export const MOVE_PAGE_BYTES = 4 * MIB;
 /** Changed entities that are copied once more at once, and how few of a writer's are left before no write is taken. */
-export const MOVE_ENTITIES_AT_ONCE = 50;
+export const MOVE_ENTITIES_AT_ONCE = 100;
 export const MOVE_FEW_ENTITIES = 200;
 /** Records of hot-cache documents that one call hands from one writer to another. */
 export const MOVED_DOCUMENTS_AT_ONCE = 5_000;

@@ -70,6 +70,12 @@ export const MOVE_REQUEST_MS = 5_000;
 export const MOVE_RUN_MS = 60_000;
 /** How long a writer takes no write, unless it is told again: then it asks D1 whether its entities have moved. */
 export const MOVE_PAUSE_MS = 30_000;
+/**
+ * How long writers may take to have nothing under way: while a queue or KV does not answer they take writes again, and pause
+ * anew after the second time.
+ */
+export const MOVE_DRAIN_MS = 4_000;
+export const MOVE_NEXT_PAUSE_MS = 30_000;
 /** The clocks of who moves a tenant and of its writers may differ by this much. */
 export const MOVE_CLOCKS_DIFFER_MS = 60_000;
 /** Once its entities are found in their new databases a tenant takes no write until every isolate has learnt of it. */

@@ -9,12 +9,13 @@ import { writerName } from "../../worker/keys.ts";
 import { Log } from "../../worker/log.ts";
 import { continueMove } from "../../worker/tenants/moving/continue-move.ts";
 import { type Move, newMove } from "../../worker/tenants/moving/move.ts";
-import { beginMove, findMove } from "../../worker/tenants/moving/move-store.ts";
+import { beginMove, findMove, updateMove } from "../../worker/tenants/moving/move-store.ts";
 import { MovingWriters } from "../../worker/tenants/moving/moving-writers.ts";
 import { nowMicros } from "../../worker/timestamps.ts";
 import { MOVE_OPENING_MS } from "../../worker/timings.ts";
 import { sleep } from "../../worker/waits.ts";
 import { failAfter, failBefore, watched } from "../setup/faults.ts";
+import { until } from "../setup/waiting.ts";
 import { ask, production } from "../tenants/service.ts";
 import {
   type Client,
@@ -83,6 +84,38 @@ async function abandonAndMove(): Promise<void> {
   abandoned.phase = await found();
   abandoned.client = client;
   expect(await moveWhole("given-up")).toMatchObject({ databases: 3 });
+}
+
+/** A move that finds a writer which owes something that nobody takes from it. */
+const owing = { during: 0, after: 0, phases: [] as (string | undefined)[] };
+
+async function moveWhileOwing(): Promise<void> {
+  const client = await narrowTenant("owing");
+  await putAll(client, abandoned.ids, () => ({ n: 1 }));
+  const writer = env.ENTITY_WRITER.getByName(writerName("owing", LAYOUT.partitions, 0));
+  const inStorage = (sql: string) =>
+    runInDurableObject(writer, (_, { storage }) => void storage.sql.exec(sql));
+  await inStorage(`INSERT INTO intents (seq, body) VALUES (1000000, '{"entities":[]}')`);
+  const phase = async () => (await findMove(env.DB, "owing"))?.move?.phase;
+  const isMoving = spread("owing");
+  await until("no write is taken", async () => (await phase()) === "paused");
+  await until("a write is refused", async () => {
+    owing.during = (await put(client, moving, { n: 2 })).status;
+    return owing.during === 503;
+  });
+  await isMoving;
+  while ((await phase()) === "paused") await spread("owing");
+  owing.phases.push(await phase());
+  await until("a write is taken", async () => {
+    owing.after = (await put(client, moving, { n: 3 })).status;
+    return owing.after === 200;
+  });
+  await inStorage("DELETE FROM intents WHERE seq = 1000000");
+  const found = await findMove(env.DB, "owing");
+  if (!found?.move || found.text === null) throw new Error("the move is gone");
+  await updateMove(env.DB, "owing", { text: found.text, move: { ...found.move, pauseFromMs: 0 } });
+  expect(await moveWhole("owing")).toMatchObject({ databases: 3 });
+  expect((await readAll(client, [moving])).map(featureN)).toEqual([3]);
 }
 
 const QUIET = { level: "ERROR", readable: false } as const;
@@ -163,7 +196,7 @@ async function moveWhileBusy(): Promise<void> {
 
 // Both at once: each move waits until every isolate would have learnt of it.
 beforeAll(async () => {
-  await Promise.all([moveWhileBusy(), abandonAndMove()]);
+  await Promise.all([moveWhileBusy(), abandonAndMove(), moveWhileOwing()]);
 });
 
 describe("a tenant that is written, read and deleted from all the time", () => {
@@ -191,6 +224,10 @@ describe("a tenant that is written, read and deleted from all the time", () => {
     expect(current.flat().toSorted()).toEqual([...acknowledged.keys()].toSorted());
     expect(await findMove(env.DB, "busy")).toEqual({ databases: 3, move: null, text: null });
   });
+});
+
+test("writers that do not come to an end of what they owe take writes again, and pause later", () => {
+  expect(owing).toEqual({ during: 503, after: 200, phases: ["following"] });
 });
 
 describe("a move whose pause nobody renews", () => {
@@ -246,13 +283,13 @@ describe("a move that has much to copy again", () => {
     const begun = newMove(1, 3, LAYOUT.partitions);
     const writers = new MovingWriters(context, begun);
     await writers.watch(begun.run);
-    await putAll(client, idsOf("much", 300), (i) => ({ n: i }));
+    await putAll(client, idsOf("much", 900), (i) => ({ n: i }));
     const move: Move = { ...begun, phase: "following", since: nowMicros() - 60_000_000 };
     await beginMove(env.DB, "much", move);
     const { move: after } = await continueMove(context, move, Date.now() + 500);
     expect(after?.phase).toBe("following");
-    const left = (await writers.changed(300)).flatMap(({ changed }) => changed).length;
+    const left = (await writers.changed(900)).flatMap(({ changed }) => changed).length;
     expect(left).toBeGreaterThan(0);
-    expect(left).toBeLessThan(300);
+    expect(left).toBeLessThan(900);
   });
 });

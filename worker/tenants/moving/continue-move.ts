@@ -8,7 +8,13 @@ import { databaseOf, type EntityRef, entityKey, entityRef } from "../../keys.ts"
 import { MOVE_ENTITIES_AT_ONCE, MOVE_FEW_ENTITIES, MOVE_PAGE_BYTES } from "../../limits.ts";
 import { partsUpTo } from "../../parts.ts";
 import { type Micros, nowMicros } from "../../timestamps.ts";
-import { MOVE_CLOCKS_DIFFER_MS, MOVE_PAUSE_MS, MOVED_ROWS_TTL_MS } from "../../timings.ts";
+import {
+  MOVE_CLOCKS_DIFFER_MS,
+  MOVE_DRAIN_MS,
+  MOVE_NEXT_PAUSE_MS,
+  MOVE_PAUSE_MS,
+  MOVED_ROWS_TTL_MS,
+} from "../../timings.ts";
 import { sleep } from "../../waits.ts";
 import {
   hasMoved,
@@ -44,14 +50,14 @@ import {
   removeSome,
   type SizedKey,
 } from "./moved-rows.ts";
-import { MovingWriters } from "./moving-writers.ts";
+import { type Changed, MovingWriters } from "./moving-writers.ts";
 
 export interface MoveContext extends ServiceContext {
   tenant: string;
 }
 
-/** How long writers that still have something under way are given before they are asked again. */
-const DRAIN_MS = 100;
+/** Between two looks. */
+const LOOK_MS = 100;
 
 const MOST_REST_MS = 1_000;
 
@@ -104,6 +110,8 @@ class Run {
   #isOver = false;
   /** When the writers were last told to pause. */
   #pausedMs = 0;
+  /** Since when they have something under way all the same. */
+  #drainingMs: number | null = null;
 
   private constructor(
     context: MoveContext,
@@ -197,14 +205,14 @@ class Run {
   /** Entities that were changed since they were copied, or since the move began. */
   async #follow(): Promise<boolean> {
     const left = await this.#copyChanged();
-    return left > MOVE_FEW_ENTITIES || this.#note({ phase: "paused" });
+    if (Date.now() >= this.#move.pauseFromMs && left <= MOVE_FEW_ENTITIES)
+      return this.#note({ phase: "paused" });
+    if (left === 0) await sleep(LOOK_MS);
+    return true;
   }
 
   async #finish(): Promise<boolean> {
-    if (!(await this.#pause())) {
-      await sleep(DRAIN_MS);
-      return true;
-    }
+    if (!(await this.#pause())) return this.#drain();
     if ((await this.#copyChanged()) > 0) return true;
     await this.#writers.handOverDocuments(() => this.#renewPause());
     // From here on nothing is copied any more, whoever tries.
@@ -213,10 +221,23 @@ class Run {
     return this.#note({ phase: "opening", run: closed.run }, noteMoved);
   }
 
+  /** Something is under way. While it does not come to its end writers take writes again. */
+  async #drain(): Promise<true> {
+    this.#drainingMs ??= Date.now();
+    if (Date.now() - this.#drainingMs < MOVE_DRAIN_MS) {
+      await sleep(LOOK_MS);
+      return true;
+    }
+    this.#drainingMs = null;
+    await this.#note({ phase: "following", pauseFromMs: Date.now() + MOVE_NEXT_PAUSE_MS });
+    await this.#writers.resume();
+    return true;
+  }
+
   async #open(): Promise<boolean> {
     const leftMs = this.#move.openAtMs - Date.now();
     if (leftMs > 0) {
-      await sleep(Math.min(leftMs, DRAIN_MS));
+      await sleep(Math.min(leftMs, LOOK_MS));
       return true;
     }
     await this.#writers.resume();
@@ -262,17 +283,19 @@ class Run {
 
   /** @returns how many entities were changed, up to as many as are copied at once; infinitely many when the time is over. */
   async #copyChanged(): Promise<number> {
-    let count = 0;
-    for (const { database, changed, forget } of await this.#writers.changed(MOVE_FEW_ENTITIES)) {
-      count += changed.length;
-      for (const { items } of partsUpTo(changed, () => 1, MOVE_ENTITIES_AT_ONCE)) {
-        const refs = items.map(({ entity }) => entityRef(entity));
-        await this.#copyEntities(database, refs);
-        await forget(items);
-        if (Date.now() >= this.#untilMs) return Number.POSITIVE_INFINITY;
-      }
+    const ofWriters = await this.#writers.changed(MOVE_FEW_ENTITIES);
+    const counts = await Promise.all(ofWriters.map((one) => this.#copyChangedOf(one)));
+    return counts.reduce((a, b) => a + b, 0);
+  }
+
+  async #copyChangedOf({ database, changed, forget }: Changed): Promise<number> {
+    for (const { items } of partsUpTo(changed, () => 1, MOVE_ENTITIES_AT_ONCE)) {
+      const refs = items.map(({ entity }) => entityRef(entity));
+      await this.#copyEntities(database, refs);
+      await forget(items);
+      if (Date.now() >= this.#untilMs) return Number.POSITIVE_INFINITY;
     }
-    return count;
+    return changed.length;
   }
 
   /** Of their history what has come since, unless some of it has gone since. */
@@ -297,8 +320,8 @@ class Run {
         const keys = await keysOf(this.#database(source), this.#context.tenant, asked);
         const last = keys.at(-1);
         if (!last) break;
-        const copied = this.#move.copied + (await this.#copyKeys(source, number, keys));
-        this.#move = { ...this.#move, copied };
+        const rows = await this.#copyKeys(source, number, keys);
+        this.#move = { ...this.#move, copied: this.#move.copied + rows };
         after = last.key;
       }
     }

@@ -36,7 +36,8 @@ const stored = z.object({
   since: z.int(),
   /** Rows, each time that they were copied. */
   copied: z.int(),
-  /** Milliseconds since 1970; 0 before it is known. */
+  /** Milliseconds since 1970; 0 before it is known. Writers do not pause before the first. */
+  pauseFromMs: z.number(),
   openAtMs: z.number(),
   cleanAtMs: z.number(),
 });
@@ -47,7 +48,7 @@ export const START: Place = { database: 0, table: 0, after: null };
 export const parseMove = (text: string): Move => stored.parse(JSON.parse(text));
 
 export function newMove(from: number, to: number, partitions: number): Move {
-  const unknown = { since: 0, openAtMs: 0, cleanAtMs: 0 };
+  const unknown = { since: 0, pauseFromMs: 0, openAtMs: 0, cleanAtMs: 0 };
   return { from, to, partitions, phase: "clearing", run: 0, place: START, copied: 0, ...unknown };
 }
 

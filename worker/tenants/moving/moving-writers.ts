@@ -7,7 +7,7 @@ import type { ChangedEntity } from "../../writing/writer-store.ts";
 import type { Move } from "./move.ts";
 
 /** Of one writer. */
-interface Changed {
+export interface Changed {
   database: number;
   changed: ChangedEntity[];
   /** Those of them that are copied; one that was changed again meanwhile stays. */
