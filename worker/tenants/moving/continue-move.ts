@@ -4,10 +4,10 @@
  */
 import { entityDatabase } from "../../db/entity-databases.ts";
 import type { ServiceContext } from "../../env.ts";
-import { databaseOf, type EntityRef, entityKey, entityRef } from "../../keys.ts";
-import { MOVE_ENTITIES_AT_ONCE, MOVE_FEW_ENTITIES, MOVE_PAGE_BYTES } from "../../limits.ts";
+import { entityRef } from "../../keys.ts";
+import { MOVE_ENTITIES_AT_ONCE, MOVE_FEW_ENTITIES } from "../../limits.ts";
 import { partsUpTo } from "../../parts.ts";
-import { type Micros, nowMicros } from "../../timestamps.ts";
+import { nowMicros } from "../../timestamps.ts";
 import {
   MOVE_CLOCKS_DIFFER_MS,
   MOVE_DRAIN_MS,
@@ -16,18 +16,8 @@ import {
   MOVED_ROWS_TTL_MS,
 } from "../../timings.ts";
 import { sleep } from "../../waits.ts";
-import {
-  hasMoved,
-  type Move,
-  newMove,
-  nextTable,
-  type Phase,
-  type Place,
-  parseMove,
-  START,
-  sourcesOf,
-  targetsOf,
-} from "./move.ts";
+import { Copier } from "./copier.ts";
+import { hasMoved, type Move, newMove, type Phase, parseMove, START, targetsOf } from "./move.ts";
 import {
   beginMove,
   endMove,
@@ -37,19 +27,7 @@ import {
   noteMoved,
   updateMove,
 } from "./move-store.ts";
-import {
-  copyRows,
-  deletedSince,
-  fence,
-  keysAfter,
-  keysOf,
-  MOVED_TABLES,
-  Overtaken,
-  removeEntities,
-  removeRows,
-  removeSome,
-  type SizedKey,
-} from "./moved-rows.ts";
+import { fence, Overtaken, removeSome } from "./moved-rows.ts";
 import { type Changed, MovingWriters } from "./moving-writers.ts";
 
 export interface MoveContext extends ServiceContext {
@@ -104,6 +82,7 @@ export async function continueMoves(context: ServiceContext, untilMs: number): P
 class Run {
   readonly #context: MoveContext;
   readonly #writers: MovingWriters;
+  readonly #copier: Copier;
   readonly #untilMs: number;
   #move: Move;
   #text: string;
@@ -120,6 +99,7 @@ class Run {
     this.#context = context;
     this.#untilMs = untilMs;
     this.#writers = new MovingWriters(context, move);
+    this.#copier = new Copier({ ...context, move: () => this.#move, rest: (tookMs) => this.#rest(tookMs) });
     this.#move = move;
     this.#text = text;
   }
@@ -196,9 +176,8 @@ class Run {
   }
 
   async #copy(): Promise<boolean> {
-    const { place } = this.#move;
-    const { keys, next } = await this.#page(place);
-    const copied = this.#move.copied + (await this.#copyKeys(place.database, place.table, keys));
+    const { rows, next } = await this.#copier.copyPage(this.#move.place);
+    const copied = this.#move.copied + rows;
     return this.#note(next ? { place: next, copied } : { phase: "following", copied });
   }
 
@@ -247,38 +226,11 @@ class Run {
   async #clean(): Promise<boolean> {
     const { place, cleanAtMs } = this.#move;
     if (Date.now() < cleanAtMs) return false;
-    const startedMs = Date.now();
-    const { keys, next, table } = await this.#page(place);
-    await removeRows(this.#database(place.database), this.#context.tenant, { table, keys });
-    await this.#rest(Date.now() - startedMs);
+    const next = await this.#copier.removePage(place);
     if (next) return this.#note({ place: next });
     await endMove(this.#context.env.DB, this.#context.tenant, this.#text);
     this.#isOver = true;
     return false;
-  }
-
-  /** The next keys of the tenant's rows in a database that belong into another one. */
-  async #page({ database, table: number, after }: Place) {
-    const table = tableOf(number);
-    const found = await keysAfter(this.#database(database), this.#context.tenant, { table, after });
-    const isLeaving = ({ key }: SizedKey) => this.#targetOf(table.refOf(key)) !== database;
-    const [all] = partsUpTo(found, (one) => (isLeaving(one) ? one.bytes : 0), MOVE_PAGE_BYTES);
-    const keys = all?.items.filter(isLeaving) ?? [];
-    const last = all?.items.at(-1);
-    const next = last
-      ? { database, table: number, after: last.key }
-      : nextTable({ database, table: number, after }, sourcesOf(this.#move).length, MOVED_TABLES.length);
-    return { table, keys, next };
-  }
-
-  /** @returns how many rows. */
-  async #copyKeys(source: number, tableNumber: number, keys: readonly SizedKey[]) {
-    const table = tableOf(tableNumber);
-    for (const [target, own] of Map.groupBy(keys, ({ key }) => this.#targetOf(table.refOf(key)))) {
-      const ends = { source: this.#database(source), target: this.#database(target) };
-      await copyRows(this.#moveRun, { ...ends, table, keys: own, rest: (tookMs) => this.#rest(tookMs) });
-    }
-    return keys.length;
   }
 
   /** @returns how many entities were changed, up to as many as are copied at once; infinitely many when the time is over. */
@@ -291,44 +243,12 @@ class Run {
   async #copyChangedOf({ database, changed, forget }: Changed): Promise<number> {
     for (const { items } of partsUpTo(changed, () => 1, MOVE_ENTITIES_AT_ONCE)) {
       const refs = items.map(({ entity }) => entityRef(entity));
-      await this.#copyEntities(database, refs);
+      const rows = await this.#copier.copyEntities(database, refs);
+      this.#move = { ...this.#move, copied: this.#move.copied + rows };
       await forget(items);
       if (Date.now() >= this.#untilMs) return Number.POSITIVE_INFINITY;
     }
     return changed.length;
-  }
-
-  /** Of their history what has come since, unless some of it has gone since. */
-  async #copyEntities(source: number, changed: readonly EntityRef[]): Promise<void> {
-    const refs = changed.filter((ref) => this.#targetOf(ref) !== source);
-    const { since } = this.#move;
-    const deleted = await deletedSince(this.#database(source), this.#context.tenant, { refs, since });
-    const { whole = [], grown = [] } = Object.groupBy(refs, (ref) =>
-      deleted.has(entityKey(ref)) ? "whole" : "grown",
-    );
-    await this.#copyAgain(source, { refs: whole, since: null });
-    await this.#copyAgain(source, { refs: grown, since });
-  }
-
-  async #copyAgain(source: number, { refs, since }: { refs: readonly EntityRef[]; since: Micros | null }) {
-    for (const [target, own] of Map.groupBy(refs, (ref) => this.#targetOf(ref))) {
-      await removeEntities(this.#database(target), this.#moveRun, { refs: own, isWhole: since === null });
-    }
-    for (const [number, table] of MOVED_TABLES.entries()) {
-      for (let after: Place["after"] = null; ; ) {
-        const asked = { table, after, refs, since };
-        const keys = await keysOf(this.#database(source), this.#context.tenant, asked);
-        const last = keys.at(-1);
-        if (!last) break;
-        const rows = await this.#copyKeys(source, number, keys);
-        this.#move = { ...this.#move, copied: this.#move.copied + rows };
-        after = last.key;
-      }
-    }
-  }
-
-  #targetOf(ref: EntityRef): number {
-    return databaseOf(ref, this.#move.to);
   }
 
   /** @returns true. @throws Overtaken */
@@ -343,12 +263,6 @@ class Run {
     this.#text = text;
     return true;
   }
-}
-
-function tableOf(number: number) {
-  const table = MOVED_TABLES[number];
-  if (!table) throw new Error(`there is no table ${number}`);
-  return table;
 }
 
 const overtaken = () => new Overtaken("the move was changed by somebody else");
