@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { drizzle } from "drizzle-orm/d1";
 import { apiKeys, pastEntityTypes, tenants } from "../../worker/db/schema.ts";
-import { formatApiKey, hashSecret, newApiKey, SCOPES } from "../../worker/tenants/api-key.ts";
+import { newTenantKey } from "./key.ts";
 import type { Spread } from "./spread.ts";
 import { START_MS } from "./world.ts";
 
@@ -10,8 +10,7 @@ const NOW = START_MS * 1_000;
 
 /** @returns its key. */
 export async function makeTenant(tenantId: string, { databases, isDecided }: Spread): Promise<string> {
-  const pepper = env.API_KEY_SECRET ?? "";
-  const { keyId, secret } = newApiKey(pepper);
+  const { key, row } = newTenantKey(tenantId, NOW);
   const all = drizzle(env.DB);
   await all.batch([
     all.insert(tenants).values({
@@ -21,18 +20,9 @@ export async function makeTenant(tenantId: string, { databases, isDecided }: Spr
       databases: isDecided ? databases : null,
     }),
     all.insert(pastEntityTypes).values({ tenantId, entityType: "merchant" }),
-    all.insert(apiKeys).values({
-      keyId,
-      tenantId,
-      name: "faults",
-      secretHash: hashSecret(secret, pepper),
-      scopes: JSON.stringify(SCOPES),
-      createdAt: NOW,
-      expiresAt: null,
-      revokedAt: null,
-    }),
+    all.insert(apiKeys).values(row),
   ]);
-  return formatApiKey({ keyId, secret });
+  return key;
 }
 
 /** Over how many it is spread was decided once, or not yet. */

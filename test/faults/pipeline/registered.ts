@@ -14,7 +14,7 @@ import {
   registryStamps,
   subscriptions,
 } from "../../../worker/db/schema.ts";
-import { formatApiKey, hashSecret, newApiKey, SCOPES } from "../../../worker/tenants/api-key.ts";
+import { newTenantKey } from "../key.ts";
 import { START_MS } from "../world.ts";
 import { addressOf } from "./receivers.ts";
 import { FEATURES, type FeatureName, type Schedule } from "./schedule.ts";
@@ -45,8 +45,7 @@ const versionsOf = (feature: FeatureName) =>
 /** @param made How many there were before. */
 export async function register({ seed, table }: Schedule, made: number): Promise<Registered> {
   const tenant = `pipeline-${seed}-${made}`;
-  const pepper = env.API_KEY_SECRET ?? "";
-  const { keyId, secret } = newApiKey(pepper);
+  const { key, row } = newTenantKey(tenant, NOW);
   const id = FIRST_ID + 10 * made;
   const subscription = { id: `sub_${made.toString(16).padStart(16, "0")}`, path: "s0" };
   const all = drizzle(env.DB);
@@ -54,16 +53,7 @@ export async function register({ seed, table }: Schedule, made: number): Promise
     // The same seed makes the same ids.
     all.delete(featureHistory),
     ...[entities, brightUid, computations, jobs, subscriptions].map((table) => all.delete(table)),
-    all.insert(apiKeys).values({
-      keyId,
-      tenantId: tenant,
-      name: "faults",
-      secretHash: hashSecret(secret, pepper),
-      scopes: JSON.stringify(SCOPES),
-      createdAt: NOW,
-      expiresAt: null,
-      revokedAt: null,
-    }),
+    all.insert(apiKeys).values(row),
     all.insert(rawTables).values({
       tableId: id,
       tenantId: tenant,
@@ -88,7 +78,7 @@ export async function register({ seed, table }: Schedule, made: number): Promise
       updatedAt: NOW,
     }),
   ]);
-  return { tenant, key: formatApiKey({ keyId, secret }), tableId: id, subscription };
+  return { tenant, key, tableId: id, subscription };
 }
 
 function computedFeatures(all: DrizzleD1Database, tenant: string, id: number) {
