@@ -368,6 +368,20 @@ describe("dropping a table", () => {
     expect((await late).status).toBe(404);
     expect(await inside(table, "SELECT name FROM sqlite_schema WHERE name = 'fs_rows'")).toEqual([]);
   });
+
+  test("leaves rows 404 that were on their way to it, though it died before it noted that it is gone", async () => {
+    const table = await newTable();
+    const { stop, open, reached } = gate();
+    const slow = withStubs("RAW_TABLE", { ingest: (real) => stop().then(real) });
+    const late = askWith(slow, "POST", "/ingest", { raw_table_id: table.id, data: [row("u", 1)] });
+    await reached;
+    expect((await remove(`/raw-tables/${table.id}`)).status).toBe(200);
+    await runInDurableObject(objectOf(table), (_, { storage }) => storage.deleteAll());
+    await evictDurableObject(objectOf(table));
+    open();
+    expect((await late).status).toBe(404);
+    expect(await inside(table, "SELECT name FROM sqlite_schema WHERE name = 'fs_rows'")).toEqual([]);
+  });
 });
 
 describe("a job", () => {

@@ -55,7 +55,7 @@ export class RawTable extends DurableObject<Env> {
 
   /** Keeps all rows or none. Where they have no room, those go first that are older than the table keeps them. */
   async ingest(request: IngestRequest): Promise<IngestReply | { kind: "dropped" }> {
-    if (this.#isDropped) await this.#comeBack(request.table);
+    if (this.#isDropped || !this.#store.table()) await this.#findEntry(request.table);
     // First, since a crash may come right after the rows: an alarm too many finds nothing to do.
     if (request.followers.length > 0) await this.#ensureAlarm();
     // That of a request which does not know of the retention yet may be the first since the last row went.
@@ -76,11 +76,14 @@ export class RawTable extends DurableObject<Env> {
   }
 
   /**
-   * Where D1 was put back to before the table, and forward again, the registry has it again. It may be deleted while it
-   * is asked: so it looks once more.
+   * An object that knows of no table may have dropped it, if a crash came before that was noted. One that was dropped is
+   * back in the registry where D1 was put back to before the table, and forward again; it may be deleted while the
+   * registry is asked: so it looks once more.
    */
-  async #comeBack(table: TableId): Promise<void> {
-    if (!(await this.#registered(table))) return;
+  async #findEntry(table: TableId): Promise<void> {
+    const isRegistered = (await this.#registered(table)) !== null;
+    if (!isRegistered && !this.#isDropped) await this.drop();
+    if (!isRegistered || !this.#isDropped) return;
     this.#isDropped = false;
     this.#store.entry.forgetDropped();
     await this.expectChange(table);
