@@ -61,6 +61,22 @@ describe("versions", () => {
     expect(faultPlaces(expectProblem(await setStatus(name, "v0", "active"), 422))).toEqual(["path.version"]);
   });
 
+  test.each([
+    ["ttl_seconds", 60, /register a new version/],
+    ["dtype", "int64", /register a new version/],
+    ["description", "other", /PATCH .*name@version/],
+    ["version", 1, /path/],
+    ["stauts", "misspelt", /not known here/],
+  ])("keep their status where %s is to change with it", async (field, value, words) => {
+    const name = freshName("kept");
+    await registered(name);
+    const body = { status: "deprecated", [field]: value };
+    const problem = expectProblem(await ask("PATCH", `/features/${name}/versions/1`, { body }), 422);
+    expect(faultPlaces(problem)).toEqual([`body.${field}`]);
+    expect(problem.errors?.[0]?.msg).toMatch(words);
+    expect((await get<Feature>(`/features/${name}`)).body.versions).toMatchObject([{ status: "active" }]);
+  });
+
   test("are filled as drafts, and the bare name is read from the newest active one", async () => {
     const name = freshName("switch");
     await registered(name);

@@ -3,7 +3,7 @@ import * as z from "zod";
 import { exceedsUtf8Bytes } from "../characters.ts";
 import { DTYPES, type Dtype, VERSION_STATUSES } from "../db/column-values.ts";
 import { unprocessable } from "../errors.ts";
-import { category, entityType, optional, optionalOr, ttlSeconds } from "../http/fields.ts";
+import { category, elsewhere, entityType, optional, optionalOr, ttlSeconds } from "../http/fields.ts";
 import { nestsDeeperThan } from "../json.ts";
 import { MAX_DEFAULT_VALUE_BYTES, MAX_TTL_SECONDS, MAX_VALUE_DEPTH } from "../limits.ts";
 import { SECONDS_PER_HOUR } from "../timestamps.ts";
@@ -16,7 +16,7 @@ import type {
   RegisteredVersion,
 } from "./registry-store.ts";
 import { registeredName, versionField } from "./versions.ts";
-import { words, wordsOf } from "./words.ts";
+import { ofAVersion, words, wordsOf } from "./words.ts";
 
 const DEFAULT_CATEGORY = "default";
 /** They are keys of an answer of `GET /get/item`, which names the entity under its type. */
@@ -89,6 +89,24 @@ export const versionBody = z.object({
   default_value: defaultValue.optional(),
   status: optional(statusField),
 });
+
+const saidOfIt = elsewhere("is changed by `PATCH /features/{feature}`, of one version as `name@version`");
+
+/** Its status is all that is changed in a version. */
+export const statusBody = z.lazy(() =>
+  z.strictObject({
+    status: statusField,
+    dtype: ofAVersion,
+    ttl_hours: ofAVersion,
+    ttl_seconds: ofAVersion,
+    default_value: ofAVersion,
+    computation_logic: ofAVersion,
+    description: saidOfIt,
+    owner: saidOfIt,
+    tags: saidOfIt,
+    version: elsewhere("stands in the path"),
+  }),
+);
 
 export function featureOf(body: z.output<typeof registerBody>): NewFeature {
   return {

@@ -8,7 +8,7 @@ import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { nowMicros } from "../timestamps.ts";
 import { forgetCatalog } from "./catalog.ts";
-import { computedVersionOf, statusField, versionBody, versionOf } from "./definitions.ts";
+import { computedVersionOf, statusBody, versionBody, versionOf } from "./definitions.ts";
 import { existingFeature, noSuchFeature, oneFeature } from "./existing-feature.ts";
 import { versionAnswer, versionSchema } from "./feature-answers.ts";
 import { insertFurtherVersion } from "./insert-feature.ts";
@@ -67,7 +67,7 @@ const setStatus = endpoint(
     scope: "write",
     request: {
       param: oneFeature.extend({ version: z.string().meta({ example: "2" }) }),
-      json: z.object({ status: statusField }),
+      json: statusBody,
     },
     answers: { 200: { description: "The version.", schema: versionSchema } },
     problems: [404, 409],

@@ -26,7 +26,9 @@ export function wordsOf({ description, owner, tags }: SentWords, like: Registere
   };
 }
 
-const ofAVersion = elsewhere("decides about values, so it belongs to a version: register a new version");
+export const ofAVersion = elsewhere(
+  "decides about values, so it belongs to a version: register a new version",
+);
 const asRegistered = elsewhere("stays as it was registered: register a feature of another name");
 
 /** What is said about a feature is all that is changed in it. */
