@@ -3,6 +3,7 @@ import { MAX_ENTITY_DATABASES } from "../worker/limits.ts";
 import { makeAssets } from "./assets.ts";
 import { migrateLocally } from "./local-migrations.ts";
 import { numbersOf, readOptions } from "./options.ts";
+import { runCron } from "./run-cron.ts";
 import { startRuntime } from "./runtime.ts";
 import { printStraightFromRuntime } from "./runtime-output.ts";
 import { buildBundle, exitIfTaken, root, waitForAnswer, whenAskedToEnd } from "./wrangler.ts";
@@ -10,12 +11,13 @@ import { buildBundle, exitIfTaken, root, waitForAnswer, whenAskedToEnd } from ".
 const USAGE = `
 npm run serve -- --port 8787
 
-  --port       on which it listens
-  --state      a directory for all that must survive a restart, and the bundle; .state/serve without it
-  --var        NAME:value, a variable of wrangler.toml; may come several times
-  --env        the environment of wrangler.toml
-  --databases  how many D1 databases it has, though wrangler.toml names fewer
-  --no-build   starts what the last run in this state has built and migrated`;
+  --port          on which it listens
+  --state         a directory for all that must survive a restart, and the bundle; .state/serve without it
+  --var           NAME:value, a variable of wrangler.toml; may come several times
+  --env           the environment of wrangler.toml
+  --databases     how many D1 databases it has, though wrangler.toml names fewer
+  --cron-minutes  how often the cron runs (retention, moves of tenants); 60 without it
+  --no-build      starts what the last run in this state has built and migrated`;
 
 const values = readOptions(USAGE, {
   port: { type: "string", default: "8787" },
@@ -25,10 +27,13 @@ const values = readOptions(USAGE, {
   var: { type: "string", multiple: true, default: [] },
   env: { type: "string" },
   databases: { type: "string", default: "1" },
+  "cron-minutes": { type: "string", default: "60" },
   // Starts what the last run in this state built and migrated, in half a second.
   "no-build": { type: "boolean", default: false },
 });
-const databases = numbersOf(USAGE, values)("databases", { least: 1, most: MAX_ENTITY_DATABASES });
+const numberOf = numbersOf(USAGE, values);
+const databases = numberOf("databases", { least: 1, most: MAX_ENTITY_DATABASES });
+const cronMinutes = numberOf("cron-minutes", { least: 0.01, most: 1_440, isWhole: false });
 const address = `http://127.0.0.1:${values.port}`;
 const state = resolve(values.state);
 const bundle = join(state, "bundle");
@@ -44,7 +49,7 @@ if (!values["no-build"]) {
 }
 
 printStraightFromRuntime();
-await startRuntime({
+const miniflare = await startRuntime({
   config: join(root, "wrangler.toml"),
   env: values.env,
   bundle,
@@ -54,6 +59,7 @@ await startRuntime({
   databases,
 });
 await waitForAnswer(`${address}/health`);
+runCron(miniflare, cronMinutes * 60_000);
 console.log(`ready on ${address}`);
 
 function splitAtColon(variable: string): [string, string] {

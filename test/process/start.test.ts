@@ -2,7 +2,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { ask, endServices, newDirectory, type Service, startService } from "../setup/service.ts";
+import { ask, endServices, newDirectory, type Service, startService, waitUntil } from "../setup/service.ts";
 import { hasCurl } from "./has-curl.ts";
 
 afterAll(endServices);
@@ -115,10 +115,15 @@ describe("npm run serve, on a fresh state", () => {
     await service.end("SIGINT");
   });
 
-  test("started again on its state it still has what was written, and ending npm alone ends all of it", async () => {
-    service = await startService({ command: "serve", state, args: ["--no-build"] });
+  test("started again it still has what was written, its cron runs, and ending npm alone ends all of it", async () => {
+    const args = ["--no-build", "--cron-minutes", "0.01"];
+    service = await startService({ command: "serve", state, args });
     const { body } = await ask(service, "GET /api/v1/get/item/kept/user_features");
     expect(body).toMatchObject({ features: { data: { age: 30 } }, revision: 1, source: "d1" });
+    await waitUntil(() => (service.output().match(/history retention/g)?.length ?? 0) > 1, {
+      timeoutMs: 10_000,
+      what: () => `its cron does not run again and again:\n${service.output()}`,
+    });
     await service.end("SIGTERM", "npm");
   });
 });
