@@ -312,19 +312,20 @@ export const MAX_REFILLS_PER_RUN = 100;
 /** A replay adds more only while fewer events than this wait, so that what is new is not long behind it. */
 export const REPLAY_LOW_WATER = 1_000;
 /**
- * Rows of the history that retention looks at in one statement, far under D1's 30 s, and statements in one run of the
- * cron.
+ * Rows of the history that retention judges in one step, far under D1's 30 s, and those that it walks over, in the index
+ * alone, until it has found so many.
  */
 export const RETENTION_ROWS_PER_STEP = 2_000;
-export const RETENTION_STEPS_PER_RUN = 50;
+export const RETENTION_WALKED_PER_STEP = 20_000;
+/** Steps in one database that find fewer: D1 bills a million rows that are read, twice where some of them are judged. */
+export const RETENTION_WALKS_PER_RUN = 50;
 /**
- * What retention archives at once, and in how many files: it stands in memory twice, as rows and as a file. All steps of
- * a run in a database together make 700 calls of the platform at most.
+ * What retention archives at once, and in how many files: it stands in memory twice, as rows and as a file.
  */
 export const ARCHIVE_MAX_BYTES_AT_ONCE = 4_000_000;
 export const ARCHIVE_MAX_FILES_AT_ONCE = 10;
-/** Databases that one run of the cron comes to: an invocation makes 10,000 calls of the platform at most. */
-export const RETENTION_DATABASES_PER_RUN = 14;
+/** Steps of a run of the cron, in all databases: each makes 16 calls of the platform at most, of 10,000 of an invocation. */
+export const RETENTION_STEPS_PER_RUN = 500;
 
 /** Values of the history that are read with one query: D1, which everybody shares, holds them in memory, as does who asks. */
 export const MAX_PAST_BYTES = 24 * MIB;

@@ -1,4 +1,5 @@
 /** From what one request costs, and how many there are, to a month's usage. Pure. */
+import { RETENTION_WALKED_PER_STEP, RETENTION_WALKS_PER_RUN } from "../../worker/limits.ts";
 import {
   CATALOG_FRESH_MS,
   CATALOG_WHOLE_MS,
@@ -11,6 +12,7 @@ import { D1_MAX_GB, type Usage } from "./prices.ts";
 
 export const MONTH_SECONDS = 30 * 24 * 60 * 60;
 const DAY_SECONDS = 24 * 60 * 60;
+const MONTH_HOURS = MONTH_SECONDS / (60 * 60);
 const GB = 1e9;
 /** What a Durable Object is billed for while it is active, whatever it holds. */
 const OBJECT_GB = 0.128;
@@ -124,7 +126,10 @@ export function monthOf(measured: Measured, traffic: Traffic, assumed: Assumptio
     kvWrites: counts.kvWrites,
     kvDeletes: counts.kvDeletes,
     kvGb: (documents * measured.documentBytes) / GB,
-    d1RowsRead: counts.d1RowsRead + catalogRows(traffic, assumed),
+    d1RowsRead:
+      counts.d1RowsRead +
+      catalogRows(traffic, assumed) +
+      walkedRows(traffic.writes * historyMonths * categories, d1Gb),
     // What retention deletes is written as well, once, when its days are over.
     d1RowsWritten: counts.d1RowsWritten + traffic.writes * categories,
     d1Gb,
@@ -145,6 +150,12 @@ export function monthOf(measured: Measured, traffic: Traffic, assumed: Assumptio
 function catalogRows({ reads, writes }: Traffic, { isolates, registered }: Assumptions): number {
   const times = (everyMs: number) => Math.min(reads + writes, (isolates * MONTH_SECONDS * 1_000) / everyMs);
   return times(CATALOG_FRESH_MS) + times(CATALOG_WHOLE_MS) * registered * ROWS_OF_A_FEATURE;
+}
+
+/** Each hour retention walks over the history, or over so much of it in each database. */
+function walkedRows(historyRows: number, d1Gb: number): number {
+  const walkedOfDatabase = RETENTION_WALKED_PER_STEP * RETENTION_WALKS_PER_RUN;
+  return MONTH_HOURS * Math.min(historyRows, Math.ceil(d1Gb / D1_MAX_GB) * walkedOfDatabase);
 }
 
 function readsOf(

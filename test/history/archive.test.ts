@@ -4,7 +4,7 @@ import { parquetReadObjects } from "hyparquet";
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { removeOldHistory } from "../../worker/history/retention.ts";
 import { Log } from "../../worker/log.ts";
-import { archive, broken } from "./bucket.ts";
+import { archive, broken, IN_ONE_RUN } from "./bucket.ts";
 import { event, ingestedLater, register, writeAll } from "./training.ts";
 
 const DAY_MS = 86_400_000;
@@ -13,10 +13,18 @@ const LIMIT_MS = NOW_MS - 90 * DAY_MS;
 const daysBeforeLimit = (days: number) => LIMIT_MS - days * DAY_MS;
 const log = new Log("test", { level: "ERROR", readable: false });
 
-async function retain({ db = env.DB, bucket = archive() }: { db?: D1Database; bucket?: R2Bucket } = {}) {
+async function retain({
+  db = env.DB,
+  bucket = archive(),
+  steps = IN_ONE_RUN.steps,
+}: {
+  db?: D1Database;
+  bucket?: R2Bucket;
+  steps?: number;
+} = {}) {
   const clock = vi.spyOn(Date, "now").mockReturnValue(NOW_MS);
   try {
-    return await removeOldHistory({ db, retentionDays: 90, archive: bucket, log });
+    return await removeOldHistory({ db, retentionDays: 90, archive: bucket, log, ...IN_ONE_RUN, steps });
   } finally {
     clock.mockRestore();
   }
@@ -82,7 +90,7 @@ test("each row that goes is in a file of its tenant, with all it held", async ()
   await ingestedLater("", "0");
   await insertPairs("other-", 1, { tenant: "tenant/ä" });
   const before = await historyOf("");
-  expect(await retain()).toEqual({ removed: 3, finished: true });
+  expect(await retain()).toMatchObject({ removed: 3, finished: true });
   const left = await historyOf("");
   const gone = before.filter((row) => !left.some((kept) => JSON.stringify(kept) === JSON.stringify(row)));
   const day = new Date(NOW_MS).toISOString().slice(0, 10);
@@ -103,7 +111,7 @@ test("each row that goes is in a file of its tenant, with all it held", async ()
   );
   const [foreign] = await filesOf("tenant%2F%C3%A4/");
   expect(foreign?.rows.map(({ entity_value }) => entity_value)).toEqual(["other-000000"]);
-  expect(await retain()).toEqual({ removed: 0, finished: true });
+  expect(await retain()).toMatchObject({ removed: 0, finished: true });
   expect((await archive().list()).objects).toHaveLength(2);
 });
 
@@ -113,7 +121,7 @@ describe("a failure", () => {
     const bucket = broken(archive(), "put", () => Promise.reject(new Error("the bucket went away")));
     await expect(retain({ bucket })).rejects.toThrow("the bucket went away");
     expect(await historyOf("bucket-")).toHaveLength(6);
-    expect(await retain()).toEqual({ removed: 3, finished: true });
+    expect(await retain()).toMatchObject({ removed: 3, finished: true });
     expect(await archivedOf("bucket-")).toHaveLength(3);
   });
 
@@ -122,13 +130,13 @@ describe("a failure", () => {
     let batches = 0;
     const db = broken(env.DB, "batch", (statements: never) => {
       batches += 1;
-      if (batches === 3) throw new Error("the process died");
+      if (batches === 2) throw new Error("the process died");
       return env.DB.batch(statements);
     });
     await expect(retain({ db })).rejects.toThrow("died");
     expect(await historyOf("crash-")).toHaveLength(6);
     expect(await archivedOf("crash-")).toHaveLength(3);
-    expect(await retain()).toEqual({ removed: 3, finished: true });
+    expect(await retain()).toMatchObject({ removed: 3, finished: true });
     expect(await archivedOf("crash-")).toHaveLength(3);
     expect(await historyOf("crash-")).toHaveLength(3);
   });
@@ -137,7 +145,7 @@ describe("a failure", () => {
 describe("a step is bounded", () => {
   test("by its bytes: large rows go into several files, each row into one", async () => {
     await insertPairs("large-", 12, { bytes: 900_000 });
-    expect(await retain()).toEqual({ removed: 12, finished: true });
+    expect(await retain()).toMatchObject({ removed: 12, finished: true });
     const files = await filesOf("default/");
     expect(files.map(({ rows }) => rows.length).sort()).toEqual([4, 4, 4]);
     expect(new Set((await archivedOf("large-")).map(({ entity_value }) => entity_value)).size).toBe(12);
@@ -145,23 +153,23 @@ describe("a step is bounded", () => {
 
   test("by its files: many tenants take several steps, and none is passed over", async () => {
     for (let tenant = 0; tenant < 25; tenant++) await insertPairs("t-", 1, { tenant: `tenant-${tenant}` });
-    expect(await retain()).toEqual({ removed: 25, finished: true });
+    expect(await retain()).toMatchObject({ removed: 25, finished: true });
     expect((await archive().list()).objects).toHaveLength(25);
     expect(await historyOf("t-")).toHaveLength(25);
   });
 });
 
 test("a run is bounded: what it leaves in the middle of a step the next one takes", async () => {
-  const tenants = Array.from({ length: 510 }, (_, i) => `many-${String(i).padStart(3, "0")}`);
+  const tenants = Array.from({ length: 60 }, (_, i) => `many-${String(i).padStart(3, "0")}`);
   for (const tenant of tenants) await insertPairs("t-", 1, { tenant });
-  expect(await retain()).toEqual({ removed: 500, finished: false });
-  expect(await retain()).toEqual({ removed: 10, finished: true });
+  expect(await retain({ steps: 5 })).toEqual({ removed: 50, finished: false, steps: 5 });
+  expect(await retain()).toMatchObject({ removed: 10, finished: true });
   expect((await archive().list()).objects.map(({ key }) => key.split("/")[0])).toEqual(tenants);
 });
 
 test("without a failure nothing is looked at twice: many small rows are a file a step", async () => {
   await insertPairs("small-", 2_500);
-  expect(await retain()).toEqual({ removed: 2_500, finished: true });
+  expect(await retain()).toMatchObject({ removed: 2_500, finished: true });
   expect((await filesOf("default/")).map(({ rows }) => rows.length).sort((a, b) => a - b)).toEqual([
     500, 1_000, 1_000,
   ]);

@@ -1,11 +1,12 @@
 /** What one run of the cron does of the retention, over all databases. */
-import { RETENTION_DATABASES_PER_RUN } from "../limits.ts";
+import { RETENTION_STEPS_PER_RUN, RETENTION_WALKS_PER_RUN } from "../limits.ts";
 import { removeOldHistory } from "./retention.ts";
 
-type Retention = Omit<Parameters<typeof removeOldHistory>[0], "db">;
+type Retention = Omit<Parameters<typeof removeOldHistory>[0], "db" | "steps" | "walks">;
 
 /**
- * One database after the other: what is archived stands in memory. No failure ends the others.
+ * One database after the other: what is archived stands in memory. Those that come later have what the ones before leave
+ * of their steps. No failure ends the others.
  *
  * @throws the first failure.
  */
@@ -15,16 +16,21 @@ export async function retainHistory(
   retention: Retention,
 ): Promise<void> {
   const failures: unknown[] = [];
-  for (const number of databasesOfRun(databases.length, nowMs)) {
-    const db = databases[number];
-    if (db) await removeOldHistory({ db, ...retention }).catch((cause: unknown) => failures.push(cause));
+  let left = RETENTION_STEPS_PER_RUN;
+  for (const [turn, db] of inTurn(databases, nowMs).entries()) {
+    const steps = Math.floor(left / (databases.length - turn));
+    const walks = RETENTION_WALKS_PER_RUN;
+    const run = await removeOldHistory({ db, steps, walks, ...retention }).catch((cause: unknown) => {
+      failures.push(cause);
+      return { steps };
+    });
+    left -= run.steps;
   }
   if (failures.length > 0) throw failures[0];
 }
 
 /** Each hour another is the first, so that all have their turn, also when runs are cut off. Pure. */
-export function databasesOfRun(databases: number, nowMs: number): number[] {
-  const hour = Math.floor(nowMs / 3_600_000);
-  const count = Math.min(databases, RETENTION_DATABASES_PER_RUN);
-  return Array.from({ length: count }, (_, i) => (hour + i) % databases);
+export function inTurn<T>(all: readonly T[], nowMs: number): T[] {
+  const first = Math.floor(nowMs / 3_600_000) % all.length;
+  return [...all.slice(first), ...all.slice(0, first)];
 }
