@@ -51,6 +51,8 @@ export const UNRESOLVED_INTENT_MS = 60_000;
 /** An intent that is still there after this long is driven by the alarm: its writer has crashed, or a store is down. */
 export const RECOVERY_ALARM_MS = 5_000;
 export const PURGE_ALARM_MS = 60 * 60 * 1_000;
+/** How often a writer looks for records of documents that KV has no longer. Until then they are passed over. */
+export const DOCUMENT_WALK_MS = 6 * 60 * 60 * 1_000;
 
 /** How long a caller should wait before it tries again after a 503. */
 export const RETRY_AFTER_SECONDS = 1;

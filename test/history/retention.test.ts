@@ -4,7 +4,6 @@ import { env } from "cloudflare:workers";
 import fc from "fast-check";
 import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { type RetentionRun, removeOldHistory } from "../../worker/history/retention.ts";
-import { retainHistory } from "../../worker/history/retention-run.ts";
 import {
   REMOVE_ROWS_SQL,
   REMOVE_STEP_SQL,
@@ -183,17 +182,6 @@ test("the cron removes what HISTORY_RETENTION_DAYS lets go", async () => {
   await ingestedLater("cron", "0");
   await worker.scheduled(createScheduledController(), env);
   expect((await historyOf("cron")).map(({ data }) => data)).toEqual(['{"a":1}', '{"a":2}']);
-});
-
-test("a database that fails holds up no other", async () => {
-  await writeAll([95, 92].map((days, a) => event("other", { a }, { atMs: NOW_MS - days * DAY_MS })));
-  await ingestedLater("other", "0");
-  const away = broken(env.DB, "prepare", () => {
-    throw new Error("the database went away");
-  });
-  const retention = { retentionDays: RETENTION_DAYS, archive: undefined, log };
-  await expect(retainHistory([away, env.DB, away], 0, retention)).rejects.toThrow("went away");
-  expect((await historyOf("other")).map(({ data }) => data)).toEqual(['{"a":1}']);
 });
 
 describe("steps", () => {

@@ -3,6 +3,9 @@ import { IDEMPOTENCY_TTL_SECONDS } from "../timings.ts";
 import type { Idempotency } from "./idempotency-record.ts";
 import { rowsOf, run } from "./object-sql.ts";
 
+/** Replies that are looked at when one is kept, so that none takes long. */
+const FORGOTTEN_AT_ONCE = 100;
+
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS fs_idempotency (
     key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, reply TEXT NOT NULL, expires_at INTEGER NOT NULL)`;
@@ -18,7 +21,7 @@ export class ReplyStore {
   /** Keeps the reply to a key; where two requests come at once, the first reply stays. */
   keep({ key, fingerprint }: Idempotency, reply: unknown): void {
     const nowMs = Date.now();
-    run(this.#sql, "DELETE FROM fs_idempotency WHERE expires_at <= ?", nowMs);
+    run(this.#sql, "DELETE FROM fs_idempotency WHERE key = ? AND expires_at <= ?", key, nowMs);
     run(
       this.#sql,
       "INSERT OR IGNORE INTO fs_idempotency VALUES (?, ?, ?, ?)",
@@ -27,6 +30,16 @@ export class ReplyStore {
       JSON.stringify(reply),
       nowMs + IDEMPOTENCY_TTL_SECONDS * 1_000,
     );
+    this.#forgetOldest(nowMs);
+  }
+
+  /** They lie in the order in which they came, all for the same time: no index has to be kept. */
+  #forgetOldest(nowMs: number): void {
+    const first = (columns: string) => `SELECT ${columns} FROM fs_idempotency ORDER BY rowid LIMIT ?`;
+    const [oldest] = rowsOf<{ expires_at: number }>(this.#sql, first("expires_at"), 1);
+    if (!oldest || oldest.expires_at > nowMs) return;
+    const expired = `DELETE FROM fs_idempotency WHERE rowid IN (${first("rowid")}) AND expires_at <= ?`;
+    run(this.#sql, expired, FORGOTTEN_AT_ONCE, nowMs);
   }
 
   /** What was kept for a caller's key, within its time. */

@@ -14,7 +14,7 @@ import type { WriterMetrics } from "../monitoring/writer-metrics.ts";
 import { documentOf, encodeDocument } from "../serving/document.ts";
 import { DocumentKeeper } from "./document-keeper.ts";
 import type { EntityStates } from "./entity-states.ts";
-import type { Identity, WriterStore } from "./writer-store.ts";
+import type { DocumentRecord, Identity, WriterStore } from "./writer-store.ts";
 
 interface DocumentsDependencies extends ServiceContext {
   /** That of the writer's entities. */
@@ -43,7 +43,7 @@ export class Documents {
 
   /** Entities have changed. Resolves when the documents of those that have one show it, or are owed. Never rejects. */
   keepCached(refs: readonly EntityRef[]): Promise<unknown> {
-    const cached = this.#dependencies.store.documents(refs.map(entityKey));
+    const cached = this.#dependencies.store.documents(refs.map(entityKey), Date.now());
     return Promise.all(cached.map(({ entity }) => this.#keeper.keep(entity)));
   }
 
@@ -62,7 +62,7 @@ export class Documents {
       const document = documentOf(state.revision, state.rows.values());
       if (!document || document.size * 2 > KV_MAX_VALUE_BYTES) continue;
       // The record comes before the put: a commit that looks from now on owes the next put. An old debt stays one.
-      const [known] = store.documents([entity]);
+      const known = this.#recordOf(entity);
       store.putDocument({ entity, expiresAtMs: this.#newExpiryMs(), dirty: known?.dirty ?? false });
       filling.push(this.#keeper.keep(entity));
     }
@@ -87,7 +87,7 @@ export class Documents {
   }
 
   isCached(ref: EntityRef): boolean {
-    return this.#dependencies.store.documents([entityKey(ref)]).length > 0;
+    return this.#recordOf(entityKey(ref)) !== null;
   }
 
   async payDebts(limit: number): Promise<void> {
@@ -97,11 +97,15 @@ export class Documents {
   }
 
   #isFilled(entity: string): boolean {
-    const [record] = this.#dependencies.store.documents([entity]);
+    const record = this.#recordOf(entity);
     // KV tells a miss for as long as it caches one, though the document is there: it need not be put again.
     return (
-      record !== undefined && !record.dirty && this.#keeper.wasPutWithin(entity, KV_CACHE_TTL_SECONDS * 1_000)
+      record !== null && !record.dirty && this.#keeper.wasPutWithin(entity, KV_CACHE_TTL_SECONDS * 1_000)
     );
+  }
+
+  #recordOf(entity: string): DocumentRecord | null {
+    return this.#dependencies.store.documents([entity], Date.now())[0] ?? null;
   }
 
   #newExpiryMs(): number {
@@ -122,7 +126,7 @@ export class Documents {
     const state = loaded?.get(entity);
     const document = state && documentOf(state.revision, state.rows.values());
     const text = document && encodeDocument(document);
-    const [record] = store.documents([entity]);
+    const record = this.#recordOf(entity);
     const isInvalidated = this.#invalidated.delete(entity);
     if (!record || isInvalidated || !text || exceedsUtf8Bytes(text, KV_MAX_VALUE_BYTES)) {
       await timed(metrics, { operation: "kv.delete", items: 1 }, () => env.HOT.delete(key));
@@ -135,7 +139,6 @@ export class Documents {
     if (expiresAtMs !== record.expiresAtMs) store.putDocument({ ...record, expiresAtMs });
     const expiration = Math.ceil(expiresAtMs / 1_000);
     await timed(metrics, { operation: "kv.put", items: 1 }, () => env.HOT.put(key, text, { expiration }));
-    const isStillWanted = store.documents([entity]).length > 0;
-    if (record.dirty && isStillWanted) store.putDocument({ entity, expiresAtMs, dirty: false });
+    if (record.dirty && this.#recordOf(entity)) store.putDocument({ entity, expiresAtMs, dirty: false });
   }
 }

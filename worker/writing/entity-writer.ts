@@ -20,6 +20,7 @@ import { Documents } from "./documents.ts";
 import { Effects } from "./effects.ts";
 import { EntityStates } from "./entity-states.ts";
 import type { ChangeReply, ChangeRequest, RequestRow, Settled } from "./entity-write.ts";
+import { forgetExpired } from "./forget-expired.ts";
 import type { Pending } from "./pending.ts";
 import { sizeOfRow } from "./take-group.ts";
 import { WriterMove } from "./writer-move.ts";
@@ -28,8 +29,6 @@ import { type ChangedEntity, type DocumentRecord, type Identity, WriterStore } f
 const UNAVAILABLE: ChangeReply = { kind: "unavailable" };
 /** Documents put again by one alarm. */
 const DEBTS_PER_ALARM = 100;
-/** A document's record outlives it by this much: clocks differ. */
-const DOCUMENT_RECORD_GRACE_MS = 5 * 60 * 1_000;
 
 interface Parts {
   loop: CommitLoop;
@@ -145,7 +144,7 @@ export class EntityWriter extends DurableObject<Env> {
     const isUnderWay = this.#changeRequests > 0 || this.#documentRequests > 0 || !documents.isIdle;
     if (isUnderWay) return false;
     effects.removeDone();
-    const owes = this.#store.countIntents() > 0 || this.#store.dirtyDocuments(1).length > 0;
+    const owes = this.#owes();
     if (owes) this.#ensureAlarm(RECOVERY_ALARM_MS);
     return !owes;
   }
@@ -185,12 +184,14 @@ export class EntityWriter extends DurableObject<Env> {
       await documents.payDebts(DEBTS_PER_ALARM);
     } finally {
       effects.removeDone();
-      const nowMs = Date.now();
-      const isAnythingLeft = this.#store.purge(nowMs, nowMs - DOCUMENT_RECORD_GRACE_MS);
-      const owes = this.#store.countIntents() > 0 || this.#store.dirtyDocuments(1).length > 0;
-      if (owes) this.#ensureAlarm(RECOVERY_ALARM_MS);
-      else if (isAnythingLeft) this.#ensureAlarm(PURGE_ALARM_MS);
+      const isMore = forgetExpired(this.#store, Date.now());
+      if (isMore || this.#owes()) this.#ensureAlarm(RECOVERY_ALARM_MS);
+      else if (this.#store.remembersAnything()) this.#ensureAlarm(PURGE_ALARM_MS);
     }
+  }
+
+  #owes(): boolean {
+    return this.#store.countIntents() > 0 || this.#store.dirtyDocuments(1).length > 0;
   }
 
   async #ofDocuments<R>(work: () => Promise<R>): Promise<R> {

@@ -11,6 +11,8 @@ import type { Intent } from "./intent.ts";
 
 /** Records that are in memory at once. */
 const DOCUMENTS_AT_ONCE = 1_000;
+/** A document's record outlives it by this much: clocks differ. */
+const DOCUMENT_RECORD_GRACE_MS = 5 * 60 * 1_000;
 
 /** Append only: an object runs the steps that it has not run yet, in order. */
 const MIGRATIONS = [
@@ -33,6 +35,9 @@ const MIGRATIONS = [
    CREATE TABLE move (id INTEGER PRIMARY KEY CHECK (id = 1), paused_until INTEGER);
    CREATE TABLE changed_entities (seq INTEGER PRIMARY KEY AUTOINCREMENT, entity TEXT NOT NULL UNIQUE);`,
   "ALTER TABLE move ADD COLUMN run INTEGER NOT NULL DEFAULT 0;",
+  `CREATE INDEX documents_dirty ON documents (entity) WHERE dirty = 1;
+   CREATE TABLE document_walk (id INTEGER PRIMARY KEY CHECK (id = 1), after INTEGER NOT NULL, due_at INTEGER NOT NULL);
+   INSERT INTO document_walk VALUES (1, 0, 0);`,
 ];
 
 export interface Identity {
@@ -70,6 +75,13 @@ export interface DocumentRecord {
   expiresAtMs: number;
   /** Its last put failed: the alarm owes it another. */
   dirty: boolean;
+}
+
+/** Where the walk over the records of documents goes on, and when. */
+export interface DocumentWalk {
+  /** A rowid. */
+  after: number;
+  dueAtMs: number;
 }
 
 export class WriterStore {
@@ -235,11 +247,14 @@ export class WriterStore {
     return new Map(rows.map(({ position, settled }) => [position, JSON.parse(settled) as Settled]));
   }
 
-  documents(entities: readonly string[]): DocumentRecord[] {
+  /** Of documents that KV may still have, or is owed. */
+  documents(entities: readonly string[], nowMs: number): DocumentRecord[] {
     return rowsOf<{ entity: string; expires_at: number; dirty: number }>(
       this.#sql,
-      "SELECT entity, expires_at, dirty FROM documents WHERE entity IN (SELECT value FROM json_each(?))",
+      `SELECT entity, expires_at, dirty FROM documents
+         WHERE entity IN (SELECT value FROM json_each(?)) AND (dirty = 1 OR expires_at >= ?)`,
       JSON.stringify(entities),
+      nowMs - DOCUMENT_RECORD_GRACE_MS,
     ).map(toDocumentRecord);
   }
 
@@ -282,18 +297,51 @@ export class WriterStore {
     run(this.#sql, "DELETE FROM documents WHERE entity = ?", entity);
   }
 
-  /** Forgets what nobody can ask for any more; returns whether anything is left that will expire one day. */
-  purge(nowMs: number, documentsExpiredBeforeMs: number): boolean {
-    const expired = "SELECT key FROM idempotency_keys WHERE expires_at <= ?";
-    run(this.#sql, `DELETE FROM idempotent_results WHERE key IN (${expired})`, nowMs);
-    run(this.#sql, "DELETE FROM idempotency_keys WHERE expires_at <= ?", nowMs);
-    run(this.#sql, "DELETE FROM documents WHERE dirty = 0 AND expires_at < ?", documentsExpiredBeforeMs);
-    return (
-      rowOf<{ n: number }>(
-        this.#sql,
-        "SELECT EXISTS (SELECT 1 FROM idempotency_keys) OR EXISTS (SELECT 1 FROM documents) AS n",
-      ).n === 1
+  /** Of the keys that are remembered longest those whose time is over, with their results. @returns how many. */
+  forgetKeys(limit: number, nowMs: number): number {
+    // They lie in the order in which they came, all for the same time: no index has to be kept.
+    const first = "SELECT expires_at FROM idempotency_keys ORDER BY rowid LIMIT 1";
+    const [oldest] = rowsOf<{ expires_at: number }>(this.#sql, first);
+    if (!oldest || oldest.expires_at > nowMs) return 0;
+    const expired = `SELECT key FROM (SELECT key, expires_at FROM idempotency_keys ORDER BY rowid LIMIT ?)
+      WHERE expires_at <= ?`;
+    run(this.#sql, `DELETE FROM idempotent_results WHERE key IN (${expired})`, limit, nowMs);
+    const keys = `DELETE FROM idempotency_keys WHERE key IN (${expired}) RETURNING 1 AS n`;
+    return rowsOf(this.#sql, keys, limit, nowMs).length;
+  }
+
+  documentWalk(): DocumentWalk {
+    const query = "SELECT after, due_at AS dueAtMs FROM document_walk";
+    return rowOf<{ after: number; dueAtMs: number }>(this.#sql, query);
+  }
+
+  setDocumentWalk({ after, dueAtMs }: DocumentWalk): void {
+    run(this.#sql, "UPDATE document_walk SET after = ?, due_at = ?", after, dueAtMs);
+  }
+
+  /**
+   * Looks at the next records of documents, and forgets those that KV has no longer.
+   *
+   * @param after A rowid.
+   * @returns behind which the next ones are; null: there are none.
+   */
+  forgetDocuments(after: number, limit: number, nowMs: number): number | null {
+    const end = "SELECT rowid AS last FROM documents WHERE rowid > ? ORDER BY rowid LIMIT 1 OFFSET ?";
+    const [found] = rowsOf<{ last: number }>(this.#sql, end, after, limit - 1);
+    run(
+      this.#sql,
+      "DELETE FROM documents WHERE rowid > ? AND rowid <= ? AND dirty = 0 AND expires_at < ?",
+      after,
+      found?.last ?? Number.MAX_SAFE_INTEGER,
+      nowMs - DOCUMENT_RECORD_GRACE_MS,
     );
+    return found?.last ?? null;
+  }
+
+  /** Whether it remembers anything that will be forgotten one day. */
+  remembersAnything(): boolean {
+    const any = "SELECT EXISTS (SELECT 1 FROM idempotency_keys) OR EXISTS (SELECT 1 FROM documents) AS n";
+    return rowOf<{ n: number }>(this.#sql, any).n === 1;
   }
 }
 
