@@ -327,6 +327,7 @@ describe("the entity type of a request", () => {
   test("decides where a feature is looked for: one of another type is nowhere", () => {
     const resolved = ofEntityType(catalog, resolveReferences(catalog, ["age", "balance", "c:x"], []), "user");
     expect(resolved.map(({ category }) => category)).toEqual(["default", null, "c"]);
+    expect(resolved.map(({ version }) => version?.version)).toEqual([1, undefined, undefined]);
   });
 
   test("decides whether category:feature is a registered feature", () => {

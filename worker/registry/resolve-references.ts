@@ -103,8 +103,8 @@ export function entityTypeFor(
 }
 
 /**
- * What is found in entities of `entityType`: a registered feature of another type is not, a `category:feature` under
- * which a registered one is stored has its TTL, default and version, and one of a computed feature's vector its TTL.
+ * What is found in entities of `entityType`: a registered feature of another type is not registered for them, and has no
+ * default there; a `category:feature` under which a registered one is stored has its TTL, default and version, and one of a computed feature's vector its TTL.
  */
 export function ofEntityType(
   catalog: Catalog,
@@ -112,7 +112,8 @@ export function ofEntityType(
   entityType: string,
 ): Resolved[] {
   return resolved.map((one) => {
-    if (one.feature) return one.feature.entityType === entityType ? one : { ...one, category: null };
+    if (one.feature?.entityType === entityType) return one;
+    if (one.feature) return { ...one, feature: null, version: null, category: null };
     if (one.category === null) return one;
     const registered = catalog.storedIn(entityType, one.category)?.get(one.stored);
     return { ...one, ...registered, ttlSeconds: ttlOfVector(catalog, entityType, one.category) };
