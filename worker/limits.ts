@@ -17,6 +17,9 @@ export const MAX_ANSWER_CHARACTERS = 32 * MIB;
 /** Faults of one request or message that are told: one more tells nobody anything. */
 export const MAX_NAMED_FAULTS = 20;
 
+/** Unknown fields of one request that are compared with the known ones. */
+export const MAX_COMPARED_NAMES = 100;
+
 /** Entities or rows of one request: what one D1 query answers well under a second. */
 export const MAX_ENTITIES_PER_REQUEST = 1_000;
 

@@ -43,7 +43,7 @@ export function summaryText(tally: Tally, { seconds, unitOf }: SummaryOptions): 
   const perSecond = Math.round(tally.read / Math.max(seconds, 0.001));
   const lines = [
     `${count(tally.read, "row")} in ${seconds.toFixed(1)} s: ${perSecond} a second.`,
-    `Written: ${applied} became current, ${stale} were older than that and are in the history, ${duplicate} were current already.`,
+    `Written: ${applied} became current, ${stale} were older than that and are in the history (unless deleted since), ${duplicate} were current already.`,
   ];
   return [...lines, ...leftOut(tally, unitOf)].join("\n");
 }

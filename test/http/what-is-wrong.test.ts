@@ -141,7 +141,19 @@ test.each([
     OF_ALL_ROWS,
   ],
   ["/features/batch", { ...NAMED, rows: [{ ...ONE, known_at: AT }] }, "rows.0.known_at", OF_ALL_ROWS],
+  [
+    "/features/batch",
+    { ...NAMED, rows: [{ entity_id: "a", event_timestamp: AT }], timestamp: AT },
+    "rows.0.event_timestamp",
+    "is called `timestamp`",
+  ],
   ["/training-sets", { ...NAMED, rows: [ONE], table_type: "user" }, "table_type", TABLE_TYPE],
+  [
+    "/subscriptions",
+    { url: "https://receiver.example/", headers: {} },
+    "headers",
+    "are not sent: a receiver knows a request by its signature",
+  ],
   [
     "/subscriptions",
     { url: "https://receiver.example/", category: "a" },
@@ -151,6 +163,37 @@ test.each([
 ])("POST %s with %j: what would be passed over is refused", async (path, body, field, msg) => {
   const { errors } = expectProblem(await post(path, body), 422);
   expect(errors).toEqual([{ loc: ["body", ...steps(field)], msg, type: "invalid_type" }]);
+});
+
+const UPSERT = { entity_type: "bright_uid", entity_value: "near" };
+
+test.each([
+  ["/features/online", { ...NAMED, entity_id: "a", max_age: 60 }, "max_age", "max_age_seconds"],
+  ["/features/online", { ...NAMED, entity_id: "a", entityType: "user" }, "entityType", "entity_type"],
+  ["/features/batch", { ...NAMED, rows: [ONE], know_at: AT }, "know_at", "known_at"],
+  ["/features/register", { name: "near", dtype: "int64", entity_type: "user", ttl: 60 }, "ttl", "ttl_hours"],
+  [
+    "/items",
+    {
+      metadata: { source: "prediction_service" },
+      data: { ...UPSERT, feature_list: [{ category: "a", features: { a: 1 }, event_timestmp: AT }] },
+    },
+    "data.feature_list.0.event_timestmp",
+    "event_timestamp",
+  ],
+])("POST %s with %j: what is nearly a field is refused, naming that", async (path, body, field, meant) => {
+  const { errors } = expectProblem(await post(path, body), 422);
+  const msg = `is not known here: is \`${meant}\` meant?`;
+  expect(errors).toEqual([{ loc: ["body", ...steps(field)], msg, type: "unknown_field" }]);
+  const other = await post(path, { ...body, [field]: undefined, something_else: 1, label: "kept" });
+  expect(other.status === 422 ? other.text : "").not.toContain("something_else");
+});
+
+test("a parameter that is nearly one is refused, naming that", async () => {
+  const { errors } = expectProblem(await get("/get/item/near/any?consistancy=strong"), 422);
+  const msg = "is not known here: is `consistency` meant?";
+  expect(errors).toEqual([{ loc: ["query", "consistancy"], msg, type: "unknown_field" }]);
+  expectProblem(await get("/get/item/near/any?something=else"), 404);
 });
 
 test.each([

@@ -446,7 +446,7 @@ test("the summary says what became of the rows, and the most common reasons firs
   }
   expect(summaryText(tally, { seconds: 2, unitOf: () => "line" })).toBe(
     `12 rows in 2.0 s: 6 a second.
-Written: 3 became current, 4 were older than that and are in the history, 1 were current already.
+Written: 3 became current, 4 were older than that and are in the history (unless deleted since), 1 were current already.
 Without a value: 1.
 Rejected: 3
   2 × a (first in f.csv, line 2)

@@ -63,6 +63,8 @@ const filters = lazily(() => ({
     ["age", "city"],
   ),
 }));
+const ownHeaders = elsewhere("are not sent: a receiver knows a request by its signature");
+
 const asked = lazily(() => ({
   entity_types: filters().entity_types.optional(),
   categories: filters().categories.optional(),
@@ -71,6 +73,7 @@ const asked = lazily(() => ({
   entity_type: elsewhere("is called `entity_types`, and is a list"),
   category: elsewhere("is called `categories`, and is a list"),
   feature: elsewhere("is called `features`, and is a list"),
+  headers: ownHeaders,
 }));
 
 export const newSubscription = z.lazy(() =>
@@ -101,6 +104,7 @@ export const subscriptionChange = z.lazy(() =>
     }),
     url: optional(url()),
     description: description().optional(),
+    secret: elsewhere("stays as it was made: make another subscription, and then delete this one"),
     // A subscription may be sent back whole, as it was answered.
     kind: asMade,
     format: asMade,

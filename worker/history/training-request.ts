@@ -21,6 +21,8 @@ const rowTime = timestamp.meta({ description: LOOKED_FROM });
 
 const ofAllRows = elsewhere("stands beside `rows`, for all of them: `entity_type`, `known_at`");
 
+const isTimestamp = elsewhere("is called `timestamp`");
+
 /** @param mostRows How many rows one request may have. */
 export function trainingRequest(mostRows: number) {
   return z.object({
@@ -36,6 +38,7 @@ export function trainingRequest(mostRows: number) {
           z.object({
             entity_id: entityValue,
             timestamp: optional(rowTime),
+            event_timestamp: isTimestamp,
             entity_type: ofAllRows,
             table_type: ofAllRows,
             known_at: ofAllRows,
@@ -57,6 +60,7 @@ export function trainingRequest(mostRows: number) {
       example: "2025-10-13T09:15:51.358632+00:00",
     }),
     table_type: tableTypeInBody,
+    event_timestamp: isTimestamp,
     max_age_seconds: elsewhere(
       "is taken by `POST /api/v1/features/online`: here the TTLs of the values and features hold",
     ),

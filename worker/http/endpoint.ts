@@ -13,6 +13,7 @@ import { faultsOf, PARSING } from "./faults.ts";
 import { parseBody, readBody } from "./json-body.ts";
 import { noteAddress } from "./known-addresses.ts";
 import { KnownInputs } from "./known-inputs.ts";
+import { nearNames } from "./near-names.ts";
 import { observed } from "./observe.ts";
 
 /**
@@ -167,8 +168,10 @@ function safelyParsed(part: string, schema: z.ZodType, value: unknown) {
 /** @param part FastAPI's word for the part of the request. */
 function validated(part: "path" | "query" | "body", schema: z.ZodType, value: unknown): unknown {
   const result = safelyParsed(part, schema, value);
-  if (result.success) return result.data;
-  const faults = faultsOf(result.error.issues as z.core.$ZodIssue[], value, [part]);
+  const faults = result.success
+    ? nearNames(schema, value, [part])
+    : faultsOf(result.error.issues as z.core.$ZodIssue[], value, [part]);
+  if (result.success && faults.length === 0) return result.data;
   const [first] = faults;
   const others = faults.length > 1 ? ` (and ${faults.length - 1} more)` : "";
   throw new Problem(422, `${first?.loc.join(".")}: ${first?.msg}${others}`, { errors: faults });
