@@ -345,9 +345,10 @@ test("no entity, feature, value, category or key is in the metrics, the points o
 });
 
 describe("the log line of a request", () => {
-  const lineOf = async (over: Partial<Env>, line: string) => {
+  const lineOf = async (over: Partial<Env>, line: string, headers: Record<string, string> = {}) => {
     const spy = vi.spyOn(console, "log").mockImplementation(() => {});
-    await ask(line, undefined, { ENVIRONMENT: "production", ...over }, { "x-request-id": "r-1" });
+    const own = { "x-request-id": "r-1", ...headers };
+    await ask(line, undefined, { ENVIRONMENT: "production", ...over }, own);
     const lines = spy.mock.calls.map(([text]) => String(text));
     spy.mockRestore();
     return lines.map((text) => JSON.parse(text) as Record<string, unknown>);
@@ -370,6 +371,15 @@ describe("the log line of a request", () => {
       "feature_count",
     ])
       expect(line).toContain(`${field}=`);
+  });
+
+  test("names the key that was used, by its id alone: whoever rotates keys sees who has not changed yet", async () => {
+    const made = await ask("POST /api/v1/admin/tenants/default/keys", { name: "logged", scopes: ["read"] });
+    const { key_id, key } = JSON.parse(made.text) as { key_id: string; key: string };
+    const path = "GET /api/v1/get/item/nobody/c";
+    const [line] = await lineOf({ LOG_LEVEL: "INFO" }, path, { "x-api-key": key });
+    expect(line).toMatchObject({ status: 404, tenant_id: "default", key_id });
+    expect(JSON.stringify(line)).not.toContain(key);
   });
 
   test("is JSON outside of development, and is not made at all above INFO", async () => {

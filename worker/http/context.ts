@@ -66,6 +66,11 @@ export class AppContext {
   get tenant(): string | undefined {
     return this.#principal?.tenant;
   }
+
+  /** As {@link tenant}; undefined too where none is needed. */
+  get keyId(): string | undefined {
+    return this.#principal?.keyId ?? undefined;
+  }
 }
 
 let logs: { of: Settings; log: Log } | undefined;

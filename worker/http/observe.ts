@@ -60,6 +60,7 @@ function logRequest(c: AppContext, status: number, durationMs: number): void {
   c.log[isSlow ? "warning" : "info"](isSlow ? "slow request" : "request", {
     request_id: c.requestId,
     tenant_id: c.tenant,
+    key_id: c.keyId,
     method: c.request.method,
     route: c.route,
     status,
