@@ -153,11 +153,12 @@ function faultOfProblem(
 }
 
 /** Whether a place is in the request, or is what is missing in something that is there. */
-function isPlace({ operation }: Described, { body }: FuzzRequest, loc: (string | number)[]): boolean {
+function isPlace({ operation }: Described, { path, body }: FuzzRequest, loc: (string | number)[]): boolean {
   const [part, ...steps] = loc;
   if (part === "body") return body !== null && isInside(parsed(body), steps);
   if (part !== "path" && part !== "query" && part !== "header") return false;
   const [name] = steps;
+  if (part === "query" && new URLSearchParams(path.split("?")[1]).has(String(name))) return true;
   const same = (each: string) => each.toLowerCase() === String(name).toLowerCase();
   return operation.parameters?.some((each) => each.in === part && same(each.name)) ?? false;
 }
