@@ -772,6 +772,16 @@ describe("reading", () => {
     for (const version of ["3", "v0", "x", ""]) expectProblem(await vector("u", `${name}@${version}`), 404);
   });
 
+  test("without a vector says of which version there is none, and whether it was there", async () => {
+    const { name, feature_id } = await computed();
+    const whyNot = async (entity: string) => expectProblem(await vector(entity, name), 404).detail;
+    expect(await whyNot("nobody")).toBe("there is no vector of this entity, in version 1");
+    await addVersion(feature_id, { version: 2, status: "active", ttl_seconds: 60 });
+    expect(await whyNot("u")).toBe("there is no vector of this entity, in version 2");
+    expect((await compute(name)).status).toBe(200);
+    expect(await whyNot("u")).toBe("the TTL of the vector of this entity is over, in version 2");
+  });
+
   test("what there is not is 404, and what is not said 422", async () => {
     const { name } = await computed();
     expectProblem(await vector("nobody", name), 404);

@@ -82,7 +82,12 @@ const getVector = endpoint(
     const now = context.nowMs * MICROS_PER_MS;
     const category = document?.categories.get(storedName(feature.name, version.version));
     const found = liveCategory(category, now, ttlOfAll(version.ttlSeconds));
-    if (!found) throw new Problem(404, "there is no vector of this entity");
+    if (!found) {
+      const why = category
+        ? "the TTL of the vector of this entity is over"
+        : "there is no vector of this entity";
+      throw new Problem(404, `${why}, in version ${version.version}`);
+    }
     const head = {
       entity_id: query.entity_id,
       feature_id: feature.featureId,
