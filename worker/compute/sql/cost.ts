@@ -8,20 +8,15 @@
  * statement is evaluated at most once, as SQLite has written it out (`parts.ts`). Each evaluation handles at most
  * the text of `texts.ts`. All else that SQLite does (sorting, indexes, keeping rows) is in the plan.
  */
-import {
-  MAX_RAW_ROW_CHARACTERS,
-  MAX_SQL_KEPT_BYTES,
-  MAX_SQL_STEPS,
-  SQLITE_MAX_LENGTH,
-} from "../../limits.ts";
+import { MAX_RAW_ROW_CHARACTERS, MAX_SQL_KEPT_BYTES, MAX_SQL_STEPS } from "../../limits.ts";
 import type { SqlFault } from "./faults.ts";
-import { isAggregate } from "./kept.ts";
+import { KeptBytes } from "./kept-bytes.ts";
 import { expressionsOf, WrittenOut } from "./parts.ts";
 import { Plan } from "./plan.ts";
 import { RowBounds, selectsIn } from "./rows.ts";
 import type { Expression, Part, Select, Shape } from "./shape.ts";
 import { type PlanNode, type PlanRow, readPlan } from "./steps.ts";
-import { textWork } from "./texts.ts";
+import { TextBounds } from "./text-bounds.ts";
 import type { SqlToken } from "./tokens.ts";
 
 /** What is known of the table `data`. Numbers that are too high do no harm, but may refuse a query. */
@@ -33,6 +28,10 @@ export interface TableStatistics {
   textCharacters?: number;
   /** Characters of the longest row with all its columns: a row is read past what is not asked for. */
   longestRow?: number;
+  /** How many columns the query may read. Default: one. */
+  columnsRead?: number;
+  /** Those columns, by name in lower case: characters of the longest text, and of all. Default: all have the longest. */
+  columns?: ReadonlyMap<string, { longest: number; total: number }>;
   /** By column in lower case: how many rows at most have one value in it. Default: all. */
   largestGroup?: ReadonlyMap<string, number>;
 }
@@ -51,33 +50,41 @@ type Estimate =
 const HANDLED = 1.5;
 const CARRIED = 0.1;
 const PASSED = 0.01;
-/** A kept row without its text. */
-const KEPT_ROW_BYTES = 200;
-/** Beyond every length, to see how text grows with that of `data`. */
-const LONG = 1e9;
+/** A byte that is kept, which may go to a file and come back. */
+const KEPT = 4;
 
 /** Judges the plan of a query against the budgets of limits.ts. */
 export function estimateCost(query: Query, plan: readonly PlanRow[], statistics: TableStatistics): Estimate {
   const read = readPlan(plan);
   if (!read.ok) return refuse({ reason: "plan-not-understood", step: read.step });
   if (hasRecursion(read.nodes)) return refuse({ reason: "recursion", name: "WITH" });
-  const bounds = new RowBounds(query.shape, statistics.rows);
-  const tree = new Plan(read.nodes, { bounds, statistics, distrustsColumns: distrustsColumns(query.tokens) });
+  const { shape } = query;
+  const bounds = new RowBounds(shape, statistics.rows);
+  const texts = new TextBounds(shape, { statistics, bounds, isPipeline: isPipeline(shape.selects, bounds) });
+  const kept = new KeptBytes(texts, { rows: statistics.rows, bounds });
+  const tree = new Plan(read.nodes, {
+    select: shape.select,
+    kept,
+    hasLimit: query.tokens.some(({ kind, name }) => kind === "word" && name === "limit"),
+    bounds,
+    statistics,
+    distrustsColumns: distrustsColumns(query.tokens),
+  });
   const unknown = tree.unknownName(read.nodes);
   if (unknown !== null) return refuse({ reason: "plan-not-understood", step: unknown });
 
   const work = tree.work(read.nodes);
-  const expressions = new WrittenOut((select) => tree.isKept(select)).total(query.shape.select);
+  const expressions = new WrittenOut((select) => tree.isKept(select)).total(shape.select);
   // Where an expression is written out several times, so is the text that it makes.
-  const copies = Math.max(1, expressions / ownSize(query.shape));
-  const text = textOf(query.shape, { statistics, bounds, visits: work.visits, copies });
-  const steps = work.steps + work.visits * expressions + text.steps;
-  const keptBytes = work.kept * KEPT_ROW_BYTES + text.keptCharacters(work.kept);
+  const copies = Math.max(1, expressions / ownSize(shape));
+  const text = textSteps(texts, { statistics, selects: shape.selects.length, visits: work.visits, copies });
+  const keptBytes = work.kept + kept.besidePlan(shape);
+  const steps = work.steps + work.visits * expressions + text + keptBytes * KEPT;
   if (!(steps <= MAX_SQL_STEPS))
     return refuse({ reason: "too-costly", estimate: steps, budget: MAX_SQL_STEPS });
   if (!(keptBytes <= MAX_SQL_KEPT_BYTES))
     return refuse({ reason: "too-much-memory", bytes: keptBytes, limit: MAX_SQL_KEPT_BYTES });
-  return { ok: true, steps, keptBytes, rowBytes: text.rowBytes };
+  return { ok: true, steps, keptBytes, rowBytes: texts.worst.longestRow };
 }
 
 function refuse(fault: SqlFault): Estimate {
@@ -86,47 +93,23 @@ function refuse(fault: SqlFault): Estimate {
 
 interface TextFacts {
   statistics: TableStatistics;
-  bounds: RowBounds;
+  selects: number;
   visits: number;
   copies: number;
 }
 
 /** The cheaper of two bounds that both hold. */
-function textOf({ select, selects }: Shape, { statistics, bounds, visits, copies }: TextFacts) {
-  const { rows, longestText, longestRow = longestText, textCharacters = rows * longestText } = statistics;
-  const worst = textWork(select, {
-    longest: longestText,
-    longestRow: statistics.longestRow ?? 3 * MAX_RAW_ROW_CHARACTERS,
-    gatheredRows: (core) => bounds.joined(core),
-    cap: SQLITE_MAX_LENGTH,
-  });
+function textSteps(texts: TextBounds, { statistics, selects, visits, copies }: TextFacts): number {
+  const { rows, longestText, longestRow = 3 * MAX_RAW_ROW_CHARACTERS } = statistics;
+  const { textCharacters = rows * longestText } = statistics;
+  const { worst } = texts;
   const worstSteps =
     visits * (copies * (worst.handled * HANDLED + worst.carried * CARRIED) + longestRow * PASSED);
-  const everyRow = {
-    steps: worstSteps,
-    keptCharacters: (kept: number) => kept * (worst.carried + copies * worst.handled),
-    rowBytes: worst.longestRow,
-  };
-  if (!isPipeline(selects, bounds)) return everyRow;
-
-  // Every row goes through once, alone, so that all rows together handle what the table's whole text makes.
-  // Gathering moves text from rows into one, and makes none. How much a function makes of a text is convex in its
-  // length, so the slope far out bounds the growth from nothing to any length.
-  const at = (longest: number) =>
-    textWork(select, { longest, longestRow: 0, gatheredRows: () => 1, cap: Number.POSITIVE_INFINITY });
-  const [none, far] = [at(0), at(LONG)];
-  const total = (kind: "handled" | "carried") =>
-    copies * (rows * none[kind] + (far[kind] / LONG) * textCharacters);
-  const steps =
-    total("handled") * HANDLED + total("carried") * CARRIED + selects.length * textCharacters * PASSED;
-  if (steps >= worstSteps) return everyRow;
-  const gathered = gathersRows(selects) ? 1 : 0;
-  return {
-    ...everyRow,
-    steps,
-    keptCharacters: (kept: number) =>
-      (kept === 0 ? gathered : Math.max(1, kept / Math.max(1, rows))) * (textCharacters + total("handled")),
-  };
+  const total =
+    copies *
+      (texts.total(({ handled }) => handled) * HANDLED + texts.total(({ carried }) => carried) * CARRIED) +
+    selects * textCharacters * PASSED;
+  return Math.min(worstSteps, total);
 }
 
 /** Whether no row meets another's text: nothing is joined, copied over a window, or asked for by an expression. */
@@ -140,16 +123,6 @@ function isPipeline(selects: readonly Select[], bounds: RowBounds): boolean {
           core.sources.length <= 1 && selectsIn(expressions).length === 0 && !copiesOverWindow(expressions)
         );
       }),
-  );
-}
-
-/** Whether text of many rows is held where no plan shows it: by an aggregate, or a window that does not sort. */
-function gathersRows(selects: readonly Select[]): boolean {
-  const gathers = (part: Part): boolean =>
-    part.kind === "call" &&
-    (part.overWindow || isAggregate(part) || part.args.some((arg) => arg.some(gathers)));
-  return selects.some((select) =>
-    select.cores.some((core) => expressionsOf(core, select).some((expression) => expression.some(gathers))),
   );
 }
 

@@ -10,25 +10,34 @@ import { type PlanNode, type PlanRow, readPlan } from "./steps.ts";
 /** The true number of rows; of a table that is not large also the lengths of what the query reads. */
 export function measureTexts(sql: SqlStorage, query: Query, given: TableStatistics): TableStatistics {
   const { rows } = sql.exec<{ rows: number }>("SELECT count(*) AS rows FROM data").one();
-  if (rows > MAX_SQL_MEASURED_ROWS) return { ...given, rows };
   const all = sql.exec("SELECT * FROM data LIMIT 0").columnNames;
   const read = columnsRead(query, all);
-  const longest = read.map((name) => `max(octet_length(${quoted(name)}))`);
-  const bytes = (names: readonly string[]) =>
-    ["0", ...names.map((name) => `coalesce(octet_length(${quoted(name)}), 0)`)].join(" + ");
-  // The sums are chains, and SQLite takes expressions 100 deep: a raw table has 90 columns at most.
-  const [measured] = sql
-    .exec<Record<string, number | null>>(
-      `SELECT ${longest.length > 1 ? `max(${longest.map((one) => `coalesce(${one}, 0)`).join(", ")})` : (longest[0] ?? "0")} AS longest,
-              sum(${bytes(read)}) AS total, max(${bytes(all)}) AS longest_row FROM data`,
-    )
-    .toArray();
+  if (rows > MAX_SQL_MEASURED_ROWS) return { ...given, rows, columnsRead: read.length };
+  const bytes = (name: string) => `coalesce(octet_length(${quoted(name)}), 0)`;
+  // The sum is a chain, and SQLite takes expressions 100 deep: a raw table has 90 columns at most.
+  const longestRow = `max(${["0", ...all.map(bytes)].join(" + ")})`;
+  const totals = read.map((name) => `sum(${bytes(name)})`);
+  // A statement has 100 columns at most.
+  const first = rowOfNumbers(sql, [longestRow, ...read.map((name) => `max(${bytes(name)})`)]);
+  const second = rowOfNumbers(sql, totals);
+  const columns = new Map(
+    read.map((name, i) => [name.toLowerCase(), { longest: first[i + 1] ?? 0, total: second[i] ?? 0 }]),
+  );
   return {
     rows,
-    longestText: measured?.longest ?? 0,
-    textCharacters: measured?.total ?? 0,
-    longestRow: measured?.longest_row ?? 0,
+    columns,
+    columnsRead: read.length,
+    longestText: Math.max(0, ...first.slice(1)),
+    textCharacters: second.reduce((a, b) => a + b, 0),
+    longestRow: first[0] ?? 0,
   };
+}
+
+/** Of one row for all of `data`. */
+function rowOfNumbers(sql: SqlStorage, expressions: readonly string[]): number[] {
+  if (expressions.length === 0) return [];
+  const [row = []] = [...sql.exec(`SELECT ${expressions.join(", ")} FROM data`).raw()];
+  return row.map((one) => Number(one ?? 0));
 }
 
 /**

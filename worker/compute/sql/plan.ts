@@ -5,6 +5,7 @@
  * other, so their rows multiply; what stands under a line belongs to that line alone.
  */
 import type { TableStatistics } from "./cost.ts";
+import type { KeptBytes, KeptIn, KeptOf } from "./kept-bytes.ts";
 import { isUniqueBy, type RowBounds } from "./rows.ts";
 import type { Select } from "./shape.ts";
 import type { PlanNode } from "./steps.ts";
@@ -16,7 +17,7 @@ interface PlanWork {
   visits: number;
   /** Steps apart from expressions. */
   steps: number;
-  /** Rows put into sorters, indexes and intermediate tables. */
+  /** Bytes of what is put into sorters, indexes and intermediate tables. */
   kept: number;
 }
 
@@ -30,6 +31,11 @@ const TREE_ROW = 80;
 const TREE_FIND = 40;
 
 interface PlanFacts {
+  /** Which the plan is of. */
+  select: Select;
+  kept: Pick<KeptBytes, "of" | "ofData">;
+  /** LIMIT stands somewhere in the statement: then ORDER BY may sort in a tree, as that of the whole result always may. */
+  hasLimit: boolean;
   bounds: RowBounds;
   statistics: TableStatistics;
   /** A name was written that could imitate the plan's list of columns, or an equality that is none. */
@@ -41,13 +47,17 @@ export class Plan {
   readonly #kept = new Map<string, PlanNode[]>();
   readonly #rows = new Map<PlanNode, number | null>();
   readonly #subqueries = new Map<string, PlanNode>();
+  /** Whose plan the lines are: those under a name are of that select. */
+  readonly #selects = new Map<readonly PlanNode[], Select>();
+  readonly #root: readonly PlanNode[];
   readonly #entered = new Set<string>();
   /** What stands under a line is asked for several times by each line around it. */
   readonly #work = new Map<readonly PlanNode[], PlanWork>();
 
   constructor(nodes: readonly PlanNode[], facts: PlanFacts) {
     this.#facts = facts;
-    this.#index(nodes);
+    this.#root = nodes;
+    this.#index(nodes, facts.select);
   }
 
   /** Whether SQLite keeps this select's rows, wherever it is read, instead of writing it out. */
@@ -80,7 +90,8 @@ export class Plan {
   /** Its loops from the outermost to the innermost, then what is done with their rows. */
   #addUp(nodes: readonly PlanNode[]): PlanWork {
     const total: PlanWork = { rows: 1, visits: 1, steps: 0, kept: 0 };
-    for (const node of nodes) this.#addLoop(total, node);
+    const keep = (where: KeptIn, of: KeptOf, rows: number) => this.#keep(nodes, where, of, rows);
+    for (const node of nodes) this.#addLoop(total, node, keep);
     for (const { step, children } of nodes) {
       if (step.kind === "per-row") add(total, this.work(children), total.rows);
       if ((step.kind === "per-row" || step.kind === "once") && step.list) {
@@ -88,22 +99,55 @@ export class Plan {
         const times = step.kind === "per-row" ? total.rows : 1;
         total.steps +=
           times * sorting(rows, TREE_ROW) + total.rows * TREE_FIND * Math.log2(Math.max(2, rows));
-        total.kept += times * rows;
+        total.kept += times * keep("tree", "row", rows);
       }
       if (step.kind === "distinct") {
         total.steps += sorting(total.rows, TREE_ROW);
-        total.kept += total.rows;
+        total.kept += keep("tree", step.inAggregate ? "args" : "row", total.rows);
       }
       if (step.kind === "reuse") add(total, this.#workOfSubquery(step.number), total.rows);
       if (step.kind === "sort") {
         total.steps += sorting(total.rows);
-        total.kept += total.rows;
+        const inTree = step.by === "aggregate" || (step.by === "order" && this.#mayStopEarly(nodes));
+        total.kept += keep(
+          inTree ? "tree" : "sorter",
+          step.by === "aggregate" ? "args" : "sorted",
+          total.rows,
+        );
       }
     }
     return total;
   }
 
-  #addLoop(total: PlanWork, { step, children }: PlanNode): void {
+  /** SQLite keeps only the first rows of ORDER BY with LIMIT, in a tree. The whole result has one around it. */
+  #mayStopEarly(nodes: readonly PlanNode[]): boolean {
+    return this.#facts.hasLimit || nodes === this.#root;
+  }
+
+  #keep(nodes: readonly PlanNode[], where: KeptIn, of: KeptOf, rows: number): number {
+    const select = this.#selects.get(nodes) ?? this.#facts.select;
+    return this.#facts.kept.of({ in: where, of, rows, select });
+  }
+
+  /** A row of what has a name, or the widest of all where the plan has made it up. */
+  #keepNamed(name: string, where: KeptIn, rows: number): number {
+    const [only, ...more] = this.#facts.bounds.named.get(name) ?? [];
+    if (only === "data" && more.length === 0) return this.#facts.kept.ofData(where, rows);
+    const select = this.#selectOf(name);
+    if (select) return this.#facts.kept.of({ in: where, of: "row", rows, select, isExact: true });
+    return this.#facts.kept.of({ in: where, of: "anything", rows, select: this.#facts.select });
+  }
+
+  #selectOf(name: string): Select | null {
+    const [only, ...more] = this.#facts.bounds.named.get(name) ?? [];
+    return only === undefined || only === "data" || more.length > 0 ? null : only;
+  }
+
+  #addLoop(
+    total: PlanWork,
+    { step, children }: PlanNode,
+    keep: (where: KeptIn, of: KeptOf, rows: number) => number,
+  ): void {
     switch (step.kind) {
       case "constant":
       case "scan": {
@@ -118,7 +162,7 @@ export class Plan {
         const indexed = this.#rowsOf(step.name) ?? Number.POSITIVE_INFINITY;
         // The index is made before, from all rows; then every outer row looks up and goes through what it finds.
         total.steps += sorting(indexed) + total.rows * FIND_ROW;
-        total.kept += indexed;
+        total.kept += this.#keepNamed(step.name, "tree", indexed);
         total.rows *= Math.max(1, Math.min(indexed, this.#fanOut(step.name, step.columns)));
         total.visits += total.rows;
         total.steps += total.rows * FIND_ROW;
@@ -128,7 +172,8 @@ export class Plan {
       case "once": {
         const inner = this.work(children);
         add(total, inner, 1);
-        if (step.kind === "keep" && step.stores) total.kept += inner.rows;
+        if (step.kind === "keep" && step.stores)
+          total.kept += this.#keepNamed(step.name, "table", inner.rows);
         total.steps += inner.rows * NEXT_ROW;
         return;
       }
@@ -137,7 +182,7 @@ export class Plan {
         for (const part of children) {
           const inner = this.work(part.children);
           add(total, inner, 1);
-          total.kept += inner.rows;
+          if (step.stores) total.kept += keep("tree", "row", inner.rows);
           total.steps += sorting(inner.rows, TREE_ROW);
           rows += inner.rows;
         }
@@ -216,12 +261,13 @@ export class Plan {
     return Math.max(1, ...found);
   }
 
-  #index(nodes: readonly PlanNode[]): void {
+  #index(nodes: readonly PlanNode[], select: Select): void {
+    this.#selects.set(nodes, select);
     for (const node of nodes) {
       const { step, children } = node;
       if (step.kind === "keep") this.#kept.set(step.name, [...(this.#kept.get(step.name) ?? []), node]);
       if (step.kind === "per-row" || step.kind === "once") this.#subqueries.set(step.number, node);
-      this.#index(children);
+      this.#index(children, (step.kind === "keep" && this.#selectOf(step.name)) || select);
     }
   }
 }

@@ -21,12 +21,12 @@ type Step =
   | { kind: "once"; number: string; list: boolean }
   /** The program of a subquery that stands elsewhere in the plan, run from here as well. */
   | { kind: "reuse"; number: string }
-  /** All rows of the selects in it. */
-  | { kind: "compound" }
+  /** All rows of the selects in it, which are kept in one tree, or come sorted from each. */
+  | { kind: "compound"; stores: boolean }
   | { kind: "part" }
-  | { kind: "sort" }
-  /** Puts each row into a tree, to see whether it was there. */
-  | { kind: "distinct" }
+  | { kind: "sort"; by: "order" | "group" | "aggregate" }
+  /** Puts each row into a tree, or an aggregate's arguments, to see whether it was there. */
+  | { kind: "distinct"; inAggregate: boolean }
   | { kind: "nothing" }
   | { kind: "recursion" };
 
@@ -66,9 +66,15 @@ const FORMS: readonly [pattern: RegExp, step: (match: RegExpExecArray) => Step][
   [/^REUSE (?:LIST )?SUBQUERY (\d+)$/, ([, number = ""]) => ({ kind: "reuse", number })],
   [/^(?:LEFT-MOST SUBQUERY|LEFT|RIGHT|UNION ALL)$/, () => ({ kind: "part" })],
   [/^(?:UNION|INTERSECT|EXCEPT) USING TEMP B-TREE$/, () => ({ kind: "part" })],
-  [/^(?:COMPOUND QUERY|MERGE \((?:UNION|UNION ALL|INTERSECT|EXCEPT)\))$/, () => ({ kind: "compound" })],
-  [/^USE TEMP B-TREE FOR (?:DISTINCT|\w+\(DISTINCT\))$/, () => ({ kind: "distinct" })],
-  [/^USE TEMP B-TREE FOR /, () => ({ kind: "sort" })],
+  [/^COMPOUND QUERY$/, () => ({ kind: "compound", stores: true })],
+  [/^MERGE \((?:UNION|UNION ALL|INTERSECT|EXCEPT)\)$/, () => ({ kind: "compound", stores: false })],
+  [
+    /^USE TEMP B-TREE FOR (?:DISTINCT|\w+(\(DISTINCT\)))$/,
+    ([, inAggregate]) => ({ kind: "distinct", inAggregate: inAggregate !== undefined }),
+  ],
+  [/^USE TEMP B-TREE FOR GROUP BY$/, () => ({ kind: "sort", by: "group" })],
+  [/^USE TEMP B-TREE FOR \w+\(ORDER BY\)$/, () => ({ kind: "sort", by: "aggregate" })],
+  [/^USE TEMP B-TREE FOR /, () => ({ kind: "sort", by: "order" })],
   [/^(?:BLOOM FILTER ON .*|CREATE BLOOM FILTER)$/, () => ({ kind: "nothing" })],
   [/^(?:SETUP|RECURSIVE STEP)$/, () => ({ kind: "recursion" })],
 ];

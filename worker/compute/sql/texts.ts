@@ -6,51 +6,67 @@
  * over SQLite's own limit, which refuses longer text when it is made.
  */
 
-import { isColumn, isStar, withoutAlias } from "./columns.ts";
-import { readReference } from "./origin.ts";
+import { isColumn, isStar, isText, withoutAlias } from "./columns.ts";
+import { isAggregate } from "./kept.ts";
+import { isNumber } from "./numbers.ts";
 import { outerOf } from "./parts.ts";
 import type { Core, Expression, Part, Select } from "./shape.ts";
+import { callCost, cutLength, isToken, literalLength, patternCost } from "./text-costs.ts";
+import { beside, lengthOfRow, ownColumns, SHORT_TEXT, together, widthOf } from "./text-widths.ts";
+import { NONE, sizeOf, type Width } from "./widths.ts";
+import { windowsOf } from "./windows.ts";
 import { SQL_FUNCTIONS } from "./words.ts";
 
-/** A number or a date as text. So much text is in the price of every operator; only what is beyond is counted. */
-const SHORT_TEXT = 32;
+/** A number in a row, with its place there. */
+const NUMBER_BYTES = 10;
 /** The longest form that strftime gives one character of its format: `%f`, `%J`. */
 const MAX_DATE_GROWTH = 20;
-/** What writing one such form costs beside making its characters. */
-const DATE_FORM = 60;
 /** JSON writes a control character as `\u0001`. */
 const JSON_GROWTH = 6;
-/** workerd allows LIKE and GLOB patterns of 50 bytes; SQLite compares each place of the text with each of these. */
-const MAX_PATTERN = 50;
-/** instr and replace compare a needle with memcmp, about this many times as fast as a loop. */
-const MEMCMP = 64;
-/** These look for one character after the other in their second argument, by a loop. */
-const SEARCHES_EACH = /^(?:[lr]?trim|unhex)$/;
+/** JSON5 is answered as JSON: `\v` becomes `\u000b`. */
+const JSON5_GROWTH = 3;
+/** Of what `substr` leaves: less than most texts that it is asked for. */
+const FEW_BYTES = 256;
 
 interface TextAssumptions {
-  /** The longest text of a column of `data`, and of a row of it. */
-  longest: number;
-  longestRow: number;
+  /** The longest texts of the columns of `data`, and of a row of those that are read. */
+  data: Width;
   /** How many rows `group_concat` and its like may gather from a core. */
   gatheredRows: (core: Core) => number;
   /** The longest that SQLite makes: a longer one is an error. */
   cap: number;
+  /** Asked for how it all grows with the lengths in `data`: nothing may grow less than at first. */
+  asGrowth: boolean;
 }
 
 /** Characters that are handled when every expression of the query is evaluated once. */
-interface TextWork {
+export interface TextWork {
   /** Made or walked through by functions and operators. */
   handled: number;
   /** Characters of the columns that are read. */
   carried: number;
   /** Of the longest row of any select: all of it is in memory at once. */
   longestRow: number;
+  /** What each select holds and may keep. */
+  held: ReadonlyMap<Select, Held>;
 }
 
-/** How long the columns of a select may be, each and all together. */
-interface Lengths {
-  longest: number;
+/** Of one row of a select, or of one group. */
+export interface Held {
+  /** The row of its result. */
   row: number;
+  /** What a sorter may have of it: for ORDER BY the result, for GROUP BY and windows what is read; with the keys. */
+  sorted: number;
+  /** What it reads, down to the columns of `data`: SQLite may have put the selects between into this one. */
+  raw: number;
+  /** Arguments of aggregates, which DISTINCT and ORDER BY in them keep. */
+  args: number;
+  /** Arguments of windows. */
+  windowArgs: number;
+  /** Made and not yet let go while one expression is evaluated; and all constants, which stay to the end. */
+  atOnce: number;
+  /** The state of its aggregates. */
+  gathered: number;
 }
 
 /** Adds up the text of a select and of all that it reads. */
@@ -60,16 +76,26 @@ export function textWork(select: Select, assumptions: TextAssumptions): TextWork
   return texts.work;
 }
 
-/** The core that is being added, and the longest text of a column that it may name. */
+/** The core that is being added, and what its names stand for. */
 interface Place {
   core: Core;
-  base: number;
+  read: Width;
+  /** The longest text of the selects around it, whose columns it may name. */
+  outer: number;
+  /** Columns of its own, by alias and by place. */
+  own: ReadonlyMap<string, number>;
+  held: Held;
 }
 
+const NOTHING: Held = { row: 0, sorted: 0, raw: 0, args: 0, windowArgs: 0, atOnce: 0, gathered: 0 };
+
 class Texts {
-  readonly work: TextWork = { handled: 0, carried: 0, longestRow: 0 };
+  readonly #held = new Map<Select, Held>();
+  readonly work = { handled: 0, carried: 0, longestRow: 0, held: this.#held };
   readonly #assumptions: TextAssumptions;
-  readonly #known = new Map<Select, { outer: number; lengths: Lengths }>();
+  readonly #known = new Map<Select, { outer: number; width: Width }>();
+  /** By the expression that is being added. */
+  #made = 0;
 
   constructor(assumptions: TextAssumptions) {
     this.#assumptions = assumptions;
@@ -80,78 +106,140 @@ class Texts {
    *
    * @param outer The longest text of the selects around it, whose columns it may name.
    */
-  visit(select: Select, outer: number): Lengths {
+  visit(select: Select, outer: number): Width {
     const known = this.#known.get(select);
-    if (known && known.outer >= outer) return known.lengths;
+    if (known && known.outer >= outer) return known.width;
+    const made = this.#made;
     const cores = select.cores.map((core) => this.#visitCore(core, select, outer));
-    const lengths = {
-      longest: Math.max(SHORT_TEXT, ...cores.map(({ longest }) => longest)),
-      row: Math.max(0, ...cores.map(({ row }) => row)),
-    };
-    this.work.longestRow = Math.max(this.work.longestRow, lengths.row);
-    this.#known.set(select, { outer, lengths });
-    return lengths;
+    this.#made = made;
+    const width = together(
+      select,
+      cores.map(({ width }) => width),
+    );
+    this.work.longestRow = Math.max(this.work.longestRow, width.all);
+    this.#known.set(select, { outer, width });
+    const most = (of: keyof Held) => Math.max(0, ...cores.map(({ held }) => held[of]));
+    this.#held.set(select, {
+      row: most("row"),
+      sorted: most("sorted"),
+      raw: most("raw"),
+      args: most("args"),
+      windowArgs: most("windowArgs"),
+      atOnce: most("atOnce"),
+      gathered: most("gathered"),
+    });
+    return width;
   }
 
-  #visitCore(core: Core, select: Select, outer: number): Lengths {
-    const { longest, longestRow } = this.#assumptions;
+  #visitCore(core: Core, select: Select, outer: number): { width: Width; held: Held } {
+    const { data } = this.#assumptions;
     const sources = core.sources.map(({ select: source }) =>
-      source === "data" ? { longest, row: longestRow } : this.visit(source, outerOf(source, outer)),
+      source === "data" ? data : this.visit(source, outerOf(source, outer)),
     );
-    const place = { core, base: Math.max(outer, SHORT_TEXT, ...sources.map((source) => source.longest)) };
+    const read = beside(sources);
+    const held = { ...NOTHING };
+    const bare: Place = { core, read, outer, own: NONE, held };
     const lengths = core.columns.map((column) =>
-      Math.max(this.#add(column, place), isStar(column) ? place.base : 0),
+      Math.max(this.#top(column, bare), isStar(column) ? read.widest : 0),
     );
+    const place = { ...bare, own: ownColumns(core, lengths) };
     // Rows that are compared whole are compared to their ends.
     const isCompared = core.distinct || select.cores.length > 1 || select.tail.length > 0;
     if (isCompared) for (const length of lengths) this.#handle(length);
-    for (const one of [...core.conditions, ...core.afterGroups]) this.#add(one, place);
-    for (const one of [...core.groupBy, ...select.tail]) this.#handle(this.#add(one, place));
-    const read = sources.reduce((sum, { row }) => sum + row, 0);
-    return { longest: Math.max(0, ...lengths), row: lengthOfRow(core, select, { lengths, read }) };
+    for (const one of core.conditions) this.#top(one, place);
+    const windowClause = core.afterGroups.reduce((sum, one) => sum + this.#top(one, place), 0);
+    let keys = 0;
+    for (const one of [...core.groupBy, ...select.tail]) {
+      const length = this.#top(one, place);
+      this.#handle(length);
+      keys += isPlace(one) ? length : kept(one, length);
+    }
+    const stored = core.columns.map((column, i) => kept(column, lengths[i] ?? 0));
+    const row = lengthOfRow(core, select, { lengths: stored, read: read.all });
+    const isRead = core.groupBy.length > 0 || windowsOf(core, select).length > 0;
+    held.row = row;
+    held.windowArgs += windowClause;
+    held.raw = core.sources.reduce(
+      (sum, { select: source }, i) =>
+        sum + Math.max(sources[i]?.all ?? 0, source === "data" ? 0 : (this.#held.get(source)?.raw ?? 0)),
+      0,
+    );
+    held.sorted = keys + Math.max(row, isRead ? held.raw + held.windowArgs : 0);
+    return { width: widthOf(core, read, { lengths, row }), held };
+  }
+
+  /** Counts an expression that stands by itself. */
+  #top(written: Expression, place: Place): number {
+    this.#made = 0;
+    const length = this.#sum(written, place);
+    place.held.atOnce = Math.max(place.held.atOnce, this.#made);
+    return length;
+  }
+
+  /** Counts what commas and BY divide, one after the other. */
+  #sum(written: Expression, place: Place): number {
+    let [sum, from] = [0, 0];
+    for (const [i, part] of [...written, null].entries()) {
+      if (part !== null && !isToken(part, "by") && !isText(part, ",")) continue;
+      sum += this.#add(written.slice(from, i), place);
+      from = i + 1;
+    }
+    return sum;
   }
 
   /** Counts an expression; answers the longest text that it may make. */
   #add(written: Expression, place: Place): number {
     const expression = withoutAlias(written);
     let longest = 0;
-    for (const part of expression) {
+    for (const [i, part] of expression.entries()) {
       // `*` is every column; how many it is does not matter, since carrying is cheap beside handling.
-      if (isColumn(part) || isToken(part, "*")) this.work.carried += beyondShort(place.base);
-      longest = Math.max(longest, this.#lengthOfPart(part, place));
+      if (isColumn(part)) this.work.carried += beyondShort(this.#lengthOfPart(part, place, null));
+      else if (isToken(part, "*")) this.work.carried += beyondShort(place.read.widest);
+      longest = Math.max(longest, this.#lengthOfPart(part, place, expression[i - 1] ?? null));
     }
+    const [only] = expression;
+    if (only?.kind === "token" && isPlace(expression))
+      longest = Math.max(longest, place.own.get(only.token.text) ?? 0);
+    if (expression.some((part) => isText(part, "->") || isText(part, "->>"))) longest *= JSON5_GROWTH;
     const joined = expression.filter((part) => isToken(part, "||")).length;
     const made = this.#cap(longest * (joined + 1));
+    this.#made += made * (joined + 1);
     // Each operator walks through both its sides once, a pattern through the text for each of its own characters.
     this.#handle(made, expression.filter(isOperator).length);
-    this.work.handled += made * patternLengths(expression);
+    this.work.handled += made * patternCost(expression);
     return made;
   }
 
-  #lengthOfPart(part: Part, place: Place): number {
-    const { base } = place;
-    if (part.kind === "select") return this.visit(part.select, base).longest;
-    if (part.kind === "call") return this.#call(part, place);
-    if (part.token.kind === "quoted" || part.token.kind === "string") {
-      // An unknown name in double quotes is a string to SQLite.
-      return Math.max(part.token.kind === "quoted" ? base : 0, part.token.name.length, 1);
-    }
-    if (part.token.kind === "blob") return part.token.name.length;
-    return isColumn(part) ? base : SHORT_TEXT;
+  #lengthOfPart(part: Part, place: Place, before: Part | null): number {
+    const { read, outer, own } = place;
+    if (part.kind === "select")
+      return this.visit(part.select, Math.max(outer, read.widest, ...own.values())).widest;
+    if (part.kind === "call") return this.#call(part, place, before);
+    const { token } = part;
+    if (token.kind === "blob") return token.name.length;
+    const isQuoted = token.kind === "quoted" || token.kind === "string";
+    const written = isQuoted ? Math.max(1, bytesOf(token.name)) : SHORT_TEXT;
+    // Behind a point SQLite takes a string for a name.
+    const isName = isColumn(part) || (token.kind === "string" && isPoint(before));
+    if (!isName) return written;
+    // An unknown name in double quotes is a string to SQLite.
+    return Math.max(written, outer, sizeOf(token, read), own.get(token.name.toLowerCase()) ?? 0);
   }
 
-  #call({ name, args, overWindow }: Extract<Part, { kind: "call" }>, place: Place): number {
-    const lengths = args.map((arg) => this.#add(arg, place));
+  #call(part: Extract<Part, { kind: "call" }>, place: Place, before: Part | null): number {
+    const { name, args, overWindow } = part;
+    const { held } = place;
+    const lengths = args.map((arg) => this.#sum(arg, place));
     const [first = 0, second = 0, third = 0] = lengths;
     const longest = Math.max(0, ...lengths);
+    const sum = lengths.reduce((a, b) => a + b, 0);
+    const stored = args.reduce((all, arg, i) => all + kept(arg, lengths[i] ?? 0), 0);
+    if (overWindow || (before !== null && isToken(before, "over"))) held.windowArgs += stored;
     const known = name === null ? undefined : SQL_FUNCTIONS.get(name);
     if (!known) return longest;
-    const sum = lengths.reduce((a, b) => a + b, 0);
     // JSON is parsed, at about twice the price.
     for (const length of lengths) this.#handle(length, name?.startsWith("json") ? 3 : 1);
-    if (name === "strftime") this.work.handled += DATE_FORM * first;
-    if (known.searches)
-      this.work.handled += first * (SEARCHES_EACH.test(name ?? "") ? 1.5 * second : 1 + second / MEMCMP);
+    this.work.handled += callCost(name ?? "", args, { first, second });
     const rows = this.#assumptions.gatheredRows(place.core);
     const made = {
       none: SHORT_TEXT,
@@ -163,14 +251,28 @@ class Texts {
       "joins-escaped": JSON_GROWTH * sum + 4 * args.length + 2,
       gathers: rows * (sum + 1),
       "gathers-escaped": rows * (JSON_GROWTH * sum + 4),
-      extracts: JSON_GROWTH * first * args.length,
+      extracts: JSON5_GROWTH * first * Math.max(1, args.length - 1),
+      cuts: Math.max(SHORT_TEXT, this.#cut(first, cutLength(args[2]))),
       // Each match is at least one character, or as long as the literal that is looked for.
       replaces: first * Math.max(1, third / literalLength(args[1])),
     }[known.effect];
     const gathers = known.effect === "gathers" || known.effect === "gathers-escaped";
     // Gathering adds one row's text at a time; over a window the whole is made again for every row.
     this.#handle(gathers && !overWindow ? sum : made);
-    return this.#cap(made);
+    const length = this.#cap(made);
+    if (overWindow || isAggregate({ ...part, args: [] }) || (known.aggregate && args.length === 1)) {
+      held.args = Math.max(held.args, stored);
+      held.gathered += length;
+    }
+    if (args.every(isConstant)) held.gathered += length;
+    this.#made += length;
+    return length;
+  }
+
+  /** Of what grows only up to a length, no growth says how much it is: so it is either that, or all of it. */
+  #cut(length: number, most: number): number {
+    if (!this.#assumptions.asGrowth) return Math.min(length, most);
+    return most <= FEW_BYTES ? most : length;
   }
 
   #handle(length: number, times = 1): void {
@@ -182,54 +284,31 @@ class Texts {
   }
 }
 
-/**
- * What is made in it, and what it reads: all columns together, as often as one of them is named.
- *
- * @param lengths Of its columns. @param read Of the rows that it reads, one of each.
- */
-function lengthOfRow(
-  core: Core,
-  { inExpression }: Select,
-  { lengths, read }: { lengths: readonly number[]; read: number },
-): number {
-  const named = new Map<string, number>();
-  let [made, stars] = [0, 0];
-  for (const [i, column] of core.columns.entries()) {
-    // In an expression it may be a column of a select around it.
-    const reference = inExpression ? null : readReference(column);
-    if (isStar(column)) stars += 1;
-    else if (reference) named.set(reference.column, (named.get(reference.column) ?? 0) + 1);
-    else made += lengths[i] ?? 0;
-  }
-  return made + (stars + Math.max(0, ...named.values())) * read;
+/** Whether no row changes it: SQLite computes it once, and keeps it. */
+function isConstant(expression: Expression): boolean {
+  return expression.every((part) =>
+    part.kind === "call" ? part.args.every(isConstant) : part.kind === "token" && !isColumn(part),
+  );
 }
+
+/** Of an expression that makes so much text. */
+const kept = (expression: Expression, length: number) =>
+  isNumber(expression) ? Math.min(length, NUMBER_BYTES) : length;
+const isPoint = (part: Part | null) => part !== null && isText(part, ".");
+const encoder = new TextEncoder();
+const bytesOf = (text: string) => encoder.encode(text).length;
 
 const beyondShort = (length: number) => Math.max(0, length - SHORT_TEXT);
 
-/** The lengths of all patterns of LIKE and GLOB in an expression, added up. */
-function patternLengths(expression: Expression): number {
-  const lengths = expression.map((part, i) => {
-    if (!isToken(part, "like") && !isToken(part, "glob")) return 0;
-    const pattern = expression[i + 1];
-    const isLiteral =
-      pattern?.kind === "token" && pattern.token.kind === "string" && !isToken(expression[i + 2], "||");
-    return Math.min(MAX_PATTERN, isLiteral ? pattern.token.name.length : MAX_PATTERN);
-  });
-  return lengths.reduce((a, b) => a + b, 0);
-}
+/** `1` in ORDER BY and GROUP BY: a column, by its place. */
+const isPlace = ([only, ...more]: Expression) =>
+  only?.kind === "token" && only.token.kind === "number" && more.length === 0;
 
-function literalLength(expression: Expression | undefined): number {
-  const [part, ...more] = expression ?? [];
-  const isLiteral = part?.kind === "token" && part.token.kind === "string" && more.length === 0;
-  return isLiteral ? Math.max(1, part.token.name.length) : 1;
-}
-
-const isToken = (part: Part | undefined, name: string) =>
-  part?.kind === "token" &&
-  part.token.kind !== "string" &&
-  part.token.kind !== "quoted" &&
-  part.token.name === name;
+/** These only say which value it is. */
+const CHOOSING = new Set("then else end null escape".split(" "));
 /** Also words that compare, such as IN, BETWEEN, CASE: all of them, to be safe. */
 const isOperator = (part: Part) =>
   part.kind === "token" &&
-  (part.token.kind === "operator" ? part.token.text !== "." : !isColumn(part) && part.token.kind === "word");
+  (part.token.kind === "operator"
+    ? part.token.text !== "."
+    : part.token.kind === "word" && !isColumn(part) && !CHOOSING.has(part.token.name));
