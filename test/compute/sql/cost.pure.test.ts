@@ -160,6 +160,47 @@ describe("a plan", () => {
     expect(kept(`select length(${nested(20)}) as n from data`)).toBeGreaterThan(20 * 55_000);
   });
 
+  test.each<[what: string, dear: string, cheap: string, times: number]>([
+    ["going to local time", "julianday(ts, 'localtime')", "julianday(ts)", 4],
+    ["a modifier that is not written out", "julianday(ts, name)", "julianday(ts)", 4],
+    ["each of many modifiers", `julianday(ts${", '+1 day'".repeat(60)})`, "julianday(ts)", 20],
+    ["each character that may be cut off", `trim(name, '${"b".repeat(40)}')`, "upper(name)", 30],
+    ["a pattern", `name like '%${"a".repeat(40)}'`, "name like '%a'", 12],
+    [
+      "a pattern of which a wildcard is escaped",
+      `name like '%${"!%".repeat(20)}' escape '!'`,
+      "name like '%a'",
+      8,
+    ],
+    ["a pattern with a set of characters", `name glob '*[${"b*".repeat(20)}]'`, "name glob '*a'", 8],
+    ["a pattern that is not written out", "name like ts", "name like '%a'", 12],
+    ["a match of replace", "length(replace(name, 'a', 'b'))", "length(upper(name))", 1.5],
+  ])("costs %s", (_, dear, cheap, times) => {
+    const steps = [dear, cheap].map((one) =>
+      Number(
+        stepsOf(`select ${one} as x from data`, rows([0, "SCAN data"]), { rows: 1_000, longestText: 200 }),
+      ),
+    );
+    expect(Number(steps[0]) / Number(steps[1])).toBeGreaterThan(times);
+  });
+
+  test("costs a pattern as its longest piece between wildcards", () => {
+    const steps = ["%aaaa%aaaa%aaaa%", "%aaaa%"].map((pattern) =>
+      stepsOf(`select name like '${pattern}' as x from data`, rows([0, "SCAN data"])),
+    );
+    expect(steps[0]).toBe(steps[1]);
+  });
+
+  test("costs what it keeps, which may go to a file", () => {
+    const statistics = { rows: 1_000, longestText: 10_000 };
+    const sql = "select name as x from data order by ts";
+    const sorted = rows([0, "SCAN data"], [0, "USE TEMP B-TREE FOR ORDER BY"]);
+    const [kept, scanned] = [sorted, sorted.slice(0, 1)].map((plan) =>
+      Number(stepsOf(sql, plan, statistics)),
+    );
+    expect(Number(kept) - Number(scanned)).toBeGreaterThan(4 * 10_000_000);
+  });
+
   test("of a few rows is refused for the text that it makes", () => {
     const nested = (levels: number): string =>
       levels === 0 ? "name" : `replace(${nested(levels - 1)}, 'a', ${nested(0)})`;

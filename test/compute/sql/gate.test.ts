@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { checkSql, describeSqlFault, hasRun, type SqlFault } from "../../../worker/compute/sql/gate.ts";
 import { measureGroups, measureTexts } from "../../../worker/compute/sql/measure.ts";
 import { checkAgainstSchema, type RunOptions, runSql } from "../../../worker/compute/sql/run.ts";
-import { MAX_SQL_KEPT_BYTES } from "../../../worker/limits.ts";
+import { MAX_SQL_KEPT_BYTES, MAX_SQL_MEASURED_ROWS } from "../../../worker/limits.ts";
 import { cross, HOSTILE } from "./gate-hostile.ts";
 import { KEEPING } from "./keeping.ts";
 import { REALISTIC, REALISTIC_ROWS, REALISTIC_TABLE } from "./realistic.ts";
@@ -371,6 +371,34 @@ describe("before a query", () => {
     if (!query.ok) throw new Error(describeSqlFault(query.fault));
     const measured = await measuring((sql) => measureTexts(sql, query, STATISTICS));
     expect(measured?.longestText).toBe(100);
+  });
+
+  test("of many rows only the columns of text are taken to be as long as the longest text", async () => {
+    const query = checkSql("select user_id, k from data where v > 1");
+    if (!query.ok) throw new Error(describeSqlFault(query.fault));
+    const measured = await measuring((sql) => {
+      const more = NUMBERS.replace(String(ROWS), String(MAX_SQL_MEASURED_ROWS));
+      sql.exec(`INSERT INTO data (k) ${more}`).toArray();
+      return measureTexts(sql, query, STATISTICS);
+    });
+    const rows = ROWS + MAX_SQL_MEASURED_ROWS;
+    expect(measured).toMatchObject({ rows, columnsRead: 3, longestText: STATISTICS.longestText });
+    expect([...(measured?.columns ?? [])]).toEqual([
+      ["user_id", { longest: 100, total: 100 * rows }],
+      ["k", { longest: 0, total: 0 }],
+      ["v", { longest: 0, total: 0 }],
+    ]);
+  });
+
+  test("each column is measured that is named, in all rows", async () => {
+    const query = checkSql("select user_id, k from data order by name");
+    if (!query.ok) throw new Error(describeSqlFault(query.fault));
+    const measured = await measuring((sql) => measureTexts(sql, query, STATISTICS));
+    expect([...(measured?.columns ?? [])]).toEqual([
+      ["user_id", { longest: 4, total: 4 * ROWS }],
+      ["k", { longest: 0, total: 0 }],
+      ["name", { longest: 100, total: 100 * ROWS }],
+    ]);
   });
 
   test("rows of one value are counted, but not among more text than a query may keep", async () => {

@@ -78,8 +78,9 @@ export function estimateCost(query: Query, plan: readonly PlanRow[], statistics:
   // Where an expression is written out several times, so is the text that it makes.
   const copies = Math.max(1, expressions / ownSize(shape));
   const text = textSteps(texts, { statistics, selects: shape.selects.length, visits: work.visits, copies });
-  const keptBytes = work.kept + kept.besidePlan(shape);
-  const steps = work.steps + work.visits * expressions + text + keptBytes * KEPT;
+  const keptRows = work.kept + kept.ofWindows(shape);
+  const keptBytes = keptRows + kept.atOnce(shape);
+  const steps = work.steps + work.visits * expressions + text + keptRows * KEPT;
   if (!(steps <= MAX_SQL_STEPS))
     return refuse({ reason: "too-costly", estimate: steps, budget: MAX_SQL_STEPS });
   if (!(keptBytes <= MAX_SQL_KEPT_BYTES))

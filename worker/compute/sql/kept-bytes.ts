@@ -20,9 +20,11 @@ export type KeptOf = "row" | "sorted" | "args" | "windowArgs" | "anything";
 export type KeptIn = "sorter" | "table" | "tree";
 
 /** A kept row without what is in it. */
-const KEPT_ROW_BYTES = 64;
-/** Measured; the larger of them holds for all lengths. */
+const KEPT_ROW_BYTES = 48;
 const SORTER_GROWTH = 1.1;
+/** Of rows up to this, or of any. */
+const TABLE_CELL = 400;
+const SHORT_TABLE_GROWTH = 1.15;
 const TABLE_GROWTH = 2;
 const TREE_GROWTH = 2.7;
 /** Of rows up to this, or the page beside it. */
@@ -72,28 +74,37 @@ export class KeptBytes {
     return bytesIn(where, { rows, longest: KEPT_ROW_BYTES + row, bytes: rows * KEPT_ROW_BYTES + text });
   }
 
-  /** What no plan shows: the rows of windows, the state of aggregates, and the texts that one row is made of. */
-  besidePlan({ selects }: Shape): number {
-    return selects.reduce(
-      (sum, select) => sum + (this.#bounds.instances.get(select) ?? 0) * this.#besidePlan(select),
-      0,
-    );
+  /** Rows of windows, which no plan shows. */
+  ofWindows({ selects }: Shape): number {
+    return this.#overInstances(selects, (select) => this.#windows(select));
   }
 
-  #besidePlan(select: Select): number {
+  /** The state of aggregates, and the texts that one row is made of. */
+  atOnce({ selects }: Shape): number {
+    return this.#overInstances(selects, (select) => this.#atOnce(select));
+  }
+
+  #overInstances(selects: readonly Select[], bytes: (select: Select) => number): number {
+    return selects.reduce((sum, one) => sum + (this.#bounds.instances.get(one) ?? 0) * bytes(one), 0);
+  }
+
+  #atOnce(select: Select): number {
     const of = (pick: (held: Held) => number) => this.#worst(select, pick);
     const gathered = Math.min(
       of(({ gathered: one }) => one),
       this.#total(select, ({ gathered: one }) => one),
     );
-    const windows = select.cores.reduce((sum, core) => {
+    return GATHERED_GROWTH * (gathered + of(({ atOnce }) => atOnce));
+  }
+
+  #windows(select: Select): number {
+    return select.cores.reduce((sum, core) => {
       const all = windowsOf(core, select);
       const rows = this.#bounds.joined(core);
       const table = this.of({ in: "table", of: "sorted", rows, select, isExact: true });
       const tree = this.of({ in: "tree", of: "windowArgs", rows, select, isExact: true });
       return sum + rowTables(all) * table + valueTrees(all) * tree;
     }, 0);
-    return windows + GATHERED_GROWTH * (gathered + of(({ atOnce }) => atOnce));
   }
 
   /** What one row of a structure may have, and all rows of `data` together. */
@@ -140,7 +151,7 @@ function bytesIn(
   { rows, longest, bytes }: { rows: number; longest: number; bytes: number },
 ): number {
   if (where === "sorter") return SORTER_GROWTH * bytes;
-  if (where === "table") return TABLE_GROWTH * bytes;
+  if (where === "table") return (longest <= TABLE_CELL ? SHORT_TABLE_GROWTH : TABLE_GROWTH) * bytes;
   if (longest <= TREE_CELL) return TREE_GROWTH * bytes;
   // The longer a row the less a byte more of it takes, so that rows of one length are the dearest.
   return Math.min((1 + TREE_PAGE / TREE_CELL) * bytes, bytes + rows * TREE_PAGE);

@@ -10,27 +10,54 @@ import { type PlanNode, type PlanRow, readPlan } from "./steps.ts";
 /** The true number of rows; of a table that is not large also the lengths of what the query reads. */
 export function measureTexts(sql: SqlStorage, query: Query, given: TableStatistics): TableStatistics {
   const { rows } = sql.exec<{ rows: number }>("SELECT count(*) AS rows FROM data").one();
-  const all = sql.exec("SELECT * FROM data LIMIT 0").columnNames;
+  const types = typesOfColumns(sql);
+  const all = [...types.keys()];
   const read = columnsRead(query, all);
-  if (rows > MAX_SQL_MEASURED_ROWS) return { ...given, rows, columnsRead: read.length };
+  const columnsOf = (lengths: (name: string, at: number) => { longest: number; total: number }) =>
+    new Map(read.map((name, i) => [name.toLowerCase(), numberOr(types.get(name), lengths(name, i))]));
+  if (rows > MAX_SQL_MEASURED_ROWS) {
+    const { longestText } = given;
+    const columns = columnsOf((name) =>
+      types.get(name) === "TEXT"
+        ? { longest: longestText, total: rows * longestText }
+        : { longest: 0, total: 0 },
+    );
+    return { ...given, rows, columns, columnsRead: read.length };
+  }
   const bytes = (name: string) => `coalesce(octet_length(${quoted(name)}), 0)`;
   // The sum is a chain, and SQLite takes expressions 100 deep: a raw table has 90 columns at most.
   const longestRow = `max(${["0", ...all.map(bytes)].join(" + ")})`;
-  const totals = read.map((name) => `sum(${bytes(name)})`);
   // A statement has 100 columns at most.
-  const first = rowOfNumbers(sql, [longestRow, ...read.map((name) => `max(${bytes(name)})`)]);
-  const second = rowOfNumbers(sql, totals);
-  const columns = new Map(
-    read.map((name, i) => [name.toLowerCase(), { longest: first[i + 1] ?? 0, total: second[i] ?? 0 }]),
+  const [row = 0, ...longest] = rowOfNumbers(sql, [longestRow, ...read.map((name) => `max(${bytes(name)})`)]);
+  const totals = rowOfNumbers(
+    sql,
+    read.map((name) => `sum(${bytes(name)})`),
   );
   return {
     rows,
-    columns,
+    columns: columnsOf((_, i) => ({ longest: longest[i] ?? 0, total: totals[i] ?? 0 })),
     columnsRead: read.length,
-    longestText: Math.max(0, ...first.slice(1)),
-    textCharacters: second.reduce((a, b) => a + b, 0),
-    longestRow: first[0] ?? 0,
+    longestText: Math.max(0, ...longest),
+    textCharacters: totals.reduce((a, b) => a + b, 0),
+    longestRow: row,
   };
+}
+
+/** As the table says it. Its rows were checked when they came, so that a column of numbers has nothing else. */
+function typesOfColumns(sql: SqlStorage): Map<string, string> {
+  const columns = sql.exec<{ name: string; type: string }>(
+    "SELECT name, type FROM pragma_table_info('data')",
+  );
+  return new Map(columns.toArray().map(({ name, type }) => [name, type]));
+}
+
+/** What is counted of a number wherever it stands. */
+const NUMBER_CHARACTERS = 32;
+
+/** Nothing of a number: its bytes are counted with every cell. */
+function numberOr(type: string | undefined, lengths: { longest: number; total: number }) {
+  const isNumber = (type === "REAL" || type === "INTEGER") && lengths.longest <= NUMBER_CHARACTERS;
+  return isNumber ? { longest: 0, total: 0 } : lengths;
 }
 
 /** Of one row for all of `data`. */

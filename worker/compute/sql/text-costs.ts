@@ -70,9 +70,10 @@ function modifierCost(expression: Expression): number {
   return isPlain && !/localtime|utc/i.test(part.token.name) ? MODIFIER : LOCAL_TIME;
 }
 
-/** Bytes of so many characters; as many as there are where no plain number says. */
-export function cutLength(characters: Expression | undefined): number {
-  const [part, ...more] = characters ?? [];
+/** What `substr(x, from, characters)` and `substr(x, -characters)` leave, in bytes, where plain numbers say it. */
+export function cutLength([, from = [], characters]: readonly Expression[]): number {
+  const isFromEnd = from[0]?.kind === "token" && from[0].token.text === "-";
+  const [part, ...more] = characters ?? (isFromEnd ? from.slice(1) : []);
   const isPlain = part?.kind === "token" && part.token.kind === "number" && more.length === 0;
   const bytes = isPlain ? 4 * Math.ceil(Number(part.token.text)) : Number.NaN;
   return Number.isNaN(bytes) ? Number.POSITIVE_INFINITY : bytes;

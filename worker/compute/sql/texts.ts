@@ -13,12 +13,14 @@ import { outerOf } from "./parts.ts";
 import type { Core, Expression, Part, Select } from "./shape.ts";
 import { callCost, cutLength, isToken, literalLength, patternCost } from "./text-costs.ts";
 import { beside, lengthOfRow, ownColumns, SHORT_TEXT, together, widthOf } from "./text-widths.ts";
+import type { SqlToken } from "./tokens.ts";
 import { NONE, sizeOf, type Width } from "./widths.ts";
-import { windowsOf } from "./windows.ts";
+import { overOf, windowsOf } from "./windows.ts";
 import { SQL_FUNCTIONS } from "./words.ts";
 
-/** A number in a row, with its place there. */
+/** A number in a row, with its place there, and the place of anything else. */
 const NUMBER_BYTES = 10;
+const CELL_BYTES = 10;
 /** The longest form that strftime gives one character of its format: `%f`, `%J`. */
 const MAX_DATE_GROWTH = 20;
 /** JSON writes a control character as `\u0001`. */
@@ -85,6 +87,14 @@ interface Place {
   /** Columns of its own, by alias and by place. */
   own: ReadonlyMap<string, number>;
   held: Held;
+  /** Arguments and keys of windows, by what stands after OVER. */
+  windows: Map<string, { args: number; keys: number }>;
+}
+
+/** So much text an expression makes at most, and so many bytes its value takes where it is kept. */
+interface Length {
+  made: number;
+  stored: number;
 }
 
 const NOTHING: Held = { row: 0, sorted: 0, raw: 0, args: 0, windowArgs: 0, atOnce: 0, gathered: 0 };
@@ -94,6 +104,7 @@ class Texts {
   readonly work = { handled: 0, carried: 0, longestRow: 0, held: this.#held };
   readonly #assumptions: TextAssumptions;
   readonly #known = new Map<Select, { outer: number; width: Width }>();
+  readonly #storedByCall = new Map<Part, number>();
   /** By the expression that is being added. */
   #made = 0;
 
@@ -138,27 +149,30 @@ class Texts {
     );
     const read = beside(sources);
     const held = { ...NOTHING };
-    const bare: Place = { core, read, outer, own: NONE, held };
-    const lengths = core.columns.map((column) =>
-      Math.max(this.#top(column, bare), isStar(column) ? read.widest : 0),
+    const bare: Place = { core, read, outer, own: NONE, held, windows: new Map() };
+    const columns = core.columns.map((column) => this.#top(column, bare));
+    const lengths = core.columns.map((column, i) =>
+      Math.max(columns[i]?.made ?? 0, isStar(column) ? read.widest : 0),
     );
     const place = { ...bare, own: ownColumns(core, lengths) };
     // Rows that are compared whole are compared to their ends.
     const isCompared = core.distinct || select.cores.length > 1 || select.tail.length > 0;
     if (isCompared) for (const length of lengths) this.#handle(length);
     for (const one of core.conditions) this.#top(one, place);
-    const windowClause = core.afterGroups.reduce((sum, one) => sum + this.#top(one, place), 0);
+    const windowClause = core.afterGroups.reduce((sum, one) => sum + this.#top(one, place).stored, 0);
     let keys = 0;
     for (const one of [...core.groupBy, ...select.tail]) {
-      const length = this.#top(one, place);
-      this.#handle(length);
-      keys += isPlace(one) ? length : kept(one, length);
+      const { made, stored } = this.#top(one, place);
+      this.#handle(made);
+      keys += isPlace(one) ? made : stored;
     }
-    const stored = core.columns.map((column, i) => kept(column, lengths[i] ?? 0));
+    const stored = columns.map((one) => one.stored);
     const row = lengthOfRow(core, select, { lengths: stored, read: read.all });
     const isRead = core.groupBy.length > 0 || windowsOf(core, select).length > 0;
     held.row = row;
-    held.windowArgs += windowClause;
+    // A row goes through one kind of window after the other, and takes along what they have made of it.
+    held.windowArgs +=
+      windowClause + Math.max(0, ...[...place.windows.values()].map((one) => one.args + one.keys));
     held.raw = core.sources.reduce(
       (sum, { select: source }, i) =>
         sum + Math.max(sources[i]?.all ?? 0, source === "data" ? 0 : (this.#held.get(source)?.raw ?? 0)),
@@ -169,7 +183,7 @@ class Texts {
   }
 
   /** Counts an expression that stands by itself. */
-  #top(written: Expression, place: Place): number {
+  #top(written: Expression, place: Place): Length {
     this.#made = 0;
     const length = this.#sum(written, place);
     place.held.atOnce = Math.max(place.held.atOnce, this.#made);
@@ -177,14 +191,32 @@ class Texts {
   }
 
   /** Counts what commas and BY divide, one after the other. */
-  #sum(written: Expression, place: Place): number {
-    let [sum, from] = [0, 0];
+  #sum(written: Expression, place: Place): Length {
+    const sum = { made: 0, stored: 0 };
+    let from = 0;
     for (const [i, part] of [...written, null].entries()) {
       if (part !== null && !isToken(part, "by") && !isText(part, ",")) continue;
-      sum += this.#add(written.slice(from, i), place);
+      const expression = written.slice(from, i);
+      const made = this.#add(expression, place);
+      sum.made += made;
+      sum.stored += this.#stored(expression, place, made);
       from = i + 1;
     }
     return sum;
+  }
+
+  #stored(written: Expression, place: Place, made: number): number {
+    if (isNumber(written)) return Math.min(made, NUMBER_BYTES);
+    const expression = withoutAlias(written);
+    const [call, behind] = expression;
+    const isCall = call?.kind === "call" && (behind === undefined || isToken(behind, "over"));
+    if (isCall && call.name !== null) return this.#storedByCall.get(call) ?? made + CELL_BYTES;
+    const isPlain = expression.every((part) => isColumn(part) || isText(part, "."));
+    if (!isPlain) return made + CELL_BYTES;
+    const lengths = expression.map((part) =>
+      part.kind === "token" ? this.#lengthOfName(part.token, place) : 0,
+    );
+    return CELL_BYTES + Math.max(0, ...lengths);
   }
 
   /** Counts an expression; answers the longest text that it may make. */
@@ -193,9 +225,9 @@ class Texts {
     let longest = 0;
     for (const [i, part] of expression.entries()) {
       // `*` is every column; how many it is does not matter, since carrying is cheap beside handling.
-      if (isColumn(part)) this.work.carried += beyondShort(this.#lengthOfPart(part, place, null));
+      if (isColumn(part)) this.work.carried += beyondShort(this.#lengthOfPart([part], 0, place));
       else if (isToken(part, "*")) this.work.carried += beyondShort(place.read.widest);
-      longest = Math.max(longest, this.#lengthOfPart(part, place, expression[i - 1] ?? null));
+      longest = Math.max(longest, this.#lengthOfPart(expression, i, place));
     }
     const [only] = expression;
     if (only?.kind === "token" && isPlace(expression))
@@ -210,31 +242,42 @@ class Texts {
     return made;
   }
 
-  #lengthOfPart(part: Part, place: Place, before: Part | null): number {
+  #lengthOfPart(expression: Expression, at: number, place: Place): number {
     const { read, outer, own } = place;
+    const part = expression[at];
+    if (part === undefined) return 0;
     if (part.kind === "select")
       return this.visit(part.select, Math.max(outer, read.widest, ...own.values())).widest;
-    if (part.kind === "call") return this.#call(part, place, before);
+    if (part.kind === "call") return this.#call(part, { expression, at }, place);
     const { token } = part;
     if (token.kind === "blob") return token.name.length;
     const isQuoted = token.kind === "quoted" || token.kind === "string";
     const written = isQuoted ? Math.max(1, bytesOf(token.name)) : SHORT_TEXT;
     // Behind a point SQLite takes a string for a name.
-    const isName = isColumn(part) || (token.kind === "string" && isPoint(before));
+    const isName = isColumn(part) || (token.kind === "string" && isText(expression[at - 1], "."));
     if (!isName) return written;
     // An unknown name in double quotes is a string to SQLite.
-    return Math.max(written, outer, sizeOf(token, read), own.get(token.name.toLowerCase()) ?? 0);
+    return Math.max(written, this.#lengthOfName(token, place));
   }
 
-  #call(part: Extract<Part, { kind: "call" }>, place: Place, before: Part | null): number {
+  #lengthOfName(token: SqlToken, { read, outer, own }: Place): number {
+    return Math.max(outer, sizeOf(token, read), own.get(token.name.toLowerCase()) ?? 0);
+  }
+
+  #call(
+    part: Extract<Part, { kind: "call" }>,
+    { expression, at }: { expression: Expression; at: number },
+    place: Place,
+  ): number {
     const { name, args, overWindow } = part;
     const { held } = place;
-    const lengths = args.map((arg) => this.#sum(arg, place));
+    const all = args.map((arg) => this.#sum(arg, place));
+    const lengths = all.map(({ made }) => made);
     const [first = 0, second = 0, third = 0] = lengths;
     const longest = Math.max(0, ...lengths);
     const sum = lengths.reduce((a, b) => a + b, 0);
-    const stored = args.reduce((all, arg, i) => all + kept(arg, lengths[i] ?? 0), 0);
-    if (overWindow || (before !== null && isToken(before, "over"))) held.windowArgs += stored;
+    const stored = all.reduce((sum, one) => sum + one.stored, 0);
+    if (isToken(expression[at - 1], "over")) windowIn(place, overOf(expression, at - 1)).keys = stored;
     const known = name === null ? undefined : SQL_FUNCTIONS.get(name);
     if (!known) return longest;
     // JSON is parsed, at about twice the price.
@@ -250,9 +293,9 @@ class Texts {
       joins: sum + args.length * first,
       "joins-escaped": JSON_GROWTH * sum + 4 * args.length + 2,
       gathers: rows * (sum + 1),
-      "gathers-escaped": rows * (JSON_GROWTH * sum + 4),
+      "gathers-escaped": rows * (all.reduce((json, one, i) => json + lengthAsJson(one, args[i]), 0) + 4),
       extracts: JSON5_GROWTH * first * Math.max(1, args.length - 1),
-      cuts: Math.max(SHORT_TEXT, this.#cut(first, cutLength(args[2]))),
+      cuts: Math.max(SHORT_TEXT, this.#cut(first, cutLength(args))),
       // Each match is at least one character, or as long as the literal that is looked for.
       replaces: first * Math.max(1, third / literalLength(args[1])),
     }[known.effect];
@@ -260,6 +303,13 @@ class Texts {
     // Gathering adds one row's text at a time; over a window the whole is made again for every row.
     this.#handle(gathers && !overWindow ? sum : made);
     const length = this.#cap(made);
+    const keeps = known.effect === "keeps" && name !== "strftime";
+    const most = keeps ? Math.max(0, ...all.map((one) => one.stored)) : length + CELL_BYTES;
+    this.#storedByCall.set(part, isNumber([part]) ? NUMBER_BYTES : most);
+    if (overWindow) {
+      windowIn(place, overOf(expression, at)).args += stored;
+      held.windowArgs += this.#storedByCall.get(part) ?? 0;
+    }
     if (overWindow || isAggregate({ ...part, args: [] }) || (known.aggregate && args.length === 1)) {
       held.args = Math.max(held.args, stored);
       held.gathered += length;
@@ -291,10 +341,17 @@ function isConstant(expression: Expression): boolean {
   );
 }
 
-/** Of an expression that makes so much text. */
-const kept = (expression: Expression, length: number) =>
-  isNumber(expression) ? Math.min(length, NUMBER_BYTES) : length;
-const isPoint = (part: Part | null) => part !== null && isText(part, ".");
+function windowIn({ windows }: Place, over: string): { args: number; keys: number } {
+  const window = windows.get(over) ?? { args: 0, keys: 0 };
+  windows.set(over, window);
+  return window;
+}
+
+/** A number needs no escapes; what is stored of a column is the column. */
+function lengthAsJson({ made, stored }: Length, expression: Expression = []): number {
+  return isNumber(expression) ? Math.min(made, SHORT_TEXT) : JSON_GROWTH * Math.min(made, stored);
+}
+
 const encoder = new TextEncoder();
 const bytesOf = (text: string) => encoder.encode(text).length;
 

@@ -33,9 +33,14 @@ function windowsIn(expression: Expression): Window[] {
     if (part.kind !== "call") return [];
     const inner = part.args.flatMap(windowsIn);
     if (!part.overWindow || part.name === null) return inner;
-    const over = expression.findIndex((one, at) => at > i && written(one) === "over");
-    return [{ over: written(expression[over + 1]), function: part.name }, ...inner];
+    return [{ over: overOf(expression, i), function: part.name }, ...inner];
   });
+}
+
+/** What stands after the OVER that comes next, or is there. */
+export function overOf(expression: Expression, from: number): string {
+  const over = expression.findIndex((one, at) => at >= from && written(one) === "over");
+  return written(expression[over + 1]);
 }
 
 /** The same for what is the same, but for subqueries. */
