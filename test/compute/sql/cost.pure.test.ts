@@ -184,6 +184,24 @@ describe("a plan", () => {
     expect(Number(steps[0]) / Number(steps[1])).toBeGreaterThan(times);
   });
 
+  test("costs what is made of a part of a text, though the text may grow and the part not", () => {
+    const made = "replace(substr(name, 1, 2500), 'a', substr(name, 1, 3200))";
+    const steps = stepsOf(`select length(${made}) as x from data`, rows([0, "SCAN data"]), {
+      rows: 20,
+      longestText: 60_000,
+    });
+    expect(Number(steps)).toBeGreaterThan(20 * 2_500 * 3_200);
+    const small = stepsOf(
+      "select length(substr(name, 1, 9)) as x from data order by 1",
+      rows([0, "SCAN data"]),
+      {
+        rows: 20,
+        longestText: 60_000,
+      },
+    );
+    expect(Number(small)).toBeLessThan(20 * 60_000 * 4);
+  });
+
   test("costs a pattern as its longest piece between wildcards", () => {
     const steps = ["%aaaa%aaaa%aaaa%", "%aaaa%"].map((pattern) =>
       stepsOf(`select name like '${pattern}' as x from data`, rows([0, "SCAN data"])),

@@ -145,6 +145,22 @@ describe("memory", () => {
     expect(keptMegabytes(sql, plan, statistics)).toBeLessThan(50);
   });
 
+  test("of ORDER BY within is that of a sorter, but of a tree where LIMIT is said", () => {
+    const plan = "CO-ROUTINE t\n SCAN data\n USE TEMP B-TREE FOR ORDER BY\nSCAN t";
+    const within = (limit: string) =>
+      keptMegabytes(`select count(text) as n from (select text from data order by ts ${limit}) as t`, plan);
+    expect(within("")).toBeLessThan(25);
+    expect(within("limit 10000")).toBeGreaterThan(46);
+  });
+
+  test("of a join with a short table is that of the short table", () => {
+    const sql = (rest: string) =>
+      `with m as materialized (select customer, avg(amount) as a${rest} from data group by customer) select count(*) as n from m`;
+    const plan = "MATERIALIZE m\n SCAN data\nSCAN m";
+    expect(keptMegabytes(sql(""), plan)).toBeLessThan(2);
+    expect(keptMegabytes(sql(", max(text) as t"), plan)).toBeGreaterThan(20);
+  });
+
   test("of rows that are gathered grows with them, and each of the texts has its own", () => {
     const columns = new Map([["text", { longest: 400, total: 400_000 }]]);
     const few = { ...STATISTICS, rows: 1_000, longestText: 400, columnsRead: 1, columns };

@@ -80,11 +80,14 @@ export function estimateCost(query: Query, plan: readonly PlanRow[], statistics:
   const text = textSteps(texts, { statistics, selects: shape.selects.length, visits: work.visits, copies });
   const keptRows = work.kept + kept.ofWindows(shape);
   const keptBytes = keptRows + kept.atOnce(shape);
-  const steps = work.steps + work.visits * expressions + text + keptRows * KEPT;
-  if (!(steps <= MAX_SQL_STEPS))
-    return refuse({ reason: "too-costly", estimate: steps, budget: MAX_SQL_STEPS });
+  const running = work.steps + work.visits * expressions + text;
+  const steps = running + keptRows * KEPT;
+  const tooCostly: SqlFault = { reason: "too-costly", estimate: steps, budget: MAX_SQL_STEPS };
+  if (!(running <= MAX_SQL_STEPS)) return refuse(tooCostly);
+  // Before what it costs to keep it: to keep less helps with both.
   if (!(keptBytes <= MAX_SQL_KEPT_BYTES))
     return refuse({ reason: "too-much-memory", bytes: keptBytes, limit: MAX_SQL_KEPT_BYTES });
+  if (!(steps <= MAX_SQL_STEPS)) return refuse(tooCostly);
   return { ok: true, steps, keptBytes, rowBytes: texts.worst.longestRow };
 }
 

@@ -15,8 +15,8 @@ import type { Width } from "./widths.ts";
 const LONG = 1e9;
 /** A number and its place in a row. */
 const CELL_BYTES = 10;
-/** With more columns they are taken for one: each is a walk over the query. */
-const MAX_COLUMNS_APART = 20;
+/** Columns with the most text, each of which is a walk over the query. All others are taken for one. */
+const MAX_COLUMNS_APART = 4;
 
 export type Pick = (work: TextWork) => number;
 
@@ -46,7 +46,7 @@ export class TextBounds {
     this.#rows = statistics.rows;
     this.data = {
       row: lengths.longest.all,
-      all: lengths.totals.reduce((sum, [, total]) => sum + total, statistics.rows * lengths.cells),
+      all: statistics.rows * lengths.cells + sum(lengths.groups.map(({ total }) => total)),
     };
     this.worst = textWork(select, {
       data: lengths.longest,
@@ -59,10 +59,10 @@ export class TextBounds {
       textWork(select, { data, gatheredRows: () => 1, cap: Number.POSITIVE_INFINITY, asGrowth: true });
     this.#growth = isPipeline
       ? {
-          none: of(lengths.only(0, null)),
-          all: of(lengths.only(LONG, null)),
-          twice: of(lengths.only(2 * LONG, null)),
-          by: lengths.totals.map(([name, total]) => [of(lengths.only(LONG, name)), total]),
+          none: of(lengths.only(0, () => true)),
+          all: of(lengths.only(LONG, () => true)),
+          twice: of(lengths.only(2 * LONG, () => true)),
+          by: lengths.groups.map(({ has, total }) => [of(lengths.only(LONG, has)), total]),
         }
       : null;
   }
@@ -83,28 +83,52 @@ export class TextBounds {
 }
 
 function lengthsOf({ rows, longestText, textCharacters, columns, columnsRead = 1 }: TableStatistics) {
-  const known = columns ?? new Map<string, { longest: number; total: number }>();
-  const isKnown = columns !== undefined && columns.size <= MAX_COLUMNS_APART;
   const cells = CELL_BYTES * Math.max(1, columnsRead);
+  const named = (lengthOf: (name: string, longest: number) => number) =>
+    new Map([...(columns ?? [])].map(([name, { longest }]) => [name, lengthOf(name, longest)]));
+  const longestNamed = named((_, longest) => longest);
   // A text in each of the columns: which of them are text is not known.
-  const longestRow = [...known.values()].reduce((sum, { longest }) => sum + longest, 0);
+  const longestRow = columns ? sum([...longestNamed.values()]) : columnsRead * longestText;
   const longest: Width = {
     widest: longestText,
-    all: cells + (columns ? longestRow : columnsRead * longestText),
-    named: new Map([...known].map(([name, one]) => [name, one.longest])),
+    all: cells + longestRow,
+    named: longestNamed,
     unnamed: columns ? 0 : longestText,
   };
-  /** @param name Of the column that is long; null: all are. */
-  const only = (length: number, name: string | null): Width => ({
+  /** Where the columns for which it holds are so long, and all others empty. */
+  const only = (length: number, isLong: (name: string) => boolean): Width => ({
     widest: length,
     all: cells + length,
-    named: new Map(
-      isKnown ? [...known.keys()].map((one) => [one, name === null || one === name ? length : 0]) : [],
-    ),
-    unnamed: isKnown ? 0 : length,
+    named: named((name) => (isLong(name) ? length : 0)),
+    unnamed: columns ? 0 : length,
   });
-  const totals: [string | null, number][] = isKnown
-    ? [...known].map(([name, { total }]) => [name, total])
-    : [[null, textCharacters ?? rows * columnsRead * longestText]];
-  return { cells, longest, only, totals };
+  return {
+    cells,
+    longest,
+    only,
+    groups: groupsOf(columns, textCharacters ?? rows * columnsRead * longestText),
+  };
 }
+
+interface Group {
+  has: (name: string) => boolean;
+  /** Of all text in its columns. */
+  total: number;
+}
+
+/** Columns that are long together, as if each had the text of all. */
+function groupsOf(columns: TableStatistics["columns"], textCharacters: number): Group[] {
+  if (!columns) return [{ has: () => true, total: textCharacters }];
+  const sorted = [...columns].sort(([, a], [, b]) => b.total - a.total);
+  const apart = sorted.slice(0, MAX_COLUMNS_APART).map(([name]) => name);
+  const others = sum(sorted.slice(MAX_COLUMNS_APART).map(([, { total }]) => total));
+  const groups = apart.map((one) => ({
+    has: (name: string) => name === one,
+    total: columns.get(one)?.total ?? 0,
+  }));
+  return [...groups, { has: (name: string) => !apart.includes(name), total: others }].filter(
+    ({ total }) => total > 0,
+  );
+}
+
+const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0);
