@@ -147,16 +147,16 @@ describe("a plan", () => {
   test("without a sort or an aggregate keeps one row's text, however much text it goes through", () => {
     const kept = (sql: string, ...more: [number, string][]) => {
       const plan = rows([0, "SCAN data"], ...more);
-      const estimate = estimateCost(query(sql), plan, { rows: 500, longestText: 55_000 });
-      return estimate.ok ? estimate.keptBytes : Number.POSITIVE_INFINITY;
+      const estimate = estimateCost(query(sql), plan, { rows: 50, longestText: 55_000 });
+      if (!estimate.ok) throw new Error(describeSqlFault(estimate.fault));
+      return estimate.keptBytes;
     };
     const sort: [number, string] = [0, "USE TEMP B-TREE FOR ORDER BY"];
     expect(kept("select user_id, json_array_length(name) as n from data")).toBeLessThan(1_000_000);
     expect(kept("select json_array_length(name) as n from data order by 1", sort)).toBeLessThan(1_000_000);
-    expect(kept("select name as n from data order by 1", sort)).toBeGreaterThan(500 * 55_000);
+    expect(kept("select name as n from data order by 1", sort)).toBeGreaterThan(50 * 55_000);
     // Of one row, but all of it is there at once.
-    const nested = (levels: number): string =>
-      levels === 0 ? "name" : `upper(${nested(levels - 1)} || 'a')`;
+    const nested = (levels: number): string => (levels === 0 ? "name" : `upper(${nested(levels - 1)})`);
     expect(kept(`select length(${nested(20)}) as n from data`)).toBeGreaterThan(20 * 55_000);
   });
 
@@ -200,6 +200,22 @@ describe("a plan", () => {
       },
     );
     expect(Number(small)).toBeLessThan(20 * 60_000 * 4);
+  });
+
+  test("costs the product of two columns, of which each alone makes little", () => {
+    const column = { longest: 1_000, total: 100_000 };
+    const statistics = {
+      rows: 100,
+      longestText: 1_000,
+      columnsRead: 2,
+      columns: new Map([
+        ["name", column],
+        ["ts", column],
+      ]),
+    };
+    const sql = "select length(replace(name, 'a', ts)) as x from data";
+    const estimate = estimateCost(query(sql), rows([0, "SCAN data"]), statistics);
+    expect(estimate.ok && estimate.steps).toBeGreaterThan(100 * 1_000 * 1_000);
   });
 
   test("costs a pattern as its longest piece between wildcards", () => {

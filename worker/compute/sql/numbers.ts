@@ -13,8 +13,6 @@ const ALWAYS = new Set(
 const AS_ARGUMENTS = new Set(
   "min max coalesce ifnull nullif likely unlikely lag lead first_value last_value nth_value".split(" "),
 );
-/** Words before an expression that are not reserved to {@link isColumn}. */
-const BEFORE_SIGN = new Set("by like glob all over filter exists preceding following current row".split(" "));
 const ARITHMETIC = new Set("+ - * / %".split(" "));
 
 export function isNumber(written: Expression): boolean {
@@ -53,6 +51,4 @@ const isArithmetic = (part: Part) =>
 /** Behind anything else it may be a sign, and `+` before a text leaves it one. */
 const isOperand = (part: Part | undefined) =>
   part !== undefined &&
-  (part.kind !== "token" ||
-    ["number", "string"].includes(part.token.kind) ||
-    (isColumn(part) && !BEFORE_SIGN.has(part.token.name)));
+  (part.kind !== "token" || ["number", "string"].includes(part.token.kind) || isColumn(part));
