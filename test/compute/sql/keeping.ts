@@ -50,7 +50,7 @@ export const KEEPING: ["runs" | "too-much-memory" | "too-costly", sql: string][]
     "select length(text) as n, lag(amount) over (order by ts) as a, lag(amount) over (order by customer) as b, lag(amount) over (order by amount) as c from data",
   ],
   [
-    "too-costly",
+    "too-much-memory",
     "select customer, json_group_array(text) as a, json_group_array(text || 'b') as b from data group by customer",
   ],
   [
