@@ -6,7 +6,8 @@
  *
  * Why it holds: the rows visited are at most those of `plan.ts`. At each visit every expression of the whole
  * statement is evaluated at most once, as SQLite has written it out (`parts.ts`). Each evaluation handles at most
- * the text of `texts.ts`. All else that SQLite does (sorting, indexes, keeping rows) is in the plan.
+ * the text of `texts.ts`. All else that SQLite does (sorting, indexes, keeping rows) is in the plan, but for the rows of
+ * windows. What is kept is counted apart, in bytes (`kept-bytes.ts`): SQLite may put it into files, or into memory.
  */
 import { MAX_RAW_ROW_CHARACTERS, MAX_SQL_KEPT_BYTES, MAX_SQL_STEPS } from "../../limits.ts";
 import type { SqlFault } from "./faults.ts";
