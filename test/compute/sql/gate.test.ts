@@ -13,7 +13,7 @@ import { REALISTIC, REALISTIC_ROWS, REALISTIC_TABLE } from "./realistic.ts";
 /** Any object with SQLite will do. No other test uses this name. */
 const OBJECT = "sql-gate.test";
 /** Between the table being there and the refusal. */
-const DECIDED_MS = 200;
+const DECIDED_MS = 500;
 const ROWS = 2_000;
 
 const storage = <T>(body: (storage: DurableObjectStorage) => T): Promise<T> =>

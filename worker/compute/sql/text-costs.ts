@@ -31,12 +31,19 @@ export function callCost(
 ): number {
   let cost = 0;
   const known = SQL_FUNCTIONS.get(name);
-  if (name === "strftime") cost += DATE_FORM * first;
+  if (name === "strftime") cost += DATE_FORM * formsIn(args[0], first);
   // The first is the time itself; strftime has its format before it.
   if (DATES.test(name)) for (const arg of args.slice(name === "strftime" ? 2 : 1)) cost += modifierCost(arg);
   if (known?.searches) cost += first * (SEARCHES_EACH.test(name) ? EACH * second : 1 + second / MEMCMP);
   if (known?.effect === "replaces") cost += REPLACED * first;
   return cost;
+}
+
+/** How many forms, such as `%Y`, a format of strftime has at most. @param length Its characters, where it is not written out. */
+export function formsIn(format: Expression | undefined, length: number): number {
+  const [part, ...more] = format ?? [];
+  const isLiteral = part?.kind === "token" && part.token.kind === "string" && more.length === 0;
+  return isLiteral ? part.token.name.split("%").length - 1 : length / 2;
 }
 
 /** For each character of an expression, of all patterns of LIKE and GLOB in it. */

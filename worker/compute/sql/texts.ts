@@ -11,7 +11,7 @@ import { isAggregate } from "./kept.ts";
 import { isNumber } from "./numbers.ts";
 import { outerOf } from "./parts.ts";
 import type { Core, Expression, Part, Select } from "./shape.ts";
-import { callCost, cutLength, isToken, literalLength, patternCost } from "./text-costs.ts";
+import { callCost, cutLength, formsIn, isToken, literalLength, patternCost } from "./text-costs.ts";
 import { beside, lengthOfRow, ownColumns, SHORT_TEXT, together, widthOf } from "./text-widths.ts";
 import type { SqlToken } from "./tokens.ts";
 import { NONE, sizeOf, type Width } from "./widths.ts";
@@ -21,8 +21,8 @@ import { SQL_FUNCTIONS } from "./words.ts";
 /** A number in a row, with its place there, and the place of anything else. */
 const NUMBER_BYTES = 10;
 const CELL_BYTES = 10;
-/** The longest form that strftime gives one character of its format: `%f`, `%J`. */
-const MAX_DATE_GROWTH = 20;
+/** The longest text that strftime makes of one form: `%f`, `%J`. */
+const MAX_DATE_FORM = 20;
 /** JSON writes a control character as `\u0001`. */
 const JSON_GROWTH = 6;
 /** JSON5 is answered as JSON: `\v` becomes `\u000b`. */
@@ -286,7 +286,10 @@ class Texts {
     const rows = this.#assumptions.gatheredRows(place.core);
     const made = {
       none: SHORT_TEXT,
-      keeps: name === "strftime" ? SHORT_TEXT + MAX_DATE_GROWTH * first : Math.max(longest, SHORT_TEXT),
+      keeps:
+        name === "strftime"
+          ? SHORT_TEXT + first + MAX_DATE_FORM * formsIn(args[0], first)
+          : Math.max(longest, SHORT_TEXT),
       doubles: 2 * first + 4,
       escapes: JSON_GROWTH * first + 2,
       // concat_ws puts its first argument between all others.
