@@ -8,7 +8,8 @@ import { DOCUMENT_WALK_MS, IDEMPOTENCY_TTL_SECONDS } from "../../worker/timings.
 import { forgetExpired } from "../../worker/writing/forget-expired.ts";
 import { WriterStore } from "../../worker/writing/writer-store.ts";
 import { isPut, watched } from "../setup/faults.ts";
-import { inWriterObject, user, write } from "../setup/writer.ts";
+import { sleep } from "../setup/waiting.ts";
+import { cached, inWriterObject, user, write } from "../setup/writer.ts";
 
 afterEach(() => void vi.useRealTimers());
 
@@ -137,6 +138,29 @@ test("a write puts no document that is over, though its record is still there", 
     expect(await writer.invalidate(user)).toBe(false);
     expect(bindings.cache.filter(isPut)).toHaveLength(1);
     expect(documents()).toHaveLength(1);
+  }));
+
+test("a document lives as long as it was filled for, however often it changes, and goes with the last change", () =>
+  inWriterObject(async ({ start, tenant, state }) => {
+    const bindings = watched({}, { DOCUMENT_TTL_SECONDS: "3600" });
+    const writer = start(bindings.env);
+    const expiries = () =>
+      state.storage.sql.exec<{ at: number }>("SELECT expires_at AS at FROM documents").toArray();
+    const filledMs = Date.now();
+    await writer.submit(write("user-1", { a: { n: 0 } }));
+    await writer.fill(user);
+    const [{ at } = { at: 0 }] = expiries();
+    for (const [n, secondsLeft] of [3_000, 100, 80, 70].entries()) {
+      vi.useFakeTimers({ toFake: ["Date"], now: filledMs + (3_600 - secondsLeft) * 1_000 });
+      await writer.submit(write("user-1", { a: { n: n + 1 } }));
+      await sleep(50);
+      expect(expiries()).toEqual(secondsLeft > 90 ? [{ at }] : []);
+    }
+    expect(bindings.cache.map(({ kind }) => kind)).toEqual(["put", "put", "put", "delete"]);
+    expect(await cached(tenant, user)).toBeNull();
+    await writer.fill(user);
+    expect(await cached(tenant, user)).toMatchObject({ revision: 5 });
+    expect(expiries()[0]?.at).toBeGreaterThan(at + 3_000_000);
   }));
 
 test("a reply costs the same however many are kept, and brings some of the oldest to their end", () =>

@@ -2,8 +2,9 @@
  * The hot-cache documents of a writer's entities: that KV shows what an entity is now, or nothing.
  *
  * The object's SQLite has a record of each document that may be in KV. Only an entity with a record is put again when it
- * changes; it gets its first document when somebody has read it. A put that failed is a debt in the record, paid by
- * the alarm.
+ * changes; it gets its first document when somebody has read it, and keeps it until that expires or, if it changes
+ * shortly before, is removed: what nobody reads any more is not put for ever. A put that failed is a debt in the record,
+ * paid by the alarm.
  */
 import { exceedsUtf8Bytes } from "../characters.ts";
 import type { ServiceContext } from "../env.ts";
@@ -15,6 +16,9 @@ import { documentOf, encodeDocument } from "../serving/document.ts";
 import { DocumentKeeper } from "./document-keeper.ts";
 import type { EntityStates } from "./entity-states.ts";
 import type { DocumentRecord, Identity, WriterStore } from "./writer-store.ts";
+
+/** What a document must have left of its time to be put again: KV takes none that has less, and its clock may be ahead. */
+const LEAST_LEFT_MS = (KV_MIN_EXPIRATION_SECONDS + 30) * 1_000;
 
 interface DocumentsDependencies extends ServiceContext {
   /** That of the writer's entities. */
@@ -113,7 +117,8 @@ export class Documents {
   }
 
   #owe(entity: string): void {
-    this.#dependencies.store.putDocument({ entity, expiresAtMs: this.#newExpiryMs(), dirty: true });
+    const expiresAtMs = this.#recordOf(entity)?.expiresAtMs ?? this.#newExpiryMs();
+    this.#dependencies.store.putDocument({ entity, expiresAtMs, dirty: true });
     this.#dependencies.ensureAlarm();
   }
 
@@ -128,15 +133,13 @@ export class Documents {
     const text = document && encodeDocument(document);
     const record = this.#recordOf(entity);
     const isInvalidated = this.#invalidated.delete(entity);
-    if (!record || isInvalidated || !text || exceedsUtf8Bytes(text, KV_MAX_VALUE_BYTES)) {
+    const isOver = !record || record.expiresAtMs < Date.now() + LEAST_LEFT_MS;
+    if (isOver || isInvalidated || !text || exceedsUtf8Bytes(text, KV_MAX_VALUE_BYTES)) {
       await timed(metrics, { operation: "kv.delete", items: 1 }, () => env.HOT.delete(key));
       store.removeDocument(entity);
       return;
     }
-    const lastsMs = record.expiresAtMs - Date.now();
-    const expiresAtMs =
-      lastsMs > 2 * KV_MIN_EXPIRATION_SECONDS * 1_000 ? record.expiresAtMs : this.#newExpiryMs();
-    if (expiresAtMs !== record.expiresAtMs) store.putDocument({ ...record, expiresAtMs });
+    const { expiresAtMs } = record;
     const expiration = Math.ceil(expiresAtMs / 1_000);
     await timed(metrics, { operation: "kv.put", items: 1 }, () => env.HOT.put(key, text, { expiration }));
     if (record.dirty && this.#recordOf(entity)) store.putDocument({ entity, expiresAtMs, dirty: false });
