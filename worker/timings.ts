@@ -77,6 +77,8 @@ export const MOVE_PAUSE_MS = 30_000;
  * anew after the second time.
  */
 export const MOVE_DRAIN_MS = 4_000;
+/** The same where the queue is local: its consumer gets an event after a second or more, and tells the writer two later. */
+export const MOVE_LOCAL_DRAIN_MS = 15_000;
 export const MOVE_NEXT_PAUSE_MS = 30_000;
 /** The clocks of who moves a tenant and of its writers may differ by this much. */
 export const MOVE_CLOCKS_DIFFER_MS = 60_000;

@@ -12,7 +12,7 @@ import { type Move, newMove } from "../../worker/tenants/moving/move.ts";
 import { beginMove, findMove, updateMove } from "../../worker/tenants/moving/move-store.ts";
 import { MovingWriters } from "../../worker/tenants/moving/moving-writers.ts";
 import { nowMicros } from "../../worker/timestamps.ts";
-import { MOVE_OPENING_MS } from "../../worker/timings.ts";
+import { MOVE_DRAIN_MS, MOVE_OPENING_MS } from "../../worker/timings.ts";
 import { sleep } from "../../worker/waits.ts";
 import { failAfter, failBefore, watched } from "../setup/faults.ts";
 import { until } from "../setup/waiting.ts";
@@ -86,6 +86,28 @@ async function abandonAndMove(): Promise<void> {
   expect(await moveWhole("given-up")).toMatchObject({ databases: 3 });
 }
 
+/** Whose queue keeps what it has taken. */
+const durable: Env = { ...production, QUEUE_STORAGE: "durable" };
+
+/** A move that finds a writer whose events the local queue has not brought to their consumer yet. */
+const waiting = { phases: new Set<string | undefined>() };
+
+async function moveWhileWaiting(): Promise<void> {
+  const client = await narrowTenant("waiting");
+  await putAll(client, abandoned.ids, () => ({ n: 1 }));
+  const writer = env.ENTITY_WRITER.getByName(writerName("waiting", LAYOUT.partitions, 0));
+  const inStorage = (sql: string) =>
+    runInDurableObject(writer, (_, { storage }) => void storage.sql.exec(sql));
+  await inStorage(`INSERT INTO intents (seq, body) VALUES (1000000, '{"entities":[]}')`);
+  const phase = async () => (await findMove(env.DB, "waiting"))?.move?.phase;
+  const isMoving = spread("waiting");
+  await until("no write is taken", async () => (await phase()) === "paused");
+  for (const untilMs = Date.now() + MOVE_DRAIN_MS + 2_000; Date.now() < untilMs; await sleep(100))
+    waiting.phases.add(await phase());
+  await inStorage("DELETE FROM intents WHERE seq = 1000000");
+  expect((await isMoving).status).toBe(200);
+}
+
 /** A move that finds a writer which owes something that nobody takes from it. */
 const owing = { during: 0, after: 0, phases: [] as (string | undefined)[] };
 
@@ -97,14 +119,14 @@ async function moveWhileOwing(): Promise<void> {
     runInDurableObject(writer, (_, { storage }) => void storage.sql.exec(sql));
   await inStorage(`INSERT INTO intents (seq, body) VALUES (1000000, '{"entities":[]}')`);
   const phase = async () => (await findMove(env.DB, "owing"))?.move?.phase;
-  const isMoving = spread("owing");
+  const isMoving = spread("owing", {}, durable);
   await until("no write is taken", async () => (await phase()) === "paused");
   await until("a write is refused", async () => {
     owing.during = (await put(client, moving, { n: 2 })).status;
     return owing.during === 503;
   });
   await isMoving;
-  while ((await phase()) === "paused") await spread("owing");
+  while ((await phase()) === "paused") await spread("owing", {}, durable);
   owing.phases.push(await phase());
   await until("a write is taken", async () => {
     owing.after = (await put(client, moving, { n: 3 })).status;
@@ -196,7 +218,7 @@ async function moveWhileBusy(): Promise<void> {
 
 // Both at once: each move waits until every isolate would have learnt of it.
 beforeAll(async () => {
-  await Promise.all([moveWhileBusy(), abandonAndMove(), moveWhileOwing()]);
+  await Promise.all([moveWhileBusy(), abandonAndMove(), moveWhileOwing(), moveWhileWaiting()]);
 });
 
 describe("a tenant that is written, read and deleted from all the time", () => {
@@ -228,6 +250,10 @@ describe("a tenant that is written, read and deleted from all the time", () => {
 
 test("writers that do not come to an end of what they owe take writes again, and pause later", () => {
   expect(owing).toEqual({ during: 503, after: 200, phases: ["following"] });
+});
+
+test("where the queue is local they have longer for it, since their events take seconds to their consumer", () => {
+  expect([...waiting.phases]).toEqual(["paused"]);
 });
 
 describe("a move whose pause nobody renews", () => {

@@ -11,6 +11,7 @@ import { nowMicros } from "../../timestamps.ts";
 import {
   MOVE_CLOCKS_DIFFER_MS,
   MOVE_DRAIN_MS,
+  MOVE_LOCAL_DRAIN_MS,
   MOVE_NEXT_PAUSE_MS,
   MOVE_PAUSE_MS,
   MOVED_ROWS_TTL_MS,
@@ -46,12 +47,12 @@ export interface MoveReport {
 }
 
 /**
- * @param untilMs No further piece of work is begun then.
+ * @param untilMs No further piece of work is begun then; but writers that pause are not left to the next one to come.
  * @throws Overtaken when somebody else goes on with it.
  */
 export async function continueMove(context: MoveContext, move: Move, untilMs: number): Promise<MoveReport> {
   const run = await Run.begin(context, move, untilMs);
-  while (Date.now() < untilMs && (await run.step())) {}
+  while ((Date.now() < untilMs || run.isDraining) && (await run.step())) {}
   return run.report;
 }
 
@@ -127,6 +128,11 @@ class Run {
     return { databases: hasMoved(this.#move) ? to : from, move: this.#isOver ? null : this.#move };
   }
 
+  /** Writers pause and have something under way. That ends soon, or is broken off. */
+  get isDraining(): boolean {
+    return this.#drainingMs !== null;
+  }
+
   get #moveRun() {
     return { tenant: this.#context.tenant, run: this.#move.run };
   }
@@ -192,6 +198,7 @@ class Run {
 
   async #finish(): Promise<boolean> {
     if (!(await this.#pause())) return this.#drain();
+    this.#drainingMs = null;
     if ((await this.#copyChanged()) > 0) return true;
     await this.#writers.handOverDocuments(() => this.#renewPause());
     // From here on nothing is copied any more, whoever tries.
@@ -203,7 +210,8 @@ class Run {
   /** Something is under way. While it does not come to its end writers take writes again. */
   async #drain(): Promise<true> {
     this.#drainingMs ??= Date.now();
-    if (Date.now() - this.#drainingMs < MOVE_DRAIN_MS) {
+    const isLocal = this.#context.settings.queueStorage === "memory";
+    if (Date.now() - this.#drainingMs < (isLocal ? MOVE_LOCAL_DRAIN_MS : MOVE_DRAIN_MS)) {
       await sleep(LOOK_MS);
       return true;
     }
