@@ -1,7 +1,9 @@
 /** The checker: which promises a history breaks. Pure; what each rule says is in the file that it is imported from. */
 import { checkAnnouncements } from "./check-announcements.ts";
 import { checkKept } from "./check-kept.ts";
+import { checkPlaces } from "./check-places.ts";
 import { checkReads } from "./check-reads.ts";
+import { checkMoves, checkRefusals } from "./check-refusals.ts";
 import { checkTables } from "./check-tables.ts";
 import type { Finding, History, Operation } from "./history.ts";
 import { type Evidence, linearize, type Step, type Verdict } from "./linearize.ts";
@@ -34,6 +36,9 @@ export function checkHistory(history: History): Finding[] {
     ...checkAnnouncements(history, stories),
     ...checkKept(history, stories),
     ...history.tables.flatMap(checkTables),
+    ...checkMoves(history),
+    ...checkRefusals(history),
+    ...checkPlaces(history),
   ];
 }
 

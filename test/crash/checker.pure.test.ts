@@ -5,6 +5,7 @@ import { checkHistory } from "./check.ts";
 import { linearize } from "./linearize.ts";
 import { smallestOffending } from "./offending.ts";
 import { PLANTED_EVENTS } from "./planted-events.ts";
+import { PLANTED_MOVES } from "./planted-moves.ts";
 import { PLANTED_READS } from "./planted-reads.ts";
 import { PLANTED_WRITES } from "./planted-writes.ts";
 import { randomHistory } from "./random-history.ts";
@@ -58,7 +59,7 @@ test("the histories have all that can happen", () => {
   ]);
 });
 
-test.each([...PLANTED_WRITES, ...PLANTED_READS, ...PLANTED_EVENTS])(
+test.each([...PLANTED_WRITES, ...PLANTED_READS, ...PLANTED_EVENTS, ...PLANTED_MOVES])(
   "it finds: $fault",
   ({ plant, rules }) => {
     let planted = 0;

@@ -6,7 +6,7 @@
 import { randomOf } from "../../scripts/random.ts";
 import { pick } from "../setup/random.ts";
 import { type Answer, ask } from "../setup/service.ts";
-import type { Action, Operation, Outcome } from "./history.ts";
+import type { Action, Operation, Outcome, Refusal } from "./history.ts";
 import type { Change } from "./model.ts";
 import {
   batchRequest,
@@ -16,17 +16,22 @@ import {
   type Request,
   readCategoryRequest,
   readRequest,
+  retryAfterMs,
   shortRequest,
   TOKEN_HEADER,
   writeRequest,
 } from "./requests.ts";
-import { CATEGORIES, newParts } from "./writes.ts";
+import { CATEGORIES, largeParts, newParts } from "./writes.ts";
 
 export interface Life {
   service: { url: string };
   /** They are counted from 1. */
   number: number;
   isOver: boolean;
+  /** Nobody begins a write. */
+  isCalm?: boolean;
+  /** Nothing is written behind the answers. */
+  isWithoutErrands?: boolean;
 }
 
 interface Client {
@@ -34,37 +39,68 @@ interface Client {
   /** Of its newest write. */
   token: string | null;
   earlier: Entry | null;
+  /** Until then it was asked to write nothing. */
+  writesFromMs: number;
 }
 
 /** What else a client does now and then. */
 export type Errand = (random: () => number, life: Life) => Promise<void>;
 
 /** Was told of nothing, so that no other promise binds what it reads. */
-const STRANGER: Client = { number: -2, token: null, earlier: null };
+const STRANGER: Client = { number: -2, token: null, earlier: null, writesFromMs: 0 };
 
 const ROWS_PER_BATCH = 6;
+const LARGE_ROWS_PER_BATCH = 20;
+/** Of a hundred picks: one that is seldom written, so that no later write hides what became of it. */
+const QUIET = 10;
 const KEY_HEADER = "Idempotency-Key";
+/** Of what a client does, from 0 to 1: all that comes after it changes nothing. */
+const READS_FROM = 0.52;
 
 export class Clients {
   readonly operations: Operation[] = [];
   /** Answers that no client should get. */
   readonly unexpected: string[] = [];
+  /** Writes that were to be tried again later. */
+  readonly refusals: Refusal[] = [];
   readonly figures = { unanswered: 0, sentAgain: 0, replayed: 0, fromCache: 0 };
   readonly #entities: readonly EntityRef[];
+  readonly #quiet: readonly EntityRef[];
   readonly #clients: Client[];
   readonly #errand: Errand | null;
   readonly #known = new Map<EntityRef, number>();
+  #writing = 0;
   #unanswered: Request[] = [];
   #answered: Request[] = [];
   #count = 0;
 
-  constructor({ clients, entities, errand }: { clients: number; entities: number; errand: Errand | null }) {
-    this.#clients = Array.from({ length: clients }, (_, i) => ({ number: i, token: null, earlier: null }));
-    this.#entities = Array.from({ length: entities }, (_, i) => ({
-      type: i % 2 === 0 ? "bright_uid" : "account_id",
-      value: `entity-${i}`,
-    }));
+  /** @param options.quiet Entities beside the others that are written seldom. */
+  constructor({
+    clients,
+    entities,
+    quiet = 0,
+    errand,
+  }: { clients: number; entities: number; quiet?: number; errand: Errand | null }) {
+    this.#clients = Array.from({ length: clients }, (_, i) => ({ ...STRANGER, number: i }));
+    this.#entities = newEntities("entity", entities);
+    this.#quiet = newEntities("quiet", quiet);
     this.#errand = errand;
+  }
+
+  /** Writes all that are seldom written once, and large. */
+  async fill(life: Life): Promise<void> {
+    const random = randomOf(this.#quiet.length);
+    const filler = { ...STRANGER };
+    for (let i = 0; i < this.#quiet.length; i += LARGE_ROWS_PER_BATCH) {
+      const rows = this.#quiet.slice(i, i + LARGE_ROWS_PER_BATCH);
+      const entries = rows.map((row) => this.#entry(row, this.#write(random, null, largeParts)));
+      await this.#send(filler, batchRequest(entries), life);
+    }
+  }
+
+  /** Whether a write is under way. */
+  get isWriting(): boolean {
+    return this.#writing > 0;
   }
 
   async run(
@@ -81,19 +117,25 @@ export class Clients {
     );
   }
 
-  /** Sends again what has a key: the requests without an answer, then these and some others as repetitions. */
-  async sendAgain(life: Life): Promise<void> {
-    const keyed = this.#unanswered.filter(({ headers }) => headers[KEY_HEADER]);
-    const again = { number: -1, token: null, earlier: null };
-    await Promise.all(keyed.map((request) => this.#send(again, request, life)));
-    for (const request of [...keyed, ...this.#answered.slice(-10)]) {
+  /**
+   * Sends again what has a key: the requests without an answer, then these and some others as repetitions.
+   *
+   * @param isKnown Whether the writer of an entity is the one that it had.
+   */
+  async sendAgain(life: Life, isKnown: (entity: EntityRef) => boolean = () => true): Promise<void> {
+    const isOfKnown = ({ entries }: Request) => entries.every(({ entity }) => isKnown(entity));
+    const keyed = this.#unanswered.filter((one) => one.headers[KEY_HEADER] && isOfKnown(one));
+    const again = { ...STRANGER, number: -1 };
+    const answers = await Promise.all(keyed.map((request) => this.#send(again, request, life)));
+    const taken = keyed.filter((_, i) => answers[i] && retryAfterMs(answers[i]) === null);
+    for (const request of [...taken, ...this.#answered.slice(-10).filter(isOfKnown)]) {
       const answer = await this.#send(again, request, life);
       // A refusal says the same again, as an error, which does not say that it does.
       if (answer?.headers.get("idempotency-replayed") === "true") this.figures.replayed += 1;
-      else if (answer?.status !== 404 && answer?.status !== 409)
+      else if (answer?.status !== 404 && answer?.status !== 409 && !(answer && retryAfterMs(answer)))
         this.unexpected.push(`${request.headers[KEY_HEADER]} was not recognised: ${answer?.status}`);
     }
-    this.figures.sentAgain += keyed.length;
+    this.figures.sentAgain += taken.length;
   }
 
   /**
@@ -111,27 +153,41 @@ export class Clients {
     await Promise.all(this.#entities.map((entity) => this.#read(first, life, entity, "edge")));
   }
 
-  /** In a process that knows nothing, when nothing is owed: what caches hold now they will hold. */
+  /**
+   * In a process that knows nothing, when nothing is owed: what caches hold now they will hold, and it is what the database
+   * has.
+   */
   async readAtRest(life: Life): Promise<void> {
-    const reads = this.#entities.map(async (entity) => {
-      const action = { kind: "read", consistency: "edge", categories: CATEGORIES } as const;
-      const request = readRequest(this.#entry(entity, action), null);
-      const answer: Answer<{ source?: string }> | null = await this.#send(STRANGER, request, life, true);
-      if (answer?.body.source === "kv") this.figures.fromCache += 1;
-    });
-    await Promise.all(reads);
+    const tokens = this.#clients.flatMap(({ token }) => token ?? []);
+    const kinds = ["edge", ...(tokens.length > 0 ? (["session"] as const) : []), "strong"] as const;
+    for (const consistency of kinds) {
+      const reads = [...this.#entities, ...this.#quiet].map(async (entity, i) => {
+        const token = tokens[i % tokens.length] ?? null;
+        const action = { kind: "read", consistency, categories: CATEGORIES } as const;
+        const request = readRequest(this.#entry(entity, action), consistency === "session" ? token : null);
+        const answer: Answer<{ source?: string }> | null = await this.#send(STRANGER, request, life, true);
+        if (answer?.body.source === "kv" && consistency === "edge") this.figures.fromCache += 1;
+      });
+      await Promise.all(reads);
+    }
+  }
+
+  #pick(random: () => number): EntityRef {
+    const isQuiet = this.#quiet.length > 0 && random() * 100 < QUIET;
+    return pick(random, isQuiet ? this.#quiet : this.#entities);
   }
 
   async #step(client: Client, random: () => number, life: Life): Promise<void> {
-    const entity = pick(random, this.#entities);
-    const dice = random();
+    const entity = this.#pick(random);
+    const isPatient = life.isCalm === true || performance.now() < client.writesFromMs;
+    const dice = isPatient ? READS_FROM + random() * (1 - READS_FROM) : random();
     if (dice < 0.48) {
       const request = this.#newWrite(client, random, dice);
       const isKeyed = random() < 0.5;
       this.#count += 1;
       if (isKeyed) request.headers[KEY_HEADER] = `key-${life.number}-${this.#count}`;
       await this.#send(client, request, life);
-    } else if (dice < 0.52 && this.#errand) await this.#errand(random, life);
+    } else if (dice < READS_FROM && this.#errand && !life.isWithoutErrands) await this.#errand(random, life);
     else if (dice < 0.62) {
       const category = pick(random, CATEGORIES);
       const entry = this.#entry(entity, { kind: "read", consistency: "edge", categories: [category] });
@@ -142,7 +198,7 @@ export class Clients {
   }
 
   #newWrite(client: Client, random: () => number, dice: number): Request {
-    const entity = pick(random, this.#entities);
+    const entity = this.#pick(random);
     if (dice < 0.24) return writeRequest(this.#entry(entity, this.#write(random, null)));
     if (dice < 0.27 && client.earlier) {
       // Once more, as of somebody who does not know that it was done: it must change nothing.
@@ -153,7 +209,7 @@ export class Clients {
     if (dice < 0.33)
       return writeRequest(this.#entry(entity, this.#write(random, this.#known.get(entity) ?? 0)));
     if (dice < 0.4) {
-      const rows = Array.from({ length: ROWS_PER_BATCH }, () => pick(random, this.#entities));
+      const rows = Array.from({ length: ROWS_PER_BATCH }, () => this.#pick(random));
       return batchRequest(rows.map((row) => this.#entry(row, this.#write(random, null))));
     }
     if (dice < 0.44) return shortRequest(this.#entry(entity, this.#write(random, null)));
@@ -162,10 +218,10 @@ export class Clients {
     return deleteRequest(this.#entry(entity, { kind: "change", change, ifRevision: null }), category);
   }
 
-  #write(random: () => number, ifRevision: number | null): Action {
+  #write(random: () => number, ifRevision: number | null, parts = newParts): Action {
     this.#count += 1;
     const id = `w${this.#count}`;
-    return { kind: "change", change: { kind: "write", id, parts: newParts(random, id) }, ifRevision };
+    return { kind: "change", change: { kind: "write", id, parts: parts(random, id) }, ifRevision };
   }
 
   /** A write's is called by its `compute_id`, by which its events tell of it. */
@@ -190,13 +246,18 @@ export class Clients {
     const { asked, body, headers } = request;
     const calledMs = performance.now();
     const isWrite = request.entries[0]?.action.kind === "change";
+    this.#writing += isWrite ? 1 : 0;
     try {
       const answer = await ask<never>(life.service, asked, { body, headers });
       const outcomes = request.read(answer);
       const answeredMs = performance.now();
+      const retryMs = isWrite ? retryAfterMs(answer) : null;
       if (outcomes) this.#note(client, request, { life, calledMs, answeredMs, isAtRest }, outcomes);
       else {
-        this.unexpected.push(`${asked}: ${answer.status} ${JSON.stringify(answer.body)}`);
+        if (retryMs === null)
+          this.unexpected.push(`${asked}: ${answer.status} ${JSON.stringify(answer.body)}`);
+        else this.refusals.push({ asked, calledMs, answeredMs });
+        client.writesFromMs = answeredMs + (retryMs ?? 0);
         this.#noteUnknown(client, request, { life, calledMs });
       }
       const token = answer.headers.get(TOKEN_HEADER);
@@ -212,6 +273,8 @@ export class Clients {
       if (!isWrite || isRefusedConnection(cause)) return null;
       this.#noteUnknown(client, request, { life, calledMs });
       return null;
+    } finally {
+      this.#writing -= isWrite ? 1 : 0;
     }
   }
 
@@ -243,6 +306,13 @@ export class Clients {
       this.#known.set(entity, Math.max(revision, this.#known.get(entity) ?? 0));
     });
   }
+}
+
+function newEntities(prefix: string, count: number): EntityRef[] {
+  return Array.from({ length: count }, (_, i) => ({
+    type: i % 2 === 0 ? "bright_uid" : "account_id",
+    value: `${prefix}-${i}`,
+  }));
 }
 
 /** It never left this machine. */

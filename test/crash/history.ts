@@ -2,6 +2,7 @@
  * What was seen of a run from outside: by the clients, the consumer's output and the receiver of a subscription. It is
  * all that the checker knows. Times are milliseconds of one clock, that of the process in which all clients run.
  */
+import type { Phase } from "../../worker/tenants/moving/move.ts";
 import type { Change } from "./model.ts";
 
 export interface History {
@@ -13,6 +14,35 @@ export interface History {
   tables: TableHistory[];
   /** Rows of the history of values in the end, which training data is made of; null when nobody looked. */
   kept: Announcement[] | null;
+  /** Writes and computations that were answered 503 with `Retry-After`. */
+  refusals: Refusal[];
+  /** How the tenant was spread, each time that somebody looked; in the order of the calls. */
+  sightings: Sighting[];
+  /** Where rows of entities were in the end; null when nobody looked. */
+  places: Places | null;
+}
+
+export interface Refusal {
+  /** Method and path. */
+  asked: string;
+  calledMs: number;
+  answeredMs: number;
+}
+
+export interface Sighting {
+  calledMs: number;
+  answeredMs: number;
+  /** Over how many databases it is spread. */
+  databases: number;
+  /** Of the move that is under way; null: none is. */
+  phase: Phase | null;
+}
+
+export interface Places {
+  /** Over how many the tenant is to be spread. */
+  databases: number;
+  /** The entities of each database, which are in no order. */
+  found: readonly (readonly string[])[];
 }
 
 export interface Operation {
@@ -122,4 +152,7 @@ export type Rule =
   | `${"event" | "delivery"} ${"lost" | "of nothing" | "identity" | "order"}`
   | "ingest"
   | "vector"
-  | "job";
+  | "job"
+  | "refused"
+  | "move"
+  | "place";

@@ -18,7 +18,9 @@ npm run test:crash -- --rounds 20 --seed 1
   --rounds     how often the service is killed
   --seed       another number makes other clients and other moments
   --clients    at a time
-  --databases  over how many the entities are spread`;
+  --databases  over how many the entities are spread at first
+  --spread-to  over how many they come to be spread while clients work and kills come, by one move or by several; without
+               it they stay`;
 
 const values = readOptions(USAGE, {
   rounds: { type: "string", default: "20" },
@@ -26,16 +28,28 @@ const values = readOptions(USAGE, {
   seed: { type: "string", default: "1" },
   clients: { type: "string", default: "32" },
   databases: { type: "string", default: "1" },
+  "spread-to": { type: "string" },
 });
 const number = numbersOf(USAGE, values);
 const [rounds, seed, clients] = [number("rounds"), number("seed"), number("clients")];
 const databases = number("databases", { least: 1, most: MAX_ENTITY_DATABASES });
+const spreadTo =
+  values["spread-to"] === undefined
+    ? databases
+    : number("spread-to", { least: databases + 1, most: MAX_ENTITY_DATABASES });
 
 // What was started is killed, and what it wrote removed, at the exit.
 whenAskedToEnd(() => process.exit(1));
 
 try {
-  const report = await crashRun({ rounds, seed, clients, databases, say: (line) => console.log(line) });
+  const report = await crashRun({
+    rounds,
+    seed,
+    clients,
+    databases,
+    spreadTo,
+    say: (line) => console.log(line),
+  });
   printSummary(report);
   printFindings(report);
   process.exitCode = report.findings.length + report.unexpected.length > 0 ? 1 : 0;
@@ -46,13 +60,18 @@ try {
   await endServices();
 }
 
-function printSummary({ figures }: CrashReport): void {
+function printSummary({ figures, killedIn }: CrashReport): void {
   console.log(`
 ${rounds} rounds with seed ${seed}, ${clients} clients, entities in ${figures.databases} databases, ${figures.kills} kills, ${figures.seconds} s:
   ${figures.operations} operations: ${figures.applied} writes and deletions applied, ${figures.unchanged} that changed nothing, ${figures.reads} reads (${figures.strong} strong), ${figures.fromCache} from KV when all was at rest
   ${figures.unanswered} requests without an answer, ${figures.sentAgain} of them sent again, ${figures.replayed} answers replayed
   ${figures.ingests} ingests, ${figures.jobs} computations as jobs
   ${figures.events} events, handled ${figures.handled} times; ${figures.deliveries} deliveries accepted, ${figures.failedDeliveries} refused by the receiver`);
+  if (spreadTo === databases) return;
+  const kills = Object.entries(killedIn).map(([phase, times]) => `${times} while ${phase}`);
+  console.log(
+    `  ${figures.begun} moves to more databases begun, ${figures.finished} finished; kills: ${kills.join(", ") || "none"}; ${figures.refusals} writes refused`,
+  );
 }
 
 function printFindings({ findings, unexpected, complaints, history }: CrashReport): void {

@@ -7,6 +7,7 @@ import { pick } from "../setup/random.ts";
 import type { Action, Announcement, History, Operation, Outcome } from "./history.ts";
 import type { Step } from "./linearize.ts";
 import { NEW_ENTITY, type Part } from "./model.ts";
+import { randomMove } from "./random-move.ts";
 import { randomTable } from "./random-table.ts";
 import { takeEffect } from "./take-effect.ts";
 import { newParts } from "./writes.ts";
@@ -45,6 +46,7 @@ export function randomHistory(
     deliveries: withRepetitions(randomOf(seed + 2), all),
     tables: [table.history],
     kept: [...store.kept, ...table.events],
+    ...randomMove(randomOf(seed + 3), [...stories.keys()]),
     stories,
   };
 }
@@ -98,8 +100,10 @@ class Store {
       const [client] = this.#clients;
       if (!client) continue;
       const outcome = shownAt(this.stories.get(entity)?.at(-1), CATEGORIES);
-      const action = { kind: "read", consistency: "edge", categories: CATEGORIES } as const;
-      this.operations.push({ ...this.#operation(client, entity, action), outcome, isAtRest: true });
+      for (const consistency of ["edge", "session"] as const) {
+        const action = { kind: "read", consistency, categories: CATEGORIES } as const;
+        this.operations.push({ ...this.#operation(client, entity, action), outcome, isAtRest: true });
+      }
     }
   }
 

@@ -28,6 +28,12 @@ export interface Request {
 export const TOKEN_HEADER = "x-consistency-token";
 const METADATA = { source: "prediction_service" };
 
+/** When a request that was not taken now may be sent again; null: it was, or it is not said. */
+export function retryAfterMs({ status, headers }: Answer<unknown>): number | null {
+  const seconds = headers.get("retry-after");
+  return status === 503 && seconds !== null ? Number(seconds) * 1_000 : null;
+}
+
 interface Written {
   outcome: string;
   revision: number;

@@ -4,21 +4,29 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { randomOf } from "../../scripts/random.ts";
+import { databaseOf } from "../../worker/keys.ts";
+import type { Phase } from "../../worker/tenants/moving/move.ts";
 import { SavedState } from "../process/state-files.ts";
 import { newDirectory, type Service, startService, waitUntil } from "../setup/service.ts";
 import { checkHistory } from "./check.ts";
 import { Clients, type Life } from "./clients.ts";
+import { drain } from "./drain.ts";
 import type { Finding, History, TableHistory } from "./history.ts";
+import type { PlannedKill } from "./move-plan.ts";
+import { Moves } from "./moves.ts";
 import { Receiver } from "./receiver.ts";
 import { announcements } from "./seen-events.ts";
-import { type ComputedRow, Tables } from "./tables.ts";
+import { computedIn, entitiesIn } from "./stored.ts";
+import { Tables } from "./tables.ts";
 
 export interface CrashOptions {
   rounds: number;
   seed: number;
   clients?: number;
-  /** Over how many the entities are spread. */
+  /** Over how many the entities are spread at first. */
   databases?: number;
+  /** Over how many they come to be spread meanwhile. */
+  spreadTo?: number;
   /** Every how many rounds a computation is started that outlives its process; 0: never. */
   jobEvery?: number;
   say?: (line: string) => void;
@@ -32,16 +40,34 @@ export interface CrashReport {
   /** What the service itself has complained of, with how often: no fault as such, but the place to look first. */
   complaints: [line: string, times: number][];
   figures: Record<string, number>;
+  /** In which phases of a move the service was killed, and how often. */
+  killedIn: Partial<Record<Phase, number>>;
 }
 
+type Process = Life & { service: Service };
+
 const ENTITIES = 24;
+const QUIET_ENTITIES = 120;
 /** Before a kill, so that there is something to lose on a busy machine too. */
 const MIN_OPERATIONS = 150;
 const LONGEST_LIFE_MS = 1_800;
 /** A second kill falls into what the new process does first: to pay what the dead one owed. */
 const LONGEST_SHORT_LIFE_MS = 400;
 const ROUNDS_PER_TABLE = 4;
-const REST_MS = 90_000;
+/** A minute after a kill a move can come to its end; when its writers then cannot pause, half a minute later. */
+const LONGEST_MOVE_MS = 240_000;
+/** Until the phase of a move has come in which the service is to die, and after that: most are short. */
+const AIMS: Record<Phase, { withinMs: number; longestMs: number }> = {
+  clearing: { withinMs: 8_000, longestMs: 30 },
+  copying: { withinMs: 8_000, longestMs: 400 },
+  following: { withinMs: 8_000, longestMs: 30 },
+  paused: { withinMs: LONGEST_MOVE_MS, longestMs: 4_000 },
+  opening: { withinMs: LONGEST_MOVE_MS, longestMs: 4_000 },
+  cleaning: { withinMs: LONGEST_MOVE_MS, longestMs: 400 },
+};
+const STEPS_WHILE_CLEANING = 12;
+
+const NO_ROWS = { rowCount: 0, rows: {}, vectors: {}, jobs: [] };
 
 export async function crashRun(options: CrashOptions): Promise<CrashReport> {
   const run = new CrashRun(options);
@@ -60,134 +86,169 @@ class CrashRun {
   readonly #services: Service[] = [];
   readonly #tables = new Tables();
   readonly #clients: Clients;
+  readonly #moves: Moves;
   readonly #startedMs = Date.now();
   #kills = 0;
 
-  constructor({ rounds, seed, clients = 32, databases = 1, jobEvery = 5, say = () => {} }: CrashOptions) {
-    this.#options = { rounds, seed, clients, databases, jobEvery, say };
+  constructor({
+    rounds,
+    seed,
+    clients = 32,
+    databases = 1,
+    spreadTo = databases,
+    jobEvery = 5,
+    say = () => {},
+  }: CrashOptions) {
+    this.#options = { rounds, seed, clients, databases, spreadTo, jobEvery, say };
+    this.#moves = new Moves({ seed, databases, spreadTo });
     this.#random = randomOf(seed);
     this.receiver = new Receiver(seed);
     this.#clients = new Clients({
       clients,
       entities: ENTITIES,
+      quiet: QUIET_ENTITIES,
       errand: (random, life) => this.#tables.ingestOrCompute(random, life),
     });
   }
 
   async run(): Promise<CrashReport> {
-    let life = await this.#start([]);
+    let life = await this.#start();
     await this.receiver.subscribe(life.service);
+    await this.#clients.fill(life);
     for (let round = 1; round <= this.#options.rounds; round++) life = await this.#round(life, round);
-    const tables = await this.#tables.rest(life.service, () => this.#readComputed());
-    const owed = await this.#drain(life.service);
-    await life.service.kill();
-    life = await this.#start(["--no-build"]);
+    life = await this.#endMove(life);
+    const tables = await this.#tables.rest(life.service);
+    const owed = await drain(life.service, this.#state, this.receiver);
+    await this.#kill(life);
+    life = await this.#start();
     await this.#clients.readAtRest(life);
     await this.#clients.readEverything(life);
-    await life.service.kill();
+    await this.#kill(life);
     return this.#report(tables, owed);
   }
 
-  async #round(before: Life & { service: Service }, round: number): Promise<Life & { service: Service }> {
+  async #round(before: Process, round: number): Promise<Process> {
     const startedMs = Date.now();
     const operations = this.#clients.operations.length;
     const { jobEvery, seed, say } = this.#options;
     if (round % ROUNDS_PER_TABLE === 1) await this.#tables.add(before.service);
     if (jobEvery > 0 && round % jobEvery === Math.min(2, jobEvery - 1))
       await this.#tables.startJob(before.service);
-    const lives: number[] = [];
+    const lives: string[] = [];
     let life = before;
     if (this.#random() < 0.5) {
-      lives.push(
-        await this.#liveAndDie(life, {
-          seed: seed * 1_000 + round,
-          longestMs: LONGEST_SHORT_LIFE_MS,
-          least: 0,
-        }),
-      );
-      life = await this.#start(["--no-build"]);
+      const longestMs = LONGEST_SHORT_LIFE_MS;
+      lives.push(await this.#liveAndDie(life, { seed: seed * 1_000 + round, longestMs, least: 0 }));
+      life = await this.#start();
     }
-    const least = MIN_OPERATIONS;
-    lives.push(
-      await this.#liveAndDie(life, { seed: seed * 1_000 + 500 + round, longestMs: LONGEST_LIFE_MS, least }),
-    );
-    life = await this.#start(["--no-build"]);
-    // Before anything else has woken the writers: what caches and database hold is what the kill has left.
-    await this.#clients.readEverything(life);
-    await this.#clients.sendAgain(life);
-    await this.#tables.sendAgain(life);
+    const long = { longestMs: LONGEST_LIFE_MS, least: MIN_OPERATIONS };
+    const { databases } = this.#moves;
+    lives.push(await this.#liveAndDie(life, { seed: seed * 1_000 + 500 + round, ...long }));
+    life = await this.#lookAfter(databases);
     const done = this.#clients.operations.length - operations;
-    const killed = lives.map((ms) => `${(ms / 1_000).toFixed(2)} s`).join(" and ");
-    say(
-      `round ${round}: killed after ${killed}; ${done} operations, ${((Date.now() - startedMs) / 1_000).toFixed(1)} s`,
-    );
+    const seconds = ((Date.now() - startedMs) / 1_000).toFixed(1);
+    say(`round ${round}: killed after ${lives.join(" and ")}; ${done} operations, ${seconds} s`);
     return life;
   }
 
-  /** @returns how long it lived, from when the clients came. */
+  /** Starts it. Before anything else has woken the writers: what caches and database hold is what the kill has left. */
+  async #lookAfter(databasesBefore: number): Promise<Process> {
+    const life = await this.#start();
+    await this.#clients.readEverything(life);
+    await this.#moves.look(life);
+    const { databases } = this.#moves;
+    // A new writer knows nothing of what its entities' old one was asked.
+    await this.#clients.sendAgain(life, ({ type, value }) => {
+      const ref = { entityType: type, entityValue: value };
+      return databaseOf(ref, databasesBefore) === databaseOf(ref, databases);
+    });
+    await this.#tables.sendAgain(life);
+    return life;
+  }
+
+  /** The move that is under way is made to its end, with one more kill where it has to wait. */
+  async #endMove(before: Process): Promise<Process> {
+    let life = before;
+    const { seed } = this.#options;
+    this.#moves.planNoMore();
+    if (this.#moves.isUnderWay && this.#moves.phase !== "cleaning") {
+      const { databases } = this.#moves;
+      const once = { seed: seed * 1_000 + 998, longestMs: LONGEST_SHORT_LIFE_MS, least: 0 };
+      const lived = await this.#liveAndDie(life, {
+        ...once,
+        aim: { phase: "cleaning", isCalm: false },
+      });
+      this.#options.say(`the move was waited for: killed after ${lived}`);
+      life = await this.#lookAfter(databases);
+    }
+    if (this.#moves.isUnderWay) {
+      const working = this.#clients.run(life, { seed: seed * 1_000 + 999, steps: STEPS_WHILE_CLEANING });
+      await Promise.all([working, this.#moves.drive(life, Date.now() + LONGEST_MOVE_MS)]);
+    }
+    if (this.#moves.isUnderWay)
+      this.#moves.unexpected.push(`a move came no further than ${this.#moves.phase}`);
+    return life;
+  }
+
+  /** @returns how long it lived, from when the clients came, and where a move was. */
   async #liveAndDie(
-    life: Life & { service: Service },
-    { seed, longestMs, least }: { seed: number; longestMs: number; least: number },
-  ): Promise<number> {
+    life: Process,
+    {
+      seed,
+      longestMs,
+      least,
+      aim = this.#moves.nextKill(),
+    }: { seed: number; longestMs: number; least: number; aim?: PlannedKill | null },
+  ): Promise<string> {
     const bornMs = Date.now();
     const before = this.#clients.operations.length;
-    const working = this.#clients.run(life, { seed });
-    const lifeMs = this.#random() * longestMs;
-    await waitUntil(() => this.#clients.operations.length - before >= least, {
+    life.isWithoutErrands = aim?.isCalm === true;
+    const working = [this.#clients.run(life, { seed }), this.#moves.drive(life)];
+    const phase = aim?.phase ?? null;
+    const share = this.#random();
+    await waitUntil(() => phase !== null || this.#clients.operations.length - before >= least, {
       timeoutMs: 30_000,
       what: () =>
         `hardly anything is done: ${this.#unexpected().slice(0, 3)}\n${life.service.output().slice(-4_000)}`,
     });
-    await sleep(lifeMs);
-    const dying = life.service.kill();
-    life.isOver = true;
+    if (phase) await this.#moves.reach(phase, life, bornMs + AIMS[phase].withinMs);
+    await sleep(share * (phase ? AIMS[phase].longestMs : longestMs));
+    if (aim?.isCalm) await this.#calm(life);
+    const dying = this.#kill(life);
     const livedMs = Date.now() - bornMs;
     this.#kills += 1;
-    await Promise.all([dying, working]);
-    return livedMs;
+    const [found] = await Promise.all([dying, ...working]);
+    return `${(livedMs / 1_000).toFixed(2)} s${found ? ` (${found})` : ""}`;
   }
 
-  async #start(args: string[]): Promise<Life & { service: Service }> {
-    const databases = ["--databases", String(this.#options.databases)];
+  /** The clients go on reading. */
+  async #calm(life: Process): Promise<void> {
+    life.isCalm = true;
+    while (this.#clients.isWriting) await sleep(1);
+  }
+
+  /** @returns in which phase of a move. */
+  async #kill(life: Process): Promise<Phase | null> {
+    const dying = life.service.kill();
+    life.isOver = true;
+    await dying;
+    return this.#moves.afterKill(this.#state);
+  }
+
+  async #start(): Promise<Process> {
+    const { bound } = this.#moves;
+    if (this.#services.length > 0) this.#moves.bindMore();
+    const isReady = this.#services.length > 0 && this.#moves.bound === bound;
+    const databases = ["--databases", String(this.#moves.bound)];
     const service = await startService({
       command: "serve",
       state: this.#state,
-      args: [...databases, ...args],
+      args: isReady ? [...databases, "--no-build"] : databases,
     });
     this.#services.push(service);
-    return { service, number: this.#services.length, isOver: false };
-  }
-
-  /** Waits until every committed write has been handed to the consumer and to KV, and every event to the receiver. */
-  async #drain(service: Service): Promise<string[]> {
-    const untilMs = Date.now() + REST_MS;
-    const saved = new SavedState(this.#state);
-    try {
-      for (;;) {
-        const left = saved.owedEventIds();
-        const documents = saved.owedDocuments();
-        const { pending, dead } = await this.receiver.owed(service);
-        const isDone = left.length + documents.length === 0 && pending === 0;
-        if (isDone && dead === 0) return [];
-        if (isDone || Date.now() > untilMs) {
-          return [
-            `still owed: ${left.length} events, ${documents.length} documents, ${pending} deliveries; given up: ${dead} deliveries`,
-          ];
-        }
-        await sleep(100);
-      }
-    } finally {
-      saved.close();
-    }
-  }
-
-  #readComputed(): ComputedRow[] {
-    const saved = new SavedState(this.#state);
-    const rows = saved.queryD1<ComputedRow>(
-      "SELECT entity_type, entity_value, category, revision FROM entities WHERE category <> ''",
-    );
-    saved.close();
-    return rows;
+    const life = { service, number: this.#services.length, isOver: false };
+    void this.#moves.watch(life);
+    return life;
   }
 
   #report(tables: TableHistory[], owed: string[]): CrashReport {
@@ -196,8 +257,16 @@ class CrashRun {
     const saved = new SavedState(this.#state);
     const seen = announcements(outputs, this.receiver.accepted, saved);
     const entities = entitiesIn(saved);
+    const computed = computedIn(saved);
     saved.close();
-    const history: History = { operations, ...seen, tables };
+    const history: History = {
+      operations,
+      ...seen,
+      tables: [...tables, { table: "all", ingests: [], end: { ...NO_ROWS, computed } }],
+      refusals: [...this.#clients.refusals, ...this.#tables.refusals],
+      sightings: this.#moves.sightings,
+      places: { databases: this.#moves.databases, found: entities },
+    };
     const count = (is: (one: History["operations"][number]) => boolean) => operations.filter(is).length;
     const figures = {
       databases: entities.filter((own) => own.length > 0).length,
@@ -215,38 +284,23 @@ class CrashRun {
       handled: seen.events.length,
       deliveries: seen.deliveries.length,
       failedDeliveries: this.receiver.figures.failed,
+      refusals: history.refusals.length,
+      ...this.#moves.figures,
     };
     return {
       history,
       findings: checkHistory(history),
       complaints: complaintsOf(outputs),
-      unexpected: [...this.#unexpected(), ...owed, ...inSeveral(entities)],
+      unexpected: [...this.#unexpected(), ...owed],
       figures,
+      killedIn: this.#moves.killedIn,
     };
   }
 
   #unexpected(): string[] {
-    return [...this.#clients.unexpected, ...this.#tables.unexpected, ...this.receiver.unexpected];
+    const seen = [this.#clients, this.#tables, this.receiver, this.#moves];
+    return seen.flatMap(({ unexpected }) => unexpected);
   }
-}
-
-/** Of each database. */
-function entitiesIn(saved: SavedState): string[][] {
-  const own = ["bright_uid", "account_id"].map(
-    (table) => `SELECT '${table}/' || ${table} AS entity FROM ${table}`,
-  );
-  const others = ["entities", "feature_history"].map(
-    (table) => `SELECT entity_type || '/' || entity_value FROM ${table}`,
-  );
-  const rows = saved.queryEach<{ entity: string }>([...own, ...others].join(" UNION "));
-  return rows.map((some) => some.map(({ entity }) => entity));
-}
-
-function inSeveral(entities: readonly string[][]): string[] {
-  const places = Map.groupBy(entities.flat(), (entity) => entity);
-  return [...places].flatMap(([entity, { length }]) =>
-    length > 1 ? `${entity} is in ${length} databases` : [],
-  );
 }
 
 function complaintsOf(outputs: readonly string[]): [string, number][] {

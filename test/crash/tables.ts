@@ -5,7 +5,8 @@
 import { pick } from "../setup/random.ts";
 import { type Answer, ask } from "../setup/service.ts";
 import type { Life } from "./clients.ts";
-import type { Ingest, Job, TableHistory } from "./history.ts";
+import type { Ingest, Job, Refusal, TableHistory } from "./history.ts";
+import { retryAfterMs } from "./requests.ts";
 import {
   CROWD,
   followerOf,
@@ -28,11 +29,10 @@ interface Table {
   ingests: Ingest[];
 }
 
-/** What only computations write, as the database has it in the end. */
-export type ComputedRow = { entity_type: string; entity_value: string; category: string; revision: number };
-
 export class Tables {
   readonly unexpected: string[] = [];
+  /** Computations that were to be tried again later. */
+  readonly refusals: Refusal[] = [];
   readonly #tables: Table[] = [];
   readonly #open: { table: Table; ingest: Ingest; key: string | null }[] = [];
   readonly #jobs: string[] = [];
@@ -92,7 +92,7 @@ export class Tables {
   }
 
   /** Waits until the follower says what the rows say, or has had its time, and every job has ended. */
-  async rest(service: Life["service"], readComputed: () => ComputedRow[]): Promise<TableHistory[]> {
+  async rest(service: Life["service"]): Promise<TableHistory[]> {
     const untilMs = Date.now() + REST_MS;
     const jobs = await this.#endOfJobs(service, untilMs);
     const ends = await Promise.all(
@@ -109,12 +109,7 @@ export class Tables {
         return { table: followerOf(number), ingests, end };
       }),
     );
-    const computed = readComputed().map(({ entity_type: type, entity_value: value, category, revision }) => ({
-      entity: `${type}/${value}`,
-      category,
-      revision,
-    }));
-    const rest = { rowCount: 0, rows: {}, vectors: {}, computed, jobs };
+    const rest = { rowCount: 0, rows: {}, vectors: {}, computed: [], jobs };
     return [...ends, { table: "crowd", ingests: [], end: rest }];
   }
 
@@ -161,11 +156,15 @@ export class Tables {
     body: unknown,
     key: string | null,
   ): Promise<Answer<T> | null | "not sent"> {
+    const calledMs = performance.now();
     try {
       const headers = key === null ? {} : { "Idempotency-Key": key };
       const answer = await ask<T>(life.service, request, { body, headers });
       if (answer.status === 200) return answer;
-      this.unexpected.push(`${request}: ${answer.status} ${JSON.stringify(answer.body)}`);
+      // Rows are taken while entities take no write.
+      if (retryAfterMs(answer) !== null && request.endsWith("/compute"))
+        this.refusals.push({ asked: request, calledMs, answeredMs: performance.now() });
+      else this.unexpected.push(`${request}: ${answer.status} ${JSON.stringify(answer.body)}`);
       return null;
     } catch (cause) {
       if (!life.isOver) await new Promise((resolve) => setTimeout(resolve, 50));

@@ -4,6 +4,7 @@ import { type Part, STARTED_MICROS } from "./model.ts";
 /** Written at the time at which the store takes the write; at times that the client names; at both. */
 export const CATEGORIES = ["current", "timed", "mixed"] as const;
 const FEATURES = ["a", "b", "c", "d", "e"];
+const LARGE_CHARACTERS = 12_000;
 const DAY_MICROS = 86_400_000_000;
 
 let lastTime = 0;
@@ -22,6 +23,14 @@ export function newParts(random: () => number, id: string): Part[] {
       features: Object.fromEntries([...names, "f"].map((name) => [name, id])),
     };
   });
+}
+
+/** The same, so large that a move copies few of them at once. */
+export function largeParts(random: () => number, id: string): Part[] {
+  return newParts(random, id).map((part) => ({
+    ...part,
+    features: { ...part.features, f: id.padEnd(LARGE_CHARACTERS, ".") },
+  }));
 }
 
 /** Distinct times in any order, before the store's own; where that may be, after them too. */

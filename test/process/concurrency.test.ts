@@ -24,7 +24,8 @@ beforeAll(async () => {
   await clients.run(life, { seed: SEED, steps: STEPS });
   const seconds = (Date.now() - startedMs) / 1_000;
   await clients.readEverything(life);
-  history = { operations: clients.operations, events: null, deliveries: null, tables: [], kept: null };
+  const nothing = { events: null, deliveries: null, tables: [], kept: null, sightings: [], places: null };
+  history = { operations: clients.operations, refusals: clients.refusals, ...nothing };
   console.log(`${clients.operations.length} operations in ${seconds.toFixed(1)} s`);
 });
 afterAll(endServices);

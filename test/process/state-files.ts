@@ -12,6 +12,12 @@ const INTENDED_EVENTS = `
   FROM intents, json_each(body, '$.entities') AS entity,
     json_each(coalesce(entity.value -> '$.proof.rows', entity.value -> '$.proof.events', '[]')) AS row`;
 
+const OWED_VERSIONS = `SELECT count(*) AS n FROM fs_followers AS f WHERE f.parked = 0
+  AND EXISTS (SELECT 1 FROM fs_touched AS t WHERE t.entity_key = f.entity_key AND t.seq > f.seq)`;
+
+const END_WAIT = `UPDATE tenant_moves
+  SET move = json_set(move, '$.pauseFromMs', 0, '$.cleanAtMs', 0) RETURNING move ->> '$.phase' AS phase`;
+
 /**
  * Stays open while it is asked again and again: to open and to close a file takes locks for a moment, and the runtime,
  * opening it at that moment, would not wait for them.
@@ -20,15 +26,18 @@ export class SavedState {
   /** D1's. */
   readonly #databases: DatabaseSync[];
   readonly #writers: DatabaseSync[];
+  readonly #rawTables: DatabaseSync[];
 
   /** @param state The directory given to `npm run serve -- --state`. */
   constructor(state: string) {
     const databases = databasesUnder(join(state, "v3/d1"));
     if (databases.length === 0) throw new Error("there is no D1 database");
-    const writers = databasesUnder(join(state, "v3/do")).filter((path) => path.includes("EntityWriter"));
+    const objects = databasesUnder(join(state, "v3/do"));
+    const writers = objects.filter((path) => path.includes("EntityWriter"));
     if (writers.length === 0) throw new Error("there is no writer");
-    this.#databases = databases.map(open);
-    this.#writers = writers.map(open);
+    this.#databases = databases.map((path) => open(path));
+    this.#writers = writers.map((path) => open(path));
+    this.#rawTables = objects.filter((path) => path.includes("RawTable")).map((path) => open(path));
   }
 
   /** The rows of all databases. */
@@ -67,9 +76,31 @@ export class SavedState {
     );
   }
 
-  close(): void {
-    for (const database of [...this.#databases, ...this.#writers]) database.close();
+  /** How many versions have yet to be computed from rows that have arrived. */
+  owedVersions(): number {
+    const counts = this.#rawTables.map((table) => table.prepare(OWED_VERSIONS).get()?.n);
+    return counts.reduce<number>((sum, n) => sum + Number(n), 0);
   }
+
+  close(): void {
+    for (const database of [...this.#databases, ...this.#writers, ...this.#rawTables]) database.close();
+  }
+}
+
+/**
+ * As if the time had come for which a tenant's move waits: until its writers pause once more, or until what has moved is
+ * removed. No process may have the state.
+ *
+ * @returns in which phase it is; null: none is under way.
+ */
+export function endWaitOfMove(state: string): string | null {
+  for (const path of databasesUnder(join(state, "v3/d1"))) {
+    const database = open(path, "to write");
+    const [row] = database.prepare(END_WAIT).all();
+    database.close();
+    if (row) return String(row.phase);
+  }
+  return null;
 }
 
 function databasesUnder(directory: string): string[] {
@@ -78,8 +109,8 @@ function databasesUnder(directory: string): string[] {
     .map((path) => join(directory, path));
 }
 
-function open(path: string): DatabaseSync {
-  const database = new DatabaseSync(path, { readOnly: true });
+function open(path: string, use: "to read" | "to write" = "to read"): DatabaseSync {
+  const database = new DatabaseSync(path, { readOnly: use === "to read" });
   database.exec("PRAGMA busy_timeout = 5000");
   return database;
 }

@@ -53,6 +53,8 @@ const AS_DEPLOYED = "WRITER_PARTITIONS:4";
 
 const running = new Set<number>();
 const directories: string[] = [];
+/** States that were built for all tests. */
+const copies = new Set<string>();
 let outputs = 0;
 
 process.once("exit", cleanUp);
@@ -83,9 +85,11 @@ export async function endServices(): Promise<void> {
 export async function startService({ command, state, args = [], build }: StartOptions): Promise<Service> {
   const port = await freePort();
   const built = process.env[BUILT_STATE];
-  const isBuilt = built !== undefined && !build && readdirSync(state).length === 0;
-  if (isBuilt) cpSync(built, state, { recursive: true });
-  const options = isBuilt && command === "serve" ? [...args, "--no-build"] : args;
+  if (built !== undefined && !build && readdirSync(state).length === 0) {
+    cpSync(built, state, { recursive: true });
+    copies.add(state);
+  }
+  const options = copies.has(state) && command === "serve" ? [...args, "--no-build"] : args;
   const keeper = command === "dev" ? "--persist-to" : "--state";
   const writers = command === "dev" ? [] : ["--var", AS_DEPLOYED];
   // A file takes every line at once, also one that is written a moment before a kill; a pipe may lose it.
