@@ -6,22 +6,18 @@
 import { randomOf } from "../../scripts/random.ts";
 import { pick } from "../setup/random.ts";
 import { type Answer, ask } from "../setup/service.ts";
-import type { Action, Operation, Outcome, Refusal } from "./history.ts";
-import type { Change } from "./model.ts";
+import type { Operation, Outcome, Refusal } from "./history.ts";
 import {
-  batchRequest,
-  deleteRequest,
   type EntityRef,
   type Entry,
   type Request,
   readCategoryRequest,
   readRequest,
   retryAfterMs,
-  shortRequest,
   TOKEN_HEADER,
-  writeRequest,
 } from "./requests.ts";
-import { CATEGORIES, largeParts, newParts } from "./writes.ts";
+import { Workload, WRITES_UNTIL } from "./workload.ts";
+import { CATEGORIES } from "./writes.ts";
 
 export interface Life {
   service: { url: string };
@@ -49,10 +45,6 @@ export type Errand = (random: () => number, life: Life) => Promise<void>;
 /** Was told of nothing, so that no other promise binds what it reads. */
 const STRANGER: Client = { number: -2, token: null, earlier: null, writesFromMs: 0 };
 
-const ROWS_PER_BATCH = 6;
-const LARGE_ROWS_PER_BATCH = 20;
-/** Of a hundred picks: one that is seldom written, so that no later write hides what became of it. */
-const QUIET = 10;
 const KEY_HEADER = "Idempotency-Key";
 /** Of what a client does, from 0 to 1: all that comes after it changes nothing. */
 const READS_FROM = 0.52;
@@ -64,15 +56,12 @@ export class Clients {
   /** Writes that were to be tried again later. */
   readonly refusals: Refusal[] = [];
   readonly figures = { unanswered: 0, sentAgain: 0, replayed: 0, fromCache: 0 };
-  readonly #entities: readonly EntityRef[];
-  readonly #quiet: readonly EntityRef[];
+  readonly #workload: Workload;
   readonly #clients: Client[];
   readonly #errand: Errand | null;
-  readonly #known = new Map<EntityRef, number>();
   #writing = 0;
   #unanswered: Request[] = [];
   #answered: Request[] = [];
-  #count = 0;
 
   /** @param options.quiet Entities beside the others that are written seldom. */
   constructor({
@@ -82,20 +71,15 @@ export class Clients {
     errand,
   }: { clients: number; entities: number; quiet?: number; errand: Errand | null }) {
     this.#clients = Array.from({ length: clients }, (_, i) => ({ ...STRANGER, number: i }));
-    this.#entities = newEntities("entity", entities);
-    this.#quiet = newEntities("quiet", quiet);
+    this.#workload = new Workload({ entities, quiet });
     this.#errand = errand;
   }
 
-  /** Writes all that are seldom written once, and large. */
+  /** Writes all that are seldom written once. */
   async fill(life: Life): Promise<void> {
-    const random = randomOf(this.#quiet.length);
     const filler = { ...STRANGER };
-    for (let i = 0; i < this.#quiet.length; i += LARGE_ROWS_PER_BATCH) {
-      const rows = this.#quiet.slice(i, i + LARGE_ROWS_PER_BATCH);
-      const entries = rows.map((row) => this.#entry(row, this.#write(random, null, largeParts)));
-      await this.#send(filler, batchRequest(entries), life);
-    }
+    const requests = this.#workload.fill(randomOf(this.#clients.length));
+    for (const request of requests) await this.#send(filler, request, life);
   }
 
   /** Whether a write is under way. */
@@ -145,12 +129,13 @@ export class Clients {
   async readEverything(life: Life): Promise<void> {
     const [first] = this.#clients;
     if (!first) return;
-    const half = this.#entities.filter((_, i) => i % 2 === 0);
+    const { entities } = this.#workload;
+    const half = entities.filter((_, i) => i % 2 === 0);
     await Promise.all(
       this.#clients.map((client) => this.#read(client, life, pick(Math.random, half), "session")),
     );
-    await Promise.all(this.#entities.map((entity) => this.#read(first, life, entity, "strong")));
-    await Promise.all(this.#entities.map((entity) => this.#read(first, life, entity, "edge")));
+    await Promise.all(entities.map((entity) => this.#read(first, life, entity, "strong")));
+    await Promise.all(entities.map((entity) => this.#read(first, life, entity, "edge")));
   }
 
   /**
@@ -158,13 +143,17 @@ export class Clients {
    * has.
    */
   async readAtRest(life: Life): Promise<void> {
+    const { entities, quiet } = this.#workload;
     const tokens = this.#clients.flatMap(({ token }) => token ?? []);
     const kinds = ["edge", ...(tokens.length > 0 ? (["session"] as const) : []), "strong"] as const;
     for (const consistency of kinds) {
-      const reads = [...this.#entities, ...this.#quiet].map(async (entity, i) => {
+      const reads = [...entities, ...quiet].map(async (entity, i) => {
         const token = tokens[i % tokens.length] ?? null;
         const action = { kind: "read", consistency, categories: CATEGORIES } as const;
-        const request = readRequest(this.#entry(entity, action), consistency === "session" ? token : null);
+        const request = readRequest(
+          this.#workload.entry(entity, action),
+          consistency === "session" ? token : null,
+        );
         const answer: Answer<{ source?: string }> | null = await this.#send(STRANGER, request, life, true);
         if (answer?.body.source === "kv" && consistency === "edge") this.figures.fromCache += 1;
       });
@@ -172,63 +161,27 @@ export class Clients {
     }
   }
 
-  #pick(random: () => number): EntityRef {
-    const isQuiet = this.#quiet.length > 0 && random() * 100 < QUIET;
-    return pick(random, isQuiet ? this.#quiet : this.#entities);
-  }
-
   async #step(client: Client, random: () => number, life: Life): Promise<void> {
-    const entity = this.#pick(random);
+    const entity = this.#workload.pick(random);
     const isPatient = life.isCalm === true || performance.now() < client.writesFromMs;
     const dice = isPatient ? READS_FROM + random() * (1 - READS_FROM) : random();
-    if (dice < 0.48) {
-      const request = this.#newWrite(client, random, dice);
+    if (dice < WRITES_UNTIL) {
+      const request = this.#workload.write(random, dice, client.earlier);
       const isKeyed = random() < 0.5;
-      this.#count += 1;
-      if (isKeyed) request.headers[KEY_HEADER] = `key-${life.number}-${this.#count}`;
+      if (isKeyed) request.headers[KEY_HEADER] = `key-${life.number}-${this.#workload.newNumber()}`;
       await this.#send(client, request, life);
     } else if (dice < READS_FROM && this.#errand && !life.isWithoutErrands) await this.#errand(random, life);
     else if (dice < 0.62) {
       const category = pick(random, CATEGORIES);
-      const entry = this.#entry(entity, { kind: "read", consistency: "edge", categories: [category] });
+      const entry = this.#workload.entry(entity, {
+        kind: "read",
+        consistency: "edge",
+        categories: [category],
+      });
       await this.#send(client, readCategoryRequest(entry, category), life);
     } else if (dice < 0.74) await this.#read(client, life, entity, "edge");
     else if (dice < 0.88) await this.#read(client, life, entity, "session");
     else await this.#read(client, life, entity, "strong");
-  }
-
-  #newWrite(client: Client, random: () => number, dice: number): Request {
-    const entity = this.#pick(random);
-    if (dice < 0.24) return writeRequest(this.#entry(entity, this.#write(random, null)));
-    if (dice < 0.27 && client.earlier) {
-      // Once more, as of somebody who does not know that it was done: it must change nothing.
-      const { entity: same, action } = client.earlier;
-      this.#count += 1;
-      return writeRequest({ id: `again-${this.#count}`, entity: same, action });
-    }
-    if (dice < 0.33)
-      return writeRequest(this.#entry(entity, this.#write(random, this.#known.get(entity) ?? 0)));
-    if (dice < 0.4) {
-      const rows = Array.from({ length: ROWS_PER_BATCH }, () => this.#pick(random));
-      return batchRequest(rows.map((row) => this.#entry(row, this.#write(random, null))));
-    }
-    if (dice < 0.44) return shortRequest(this.#entry(entity, this.#write(random, null)));
-    const category = dice < 0.475 ? pick(random, CATEGORIES) : null;
-    const change: Change = { kind: "delete", category };
-    return deleteRequest(this.#entry(entity, { kind: "change", change, ifRevision: null }), category);
-  }
-
-  #write(random: () => number, ifRevision: number | null, parts = newParts): Action {
-    this.#count += 1;
-    const id = `w${this.#count}`;
-    return { kind: "change", change: { kind: "write", id, parts: parts(random, id) }, ifRevision };
-  }
-
-  /** A write's is called by its `compute_id`, by which its events tell of it. */
-  #entry<A extends Action>(entity: EntityRef, action: A): Entry & { action: A } {
-    this.#count += 1;
-    const computeId = action.kind === "change" && action.change.kind === "write" ? action.change.id : null;
-    return { id: computeId ?? `o${this.#count}`, entity, action };
   }
 
   async #read(
@@ -238,7 +191,11 @@ export class Clients {
     asked: "edge" | "session" | "strong",
   ): Promise<void> {
     const consistency = asked === "session" && client.token === null ? "strong" : asked;
-    const entry = this.#entry(entity, { kind: "read", consistency, categories: CATEGORIES } as const);
+    const entry = this.#workload.entry(entity, {
+      kind: "read",
+      consistency,
+      categories: CATEGORIES,
+    } as const);
     await this.#send(client, readRequest(entry, consistency === "session" ? client.token : null), life);
   }
 
@@ -258,6 +215,7 @@ export class Clients {
           this.unexpected.push(`${asked}: ${answer.status} ${JSON.stringify(answer.body)}`);
         else this.refusals.push({ asked, calledMs, answeredMs });
         client.writesFromMs = answeredMs + (retryMs ?? 0);
+        // Of a batch some writers may have taken their part.
         this.#noteUnknown(client, request, { life, calledMs });
       }
       const token = answer.headers.get(TOKEN_HEADER);
@@ -271,6 +229,7 @@ export class Clients {
       if (!life.isOver) await new Promise((resolve) => setTimeout(resolve, 50));
       if (!life.isOver) this.unexpected.push(`${asked}: ${cause}`);
       if (!isWrite || isRefusedConnection(cause)) return null;
+      this.figures.unanswered += 1;
       this.#noteUnknown(client, request, { life, calledMs });
       return null;
     } finally {
@@ -282,7 +241,6 @@ export class Clients {
     const unknown = request.entries.map((): Outcome => ({ kind: "unknown" }));
     this.#note(client, request, { ...times, answeredMs: null }, unknown);
     this.#unanswered.push(request);
-    this.figures.unanswered += 1;
   }
 
   #note(
@@ -302,17 +260,9 @@ export class Clients {
         entity: `${type}/${value}`,
         ...rest,
       });
-      const revision = "revision" in outcome ? (outcome.revision ?? 0) : 0;
-      this.#known.set(entity, Math.max(revision, this.#known.get(entity) ?? 0));
+      this.#workload.told(entity, "revision" in outcome ? (outcome.revision ?? 0) : 0);
     });
   }
-}
-
-function newEntities(prefix: string, count: number): EntityRef[] {
-  return Array.from({ length: count }, (_, i) => ({
-    type: i % 2 === 0 ? "bright_uid" : "account_id",
-    value: `${prefix}-${i}`,
-  }));
 }
 
 /** It never left this machine. */

@@ -64,7 +64,7 @@ function printSummary({ figures, killedIn }: CrashReport): void {
   console.log(`
 ${rounds} rounds with seed ${seed}, ${clients} clients, entities in ${figures.databases} databases, ${figures.kills} kills, ${figures.seconds} s:
   ${figures.operations} operations: ${figures.applied} writes and deletions applied, ${figures.unchanged} that changed nothing, ${figures.reads} reads (${figures.strong} strong), ${figures.fromCache} from KV when all was at rest
-  ${figures.unanswered} requests without an answer, ${figures.sentAgain} of them sent again, ${figures.replayed} answers replayed
+  ${figures.unanswered} writes without an answer, ${figures.sentAgain} of them sent again, ${figures.replayed} answers replayed
   ${figures.ingests} ingests, ${figures.jobs} computations as jobs
   ${figures.events} events, handled ${figures.handled} times; ${figures.deliveries} deliveries accepted, ${figures.failedDeliveries} refused by the receiver`);
   if (spreadTo === databases) return;

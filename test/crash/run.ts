@@ -10,6 +10,7 @@ import { SavedState } from "../process/state-files.ts";
 import { newDirectory, type Service, startService, waitUntil } from "../setup/service.ts";
 import { checkHistory } from "./check.ts";
 import { Clients, type Life } from "./clients.ts";
+import { complaintsOf } from "./complaints.ts";
 import { drain } from "./drain.ts";
 import type { Finding, History, TableHistory } from "./history.ts";
 import type { PlannedKill } from "./move-plan.ts";
@@ -301,15 +302,4 @@ class CrashRun {
     const seen = [this.#clients, this.#tables, this.receiver, this.#moves];
     return seen.flatMap(({ unexpected }) => unexpected);
   }
-}
-
-function complaintsOf(outputs: readonly string[]): [string, number][] {
-  const times = new Map<string, number>();
-  for (const [, line = ""] of outputs
-    .join("\n")
-    .matchAll(/^\d\d:\d\d:\d\d\.\d{3} ((?:WARNING|ERROR) .*)$/gm)) {
-    const alike = line.replaceAll(/\b[a-z_]+=(?=\S*\d)(?!cause)\S+ ?/g, "");
-    times.set(alike, (times.get(alike) ?? 0) + 1);
-  }
-  return [...times].sort(([, a], [, b]) => b - a);
 }
