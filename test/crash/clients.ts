@@ -3,6 +3,7 @@
  * service dies under them, and take down every answer. They live on when it is started again, with their tokens.
  */
 
+import { setTimeout as sleep } from "node:timers/promises";
 import { randomOf } from "../../scripts/random.ts";
 import { pick } from "../setup/random.ts";
 import { type Answer, ask } from "../setup/service.ts";
@@ -46,6 +47,9 @@ export type Errand = (random: () => number, life: Life) => Promise<void>;
 const STRANGER: Client = { number: -2, token: null, earlier: null, writesFromMs: 0 };
 
 const KEY_HEADER = "Idempotency-Key";
+/** Afterwards clients take their time: else what is owed for their writes grows as long as the process lives. */
+const BUSY_MS = 15_000;
+const SLOW_STEP_MS = 500;
 /** Of what a client does, from 0 to 1: all that comes after it changes nothing. */
 const READS_FROM = 0.52;
 
@@ -93,10 +97,14 @@ export class Clients {
   ): Promise<void> {
     this.#unanswered = [];
     this.#answered = [];
+    const startedMs = performance.now();
     await Promise.all(
       this.#clients.map(async (client) => {
         const random = randomOf(seed * 1_000 + client.number);
-        for (let step = 0; step < steps && !life.isOver; step++) await this.#step(client, random, life);
+        for (let step = 0; step < steps && !life.isOver; step++) {
+          await this.#step(client, random, life);
+          if (performance.now() - startedMs > BUSY_MS) await sleep(SLOW_STEP_MS);
+        }
       }),
     );
   }
