@@ -56,6 +56,8 @@ export const DOCUMENT_WALK_MS = 6 * 60 * 60 * 1_000;
 
 /** How long a caller should wait before it tries again after a 503. */
 export const RETRY_AFTER_SECONDS = 1;
+/** The same where its tenant is being spread over more databases: some 13 seconds, which five tries are longer than. */
+export const MOVING_RETRY_AFTER_SECONDS = 5;
 
 /** A catalog older than this is renewed behind the answer; older than the second, before it. */
 export const CATALOG_FRESH_MS = 2_000;

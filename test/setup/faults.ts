@@ -214,8 +214,6 @@ function watchedStatements(
       all: (() => watchQuery(() => statement.all())) as D1PreparedStatement["all"],
       raw: (() => watchQuery(() => statement.raw())) as D1PreparedStatement["raw"],
       run: (() => watchQuery(() => statement.run())) as D1PreparedStatement["run"],
-      first: ((...column: [string]) =>
-        watchQuery(() => statement.first(...column))) as D1PreparedStatement["first"],
     });
     known.set(proxy, { sql, statement });
     return proxy;

@@ -196,7 +196,7 @@ describe("whoever knows of fewer databases", () => {
     const { writer, identity } = writerOf(context, partitionOf(ref(id), LAYOUT), LAYOUT);
     const rows = [write(id, { c: { n: 2 } })];
     const reply = await writer.change(identity, { rows, positions: [0], idempotency: null });
-    expect(reply).toEqual({ kind: "unavailable" });
+    expect(reply).toEqual({ kind: "moving" });
     expect((await readAll(client, [id])).map(featureN)).toEqual([1]);
   });
 });

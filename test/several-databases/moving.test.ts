@@ -38,7 +38,7 @@ import {
 const abandoned = {
   ids: idsOf("given", 20),
   client: { tenant: "", key: "" },
-  duringPause: 0,
+  duringPause: { status: 0, text: "", headers: new Headers() },
   afterIt: 0,
   phase: "" as string | undefined,
 };
@@ -79,7 +79,7 @@ async function abandonAndMove(): Promise<void> {
   while ((await found()) !== "paused") {
     await spread("given-up", {}, { ...dying.env, ENVIRONMENT: "production" });
   }
-  abandoned.duringPause = (await put(client, moving, { n: 2 })).status;
+  abandoned.duringPause = await put(client, moving, { n: 2 });
   for (let partition = 0; partition < LAYOUT.partitions; partition++) await endPause(partition);
   abandoned.afterIt = (await put(client, moving, { n: 3 })).status;
   await ask(`DELETE /api/v1/entities/${TYPE}/${deleted}`, { key: client.key });
@@ -276,7 +276,9 @@ test("who asks for the move waits with them, and no longer", () => {
 describe("a move whose pause nobody renews", () => {
   test("does not happen: its writers take writes again", () => {
     const { duringPause, afterIt, phase } = abandoned;
-    expect({ duringPause, afterIt, phase }).toEqual({ duringPause: 503, afterIt: 200, phase: "following" });
+    expect([duringPause.status, duringPause.headers.get("retry-after")]).toEqual([503, "5"]);
+    expect(duringPause.text).toContain("being spread over more databases");
+    expect({ afterIt, phase }).toEqual({ afterIt: 200, phase: "following" });
   });
 
   test("is gone on with by the next one, with what was written meanwhile", async () => {

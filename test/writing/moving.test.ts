@@ -26,7 +26,7 @@ describe("a writer that pauses", () => {
       const writer = start(watched().env);
       await writer.submit(write("user-1", { a: { n: 1 } }));
       await until("nothing is under way", writer.pause);
-      expect(await writer.submit(write("user-1", { a: { n: 2 } }))).toEqual({ kind: "unavailable" });
+      expect(await writer.submit(write("user-1", { a: { n: 2 } }))).toEqual({ kind: "moving" });
       await writer.fill(user);
       expect(documents()).toEqual([]);
     }));
@@ -35,7 +35,7 @@ describe("a writer that pauses", () => {
     inWriterObject(async ({ start }) => {
       await start(watched().env).pause();
       expect(await start(watched().env).submit(write("user-1", { a: { n: 1 } }))).toEqual({
-        kind: "unavailable",
+        kind: "moving",
       });
     }));
 
@@ -177,7 +177,7 @@ describe("a writer that is watched", () => {
       const again = start(watched().env);
       await again.watch(1);
       expect(await again.changed()).toEqual([key("user-1")]);
-      expect(await again.submit(write("user-1", { a: { n: 2 } }))).toEqual({ kind: "unavailable" });
+      expect(await again.submit(write("user-1", { a: { n: 2 } }))).toEqual({ kind: "moving" });
       await again.watch(3);
       expect(await again.changed()).toEqual([]);
     }));

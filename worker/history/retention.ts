@@ -16,6 +16,7 @@
  */
 import * as z from "zod";
 import { jsonParts } from "../db/json-parts.ts";
+import { assert } from "../errors.ts";
 import { RETENTION_ROWS_PER_STEP } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { formatTimestamp, type Micros, nowMicros } from "../timestamps.ts";
@@ -126,11 +127,12 @@ async function resume(db: D1Database, limit: Micros, log: Log): Promise<StepStar
 }
 
 async function endOfStep(db: D1Database, { place, rows }: StepStart, limit: Micros): Promise<StepEnd> {
-  const row = await db
+  const { results } = await db
     .prepare(STEP_END_SQL)
     .bind(...place, limit, rows)
-    .first<StepEndRow>();
-  if (!row) throw new Error("a count has a row");
+    .all<StepEndRow>();
+  const [row] = results;
+  assert(row, "a count has a row");
   const { judged, ...key } = row;
   return { judged, place: key.tenant_id === null ? null : (Object.values(key) as Place) };
 }

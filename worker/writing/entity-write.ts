@@ -95,4 +95,6 @@ export type ChangeReply =
   /** The same `Idempotency-Key` came with another request before. */
   | { kind: "key_reused" }
   /** Nothing of what is missing was acknowledged; the same request may be sent again. */
-  | { kind: "unavailable" };
+  | { kind: "unavailable" }
+  /** Its tenant is being spread over more databases, and writes stop for some seconds. */
+  | { kind: "moving" };

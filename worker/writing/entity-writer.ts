@@ -27,6 +27,7 @@ import { WriterMove } from "./writer-move.ts";
 import { type ChangedEntity, type DocumentRecord, type Identity, WriterStore } from "./writer-store.ts";
 
 const UNAVAILABLE: ChangeReply = { kind: "unavailable" };
+const MOVING: ChangeReply = { kind: "moving" };
 /** Documents put again by one alarm. */
 const DEBTS_PER_ALARM = 100;
 
@@ -67,9 +68,9 @@ export class EntityWriter extends DurableObject<Env> {
   async change(identity: Identity, request: ChangeRequest): Promise<ChangeReply> {
     const { loop, effects, move } = this.#open(identity);
     const mayWrite = move.mayWrite(identity);
-    if (mayWrite !== true && !(await mayWrite)) return UNAVAILABLE;
+    if (mayWrite !== true && !(await mayWrite)) return MOVING;
     // From here to where it is counted nothing may come between: whoever pauses asks whether anything is under way.
-    if (move.isPaused) return UNAVAILABLE;
+    if (move.isPaused) return MOVING;
     const size = request.rows.reduce((total, row) => total + sizeOfRow(row), 0);
     const isFull = this.#queuedCharacters > 0 && this.#queuedCharacters + size > MAX_QUEUED_CHARACTERS;
     if (isFull || effects.isFull) return UNAVAILABLE;

@@ -7,7 +7,7 @@ import { databaseOfPartition, type EntityRef, fnv1a, type Layout, partitionOf } 
 import { timed } from "../monitoring/timed.ts";
 import { type Bookmarks, newestBookmark, newestOfEach } from "../serving/consistency.ts";
 import { type Micros, nowMicros } from "../timestamps.ts";
-import { RETRY_AFTER_SECONDS } from "../timings.ts";
+import { MOVING_RETRY_AFTER_SECONDS, RETRY_AFTER_SECONDS } from "../timings.ts";
 import type { ChangeReply, ChangeRequest, RequestRow, RowResult, Settled } from "./entity-write.ts";
 import { layoutOf, writerOf } from "./writer-access.ts";
 
@@ -74,6 +74,7 @@ async function askWriters(
       const reply = await askWriter(context, { partition, layout }, request);
       if (reply.kind === "key_reused") throw keyReused();
       if (reply.kind === "unavailable") throw notCommitted();
+      if (reply.kind === "moving") throw isMoving();
       owned.forEach(({ position }, i) => {
         const one = reply.settled[i];
         if (one) settled.set(position, one);
@@ -158,4 +159,9 @@ export function keyReused(): Problem {
 
 function notCommitted(): Problem {
   return unavailable("the write could not be committed; it may be sent again", RETRY_AFTER_SECONDS);
+}
+
+function isMoving(): Problem {
+  const why = "the tenant is being spread over more databases, and takes no write for some seconds";
+  return unavailable(`${why}; it may be sent again`, MOVING_RETRY_AFTER_SECONDS);
 }
