@@ -122,6 +122,40 @@ describe("creating", () => {
     expect((await addVersion(name, { version: 2 })).status).toBe(201);
   });
 
+  test.each([
+    [
+      /a subquery reads `data`/,
+      "SELECT user_id, AVG(amount) / (SELECT AVG(amount) FROM data) AS ratio FROM data GROUP BY user_id",
+    ],
+    [/AVG\(…\) OVER is without `user_id`/, "SELECT user_id, AVG(amount) OVER () AS mean FROM data"],
+    [/LIMIT/, "SELECT user_id, amount FROM data LIMIT 1"],
+    [
+      /MAX\(…\) without GROUP BY/,
+      "WITH m AS (SELECT MAX(at) AS at FROM data) SELECT user_id, amount FROM data JOIN m USING (at)",
+    ],
+    [
+      /`b` is not joined/,
+      "SELECT a.user_id, COUNT(*) AS n FROM data a JOIN data b ON a.at = b.at GROUP BY a.user_id",
+    ],
+  ])(
+    "streaming is 422 where the SQL looks at other entities, in a later version too: %s",
+    async (words, sql) => {
+      const table = await newTable();
+      const others = { computation_logic: sql, materialize: "on_ingest" };
+      const problem = expectProblem(await createFeature(table, others), 422);
+      expect(problem.errors?.[0]).toMatchObject({
+        loc: ["body", "computation_logic"],
+        msg: expect.stringMatching(words),
+        type: "not_streamable",
+      });
+      expect(problem.errors?.[0]?.msg).toContain('can be computed on request ("materialize": "manual")');
+      expect((await createFeature(table, { computation_logic: sql })).status).toBe(201);
+      const { name } = await streaming(table);
+      const later = expectProblem(await addVersion(name, { version: 2, computation_logic: sql }), 422);
+      expect(later.errors?.[0]?.msg).toMatch(words);
+    },
+  );
+
   test("versions that are recomputed from one raw table may be active up to a limit, however many come at once", async () => {
     const most = MAX_STREAMING_VERSIONS_PER_TABLE;
     const table = await newTable();

@@ -10,6 +10,8 @@ import type { RawSchema } from "./raw-columns.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import { checkSql, describeSqlFault } from "./sql/gate.ts";
 import { isColumnOfData } from "./sql/origin.ts";
+import { describeOthersSeen } from "./sql/others-seen.ts";
+import { whatSeesOthers } from "./sql/own-rows.ts";
 import { faultOfColumns } from "./vectors.ts";
 
 export const computationLogic = z.string().min(1).meta({
@@ -43,7 +45,7 @@ export async function assertComputable(c: AppContext, computation: Computation):
   }
   const msg = faultOfColumns(checked.columns, entityKey);
   if (msg) throw unprocessable({ loc, msg, type: "invalid_result" });
-  if (materialize === "on_ingest") assertKeyUnchanged(schema, sql, entityKey);
+  if (materialize === "on_ingest") assertOwnRows(schema, sql, entityKey);
 }
 
 /**
@@ -58,15 +60,26 @@ function assertKeyColumn({ columns }: RawSchema, entityKey: string): void {
   throw unprocessable({ loc: ["body", "materialize"], msg, type: "not_streamable" });
 }
 
-/** @throws Problem 422 when rows of the result may be of other entities than those in the column. */
-function assertKeyUnchanged({ columns }: RawSchema, sql: string, entityKey: string): void {
+/**
+ * @throws Problem 422 when rows of the result may be of other entities than those in the column, or depend on rows of
+ * others: they would depend on which entities were touched together.
+ */
+function assertOwnRows({ columns }: RawSchema, sql: string, entityKey: string): void {
   const checked = checkSql(sql);
   const names = columns.map(([name]) => name);
-  if (checked.ok && isColumnOfData(checked.shape, entityKey, names)) return;
-  const msg =
-    `with on_ingest, which recomputes the entities that new rows name in their column \`${entityKey}\`, the result's ` +
-    `\`${entityKey}\` must be that column, unchanged, and in every GROUP BY; select the column itself, or use manual`;
-  throw unprocessable({ loc: ["body", "computation_logic"], msg, type: "not_streamable" });
+  const refuse = (msg: string) =>
+    unprocessable({ loc: ["body", "computation_logic"], msg, type: "not_streamable" });
+  if (!checked.ok || !isColumnOfData(checked.shape, entityKey, names))
+    throw refuse(
+      `with on_ingest, which recomputes the entities that new rows name in their column \`${entityKey}\`, the result's ` +
+        `\`${entityKey}\` must be that column, unchanged, and in every GROUP BY; select the column itself, or use manual`,
+    );
+  const seen = whatSeesOthers(checked.shape, entityKey, names);
+  if (seen)
+    throw refuse(
+      `with on_ingest, which computes an entity from its own rows alone, the SQL may not look at other entities: ` +
+        `${describeOthersSeen(seen, entityKey)}; such SQL can be computed on request ("materialize": "manual")`,
+    );
 }
 
 export interface ComputableVersion {

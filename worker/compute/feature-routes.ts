@@ -69,7 +69,7 @@ const createFeature = endpoint(
             .meta({ example: "user_id" }),
           materialize: optionalOr(z.enum(MATERIALIZATIONS), "manual").meta({
             description:
-              "`on_ingest`: active versions are recomputed for the entities that new rows touch, so the entity key must be the column of its name, unchanged.",
+              "`on_ingest`: active versions are recomputed for the entities that new rows touch, from their rows alone, so the entity key must be the column of its name, unchanged, and the SQL may not look at other entities.",
           }),
           owner: textUpTo(MAX_NAME_CHARACTERS).min(1).nullish(),
           tags: optionalOr(z.array(textUpTo(MAX_NAME_CHARACTERS).min(1)).max(MAX_TAGS), []),

@@ -14,7 +14,7 @@ import {
   Refusal,
   splitAtCommas,
 } from "./pieces.ts";
-import type { Core, Scope, Select, ShapeReader } from "./shape.ts";
+import type { Core, Join, Scope, Select, ShapeReader } from "./shape.ts";
 import type { SqlToken } from "./tokens.ts";
 
 const PLAIN_NAME = /^[a-z_][a-z0-9_]*$/;
@@ -73,17 +73,28 @@ export class FromReader {
   /** Reads what follows FROM: sources, joins, ON and USING, all of it or a refusal. */
   readSources(pieces: readonly Piece[], into: Into): void {
     const { scope, core } = into;
-    let at = this.#readSource(pieces, 0, into);
+    let join: Join = { isLeft: false, on: [], using: [] };
+    let at = this.#readSource(pieces, 0, join, into);
     while (at < pieces.length) {
-      if (isWord(pieces[at], "on")) at = this.#readOn(pieces, at + 1, into);
-      else if (isWord(pieces[at], "using") && isGroup(pieces[at + 1])) {
-        core.conditions.push(...this.#columnList(pieces[at + 1], scope));
+      if (isWord(pieces[at], "on")) {
+        const { condition, end } = this.#readOn(pieces, at + 1, scope);
+        join.on.push(condition);
+        core.conditions.push(condition);
+        at = end;
+      } else if (isWord(pieces[at], "using") && isGroup(pieces[at + 1])) {
+        const columns = this.#columnList(pieces[at + 1], scope);
+        join.using.push(...columns);
+        core.conditions.push(...columns);
         at += 2;
-      } else at = this.#readSource(pieces, joinEnd(pieces, at), into);
+      } else {
+        const end = joinEnd(pieces, at);
+        join = { isLeft: pieces.slice(at, end).some((piece) => isWord(piece, "left")), on: [], using: [] };
+        at = this.#readSource(pieces, end, join, into);
+      }
     }
   }
 
-  #readSource(pieces: readonly Piece[], at: number, into: Into): number {
+  #readSource(pieces: readonly Piece[], at: number, join: Join, into: Into): number {
     const piece = pieces[at];
     if (!piece) throw notUnderstood(piece);
     const { alias, end } = readAlias(pieces, at + 1);
@@ -91,23 +102,22 @@ export class FromReader {
       // Parentheses around a join would hide its tables' names behind one that the plan makes up.
       if (!isWord(piece.pieces[0], "select", "with", "values")) throw notUnderstood(piece.pieces[0] ?? piece);
       const select = this.#reader.readSelect(piece.pieces, into.scope, into.inExpression);
-      into.core.sources.push({ alias, select, cte: null });
+      into.core.sources.push({ alias, select, cte: null, join });
       return end;
     }
     if (isGroup(pieces[at + 1]))
       throw new Refusal({ reason: "table-function", name: piece.name, at: piece.start });
     const source = resolve(piece, alias, { scope: into.scope, defined: this.#defined });
     if (into.inExpression && source.select !== "data") markInExpression(source.select);
-    into.core.sources.push(source);
+    into.core.sources.push({ ...source, join });
     return end;
   }
 
-  #readOn(pieces: readonly Piece[], from: number, { scope, core }: Into): number {
+  #readOn(pieces: readonly Piece[], from: number, scope: Scope) {
     let end = from;
     while (end < pieces.length && !isOperator(pieces[end], ",") && !isWord(pieces[end], ...JOIN_WORDS))
       end += 1;
-    core.conditions.push(this.#reader.readExpression(pieces.slice(from, end), scope));
-    return end;
+    return { condition: this.#reader.readExpression(pieces.slice(from, end), scope), end };
   }
 
   #columnList(group: Piece | undefined, scope: Scope) {

@@ -6,7 +6,7 @@
  * not proven here may still be true; it is computed by hand.
  */
 
-import { isColumn, isStar, isText, withoutAlias } from "./columns.ts";
+import { certainName, isColumn, isStar, isText, withoutAlias } from "./columns.ts";
 import { mayBeOneRow } from "./kept.ts";
 import { expressionsOf } from "./parts.ts";
 import { selectsIn } from "./rows.ts";
@@ -14,26 +14,28 @@ import type { Core, Expression, Part, Select, Shape } from "./shape.ts";
 import { SQL_FUNCTIONS } from "./words.ts";
 
 /** Where a name has its values from: a column of `data`, nothing of that name, or what is not known. */
-type Origin = { kind: "column"; column: string } | { kind: "absent" } | { kind: "unknown" };
+export type Origin = { kind: "column"; column: string } | { kind: "absent" } | { kind: "unknown" };
 
 const ABSENT: Origin = { kind: "absent" };
 const UNKNOWN: Origin = { kind: "unknown" };
 
 /** Names in any case. @param columns All of `data`. */
 export function isColumnOfData({ select }: Shape, name: string, columns: readonly string[]): boolean {
-  const origins = new Origins(new Set(columns.map((column) => column.toLowerCase())));
+  const origins = new Origins(columns);
   const origin = origins.of(select, name.toLowerCase());
   return origin.kind === "column" && origin.column === name.toLowerCase();
 }
 
-class Origins {
+/** Names in lower case. */
+export class Origins {
   readonly #columns: ReadonlySet<string>;
   /** A select may be read from many places, and each of its columns from many more: all are looked into once. */
   readonly #known = new Map<Select, Map<string, Origin>>();
   readonly #around = new Map<Select, boolean>();
 
-  constructor(columns: ReadonlySet<string>) {
-    this.#columns = columns;
+  /** @param columns All of `data`. */
+  constructor(columns: readonly string[]) {
+    this.#columns = new Set(columns.map((column) => column.toLowerCase()));
   }
 
   of(source: Select | "data", name: string): Origin {
@@ -48,6 +50,7 @@ class Origins {
   #find(source: Select, name: string): Origin {
     const [core, ...others] = source.cores;
     if (!core || source.renamed) return UNKNOWN;
+    if (core.valuesRows !== null) return /^column\d+$/.test(name) ? UNKNOWN : ABSENT;
     const found = core.columns.flatMap((column, at) => {
       const origin = this.#named(core, column, name);
       return origin.kind === "absent" ? [] : [{ at, origin }];
@@ -55,37 +58,44 @@ class Origins {
     const [only, ...more] = found;
     if (!only) return ABSENT;
     if (more.length > 0) return UNKNOWN;
-    const first = this.#ofGroups(core, source, { ...only, name });
+    const first = this.#ofGroups(core, source, only.origin);
     if (others.length === 0) return first;
     // What UNION adds goes by its place, not by its name.
     if (source.cores.some((one) => one.columns.some(isStar))) return UNKNOWN;
     const added = others.map((one) => {
-      const origin = this.#referred(one, one.columns[only.at] ?? []);
-      return this.#ofGroups(one, source, { at: only.at, origin, name: null });
+      return this.#ofGroups(one, source, this.referred(one, one.columns[only.at] ?? []));
     });
     return agreeing([first, ...added]);
   }
 
   /** The origin of a column of the core, where it may be called so. */
   #named(core: Core, column: Expression, name: string): Origin {
-    if (isStar(column)) return this.#resolve(core, column.length === 3 ? nameOf(column[0]) : null, name);
+    if (isStar(column)) return this.resolve(core, column.length === 3 ? nameOf(column[0]) : null, name);
     const last = column.at(-1);
     // Parentheses and hints are nothing to SQLite when it looks for a name.
     if (column.length === 1 && last?.kind === "call")
       return [null, "likely", "unlikely"].includes(last.name) ? UNKNOWN : ABSENT;
-    return nameOf(last) === name ? this.#referred(core, column) : ABSENT;
+    return nameOf(last) === name ? this.referred(core, column) : ABSENT;
   }
 
   /** The origin of `x`, `t.x`, either with an alias; of any other expression it is not known. */
-  #referred(core: Core, column: Expression): Origin {
+  referred(core: Core, column: Expression): Origin {
     const reference = readReference(column);
-    const origin = reference ? this.#resolve(core, reference.table, reference.column) : UNKNOWN;
+    const origin = reference ? this.resolve(core, reference.table, reference.column) : UNKNOWN;
     return origin.kind === "absent" ? UNKNOWN : origin;
   }
 
-  #resolve(core: Core, table: string | null, name: string): Origin {
-    const sources = core.sources.filter(({ alias }) => table === null || alias === table);
-    const origins = sources.map(({ select }) => this.of(select, name));
+  /** Where a row that the core has joined has a name's value from. */
+  resolve(core: Core, table: string | null, name: string): Origin {
+    const sources = core.sources.filter(({ alias, join }) =>
+      // Without a table the name of USING is the first table's.
+      table === null ? !join.using.some((one) => nameOf(one[0]) === name) : alias === table,
+    );
+    const origins = sources.map(({ select, join }) => {
+      const origin = this.of(select, name);
+      // Where nothing fits, it is null.
+      return join.isLeft && origin.kind === "column" ? UNKNOWN : origin;
+    });
     return agreeing(origins.filter(({ kind }) => kind !== "absent"));
   }
 
@@ -93,7 +103,7 @@ class Origins {
    * Whether a subquery in an expression has an aggregate over columns that are not its own: that aggregate is one of the
    * select around it, and makes one row of all there. What such a subquery reads may have it as well.
    */
-  #aggregatesWithin(core: Core, select: Select): boolean {
+  aggregatesWithin(core: Core, select: Select): boolean {
     return selectsIn(expressionsOf(core, select)).some((inner) => this.#aggregatesAround(inner));
   }
 
@@ -103,7 +113,7 @@ class Origins {
     const found = select.cores.some(
       (core) =>
         aggregatesIn(expressionsOf(core, select)).some((args) => !this.#areOwn(core, args)) ||
-        this.#aggregatesWithin(core, select) ||
+        this.aggregatesWithin(core, select) ||
         core.sources.some(({ select: read }) => read !== "data" && this.#aggregatesAround(read)),
     );
     this.#around.set(select, found);
@@ -118,32 +128,42 @@ class Origins {
         if (part.kind === "call") return this.#areOwn(core, part.args);
         if (!isColumn(part) || isText(expression[i + 1], ".")) return true;
         const table = isText(expression[i - 1], ".") ? nameOf(expression[i - 2]) : null;
-        return this.#resolve(core, table, nameOf(part) ?? "").kind !== "absent";
+        return this.resolve(core, table, nameOf(part) ?? "").kind !== "absent";
       }),
     );
   }
 
   /** A row that is made of several is of one entity only when they are grouped by it. */
-  #ofGroups(
-    core: Core,
-    select: Select,
-    { at, origin, name }: { at: number; origin: Origin; name: string | null },
-  ): Origin {
-    if (mayBeOneRow(core) || this.#aggregatesWithin(core, select)) return UNKNOWN;
+  #ofGroups(core: Core, select: Select, origin: Origin): Origin {
+    if (mayBeOneRow(core) || this.aggregatesWithin(core, select)) return UNKNOWN;
     if (origin.kind !== "column" || core.groupBy.length === 0) return origin;
-    const isGrouped = core.groupBy.some((key) => {
-      const [only, ...more] = key;
-      if (only?.kind === "token" && only.token.kind === "number" && more.length === 0)
-        // `1.0` is no position.
-        return only.token.text === String(at + 1) && !core.columns.some(isStar);
-      const reference = readReference(key);
-      if (!reference) return false;
-      const of = this.#resolve(core, reference.table, reference.column);
-      // An alias means something only where no column has its name.
-      if (of.kind === "absent") return reference.table === null && reference.column === name;
-      return of.kind === "column" && of.column === origin.column;
+    return this.isGroupedBy(core, origin.column) ? origin : UNKNOWN;
+  }
+
+  /** Whether GROUP BY names this column of `data`, itself, by its place or by an alias. */
+  isGroupedBy(core: Core, column: string): boolean {
+    return core.groupBy.some((key) => {
+      const origin = this.#ofKey(core, key);
+      return origin.kind === "column" && origin.column === column;
     });
-    return isGrouped ? origin : UNKNOWN;
+  }
+
+  #ofKey(core: Core, key: Expression): Origin {
+    const [only, ...more] = key;
+    if (only?.kind === "token" && only.token.kind === "number" && more.length === 0) {
+      // `1.0` is no position.
+      const isPosition = /^[1-9]\d*$/.test(only.token.text) && !core.columns.some(isStar);
+      return isPosition ? this.referred(core, core.columns[Number(only.token.text) - 1] ?? []) : UNKNOWN;
+    }
+    const reference = exactReference(key);
+    if (!reference) return UNKNOWN;
+    const { table, column: name } = reference;
+    const origin = this.resolve(core, table, name);
+    // An alias means something only where no column has its name.
+    if (origin.kind !== "absent" || table !== null) return origin;
+    return agreeing(
+      core.columns.filter((one) => certainName(one) === name).map((one) => this.referred(core, one)),
+    );
   }
 }
 
@@ -164,11 +184,22 @@ function agreeing(origins: readonly Origin[]): Origin {
 }
 
 /** `x` and `t.x`, either with an alias; null for any other expression. */
-export function readReference(column: Expression): { table: string | null; column: string } | null {
+export function readReference(column: Expression): ColumnName | null {
   const bare = withoutAlias(column);
+  const last = bare.at(-1);
   // `x y`, `t.x y`: an alias without AS.
-  const hasAlias = bare.length === column.length && bare.length % 2 === 0;
-  const [first, dot, second, ...more] = hasAlias ? bare.slice(0, -1) : bare;
+  const isName = last?.kind === "token" && (isColumn(last) || last.token.kind === "string");
+  const hasAlias = bare.length === column.length && bare.length % 2 === 0 && isName;
+  return exactReference(hasAlias ? bare.slice(0, -1) : bare);
+}
+
+export interface ColumnName {
+  table: string | null;
+  column: string;
+}
+
+/** `x` and `t.x`; null for any other expression. */
+export function exactReference([first, dot, second, ...more]: Expression): ColumnName | null {
   if (!first || !isColumn(first) || more.length > 0) return null;
   if (!dot) return { table: null, column: nameOf(first) ?? "" };
   if (!isText(dot, ".") || !second || !isColumn(second)) return null;
@@ -176,7 +207,7 @@ export function readReference(column: Expression): { table: string | null; colum
 }
 
 /** In lower case; SQLite takes a string for a name too. */
-function nameOf(part: Part | undefined): string | null {
+export function nameOf(part: Part | undefined): string | null {
   if (part?.kind !== "token") return null;
   const { kind, name } = part.token;
   return kind === "word" || kind === "quoted" || kind === "string" ? name.toLowerCase() : null;

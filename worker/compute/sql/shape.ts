@@ -9,6 +9,7 @@ import { castOperand, isDistinctFrom, plainLimit, splitClauses } from "./clauses
 import type { SqlFault } from "./faults.ts";
 import { FromReader } from "./from.ts";
 import { gapAfter } from "./gaps.ts";
+import { type Partition, readPartition } from "./partitions.ts";
 import {
   groupPieces,
   isOperator,
@@ -26,8 +27,14 @@ import { CLAUSE_WORDS, SQL_FUNCTIONS, WORDS_BEFORE_PARENTHESIS } from "./words.t
 /** A part of an expression. */
 export type Part =
   | { kind: "token"; token: SqlToken }
-  /** `name` is null for mere parentheses. */
-  | { kind: "call"; name: string | null; args: Expression[]; overWindow: boolean }
+  /** `name` is null for mere parentheses. `partition`: of those after OVER. */
+  | {
+      kind: "call";
+      name: string | null;
+      args: Expression[];
+      overWindow: boolean;
+      partition: Partition | null;
+    }
   | { kind: "select"; select: Select };
 export type Expression = Part[];
 
@@ -38,6 +45,16 @@ interface Source {
   select: Select | "data";
   /** The name of WITH. */
   cte: string | null;
+  join: Join;
+}
+
+/** How a source is joined to those before it. */
+export interface Join {
+  /** Its columns may be null where nothing fits. */
+  isLeft: boolean;
+  /** What stands in ON and in USING. Both are among the conditions of the core too. */
+  on: Expression[];
+  using: Expression[];
 }
 
 /** One SELECT without what UNION joins to it. */
@@ -48,6 +65,8 @@ export interface Core {
   conditions: Expression[];
   /** HAVING, which SQLite may take for WHERE, and WINDOW. */
   afterGroups: Expression[];
+  /** Those of WINDOW by name. */
+  partitions: Map<string, Partition>;
   groupBy: Expression[];
   /** Compares whole rows: DISTINCT. */
   distinct: boolean;
@@ -59,6 +78,7 @@ export interface Select {
   cores: Core[];
   /** ORDER BY, LIMIT. */
   tail: Expression[];
+  hasLimit: boolean;
   /** LIMIT with a plain number. */
   limit: number | null;
   /** By `WITH name (columns)`: its columns are not called what they say. */
@@ -105,6 +125,7 @@ export class ShapeReader {
     const select: Select = {
       cores: [],
       tail: [],
+      hasLimit: false,
       limit: null,
       renamed: false,
       materialized: false,
@@ -133,6 +154,7 @@ export class ShapeReader {
       columns: [],
       conditions: [],
       afterGroups: [],
+      partitions: new Map(),
       groupBy: [],
       distinct: false,
       valuesRows: null,
@@ -156,13 +178,14 @@ export class ShapeReader {
           core.groupBy.push(...expressions(body));
           break;
         case "window":
-          core.afterGroups.push(...this.#readWindows(body, scope));
+          core.afterGroups.push(...this.#readWindows(body, core, scope));
           break;
         case "order":
           select.tail.push(...expressions(body));
           break;
         case "limit":
           select.tail.push(...expressions(splitPieces(body, (piece) => isWord(piece, "offset")).flat()));
+          select.hasLimit = true;
           select.limit = plainLimit(body);
           break;
         case "having":
@@ -176,10 +199,11 @@ export class ShapeReader {
   }
 
   /** `name AS (…), …`, and nothing else: elsewhere `window` could be an alias with more tables after it. */
-  #readWindows(pieces: readonly Piece[], scope: Scope): Expression[] {
+  #readWindows(pieces: readonly Piece[], { partitions }: Core, scope: Scope): Expression[] {
     return splitAtCommas(pieces).map(([name, as, group, ...rest]) => {
       if (!name || name.kind === "group" || !isWord(as, "as") || group?.kind !== "group" || rest.length > 0)
         throw notUnderstood(name);
+      partitions.set(name.name, readPartition(group.pieces));
       return this.readExpression(windowless(group.pieces), scope);
     });
   }
@@ -211,7 +235,9 @@ export class ShapeReader {
       return { kind: "select", select: this.readSelect(group.pieces, scope, true) };
     }
     // `f(…) FILTER (WHERE …) OVER …` is over a window, with FILTER alone it is an aggregate.
-    const overWindow = isWord(pieces[isWord(pieces[i + 1], "filter") ? i + 3 : i + 1], "over");
+    const over = isWord(pieces[i + 1], "filter") ? i + 3 : i + 1;
+    // With nothing after it `over` is an alias.
+    const overWindow = isWord(pieces[over], "over") && pieces[over + 1] !== undefined;
     if (!before || before.kind === "group" || !isCalled(before)) {
       // `FILTER (WHERE …)`
       const inner =
@@ -225,10 +251,12 @@ export class ShapeReader {
         name: null,
         args: empty ? [] : args.map((arg) => this.readExpression(windowless(arg), scope)),
         overWindow,
+        partition: isWord(before, "over") ? readPartition(inner) : null,
       };
     }
     if (!SQL_FUNCTIONS.has(before.name)) throw refusedFunction(before);
-    return { kind: "call", name: before.name, args: this.#readArguments(group.pieces, scope), overWindow };
+    const args = this.#readArguments(group.pieces, scope);
+    return { kind: "call", name: before.name, args, overWindow, partition: null };
   }
 
   #readArguments(pieces: readonly Piece[], scope: Scope): Expression[] {
