@@ -111,7 +111,8 @@ export class RawTable extends DurableObject<Env> {
     const { computed, skipped, skippedCount, steps } = made;
     const undated = computed.filter(({ timestamp }) => timestamp === null);
     if (undated.length > 0) {
-      // What the table has no time for is of now, so that one over fewer rows is older, whenever it is written.
+      // What its rows have no time for, or the clock a part in, is of now, so that one over fewer rows is older, whenever
+      // it is written. Taken after the query, so never before the time that the query has read.
       const asOf = formatTimestamp(this.#store.tick(nowMicros()));
       for (const row of undated) row.timestamp = asOf;
     }

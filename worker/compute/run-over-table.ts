@@ -3,6 +3,7 @@ import { MAX_SQL_RESULT_BYTES } from "../limits.ts";
 import type { ComputeReply, ComputeRequest } from "./compute-request.ts";
 import { mayBeRounded, readDigits, withDigits } from "./exact-integers.ts";
 import type { RawTableStore } from "./raw-table-store.ts";
+import { readsClock } from "./sql/clock.ts";
 import { checkSql } from "./sql/gate.ts";
 import { runSql, type SqlRows } from "./sql/run.ts";
 import { type ComputedRow, entitiesAmong, type Skips, vectorsOf } from "./vectors.ts";
@@ -30,7 +31,10 @@ export function vectorsOverTable(
   return { kind: "refused", fault: { reason: "too-many-bytes", limit: MAX_SQL_RESULT_BYTES }, steps };
 }
 
-/** @returns the result, with the newest event time of each of its entities where the table knows them. */
+/**
+ * @returns the result, with the newest event time of each of its entities where the table knows them, and where the
+ * clock has no part in it: what does is of the time of the computation, which its rows do not know.
+ */
 function runOverTable(
   storage: DurableObjectStorage,
   store: RawTableStore,
@@ -38,18 +42,20 @@ function runOverTable(
 ) {
   const statistics = store.statistics(schema, source, entityKey);
   let timestamps = new Map<string, string>();
+  const checked = checkSql(sql);
+  const isOfRows = checked.ok && !readsClock(checked, schema.columns);
   const prepare = () => store.createData(schema, source, entityKey);
   // Last: they are of the result's entities, and no estimate counts what they cost.
   const concluding =
     (read: (cell: unknown) => unknown) =>
     ({ columns, rows }: SqlRows) => {
+      if (!isOfRows) return;
       const at = columns.indexOf(entityKey);
       const entities = entitiesAmong(rows.map((cells) => read(cells[at])));
       timestamps = store.newestTimestamps(schema, entityKey, entities);
     };
   const conclude = concluding((cell) => cell);
   const result = runSql(storage, sql, statistics, { prepare, conclude });
-  const checked = checkSql(sql);
   if (!result.ok || !checked.ok || !mayBeRounded(result.rows)) return { ...result, timestamps };
   const digits = withDigits(checked.sql, result.columns);
   const ours = { prepare, conclude: concluding(readDigits), isOurs: true };
