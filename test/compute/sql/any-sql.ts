@@ -133,7 +133,7 @@ function joined(c: Choices, depth: number): string {
     `ON (${b}.card = ${a}.card) AND ${condition(c, b, depth)}`,
     `ON ${a}.amount BETWEEN 0 AND 2 AND ${a}.card = ${b}.card AND ${a}.rowid < ${b}.rowid`,
     "USING (card, kind)",
-    `ON ${c.of(`${a}.kind = ${b}.kind`, `${a}.card = ${b}.card OR ${a}.ts = ${b}.ts`, `${a}.card <> ${b}.card`, "1")}`,
+    `ON ${c.of(`${a}.kind = ${b}.kind`, `${a}.card = ${b}.card OR ${a}.ts = ${b}.ts`, `${a}.ts = ${b}.ts OR ${a}.kind = 'p' AND ${a}.card = ${b}.card`, `${a}.card <> ${b}.card`, "1")}`,
   );
   const value = c.of(
     `${a}.amount + coalesce(${b}.amount, 0)`,

@@ -55,6 +55,7 @@ describe("reads the clock", () => {
     "date(CASE WHEN n = 1 THEN ts ELSE 'now' END)",
     "date(iif(n, 'now', ts))",
     "date(doc ->> '$.day')",
+    "date(doc ->> '$.a1' || day)",
     "date(json_extract(doc, '$.day'))",
     "date(strftime('now', ts))",
     "date(strftime(card, ts))",
@@ -80,6 +81,7 @@ describe("reads the clock", () => {
     "SELECT card, date(d) AS d FROM (SELECT card, ts AS d FROM data UNION ALL SELECT card, day FROM data)",
     "WITH a AS (SELECT card, max(day) AS d FROM data GROUP BY card), b AS (SELECT * FROM a) SELECT card, date(b.d) AS d FROM b",
     "WITH a(card, d) AS (SELECT card, ts FROM data) SELECT card, date(d) AS d FROM a",
+    "SELECT card, date(d) AS v FROM data, (SELECT ('2026-01-01')) t, (SELECT 'now' AS d) u",
     "SELECT card, date(column1) AS d FROM data, (VALUES ('now'))",
     "SELECT card, n FROM data UNION ALL SELECT card, unixepoch('now') FROM data",
   ])("%s", (sql) => expect(isClock(sql)).toBe(true));

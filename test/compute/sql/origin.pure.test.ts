@@ -49,6 +49,7 @@ describe("the entity key is the column itself", () => {
     "WITH all_of AS (SELECT max(amt) AS m FROM data) SELECT user_id, (SELECT m FROM all_of) AS m FROM data",
     "SELECT user_id, sum(amt) FILTER (WHERE amt > 5) AS s FROM data GROUP BY user_id",
     "SELECT user_id, sum(amt) FILTER (WHERE amt > 5) OVER (PARTITION BY user_id) AS s FROM data",
+    "WITH t(user_id, s) AS (SELECT user_id, sum(amt) FROM data GROUP BY user_id) SELECT user_id, s FROM t",
     "SELECT user_id, amt FROM data WHERE amt > 0 UNION ALL SELECT d.user_id, 0 FROM data d",
   ])("%s", (sql) => expect(isProven(sql)).toBe(true));
 
@@ -66,6 +67,10 @@ describe("it is not proven that the entity key is the column", () => {
     "SELECT user_id, count(*) FILTER (WHERE amt > 0) AS s FROM data",
     "SELECT user_id, sum(amt) FILTER (WHERE amt > 5) AS s FROM data",
     "SELECT user_id, sum(amt) AS s FROM data GROUP BY 1.0",
+    "SELECT user_id, sum(amt) over FROM data",
+    "SELECT user_id, sum(amt) AS s FROM data GROUP BY user_id ISNULL",
+    "SELECT d.user_id, sum(d.amt) AS s FROM data d LEFT JOIN data e ON e.user_id = d.user_id AND e.amt > 5 GROUP BY e.user_id",
+    "WITH t(one) AS (SELECT 1) SELECT user_id, (SELECT sum(amt) FROM t) AS s FROM data",
     "SELECT user_id, sum(amt) AS s FROM data GROUP BY 1e0",
     "SELECT d.user_id, (SELECT max(d.amt)) AS m FROM data d",
     "SELECT d.user_id, (SELECT sum(d.amt) FROM data) AS s FROM data d",

@@ -50,7 +50,9 @@ describe("of the entity's own rows", () => {
     "WITH p AS (SELECT 7 AS days, julianday('now') AS now LIMIT 1) SELECT card, COUNT(*) AS n FROM data, p WHERE julianday(ts) > now - days GROUP BY card",
     "SELECT card, COUNT(*) AS n FROM data LEFT JOIN (VALUES ('buy', 2), ('view', 1)) ON column1 = kind GROUP BY card",
     "SELECT card, amount * (SELECT max(column1) FROM (VALUES (1), (2))) AS a FROM data",
+    "WITH t(c, s) AS (SELECT card, SUM(amount) FROM data GROUP BY card) SELECT card, s FROM data JOIN t ON c = card",
     // Subqueries.
+    "SELECT card, (SELECT SUM(x.amount * data.amount) FROM data x WHERE x.card = data.card) AS s FROM data",
     "SELECT card, (SELECT AVG(amount) FROM data d WHERE d.card = data.card AND d.kind = 'buy') AS mean FROM data",
     "SELECT card, AVG(amount) / (SELECT SUM(s) FROM (SELECT SUM(amount) AS s FROM data x WHERE x.card = d.card GROUP BY kind LIMIT 3)) AS r FROM data d GROUP BY card",
     "WITH t AS (SELECT card, SUM(amount) AS s FROM data GROUP BY card) SELECT card, (SELECT s FROM t WHERE t.card = data.card) AS s FROM data",
@@ -74,6 +76,10 @@ describe("of the entity's own rows", () => {
     const sql = "SELECT card, max(oid) AS last FROM data GROUP BY card";
     expect(seenBy(sql, "card", ["card", "OID"])).toBeNull();
     expect(seenBy(sql)).toContain("oid");
+    const compared = `SELECT a.card, COUNT(*) AS n FROM data a JOIN data b ON a.card = b.card AND a.oid < b.rowid
+      GROUP BY a.card`;
+    expect(seenBy(compared, "card", ["card", "OID"])).toContain("rowid");
+    expect(seenBy(compared)).toBeNull();
   });
 });
 
@@ -185,7 +191,22 @@ describe("it may see other entities", () => {
       "UNION",
       "SELECT card, COUNT(*) AS n FROM data JOIN (SELECT kind FROM data UNION SELECT 'x') k ON k.kind = data.kind GROUP BY card",
     ],
+    [
+      "`b` is not joined",
+      "SELECT a.card, COUNT(*) AS n FROM data a JOIN data b ON a.card = b.card AND a.kind = b.kind OR a.ts = b.ts GROUP BY a.card",
+    ],
+    [
+      "`t` is not joined",
+      "WITH t(card, s) AS (SELECT kind, amount FROM data) SELECT data.card, s FROM data JOIN t ON t.card = data.card",
+    ],
+    [
+      "an aggregate in a subquery",
+      "WITH t(one) AS (SELECT 1) SELECT card, (SELECT SUM(amount) FROM t) AS s FROM data",
+    ],
+    ["an aggregate in a subquery", "SELECT card, (SELECT SUM(amount) FROM (SELECT (1)) t) AS s FROM data"],
     // Subqueries.
+    ["a subquery reads `data`", "SELECT card, amount FROM data WHERE card IN (SELECT kind FROM data)"],
+    ["a subquery reads `data`", "SELECT card, amount FROM data WHERE card IN (SELECT lower(card) FROM data)"],
     [
       "a subquery reads `x`",
       "SELECT card, EXISTS (SELECT 1 FROM data x WHERE x.kind = d.kind) AS e FROM data d",
@@ -218,7 +239,14 @@ describe("it may see other entities", () => {
     ],
     ["a subquery reads `data`", "SELECT card, amount FROM data WHERE kind IN (SELECT card FROM data)"],
     ["LIMIT", "SELECT card, amount FROM data WHERE card IN (SELECT card FROM data LIMIT 1)"],
+    [
+      "a subquery reads `x`",
+      `SELECT d.c AS card, EXISTS (SELECT y.kind AS c FROM (SELECT kind FROM data z WHERE z.card = d.c) y
+         WHERE EXISTS (SELECT 1 FROM data x WHERE x.card = c)) AS e FROM (SELECT card AS c FROM data) d`,
+    ],
     // The number of a row.
+    ["rowid", "WITH t(one) AS (SELECT 1) SELECT card, rowid AS r FROM t, data"],
+    ["rowid", "SELECT card, rowid AS r FROM (SELECT (1)), data"],
     ["rowid", "SELECT card, rowid AS r FROM data"],
     ["_rowid_", "SELECT card, max(data._rowid_) AS r FROM data GROUP BY card"],
     ["oid", 'SELECT card, amount FROM data d WHERE "d"."oid" % 2 = 0'],

@@ -49,7 +49,8 @@ export class FromReader {
       at += 1;
       const name = nameOf(pieces[at]);
       if (this.#defined.has(name) || name === "data") throw badName(pieces[at]);
-      const renamed = pieces[at + 1]?.kind === "group";
+      const columns = pieces[at + 1];
+      const renamed = columns?.kind === "group";
       at += renamed ? 2 : 1;
       if (!isWord(pieces[at], "as")) throw notUnderstood(pieces[at]);
       at += 1;
@@ -62,6 +63,7 @@ export class FromReader {
       this.#defined.set(name, null);
       const select = this.#reader.readSelect(body.pieces, scope, inExpression);
       select.renamed = renamed;
+      select.names = renamed ? plainNames(columns) : null;
       select.materialized = isSaid && !isNot;
       this.#defined.set(name, select);
       scope.set(name, select);
@@ -124,6 +126,13 @@ export class FromReader {
     if (!isGroup(group)) throw notUnderstood(group);
     return splitAtCommas(group.pieces).map((column) => this.#reader.readExpression(column, scope));
   }
+}
+
+function plainNames({ pieces }: Group): string[] | null {
+  const names = splitAtCommas(pieces).flatMap(([name, ...more]) =>
+    more.length === 0 && (name?.kind === "word" || name?.kind === "quoted") ? [name.name] : [null],
+  );
+  return names.some((name) => name === null) ? null : names.filter((name) => name !== null);
 }
 
 /** SQLite puts a copy of a select of WITH where its name stands, and looks for names in what is around it there. */

@@ -6,7 +6,7 @@
 import type { ColumnType } from "../raw-columns.ts";
 import { certainName, isColumn, isStar, isText, withoutAlias } from "./columns.ts";
 import { findName, type Level } from "./levels.ts";
-import { type ColumnName, exactReference, nameOf, Origins } from "./origin.ts";
+import { type ColumnName, exactReference, isThere, nameOf, Origins } from "./origin.ts";
 import type { Core, Expression, Part, Select } from "./shape.ts";
 import { isValue } from "./values.ts";
 import { SQL_FUNCTIONS } from "./words.ts";
@@ -127,7 +127,8 @@ export class NowTexts {
     const found = findName(name, level, this.#origins);
     if (!found || found.source === null) return "perhaps now";
     const source = found.level.core.sources[found.source];
-    return source ? this.#textOfColumn(source.select, name.column) : "perhaps now";
+    const isCertain = source && isThere(this.#origins.of(source.select, name.column));
+    return isCertain ? this.#textOfColumn(source.select, name.column) : "perhaps now";
   }
 
   #textOfColumn(source: Select | "data", column: string): Text {

@@ -13,11 +13,22 @@ import { selectsIn } from "./rows.ts";
 import type { Core, Expression, Part, Select, Shape } from "./shape.ts";
 import { SQL_FUNCTIONS } from "./words.ts";
 
-/** Where a name has its values from: a column of `data`, nothing of that name, or what is not known. */
-export type Origin = { kind: "column"; column: string } | { kind: "absent" } | { kind: "unknown" };
+/**
+ * Where a name has its values from: a column of `data`, nothing of that name, or what is not known; then perhaps there is
+ * nothing of that name either.
+ */
+export type Origin =
+  | { kind: "column"; column: string }
+  | { kind: "absent" }
+  | { kind: "unknown"; isThere: boolean };
 
 const ABSENT: Origin = { kind: "absent" };
-const UNKNOWN: Origin = { kind: "unknown" };
+const UNKNOWN: Origin = { kind: "unknown", isThere: true };
+const PERHAPS: Origin = { kind: "unknown", isThere: false };
+
+/** Whether there certainly is something of that name. */
+export const isThere = (origin: Origin) =>
+  origin.kind === "column" || (origin.kind === "unknown" && origin.isThere);
 
 /** Names in any case. @param columns All of `data`. */
 export function isColumnOfData({ select }: Shape, name: string, columns: readonly string[]): boolean {
@@ -49,7 +60,8 @@ export class Origins {
 
   #find(source: Select, name: string): Origin {
     const [core, ...others] = source.cores;
-    if (!core || source.renamed) return UNKNOWN;
+    if (!core) return PERHAPS;
+    if (source.renamed) return this.#findRenamed(source, name);
     if (core.valuesRows !== null) return /^column\d+$/.test(name) ? UNKNOWN : ABSENT;
     const found = core.columns.flatMap((column, at) => {
       const origin = this.#named(core, column, name);
@@ -57,9 +69,9 @@ export class Origins {
     });
     const [only, ...more] = found;
     if (!only) return ABSENT;
-    if (more.length > 0) return UNKNOWN;
+    if (more.length > 0) return found.some(({ origin }) => isThere(origin)) ? UNKNOWN : PERHAPS;
     const first = this.#ofGroups(core, source, only.origin);
-    if (others.length === 0) return first;
+    if (others.length === 0 || !isThere(first)) return first;
     // What UNION adds goes by its place, not by its name.
     if (source.cores.some((one) => one.columns.some(isStar))) return UNKNOWN;
     const added = others.map((one) => {
@@ -68,13 +80,25 @@ export class Origins {
     return agreeing([first, ...added]);
   }
 
+  /** By the names that WITH gives to its columns in their order. */
+  #findRenamed(source: Select, name: string): Origin {
+    if (source.names === null) return PERHAPS;
+    const at = source.names.indexOf(name);
+    if (at < 0) return ABSENT;
+    const isOnce = source.names.lastIndexOf(name) === at;
+    if (!isOnce || source.cores.some((core) => core.columns.some(isStar))) return UNKNOWN;
+    return agreeing(
+      source.cores.map((core) => this.#ofGroups(core, source, this.referred(core, core.columns[at] ?? []))),
+    );
+  }
+
   /** The origin of a column of the core, where it may be called so. */
   #named(core: Core, column: Expression, name: string): Origin {
     if (isStar(column)) return this.resolve(core, column.length === 3 ? nameOf(column[0]) : null, name);
     const last = column.at(-1);
     // Parentheses and hints are nothing to SQLite when it looks for a name.
     if (column.length === 1 && last?.kind === "call")
-      return [null, "likely", "unlikely"].includes(last.name) ? UNKNOWN : ABSENT;
+      return [null, "likely", "unlikely"].includes(last.name) ? PERHAPS : ABSENT;
     return nameOf(last) === name ? this.referred(core, column) : ABSENT;
   }
 
@@ -112,7 +136,7 @@ export class Origins {
     if (known !== undefined) return known;
     const found = select.cores.some(
       (core) =>
-        aggregatesIn(expressionsOf(core, select)).some((args) => !this.#areOwn(core, args)) ||
+        aggregatesIn(expressionsOf(core, select)).some((args) => !this.#isOwn(core, args)) ||
         this.aggregatesWithin(core, select) ||
         core.sources.some(({ select: read }) => read !== "data" && this.#aggregatesAround(read)),
     );
@@ -120,23 +144,20 @@ export class Origins {
     return found;
   }
 
-  /** Whether all columns in expressions are known to be of what the core reads. */
-  #areOwn(core: Core, expressions: readonly Expression[]): boolean {
-    return expressions.every((expression) =>
-      expression.every((part, i) => {
-        if (part.kind === "select") return false;
-        if (part.kind === "call") return this.#areOwn(core, part.args);
-        if (!isColumn(part) || isText(expression[i + 1], ".")) return true;
-        const table = isText(expression[i - 1], ".") ? nameOf(expression[i - 2]) : null;
-        return this.resolve(core, table, nameOf(part) ?? "").kind !== "absent";
-      }),
+  /** An aggregate is of the innermost select that has one of the columns in its arguments; without any, of its own. */
+  #isOwn(core: Core, args: readonly Expression[]): boolean {
+    const names = namesIn(args);
+    return (
+      (names.length === 0 && selectsIn(args).length === 0) ||
+      names.some(({ table, column }) => isThere(this.resolve(core, table, column)))
     );
   }
 
   /** A row that is made of several is of one entity only when they are grouped by it. */
   #ofGroups(core: Core, select: Select, origin: Origin): Origin {
+    if (origin.kind !== "column") return origin;
     if (mayBeOneRow(core) || this.aggregatesWithin(core, select)) return UNKNOWN;
-    if (origin.kind !== "column" || core.groupBy.length === 0) return origin;
+    if (core.groupBy.length === 0) return origin;
     return this.isGroupedBy(core, origin.column) ? origin : UNKNOWN;
   }
 
@@ -176,11 +197,26 @@ function aggregatesIn(expressions: readonly Expression[]): Expression[][] {
   });
 }
 
+/** All columns that expressions name, those of subqueries left out. */
+function namesIn(expressions: readonly Expression[]): ColumnName[] {
+  return expressions.flatMap((expression) =>
+    expression.flatMap((part, i) => {
+      if (part.kind === "call") return namesIn(part.args);
+      if (!isColumn(part) || isText(expression[i + 1], ".")) return [];
+      const table = isText(expression[i - 1], ".") ? nameOf(expression[i - 2]) : null;
+      return [{ table, column: nameOf(part) ?? "" }];
+    }),
+  );
+}
+
 /** What several have in common: SQLite may mean any of them. */
 function agreeing(origins: readonly Origin[]): Origin {
   const [first] = origins;
-  if (first?.kind !== "column") return first ?? ABSENT;
-  return origins.every((one) => one.kind === "column" && one.column === first.column) ? first : UNKNOWN;
+  if (!first) return ABSENT;
+  const isOne =
+    first.kind === "column" && origins.every((one) => one.kind === "column" && one.column === first.column);
+  if (isOne) return first;
+  return origins.some(isThere) ? UNKNOWN : PERHAPS;
 }
 
 /** `x` and `t.x`, either with an alias; null for any other expression. */

@@ -8,7 +8,7 @@
 import { isText } from "./columns.ts";
 import { asComparison, conjuncts } from "./conjuncts.ts";
 import { findName, type Level } from "./levels.ts";
-import { type ColumnName, exactReference, nameOf, type Origins } from "./origin.ts";
+import { type ColumnName, exactReference, isThere, nameOf, type Origins } from "./origin.ts";
 import type { Partition } from "./partitions.ts";
 import { expressionsOf } from "./parts.ts";
 import type { Expression, Select } from "./shape.ts";
@@ -38,7 +38,8 @@ export function rowidIn(level: Level, select: Select, origins: Origins): string 
 /** SQLite would take an alias of the core's own for it, which is not looked into. */
 function isNoColumn(name: ColumnName, level: Level, origins: Origins): boolean {
   const found = findName(name, level, origins);
-  return found === null || found.source === null;
+  const source = found?.source == null ? undefined : found.level.core.sources[found.source];
+  return !source || !isThere(origins.of(source.select, name.column));
 }
 
 function withoutSorting(term: Expression): Expression {

@@ -83,6 +83,8 @@ export interface Select {
   limit: number | null;
   /** By `WITH name (columns)`: its columns are not called what they say. */
   renamed: boolean;
+  /** What they are called there; null where they are not, or it is not plain. */
+  names: string[] | null;
   /** WITH … AS MATERIALIZED. */
   materialized: boolean;
   /** UNION, INTERSECT or EXCEPT between its cores, not UNION ALL alone. */
@@ -128,6 +130,7 @@ export class ShapeReader {
       hasLimit: false,
       limit: null,
       renamed: false,
+      names: null,
       materialized: false,
       comparesRows: false,
       inExpression,
