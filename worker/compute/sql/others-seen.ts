@@ -30,7 +30,7 @@ export function describeOthersSeen(seen: OthersSeen, entityKey: string): string 
     case "join":
       return `${named(seen.source)} is not joined by equality of ${key}, such as with ON a.${entityKey} = b.${entityKey} or USING (${entityKey})`;
     case "subquery":
-      return `a subquery reads ${named(seen.source)} without WHERE ${seen.source ?? "…"}.${entityKey} = the ${key} of the row around it`;
+      return `a subquery reads ${named(seen.source)} without the condition that its ${key} is that of the row around it, such as FROM data x WHERE x.${entityKey} = data.${entityKey}`;
     case "rowid":
       return `${seen.name}, which counts the rows of all entities, is read other than to sort by it`;
   }
