@@ -9,10 +9,10 @@
  * The notes are kept from the first ingest under a retention, or the first purge, until the retention is taken away.
  */
 import { rowOf, rowsOf, run } from "../db/object-sql.ts";
-import { MAX_PURGE_BYTES, PURGE_BLOCK_ROWS, PURGE_BLOCKS_PER_STEP } from "../limits.ts";
-import { partsUpTo } from "../parts.ts";
+import { PURGE_BLOCKS_PER_STEP } from "../limits.ts";
 import { type Micros, parseTimestamp } from "../timestamps.ts";
 import { quoted, type RawSchema } from "./raw-columns.ts";
+import { BLOCK_OF_ROW, BLOCKS_FROM, blocksOfStep, IN_BLOCK, isThere, longestText } from "./row-blocks.ts";
 
 export interface PurgeStep {
   /** Blocks that it has looked at; none: no row is too old. */
@@ -25,10 +25,6 @@ export interface PurgeStep {
 const SCHEMA = `
   CREATE TABLE fs_blocks (block INTEGER PRIMARY KEY, oldest TEXT, longest INTEGER NOT NULL);
   CREATE INDEX fs_blocks_oldest ON fs_blocks (oldest);`;
-
-const BLOCK_OF_ROW = `rowid / ${PURGE_BLOCK_ROWS}`;
-/** Its two values are the number of the block. */
-const IN_BLOCK = `rowid >= ? * ${PURGE_BLOCK_ROWS} AND rowid < (? + 1) * ${PURGE_BLOCK_ROWS}`;
 
 export class AgedRowsStore {
   readonly #storage: DurableObjectStorage;
@@ -44,15 +40,12 @@ export class AgedRowsStore {
     if (this.isBegun()) return;
     this.#storage.transactionSync(() => {
       run(this.#sql, SCHEMA);
-      if (!this.#exists("fs_rows")) return;
-      // From block to block: removed rows may have left few of them.
+      if (!isThere(this.#sql, "fs_rows")) return;
       run(
         this.#sql,
-        `WITH RECURSIVE blocks (block) AS (
-           SELECT min(rowid) / ${PURGE_BLOCK_ROWS} FROM fs_rows UNION ALL
-           SELECT (SELECT min(rowid) FROM fs_rows WHERE rowid >= (block + 1) * ${PURGE_BLOCK_ROWS}) / ${PURGE_BLOCK_ROWS}
-           FROM blocks WHERE block IS NOT NULL)
-         INSERT INTO fs_blocks SELECT block, '', longest_text FROM blocks, fs_numbers WHERE block IS NOT NULL`,
+        `${BLOCKS_FROM} INSERT INTO fs_blocks
+           SELECT block, '', longest_text FROM blocks, fs_numbers WHERE block IS NOT NULL`,
+        0,
       );
     });
   }
@@ -77,7 +70,7 @@ export class AgedRowsStore {
   }
 
   isBegun(): boolean {
-    return this.#exists("fs_blocks");
+    return isThere(this.#sql, "fs_blocks");
   }
 
   /** Whether the table has no rows; once they are noted. */
@@ -112,8 +105,7 @@ export class AgedRowsStore {
     return this.#storage.transactionSync(() => {
       this.begin();
       const due = this.#blocksBefore(oldestKept, PURGE_BLOCKS_PER_STEP);
-      const [step] = partsUpTo(due, (block) => this.#bytesOf(block, schema), MAX_PURGE_BYTES);
-      const blocks = step?.items ?? [];
+      const blocks = blocksOfStep(this.#sql, due, schema);
       let removed = 0;
       for (const block of blocks) removed += this.#purgeBlock(block, schema, { timestampColumn, oldestKept });
       if (removed > 0) {
@@ -133,23 +125,27 @@ export class AgedRowsStore {
     schema: RawSchema,
     { timestampColumn, oldestKept }: { timestampColumn: string; oldestKept: string },
   ): number {
-    const time = quoted(timestampColumn);
     const removed = rowsOf(
       this.#sql,
-      `DELETE FROM fs_rows WHERE ${IN_BLOCK} AND ${time} < ? RETURNING 1`,
+      `DELETE FROM fs_rows WHERE ${IN_BLOCK} AND ${quoted(timestampColumn)} < ? RETURNING 1`,
       block,
       block,
       oldestKept,
     );
+    this.#visit(block, schema, timestampColumn);
+    return removed.length;
+  }
+
+  /** Learns what there is to know of a block. */
+  #visit(block: number, schema: RawSchema, timestampColumn: string): void {
     run(this.#sql, "DELETE FROM fs_blocks WHERE block = ?", block);
     run(
       this.#sql,
-      `INSERT INTO fs_blocks SELECT ${BLOCK_OF_ROW}, min(${time}), max(${longestText(schema)}) FROM fs_rows
-       WHERE ${IN_BLOCK} GROUP BY 1`,
+      `INSERT INTO fs_blocks SELECT ${BLOCK_OF_ROW}, min(${quoted(timestampColumn)}), max(${longestText(schema)})
+       FROM fs_rows WHERE ${IN_BLOCK} GROUP BY 1`,
       block,
       block,
     );
-    return removed.length;
   }
 
   /** Those with the oldest rows first, of what is unknown those that arrived first. */
@@ -160,35 +156,4 @@ export class AgedRowsStore {
       oldestKept,
     ).map(({ block }) => block);
   }
-
-  /** Of all its texts. A row's head knows their lengths, so that none is read. */
-  #bytesOf(block: number, schema: RawSchema): number {
-    const bytes = combined(schema, (lengths) => lengths.join(" + "));
-    const statement = `SELECT coalesce(sum(${bytes}), 0) AS bytes FROM fs_rows WHERE ${IN_BLOCK}`;
-    return rowOf<{ bytes: number }>(this.#sql, statement, block, block).bytes;
-  }
-
-  #exists(table: string): boolean {
-    const found = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?";
-    return rowsOf(this.#sql, found, table).length > 0;
-  }
-}
-
-/** Bytes of a row's longest text. */
-const longestText = (schema: RawSchema) => combined(schema, (lengths) => `max(0, ${lengths.join(", ")})`);
-
-/** A function of SQLite takes 32 values here, and an expression is at most 100 levels deep. */
-const AT_ONCE = 30;
-
-/** Of the bytes of all texts of a row: first of some, then of what comes of those. */
-function combined({ columns }: RawSchema, combine: (lengths: string[]) => string): string {
-  const lengths = columns.flatMap(([name, type]) =>
-    type === "string" || type === "timestamp" || type === "json"
-      ? [`coalesce(octet_length(${quoted(name)}), 0)`]
-      : [],
-  );
-  const groups: string[] = [];
-  for (let i = 0; i < lengths.length; i += AT_ONCE)
-    groups.push(`(${combine(lengths.slice(i, i + AT_ONCE))})`);
-  return combine(groups);
 }
