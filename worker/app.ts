@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import { computedFeatureEndpoints } from "./compute/feature-routes.ts";
 import { jobEndpoints } from "./compute/job-routes.ts";
 import { ingestEndpoints } from "./compute/raw-ingest-routes.ts";
+import { rawRowEndpoints } from "./compute/raw-row-routes.ts";
 import { rawTableEndpoints } from "./compute/raw-table-routes.ts";
 import { vectorEndpoints } from "./compute/vector-routes.ts";
 import { docsEndpoints } from "./docs/routes.ts";
@@ -45,6 +46,7 @@ export const endpoints: readonly Endpoint[] = [
   ...spreadEndpoints,
   ...keyEndpoints,
   ...rawTableEndpoints,
+  ...rawRowEndpoints,
   ...ingestEndpoints,
   ...computedFeatureEndpoints,
   ...jobEndpoints,

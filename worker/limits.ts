@@ -196,14 +196,16 @@ export const MOVE_FEW_ENTITIES = 200;
 /** Records of hot-cache documents that one call hands from one writer to another. */
 export const MOVED_DOCUMENTS_AT_ONCE = 5_000;
 
+/** Texts of the rows of one page: as JSON they are six times as long at most, and an object answers with 32 MiB. */
+export const MAX_ROWS_PAGE_BYTES = 4 * MIB;
 /** Rows and bytes of one raw table: a Durable Object holds 10 GB, and one query must stay within seconds. */
 export const MAX_RAW_ROWS = 1_000_000;
 export const MAX_RAW_TABLE_BYTES = 2 * 1024 * MIB;
 /** How long a raw table may keep its rows: a century. What is to stay longer needs no retention. */
 export const MAX_RETENTION_DAYS = 36_500;
 /**
- * Rows of which a raw table notes the oldest time together, and so many that one step of a purge looks at, or as many as
- * have these bytes: tens of milliseconds, in which nobody else is heard.
+ * Rows of which a raw table notes the oldest time together, and so many that one step of a purge, or of any other walk
+ * over its rows, looks at, or as many as have these bytes: tens of milliseconds, in which nobody else is heard.
  */
 export const PURGE_BLOCK_ROWS = 100;
 export const PURGE_BLOCKS_PER_STEP = 100;

@@ -123,6 +123,12 @@ export const TRAINING_SETS_BATCH_MS = 10_000;
  * before it is taken for dead: twice the time after which D1 ends what it was to write.
  */
 export const FOLLOWER_LEASE_MS = 60_000;
+/**
+ * How long an erasure of rows waits for computations of them that are being written, and how often it looks. One that died
+ * holds it up for as long as it may take: who asked comes again.
+ */
+export const ERASURE_WAIT_MS = 20_000;
+export const ERASURE_LOOK_MS = 50;
 /** How long an ended job can be asked for, and how many jobs one run of the cron looks at: far under D1's 30 s. */
 export const ENDED_JOB_TTL_SECONDS = 30 * 24 * 60 * 60;
 export const JOBS_PER_CLEANING = 1_000;

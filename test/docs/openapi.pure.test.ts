@@ -75,6 +75,7 @@ const REPEATABLE = {
   "PATCH /api/v1/subscriptions/{subscription_id}": "sets",
   "DELETE /api/v1/features/{feature}": "deletes",
   "DELETE /api/v1/raw-tables/{table_id}": "deletes",
+  "DELETE /api/v1/raw-tables/{table_id}/rows": "deletes",
   "DELETE /api/v1/training-sets/{training_set_id}": "deletes",
   "DELETE /api/v1/subscriptions/{subscription_id}": "deletes",
   "DELETE /api/v1/admin/tenants/{tenant_id}/keys/{key_id}": "deletes",

@@ -367,6 +367,21 @@ describe("answers", () => {
     "DELETE /api/v1/raw-tables/{table_id}": async () => [
       await remove(`/raw-tables/${await newTable("docs_drop")}`),
     ],
+    "GET /api/v1/raw-tables/{table_id}/rows": async () => {
+      const raw_table_id = await newTable("docs_rows");
+      expect((await post("/ingest", { raw_table_id, data: rows(3) })).status).toBe(200);
+      const path = `/raw-tables/${raw_table_id}/rows`;
+      return [await get(`${path}?limit=1`), await get(`${path}?column=user_id&value=user_1`)];
+    },
+    "DELETE /api/v1/raw-tables/{table_id}/rows": async () => {
+      const raw_table_id = await newTable("docs_erased", {
+        schema_definition: { user_id: "string", n: "integer" },
+      });
+      const data = [{ user_id: "user_1", n: 1 }];
+      expect((await post("/ingest", { raw_table_id, data })).status).toBe(200);
+      const path = `/raw-tables/${raw_table_id}/rows`;
+      return [await remove(`${path}?column=user_id&value=user_1`), await remove(`${path}?column=n&value=1`)];
+    },
     "POST /api/v1/ingest": async () => {
       const raw_table_id = await newTable("docs_ingest");
       return [await post("/ingest", { raw_table_id, data: rows(3) })];

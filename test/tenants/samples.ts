@@ -264,6 +264,19 @@ export const samples: Record<string, Sample> = {
       return { line: `DELETE ${line}`, seenBy: `GET ${line}` };
     },
   },
+  "GET /api/v1/raw-tables/{table_id}/rows": {
+    toAnother: "not found",
+    request: async (owner, id) => ({
+      line: `GET /api/v1/raw-tables/${await rawTable(owner, id)}/rows?column=user_id&value=${id}`,
+    }),
+  },
+  "DELETE /api/v1/raw-tables/{table_id}/rows": {
+    toAnother: "not found",
+    request: async (owner, id) => {
+      const line = `/api/v1/raw-tables/${await rawTable(owner, id)}/rows`;
+      return { line: `DELETE ${line}?column=user_id&value=${id}`, seenBy: `GET ${line}` };
+    },
+  },
   "POST /api/v1/ingest": {
     toAnother: "not found",
     request: async (owner, id) => ({

@@ -69,6 +69,20 @@ export class AgedRowsStore {
     );
   }
 
+  /** Rows of these blocks have gone; called inside the transaction in which they go. */
+  rowsHaveGone(schema: RawSchema, blocks: Iterable<number>): void {
+    const { timestampColumn } = schema;
+    if (timestampColumn === null || !this.isBegun()) return;
+    for (const block of blocks) this.#visit(block, schema, timestampColumn);
+  }
+
+  /** Bytes of the longest text of all blocks; null: none is noted. */
+  longestText(): number | null {
+    if (!this.isBegun()) return null;
+    return rowOf<{ longest: number }>(this.#sql, "SELECT coalesce(max(longest), 0) AS longest FROM fs_blocks")
+      .longest;
+  }
+
   isBegun(): boolean {
     return isThere(this.#sql, "fs_blocks");
   }
@@ -111,9 +125,9 @@ export class AgedRowsStore {
       if (removed > 0) {
         run(
           this.#sql,
-          `UPDATE fs_numbers SET rows = rows - ?, seq = seq + 1,
-             longest_text = (SELECT coalesce(max(longest), 0) FROM fs_blocks)`,
+          "UPDATE fs_numbers SET rows = rows - ?, seq = seq + 1, longest_text = ?",
           removed,
+          this.longestText(),
         );
       }
       return { visited: blocks.length, removed };

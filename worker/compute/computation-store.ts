@@ -7,7 +7,7 @@
  * `RawTableStore.computeAgain`. The note made here before it was given its rows speaks for one that dies on the way.
  */
 import { jsonParts } from "../db/json-parts.ts";
-import { rowsOf, run } from "../db/object-sql.ts";
+import { rowOf, rowsOf, run } from "../db/object-sql.ts";
 import { type Follower, nameOf } from "./follower-store.ts";
 
 /** Of one version, over the rows up to ingest `seq`. */
@@ -18,6 +18,12 @@ export interface Computation {
 }
 
 type Version = Pick<Follower, "featureId" | "version">;
+
+/**
+ * Why a computation is not to be written, or not on: one of its version over later rows has begun; or rows that it may be
+ * of were erased since, or it is taken for dead, so that an erasure would not wait for it.
+ */
+export type WhyNotWritten = "overtaken" | "erased";
 
 /** A version that is to be computed as a whole, from the rows up to ingest `seq` or later ones. */
 export interface Debt extends Version {
@@ -32,7 +38,10 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS fs_under_way_id ON fs_under_way (id);
   CREATE TABLE IF NOT EXISTS fs_debts (
     feature_id INTEGER NOT NULL, version INTEGER NOT NULL, seq INTEGER NOT NULL,
-    PRIMARY KEY (feature_id, version)) WITHOUT ROWID;`;
+    PRIMARY KEY (feature_id, version)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS fs_erased (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL);`;
+
+const LAST_ERASED = "(SELECT coalesce(max(seq), 0) FROM fs_erased)";
 
 export class ComputationStore {
   readonly #sql: SqlStorage;
@@ -58,10 +67,43 @@ export class ComputationStore {
     return rowsOf(this.#sql, later, nameOf(version), seq).length > 0;
   }
 
+  /** Rows have been erased, as ingest number `seq`: what was computed before that may be of them, and is not to be written. */
+  erased(seq: number): void {
+    run(this.#sql, "INSERT INTO fs_erased VALUES (1, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq", seq);
+  }
+
+  /** The number of the last ingest as which rows were erased; 0: none were. */
+  lastErased(): number {
+    return rowOf<{ seq: number }>(this.#sql, `SELECT ${LAST_ERASED} AS seq`).seq;
+  }
+
+  isErasedSince(seq: number): boolean {
+    return this.lastErased() > seq;
+  }
+
+  /** Rows were erased since this was given out, or it is not known any more. */
+  isCutOff(id: string): boolean {
+    return !rowsOf(this.#sql, `SELECT 1 FROM fs_under_way WHERE id = ? AND seq >= ${LAST_ERASED}`, id).length;
+  }
+
+  /** It is about to be written: so long as that may take it is not taken for dead. Not one that is cut off: false. */
+  renew(id: string): boolean {
+    if (this.isCutOff(id)) return false;
+    run(this.#sql, "UPDATE fs_under_way SET given_at = ? WHERE id = ?", Date.now(), id);
+    return true;
+  }
+
+  /** Something that was computed before rows were erased may still be on its way to the writers. */
+  isAnyCutOff(withinMs: number): boolean {
+    const found = `SELECT 1 FROM fs_under_way WHERE seq < ${LAST_ERASED} AND given_at > ? LIMIT 1`;
+    return rowsOf(this.#sql, found, Date.now() - withinMs).length > 0;
+  }
+
   /** The computation is given out, and may be written until it {@link end}s. */
   give(id: string, { follower, entities, seq }: Computation): void {
     const { featureId, version, entityKey } = follower;
-    for (const part of jsonParts(entities)) {
+    // It is under way without entities too: whoever has it asks whether it may be written.
+    for (const part of entities.length === 0 ? ["[]"] : jsonParts(entities)) {
       run(
         this.#sql,
         "INSERT INTO fs_under_way VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -4,6 +4,7 @@ import type { TenantContext } from "../http/context.ts";
 import { MAX_INLINE_ENTITIES } from "../limits.ts";
 import type { RegisteredFeature } from "../registry/registry-store.ts";
 import { nowMicros } from "../timestamps.ts";
+import type { WhyNotWritten } from "./computation-store.ts";
 import { type Job, noteComputation } from "./compute-store.ts";
 import type { ComputableVersion } from "./computed-feature.ts";
 import { rawTableObject } from "./raw-table-access.ts";
@@ -23,11 +24,11 @@ interface ComputationByHand {
 }
 
 type OutcomeByHand =
-  | ({ kind: "written" } & Omit<Written, "skipped"> & Skips)
+  | ({ kind: "written" } & Omit<Written, "skipped" | "isCutOff"> & Skips)
   | { kind: "job"; job: Job }
   | { kind: "refused"; reply: Refused }
-  /** One over later rows has begun meanwhile; nothing of this one was written. */
-  | { kind: "overtaken" };
+  /** See {@link WhyNotWritten}; nothing more of this one is written. */
+  | { kind: "cut off"; why: WhyNotWritten };
 
 /** @throws Problem 503 when not all could be committed. */
 export async function computeByHand(
@@ -49,10 +50,13 @@ export async function computeByHand(
     return { kind: "refused", reply };
   }
   const { computed, seq } = reply;
-  if (seq !== null && !(await object.mayWrite(id, key, seq))) return { kind: "overtaken" };
-  const writing = writeVectors(context, computed, vectorTarget(feature, version, `compute-${id}`));
+  const whyNot = seq === null ? null : await object.mayWrite(id, key, seq);
+  if (whyNot !== null) return { kind: "cut off", why: whyNot };
+  const target = vectorTarget(feature, version, `compute-${id}`);
+  const writing = writeVectors(context, computed, target, async () => seq === null || object.mayGoOn(id));
   const of = { table, id, follower, computed, seq };
-  const { written, skipped, bookmarks } = await computeAgainWhereOvertaken(context, of, writing);
+  const { written, skipped, bookmarks, isCutOff } = await computeAgainWhereOvertaken(context, of, writing);
+  if (isCutOff) return { kind: "cut off", why: "erased" };
   await noteComputation(env.DB, key, null, nowMicros());
   return {
     kind: "written",

@@ -185,8 +185,8 @@ async function computeWhole(
   const source = { kind: "ingested" } as const;
   const byHand = { feature, version, table, source };
   const outcome = await computeByHand({ ...context, tenant }, byHand);
-  // The one that has overtaken it may die before it writes.
-  if (outcome.kind === "overtaken") return false;
+  // The one that has overtaken it may die before it writes, and of erased rows nothing is left to be written.
+  if (outcome.kind === "cut off") return false;
   return outcome.kind !== "refused" || outcome.reply.kind !== "too_many_jobs";
 }
 
@@ -231,7 +231,10 @@ async function recomputeVersion(
       return object.compute({ schema, sql, entityKey, source, job: null });
     }, entities);
     if (parts.kind === "own fault") return { ...parts, upTo };
-    const written = writeVectors({ ...context, tenant }, parts.computed, target);
+    const mayGoOn = async () => object.mayGoOn(holder);
+    // Rows were erased: the next claim brings the same entities.
+    if (!(await mayGoOn())) continue;
+    const written = writeVectors({ ...context, tenant }, parts.computed, target, mayGoOn);
     // Only now: a crash before this computes the same entities again. Of a write that fails half may be there.
     const isWritten = await written.then(
       () => true,

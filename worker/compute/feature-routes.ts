@@ -30,6 +30,7 @@ import { TOKEN_HEADER } from "../serving/read-context.ts";
 import { MICROS_PER_MS, nowMicros } from "../timestamps.ts";
 import { replayedHeader, writeAnswerHeaders, writeRequestHeaders } from "../writing/submit-request.ts";
 import { answerOnce } from "./answer-once.ts";
+import type { WhyNotWritten } from "./computation-store.ts";
 import { computeByHand } from "./compute-by-hand.ts";
 import { computationsOf } from "./compute-store.ts";
 import { assertComputable, computableVersion, computationLogic } from "./computed-feature.ts";
@@ -182,8 +183,7 @@ const compute = endpoint(
       const outcome = await computeByHand(requestContext(c), { feature, version, table, source });
       if (outcome.kind === "job") return jsonAnswer(jobAnswer(outcome.job), 202);
       if (outcome.kind === "refused") throw problemOf(outcome.reply);
-      if (outcome.kind === "overtaken")
-        throw new Problem(409, "the version is being computed from later rows; nothing of this was written");
+      if (outcome.kind === "cut off") throw new Problem(409, WHY_CUT_OFF[outcome.why]);
       const report = {
         feature_id: feature.featureId,
         version: version.row.version,
@@ -197,6 +197,11 @@ const compute = endpoint(
     });
   },
 );
+
+const WHY_CUT_OFF = {
+  overtaken: "the version is being computed from later rows; nothing of this was written",
+  erased: "rows of the table were erased meanwhile, or it took too long; nothing more of this is written",
+} as const satisfies Record<WhyNotWritten, string>;
 
 function sourceOf(schema: RawSchema, rows: readonly unknown[] | undefined): ComputeSource {
   if (rows === undefined || rows.length === 0) return { kind: "ingested" };

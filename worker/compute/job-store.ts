@@ -1,6 +1,8 @@
 /** Results of computations that a request could not hold, until their jobs have written them. Synchronous. */
 import { rowOf, rowsOf, run } from "../db/object-sql.ts";
 import { JOB_START_MS, JOB_TTL_MS, RECOMPUTE_ALARM_MS } from "../timings.ts";
+import type { WhyNotWritten } from "./computation-store.ts";
+import type { Follower } from "./follower-store.ts";
 import type { ComputedRow } from "./vectors.ts";
 
 // How far a job is stands in its row of D1; up to `next_position` its rows have been given out.
@@ -24,6 +26,10 @@ export interface PageRequest {
   offset: number;
   limit: number;
 }
+
+/** As a table's object gives it out. `pageId`: until who has it says that it is written, it is under way. */
+export type JobPageRequest = PageRequest & { pageId: string; follower: Follower };
+export type GivenPage = JobPage & { whyNot: WhyNotWritten | null };
 
 export class JobStore {
   readonly #storage: DurableObjectStorage;
@@ -77,6 +83,22 @@ export class JobStore {
       limit,
     );
     return { rows, seq: job?.seq ?? null, isRepeated: job !== undefined && job.given > offset };
+  }
+
+  /**
+   * Rows of one job that knows of nothing behind ingest `seq` go; the job ends as soon as somebody asks for them.
+   *
+   * @returns false when there is none.
+   */
+  forgetRowsBefore(seq: number): boolean {
+    const [older] = rowsOf<{ job_id: string }>(
+      this.#sql,
+      `SELECT job_id FROM fs_jobs AS job WHERE seq < ?
+         AND EXISTS (SELECT 1 FROM fs_job_rows AS kept WHERE kept.job_id = job.job_id) LIMIT 1`,
+      seq,
+    );
+    if (older) run(this.#sql, "DELETE FROM fs_job_rows WHERE job_id = ?", older.job_id);
+    return older !== undefined;
   }
 
   drop(jobId: string): void {

@@ -6,6 +6,7 @@ import { ReplyStore } from "../db/reply-store.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
 import { AgedRowsStore } from "./aged-rows-store.ts";
+import { ChosenRowsStore } from "./chosen-rows-store.ts";
 import { type Computation, ComputationStore } from "./computation-store.ts";
 import { type Follower, FollowerStore } from "./follower-store.ts";
 import { columnDefinitions, quoted, type RawSchema } from "./raw-columns.ts";
@@ -57,6 +58,7 @@ export class RawTableStore {
   readonly computations: ComputationStore;
   readonly replies: ReplyStore;
   readonly agedRows: AgedRowsStore;
+  readonly chosenRows: ChosenRowsStore;
   readonly entry: RegistryEntryStore;
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
@@ -69,6 +71,7 @@ export class RawTableStore {
     this.computations = new ComputationStore(storage.sql);
     this.replies = new ReplyStore(storage.sql);
     this.agedRows = new AgedRowsStore(storage);
+    this.chosenRows = new ChosenRowsStore(storage, this);
     this.entry = new RegistryEntryStore(storage.sql);
   }
 
@@ -106,10 +109,15 @@ export class RawTableStore {
       this.followers.retouch(follower, entities, this.countIngest());
       return true;
     }
-    if (!this.computations.isOvertaken(follower, seq)) return false;
-    // A number of its own: what was given out before this does not pay it.
-    this.computations.owe({ ...follower, seq: this.countIngest() });
+    const { computations } = this;
+    if (!computations.isOvertaken(follower, seq) && !computations.isErasedSince(seq)) return false;
+    this.computeWhole(follower);
     return true;
+  }
+
+  /** The version is computed once more over all rows. A number of its own: what was given out before this does not pay it. */
+  computeWhole({ featureId, version }: Pick<Follower, "featureId" | "version">): void {
+    this.computations.owe({ featureId, version, seq: this.countIngest() });
   }
 
   table(): { tenant: string; tableId: number } | null {

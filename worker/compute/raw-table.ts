@@ -19,16 +19,19 @@ import {
   REGISTRY_CHANGE_ALARM_MS,
 } from "../timings.ts";
 import { AnswersUnderWay } from "./answers-under-way.ts";
-import type { Computation, Debt } from "./computation-store.ts";
+import type { Computation, Debt, WhyNotWritten } from "./computation-store.ts";
 import type { ComputeReply, ComputeRequest, Version } from "./compute-request.ts";
+import { type Erased, Eraser } from "./eraser.ts";
 import type { Claim, Follower } from "./follower-store.ts";
-import { type JobPage, JobStore, type PageRequest } from "./job-store.ts";
+import { type GivenPage, type JobPageRequest, JobStore } from "./job-store.ts";
 import { owedWork } from "./owed-work.ts";
 import { Purger, type TableId } from "./purger.ts";
 import type { RawSchema } from "./raw-columns.ts";
 import { type IngestReply, type IngestRequest, RawTableStore, type TableNumbers } from "./raw-table-store.ts";
+import { type RowPage, type RowsRequest, readRows } from "./read-rows.ts";
 import { findRawTable, type RegisteredTable } from "./registered-tables.ts";
 import { nextLookMs } from "./registry-entry-store.ts";
+import type { RowChoice } from "./row-choice.ts";
 import { vectorsOverTable } from "./run-over-table.ts";
 import { type CheckResult, checkAgainstSchema } from "./sql/run.ts";
 
@@ -36,6 +39,7 @@ export class RawTable extends DurableObject<Env> {
   #store: RawTableStore;
   #jobs: JobStore;
   readonly #purger: Purger;
+  readonly #eraser: Eraser;
   readonly #underWay = new AnswersUnderWay();
   #isDropped: boolean;
 
@@ -50,6 +54,11 @@ export class RawTable extends DurableObject<Env> {
       rows: () => (this.#isDropped ? null : this.#store.agedRows),
       rowsHaveGone: () => this.#store.followers.rowsHaveGone(this.#store.lastIngest()),
       ensureAlarm: (inMs) => this.#ensureAlarm(inMs),
+    });
+    this.#eraser = new Eraser({
+      store: () => this.#store,
+      jobs: () => this.#jobs,
+      ensureAlarm: () => this.#ensureAlarm(),
     });
   }
 
@@ -72,6 +81,7 @@ export class RawTable extends DurableObject<Env> {
 
   #ingest(request: IngestRequest): IngestReply | { kind: "dropped" } {
     if (this.#isDropped) return { kind: "dropped" };
+    this.#eraser.rowsCome();
     return this.#store.ingest(request, { rows: MAX_RAW_ROWS, bytes: MAX_RAW_TABLE_BYTES });
   }
 
@@ -97,6 +107,14 @@ export class RawTable extends DurableObject<Env> {
 
   async numbers(): Promise<TableNumbers> {
     return this.#store.numbers();
+  }
+
+  async rows(request: RowsRequest): Promise<RowPage> {
+    return readRows(() => this.#store.chosenRows, request);
+  }
+
+  async erase(schema: RawSchema, choice: RowChoice): Promise<Erased> {
+    return this.#eraser.erase(schema, choice);
   }
 
   /** Proves that SQL prepares against these columns; answers the columns of its result. */
@@ -162,22 +180,37 @@ export class RawTable extends DurableObject<Env> {
     this.#underWay.end(key);
   }
 
-  /** Before a computation by hand over the rows up to ingest `seq` is written. False: one over later rows has begun. */
-  async mayWrite(id: string, version: Version, seq: number): Promise<boolean> {
+  /** Before a computation by hand over the rows up to ingest `seq` is written. Null: it may be. */
+  async mayWrite(id: string, version: Version, seq: number): Promise<WhyNotWritten | null> {
     const { computations } = this.#store;
-    if (!computations.isOvertaken(version, seq)) return true;
+    const isOvertaken = computations.isOvertaken(version, seq);
+    if (!isOvertaken && computations.renew(id)) return null;
     computations.end(id);
-    return false;
+    return isOvertaken ? "overtaken" : "erased";
   }
 
-  /** The next rows of a job. `isOvertaken`: they are not to be written, as with {@link mayWrite}. */
-  async jobPage(
-    jobId: string,
-    { version, ...request }: PageRequest & { version: Version },
-  ): Promise<JobPage & { isOvertaken: boolean }> {
+  /** Before what was given out is written, or more of it. False: rows were erased since, or it is taken for dead. */
+  async mayGoOn(id: string): Promise<boolean> {
+    return this.#store.computations.renew(id);
+  }
+
+  /**
+   * The next rows of a job. `whyNot`: they are not to be written, as with {@link mayWrite}. Where rows were erased, nobody
+   * else may have begun to compute the version: so it is computed again.
+   */
+  async jobPage(jobId: string, { pageId, follower, ...request }: JobPageRequest): Promise<GivenPage> {
     const page = this.#jobs.page(jobId, request);
-    const isOvertaken = page.seq !== null && this.#store.computations.isOvertaken(version, page.seq);
-    return { ...page, isOvertaken };
+    const { rows, seq } = page;
+    if (seq === null) return { ...page, whyNot: null };
+    const { computations } = this.#store;
+    if (computations.isOvertaken(follower, seq)) return { ...page, whyNot: "overtaken" };
+    if (!computations.isErasedSince(seq)) {
+      computations.give(pageId, { follower, entities: rows.map(({ entity }) => entity), seq });
+      return { ...page, whyNot: null };
+    }
+    await this.#ensureAlarm();
+    this.#store.computeWhole(follower);
+    return { ...page, whyNot: "erased" };
   }
 
   /** @param end `forgotten`: nothing is registered of it, which may be only just on its way. */
@@ -192,6 +225,8 @@ export class RawTable extends DurableObject<Env> {
     const seq = this.#store.lastIngest();
     const claim = followers.claim(follower, holder, { limit, upTo: seq });
     if (claim.kind !== "entities") return claim;
+    // Of what it was cut off from it has written nothing.
+    computations.end(holder);
     computations.give(holder, { follower, entities: claim.entities, seq });
     // Not sooner, so that what fails again and again is asked for later and later.
     await this.#ensureAlarm(FOLLOWER_LEASE_MS);
@@ -200,18 +235,19 @@ export class RawTable extends DurableObject<Env> {
 
   /**
    * The holder has written all these entities, up to ingest `upTo`, or has failed at it. Where it has lost its lease another
-   * one may have written newer vectors before it, which the older ones then stand on: so they are computed once more.
+   * one may have written newer vectors before it, which the older ones then stand on; where rows were erased meanwhile it has
+   * not written all, or not of what is left: so they are computed once more.
    */
   async followed(
     follower: Follower,
     holder: string,
     { entities, upTo, isWritten }: { entities: string[]; upTo: number; isWritten: boolean },
   ): Promise<void> {
-    const { followers } = this.#store;
-    const isHeld = followers.isHeldBy(follower, holder);
-    if (!isHeld || !isWritten) await this.#ensureAlarm();
+    const { followers, computations } = this.#store;
+    const isLast = followers.isHeldBy(follower, holder) && !computations.isCutOff(holder);
+    if (!isLast || !isWritten) await this.#ensureAlarm();
     this.#ends(holder, { follower, entities, seq: upTo }, isWritten);
-    if (!isHeld) followers.retouch(follower, entities, this.#store.countIngest());
+    if (!isLast) followers.retouch(follower, entities, this.#store.countIngest());
     else if (isWritten) followers.followed(follower, upTo);
   }
 

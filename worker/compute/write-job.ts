@@ -33,19 +33,22 @@ export async function writeJobPage(
     await object?.dropJob(jobId, job ? "ended" : "forgotten");
     return;
   }
-  const page = { version: job, offset: job.computed, limit: JOB_PAGE_ENTITIES };
-  const { rows, seq, isRepeated, isOvertaken } = await object.jobPage(jobId, page);
   const follower = { featureId: job.featureId, version: job.version, entityKey: feature.entityType };
-  const computed = { table, id: jobId, follower, computed: rows, seq };
+  const pageId = crypto.randomUUID();
+  const page = { pageId, follower, offset: job.computed, limit: JOB_PAGE_ENTITIES };
+  const { rows, seq, isRepeated, whyNot } = await object.jobPage(jobId, page);
+  const computed = { table, id: pageId, follower, computed: rows, seq };
   const again = <W>(writing: Promise<W>) =>
     computeAgainWhereOvertaken({ ...context, tenant }, computed, writing);
-  if (isOvertaken) {
+  if (whyNot !== null) {
     // By one who could not say so.
     if (isRepeated) await again(Promise.resolve());
-    if (await advanceJob(env.DB, job, ended(job, OVERTAKEN))) await object.dropJob(jobId, "ended");
+    const error = whyNot === "overtaken" ? OVERTAKEN : ERASED;
+    if (await advanceJob(env.DB, job, ended(job, error))) await object.dropJob(jobId, "ended");
     return;
   }
-  // Times and compute id are those of the rows: a page that is written again is a duplicate, not a new write.
+  // Times and compute id are those of the rows: a page that is written again is a duplicate, not a new write. It is a
+  // single round, which the table has just allowed.
   const target = vectorTarget(feature, version, `compute-${jobId}`);
   const writing = writeVectors({ ...context, tenant }, rows, target);
   const { skipped } = await again(writing);
@@ -62,6 +65,9 @@ export async function writeJobPage(
 }
 
 const OVERTAKEN = "it was computed again from later rows; nothing more of this is written";
+
+const ERASED =
+  "rows were erased from its table; nothing more of this is written, and it is computed again from what is left";
 
 function ended({ computed, skips }: Job, error: string) {
   return { status: "failed", computed, skips, error, updatedAt: nowMicros() } as const;

@@ -33,17 +33,26 @@ export interface Written {
   /** Older than what is there, or refused by the store, such as an entity with too many categories. */
   skipped: Skipped[];
   bookmarks: Bookmarks;
+  /** It was not to go on. */
+  isCutOff: boolean;
 }
 
-/** @throws Problem 503 when a round could not be committed; those before it stay, and writing again does no harm. */
+/**
+ * @param mayGoOn Asked before each round but the first, which is for the caller to ask for; see `RawTable.mayGoOn`.
+ * @throws Problem 503 when a round could not be committed; those before it stay, and writing again does no harm.
+ */
 export async function writeVectors(
   context: TenantContext,
   rows: readonly ComputedRow[],
   target: VectorTarget,
+  mayGoOn: () => Promise<boolean> = async () => true,
 ): Promise<Written> {
   const all = { written: 0, skipped: [] as Skipped[] };
   const bookmarks: Bookmarks[] = [];
+  let isCutOff = false;
   for (let start = 0; start < rows.length; start += ENTITIES_PER_ROUND) {
+    isCutOff = start > 0 && !(await mayGoOn());
+    if (isCutOff) break;
     const round = rows.slice(start, start + ENTITIES_PER_ROUND);
     const writes = round.map((row) => vectorWrite(row, target));
     const submitted = await submitChanges(context, writes, null);
@@ -55,7 +64,7 @@ export async function writeVectors(
       else all.skipped.push({ row: round[i]?.row ?? 0, reason });
     }
   }
-  return { ...all, bookmarks: newestOfEach(bookmarks) };
+  return { ...all, bookmarks: newestOfEach(bookmarks), isCutOff };
 }
 
 interface WrittenComputation {

@@ -1,0 +1,91 @@
+/**
+ * Removes the rows of a raw table that have a value in a column, in steps between which others have their turn, and makes
+ * sure that what was computed of them is not written afterwards.
+ *
+ * A computation asks its table before it is written, and is refused where rows were erased since. One that was allowed
+ * before may still be on its way to the writers: an erasure is done once those have said that they are written, or so long
+ * after that nothing comes of them any more.
+ */
+import { ERASURE_LOOK_MS, ERASURE_WAIT_MS, FOLLOWER_LEASE_MS } from "../timings.ts";
+import { sleep } from "../waits.ts";
+import type { JobStore } from "./job-store.ts";
+import type { RawSchema } from "./raw-columns.ts";
+import type { RawTableStore } from "./raw-table-store.ts";
+import type { RowRange } from "./row-blocks.ts";
+import type { RowChoice } from "./row-choice.ts";
+
+export interface Erased {
+  removed: number;
+  /** Rows that are left. */
+  rows: number;
+  /** False: something that was computed of erased rows may still be written; the same erasure again waits for it. */
+  isSettled: boolean;
+}
+
+interface ErasedTable {
+  /** As they are now: those of a table that is dropped meanwhile are empty. */
+  store: () => RawTableStore;
+  jobs: () => JobStore;
+  ensureAlarm: () => Promise<void>;
+}
+
+export class Eraser {
+  readonly #object: ErasedTable;
+  /** Of the erasures that are under way: the rows before `end` were there when they began. */
+  readonly #underWay = new Set<RowRange>();
+
+  constructor(object: ErasedTable) {
+    this.#object = object;
+  }
+
+  /** Rows are about to come, maybe with numbers of some that are gone: no erasure takes some of them and leaves others. */
+  rowsCome(): void {
+    if (this.#underWay.size === 0) return;
+    const next = this.#object.store().chosenRows.nextRow();
+    for (const walk of this.#underWay) walk.end = Math.min(walk.end, next);
+  }
+
+  /** All rows that are there now. Should this die on the way, the same again goes on. */
+  async erase(schema: RawSchema, choice: RowChoice): Promise<Erased> {
+    const removed = await this.#removeRows(schema, choice);
+    await this.#forgetJobRows();
+    const isSettled = await this.#settle();
+    return { removed, rows: this.#object.store().numbers().rows, isSettled };
+  }
+
+  async #removeRows(schema: RawSchema, choice: RowChoice): Promise<number> {
+    const { store, ensureAlarm } = this.#object;
+    // First, since what has failed over these rows is asked for again, and this may die on the way.
+    await ensureAlarm();
+    const walk: RowRange = { from: 0, end: store().chosenRows.nextRow() };
+    this.#underWay.add(walk);
+    try {
+      for (let removed = 0; ; ) {
+        const step = store().chosenRows.erase(schema, choice, walk);
+        removed += step.removed;
+        if (step.removed > 0) await ensureAlarm();
+        if (step.next === null) return removed;
+        walk.from = step.next;
+        // A timer, since a promise alone lets nobody in.
+        await sleep(0);
+      }
+    } finally {
+      this.#underWay.delete(walk);
+    }
+  }
+
+  /** What jobs have still to write was computed of erased rows too. */
+  async #forgetJobRows(): Promise<void> {
+    const { store, jobs } = this.#object;
+    while (jobs().forgetRowsBefore(store().computations.lastErased())) await sleep(0);
+  }
+
+  async #settle(): Promise<boolean> {
+    const giveUpMs = Date.now() + ERASURE_WAIT_MS;
+    while (this.#object.store().computations.isAnyCutOff(FOLLOWER_LEASE_MS)) {
+      if (Date.now() >= giveUpMs) return false;
+      await sleep(ERASURE_LOOK_MS);
+    }
+    return true;
+  }
+}
