@@ -1,7 +1,7 @@
 /** Erasing rows of a raw table beside those who compute from them, or bring more: none of what is erased comes back. */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { ChosenRowsStore } from "../../worker/compute/chosen-rows-store.ts";
+import { ChosenRowsStore, type Erasure } from "../../worker/compute/chosen-rows-store.ts";
 import type { RawTable } from "../../worker/compute/raw-table.ts";
 import { PURGE_BLOCK_ROWS, PURGE_BLOCKS_PER_STEP } from "../../worker/limits.ts";
 import { ERASURE_WAIT_MS, FOLLOWER_LEASE_MS } from "../../worker/timings.ts";
@@ -351,6 +351,8 @@ describe("a job over rows that are erased", () => {
   });
 });
 
+const OF_A: Erasure = { choice: { column: "user_id", type: "string", value: "a" }, entityKeys: [] };
+
 test("an ingest that comes while rows are being erased stays whole, though rows that are gone had its numbers", async () => {
   const table = await newTable();
   const count = PURGE_BLOCK_ROWS * PURGE_BLOCKS_PER_STEP;
@@ -384,7 +386,7 @@ test("an ingest that comes while rows are being erased stays whole, though rows 
       ingested = instance.ingest(request(150));
       return step;
     });
-    const { removed } = await instance.erase(SCHEMA, { column: "user_id", type: "string", value: "a" });
+    const { removed } = await instance.erase(SCHEMA, OF_A);
     expect(removed).toBe(count);
     await ingested;
   });
@@ -422,7 +424,7 @@ test("a table that is dropped while its rows are erased stays dropped", async ()
       dropping ??= instance.drop();
       return step;
     });
-    const erased = await instance.erase(SCHEMA, { column: "user_id", type: "string", value: "a" });
+    const erased = await instance.erase(SCHEMA, OF_A);
     await dropping;
     expect(erased).toMatchObject({ rows: 0, isSettled: true });
     expect(erased.removed).toBeLessThan(20_000);

@@ -8,6 +8,7 @@ import {
   COLUMNS,
   caughtUp,
   compute,
+  eventTime,
   freshName,
   ingest,
   inside,
@@ -17,6 +18,7 @@ import {
   row,
   streaming,
   type Table,
+  vector,
   vectorOf,
 } from "./tables.ts";
 
@@ -367,6 +369,49 @@ describe("what a table knows of its rows", () => {
     expect(await vectorOf(both, followed.name)).toEqual({ total: 10, n: 2 });
     expect(await vectorOf(gone, followed.name)).toEqual({ total: 16, n: 1 });
   });
+
+  test.each([
+    ["string", "shop", "shop"],
+    ["integer", 9007199254740993n, "9007199254740993"],
+    ["float", 1, "1"],
+  ] as const)(
+    "lets a vector be replaced that an erased row has dated, its entity a %s",
+    async (type, shop, entity) => {
+      const table = await newTable(
+        { card: "string", shop: type, amount: "integer", at: "timestamp" },
+        { timestamp_column: "at" },
+      );
+      const sums = "SELECT shop, sum(amount) AS total FROM data GROUP BY shop";
+      const of = { computation_logic: sums, entity_key: "shop" };
+      const { name } = await newFeature(table, of);
+      // No float is followed.
+      const followed = type === "float" ? null : await streaming(table, of);
+      const paid = (card: string, amount: number, second: number) =>
+        `{"card":"${card}","shop":${typeof shop === "string" ? `"${shop}"` : shop},"amount":${amount},"at":"${eventTime(second)}"}`;
+      const ingestTexts = (...rows: string[]) =>
+        post("/ingest", `{"raw_table_id":${table.id},"data":[${rows.join(",")}]}`, {
+          "content-type": "application/json",
+        });
+      expect(
+        (await ingestTexts(paid("card-8", 1, 1), paid("card-7", 2, 9), paid("card-7", 4, 3))).status,
+      ).toBe(200);
+      await caughtUp(table);
+      expect((await compute(name)).body.computed).toBe(1);
+      expect((await erase(table, "card", "card-7")).body.rows_removed).toBe(2);
+      expect((await compute(name)).body).toMatchObject({ computed: 1, skipped_count: 0 });
+      expect((await vector(entity, name)).body).toMatchObject({
+        vector: { total: 1 },
+        event_timestamp: eventTime(9),
+      });
+      if (!followed) return;
+      expect((await ingestTexts(paid("card-9", 8, 2))).status).toBe(200);
+      await caughtUp(table);
+      expect(await vectorOf(entity, followed.name)).toEqual({ total: 9 });
+      // By its own key an entity goes with its name.
+      await erase(table, "shop", entity);
+      expect(await inside(table, "SELECT * FROM fs_erased_times")).toEqual([]);
+    },
+  );
 
   test("has a version tried again that has failed over them", async () => {
     const table = await newTable({ user_id: "string", amount: "integer" }, {});

@@ -5,6 +5,7 @@
 import { rowOf, rowsOf } from "../db/object-sql.ts";
 import type { AgedRowsStore } from "./aged-rows-store.ts";
 import type { ComputationStore } from "./computation-store.ts";
+import { type ErasedRow, type ErasedTimesStore, keysOfErased, timesOfErased } from "./erased-times-store.ts";
 import type { FollowerStore } from "./follower-store.ts";
 import type { RawSchema } from "./raw-columns.ts";
 import { BLOCK_OF_ROW, bytesOfTexts, isThere, type RowRange, rangeFrom } from "./row-blocks.ts";
@@ -28,6 +29,14 @@ interface Others {
   agedRows: AgedRowsStore;
   followers: FollowerStore;
   computations: ComputationStore;
+  erasedTimes: ErasedTimesStore;
+}
+
+/** Which rows go. */
+export interface Erasure {
+  choice: RowChoice;
+  /** Of the features that are computed from the table. */
+  entityKeys: readonly string[];
 }
 
 export class ChosenRowsStore {
@@ -77,17 +86,22 @@ export class ChosenRowsStore {
    *
    * @param walk From a row up to another, which stays.
    */
-  erase(schema: RawSchema, choice: RowChoice, walk: RowRange): ErasureStep {
+  erase(schema: RawSchema, { choice, entityKeys }: Erasure, walk: RowRange): ErasureStep {
     return this.#storage.transactionSync((): ErasureStep => {
       const range = this.nextRange(walk.from, schema);
       if (!range) return { removed: 0, next: null };
       const end = Math.min(range.end, walk.end);
-      const removed = rowsOf<{ block: number }>(
+      const keys = keysOfErased(schema, choice, entityKeys);
+      const removed = rowsOf<ErasedRow & { block: number }>(
         this.#sql,
-        `DELETE FROM fs_rows WHERE ${within(choice)} RETURNING ${BLOCK_OF_ROW} AS block`,
+        `DELETE FROM fs_rows WHERE ${within(choice)}
+         RETURNING ${BLOCK_OF_ROW} AS block${timesOfErased(schema, keys)}`,
         ...bound(choice, { from: walk.from, end }),
       );
-      if (removed.length > 0) this.#rowsHaveGone(schema, removed);
+      if (removed.length > 0) {
+        this.#others.erasedTimes.note(keys, removed);
+        this.#rowsHaveGone(schema, removed);
+      }
       return { removed: removed.length, next: end < walk.end ? end : null };
     });
   }

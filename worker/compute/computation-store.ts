@@ -93,10 +93,10 @@ export class ComputationStore {
     return true;
   }
 
-  /** Something that was computed before rows were erased may still be on its way to the writers. */
-  isAnyCutOff(withinMs: number): boolean {
-    const found = `SELECT 1 FROM fs_under_way WHERE seq < ${LAST_ERASED} AND given_at > ? LIMIT 1`;
-    return rowsOf(this.#sql, found, Date.now() - withinMs).length > 0;
+  /** Something that was computed before ingest `seq` may still be on its way to the writers. */
+  isAnyBefore(seq: number, withinMs: number): boolean {
+    const found = "SELECT 1 FROM fs_under_way WHERE seq < ? AND given_at > ? LIMIT 1";
+    return rowsOf(this.#sql, found, seq, Date.now() - withinMs).length > 0;
   }
 
   /** The computation is given out, and may be written until it {@link end}s. */

@@ -8,11 +8,11 @@
  */
 import { ERASURE_LOOK_MS, ERASURE_WAIT_MS, FOLLOWER_LEASE_MS } from "../timings.ts";
 import { sleep } from "../waits.ts";
+import type { Erasure } from "./chosen-rows-store.ts";
 import type { JobStore } from "./job-store.ts";
 import type { RawSchema } from "./raw-columns.ts";
 import type { RawTableStore } from "./raw-table-store.ts";
 import type { RowRange } from "./row-blocks.ts";
-import type { RowChoice } from "./row-choice.ts";
 
 export interface Erased {
   removed: number;
@@ -46,14 +46,17 @@ export class Eraser {
   }
 
   /** All rows that are there now. Should this die on the way, the same again goes on. */
-  async erase(schema: RawSchema, choice: RowChoice): Promise<Erased> {
-    const removed = await this.#removeRows(schema, choice);
-    await this.#forgetJobRows();
-    const isSettled = await this.#settle();
+  async erase(schema: RawSchema, erasure: Erasure): Promise<Erased> {
+    const removed = await this.#removeRows(schema, erasure);
+    this.#object.store().erasedTimes.forget(erasure.choice);
+    // Those of later erasures are for them to wait for.
+    const seq = this.#object.store().computations.lastErased();
+    while (this.#object.jobs().forgetRowsBefore(seq)) await sleep(0);
+    const isSettled = await this.#settle(seq);
     return { removed, rows: this.#object.store().numbers().rows, isSettled };
   }
 
-  async #removeRows(schema: RawSchema, choice: RowChoice): Promise<number> {
+  async #removeRows(schema: RawSchema, erasure: Erasure): Promise<number> {
     const { store, ensureAlarm } = this.#object;
     // First, since what has failed over these rows is asked for again, and this may die on the way.
     await ensureAlarm();
@@ -61,7 +64,7 @@ export class Eraser {
     this.#underWay.add(walk);
     try {
       for (let removed = 0; ; ) {
-        const step = store().chosenRows.erase(schema, choice, walk);
+        const step = store().chosenRows.erase(schema, erasure, walk);
         removed += step.removed;
         if (step.removed > 0) await ensureAlarm();
         if (step.next === null) return removed;
@@ -74,15 +77,9 @@ export class Eraser {
     }
   }
 
-  /** What jobs have still to write was computed of erased rows too. */
-  async #forgetJobRows(): Promise<void> {
-    const { store, jobs } = this.#object;
-    while (jobs().forgetRowsBefore(store().computations.lastErased())) await sleep(0);
-  }
-
-  async #settle(): Promise<boolean> {
+  async #settle(seq: number): Promise<boolean> {
     const giveUpMs = Date.now() + ERASURE_WAIT_MS;
-    while (this.#object.store().computations.isAnyCutOff(FOLLOWER_LEASE_MS)) {
+    while (this.#object.store().computations.isAnyBefore(seq, FOLLOWER_LEASE_MS)) {
       if (Date.now() >= giveUpMs) return false;
       await sleep(ERASURE_LOOK_MS);
     }

@@ -11,6 +11,7 @@ import { existingTable } from "./existing-table.ts";
 import type { RawSchema } from "./raw-columns.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import { tableInPath } from "./raw-table-schemas.ts";
+import { entityKeysOf } from "./registered-tables.ts";
 import { answeredValue, type RowChoice, rowChoice } from "./row-choice.ts";
 
 const column = z.string().meta({ description: "A column of type string or integer.", example: "user_id" });
@@ -102,7 +103,8 @@ const eraseRows = endpoint(
     const table = await existingTable(c, param.table_id);
     const choice = rowChoice(table.schema, query.column, query.value);
     const object = rawTableObject(c.env, c.principal.tenant, table);
-    const { removed, rows, isSettled } = await object.erase(table.schema, choice);
+    const entityKeys = await entityKeysOf(c.env.DB, c.principal.tenant, table.tableId);
+    const { removed, rows, isSettled } = await object.erase(table.schema, { choice, entityKeys });
     if (!isSettled) {
       const detail = `${removed} rows were removed, and what was computed of them before may still be written: erase them again`;
       throw unavailable(detail, RETRY_AFTER_SECONDS);

@@ -8,6 +8,7 @@ import type { Micros } from "../timestamps.ts";
 import { AgedRowsStore } from "./aged-rows-store.ts";
 import { ChosenRowsStore } from "./chosen-rows-store.ts";
 import { type Computation, ComputationStore } from "./computation-store.ts";
+import { ErasedTimesStore } from "./erased-times-store.ts";
 import { type Follower, FollowerStore } from "./follower-store.ts";
 import { columnDefinitions, quoted, type RawSchema } from "./raw-columns.ts";
 import { RegistryEntryStore } from "./registry-entry-store.ts";
@@ -58,6 +59,7 @@ export class RawTableStore {
   readonly computations: ComputationStore;
   readonly replies: ReplyStore;
   readonly agedRows: AgedRowsStore;
+  readonly erasedTimes: ErasedTimesStore;
   readonly chosenRows: ChosenRowsStore;
   readonly entry: RegistryEntryStore;
   readonly #storage: DurableObjectStorage;
@@ -71,6 +73,7 @@ export class RawTableStore {
     this.computations = new ComputationStore(storage.sql);
     this.replies = new ReplyStore(storage.sql);
     this.agedRows = new AgedRowsStore(storage);
+    this.erasedTimes = new ErasedTimesStore(storage.sql);
     this.chosenRows = new ChosenRowsStore(storage, this);
     this.entry = new RegistryEntryStore(storage.sql);
   }

@@ -19,6 +19,7 @@ import {
   REGISTRY_CHANGE_ALARM_MS,
 } from "../timings.ts";
 import { AnswersUnderWay } from "./answers-under-way.ts";
+import type { Erasure } from "./chosen-rows-store.ts";
 import type { Computation, Debt, WhyNotWritten } from "./computation-store.ts";
 import type { ComputeReply, ComputeRequest, Version } from "./compute-request.ts";
 import { type Erased, Eraser } from "./eraser.ts";
@@ -31,7 +32,6 @@ import { type IngestReply, type IngestRequest, RawTableStore, type TableNumbers 
 import { type RowPage, type RowsRequest, readRows } from "./read-rows.ts";
 import { findRawTable, type RegisteredTable } from "./registered-tables.ts";
 import { nextLookMs } from "./registry-entry-store.ts";
-import type { RowChoice } from "./row-choice.ts";
 import { vectorsOverTable } from "./run-over-table.ts";
 import { type CheckResult, checkAgainstSchema } from "./sql/run.ts";
 
@@ -113,8 +113,8 @@ export class RawTable extends DurableObject<Env> {
     return readRows(() => this.#store.chosenRows, request);
   }
 
-  async erase(schema: RawSchema, choice: RowChoice): Promise<Erased> {
-    return this.#eraser.erase(schema, choice);
+  async erase(schema: RawSchema, erasure: Erasure): Promise<Erased> {
+    return this.#eraser.erase(schema, erasure);
   }
 
   /** Proves that SQL prepares against these columns; answers the columns of its result. */

@@ -163,3 +163,12 @@ export async function featuresOfTable(db: D1Database, tenant: string, tableId: n
     .where(and(eq(features.tenantId, tenant), eq(features.rawTableId, tableId)));
   return rows.map(({ name }) => name);
 }
+
+/** The entity keys of the features that are computed from a table. */
+export async function entityKeysOf(db: D1Database, tenant: string, tableId: number): Promise<string[]> {
+  const rows = await primary(db)
+    .selectDistinct({ entityKey: features.entityKey })
+    .from(features)
+    .where(and(eq(features.tenantId, tenant), eq(features.rawTableId, tableId)));
+  return rows.flatMap(({ entityKey }) => entityKey ?? []);
+}

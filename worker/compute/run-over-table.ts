@@ -53,6 +53,7 @@ function runOverTable(
       const at = columns.indexOf(entityKey);
       const entities = entitiesAmong(rows.map((cells) => read(cells[at])));
       timestamps = store.newestTimestamps(schema, entityKey, entities);
+      if (source.kind !== "given") store.erasedTimes.raise(timestamps, entityKey);
     };
   const conclude = concluding((cell) => cell);
   const result = runSql(storage, sql, statistics, { prepare, conclude });
