@@ -1,16 +1,11 @@
 /** The OpenAPI document, made from the endpoints themselves. */
 import * as z from "zod";
-import {
-  createDocument,
-  type ZodOpenApiObject,
-  type ZodOpenApiOperationObject,
-  type ZodOpenApiPathsObject,
-} from "zod-openapi";
 import type { ProblemStatus } from "../errors.ts";
 import type { Endpoint, EndpointSpec } from "../http/endpoint.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_BODY_BYTES, MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
 import { IDEMPOTENCY_HEADER } from "../writing/submit-changes.ts";
+import { JsonSchemas } from "./json-schemas.ts";
 
 const problem = lazily(() =>
   z
@@ -58,11 +53,16 @@ function problemsOf(spec: EndpointSpec): ProblemStatus[] {
   return [...statuses].filter((status) => !(status in spec.answers)).sort((a, b) => a - b);
 }
 
-function operation(spec: EndpointSpec): ZodOpenApiOperationObject {
+function operation(spec: EndpointSpec, schemas: JsonSchemas) {
   const { request, answers } = spec;
   const headers = Object.entries(spec.requestHeaders ?? {}).map(
     ([name, description]) => [name, z.string().optional().meta({ description })] as const,
   );
+  const parameters = [
+    ...schemas.parameters("path", request.param),
+    ...schemas.parameters("query", request.query),
+    ...schemas.parameters("header", z.object(Object.fromEntries(headers))),
+  ];
   return {
     tags: [spec.tag],
     summary: spec.summary,
@@ -72,15 +72,11 @@ function operation(spec: EndpointSpec): ZodOpenApiOperationObject {
       "",
     ),
     security: spec.scope === "public" ? [] : [{ apiKey: [] }, { bearer: [] }],
-    requestParams: {
-      ...(request.param && { path: request.param as z.ZodObject }),
-      ...(request.query && { query: request.query as z.ZodObject }),
-      ...(headers.length > 0 && { header: z.object(Object.fromEntries(headers)) }),
-    },
+    ...(parameters.length > 0 && { parameters }),
     ...(request.json && {
       requestBody: {
         required: !spec.bodyOptional,
-        content: { "application/json": { schema: request.json } },
+        content: { "application/json": { schema: schemas.of(request.json, "input") } },
       },
     }),
     responses: {
@@ -89,19 +85,13 @@ function operation(spec: EndpointSpec): ZodOpenApiOperationObject {
           status,
           {
             description: answer.description,
+            headers: schemas.headers({ "x-request-id": null, ...answer.headers }),
             content: {
-              [answer.contentType ?? "application/json"]: answer.schema ? { schema: answer.schema() } : {},
+              [answer.contentType ?? "application/json"]: answer.schema
+                ? { schema: schemas.of(answer.schema(), "output") }
+                : {},
               ...Object.fromEntries((answer.otherContentTypes ?? []).map((type) => [type, {}])),
             },
-            headers: z.object({
-              "x-request-id": z.string(),
-              ...Object.fromEntries(
-                Object.entries(answer.headers ?? {}).map(([name, description]) => [
-                  name,
-                  z.string().optional().meta({ description }),
-                ]),
-              ),
-            }),
           },
         ]),
       ),
@@ -110,22 +100,23 @@ function operation(spec: EndpointSpec): ZodOpenApiOperationObject {
           String(status),
           {
             description: PROBLEM_WORDS[status],
-            content: { "application/problem+json": { schema: problem() } },
+            content: { "application/problem+json": { schema: schemas.of(problem(), "output") } },
           },
         ]),
       ),
     },
-  } as ZodOpenApiOperationObject;
+  };
 }
 
 /** What becomes of a request that is sent again; which operations take the header is to be seen at each of them. */
 const REPEATING = `Where an operation takes an \`${IDEMPOTENCY_HEADER}\`, the same key and request within 24 hours happens once: a repetition answers the first response again, with the secrets in it, whatever has become since of what was made, and says so in \`idempotency-replayed\`. A key is one of the tenant, whatever it is sent to; with another request it is 422. All other operations may be sent again as they are: what reads, what registers (registered in the same way it is 200), what sets something, and what deletes (a second time it removes nothing more). Only a subscription's \`/test\` asks its receiver each time.`;
 
 export function openApiDocument(endpoints: readonly Endpoint[], version: string) {
-  const paths: ZodOpenApiPathsObject = {};
+  const schemas = new JsonSchemas();
+  const paths: Record<string, Record<string, ReturnType<typeof operation>>> = {};
   for (const { spec } of endpoints) {
     for (const path of [spec.path, ...(spec.aliases ?? [])]) {
-      const own = operation(spec);
+      const own = operation(spec, schemas);
       const isAlias = path !== spec.path;
       paths[path] = {
         ...paths[path],
@@ -133,7 +124,7 @@ export function openApiDocument(endpoints: readonly Endpoint[], version: string)
       };
     }
   }
-  const document: ZodOpenApiObject = {
+  const document = {
     openapi: "3.1.1",
     info: {
       title: "Edge feature store",
@@ -145,6 +136,7 @@ ${REPEATING}`,
     },
     servers: [{ url: "/" }],
     components: {
+      schemas: schemas.named,
       securitySchemes: {
         apiKey: { type: "apiKey", in: "header", name: "X-API-Key" },
         bearer: { type: "http", scheme: "bearer" },
@@ -152,7 +144,7 @@ ${REPEATING}`,
     },
     paths,
   };
-  return withoutElsewhere(createDocument(document)) as ReturnType<typeof createDocument>;
+  return withoutElsewhere(document) as typeof document;
 }
 
 /** How a field of `elsewhere` is described: it takes nothing, or null, which says the same as leaving it out. */
