@@ -66,6 +66,8 @@ const AIMS: Record<Phase, { withinMs: number; longestMs: number }> = {
   opening: { withinMs: LONGEST_MOVE_MS, longestMs: 4_000 },
   cleaning: { withinMs: LONGEST_MOVE_MS, longestMs: 400 },
 };
+/** What the last writes have set going, such as computations on ingest, is written by then. */
+const SETTLED_MS = 6_000;
 const STEPS_WHILE_CLEANING = 12;
 /** On a machine that is far too busy. */
 const MOST_TRIES = 4;
@@ -228,6 +230,7 @@ class CrashRun {
   async #calm(life: Process): Promise<void> {
     life.isCalm = true;
     while (this.#clients.isWriting) await sleep(1);
+    await sleep(SETTLED_MS);
   }
 
   /** @returns in which phase of a move. */

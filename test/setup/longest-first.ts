@@ -2,7 +2,7 @@ import type { TestSpecification } from "vitest/node";
 import { BaseSequencer } from "vitest/node";
 
 /** Those of a runtime in one go, so that each worker starts one; then the short ones, which end together. */
-const PROJECTS = ["several databases", "runtime", "pure", "process"];
+const PROJECTS = ["several databases", "runtime", "pure", "process", "crash"];
 
 /** Files that take many times as long as most, the longest first. */
 const LONG = [
@@ -18,7 +18,6 @@ const LONG = [
   "/compute/streaming.test.ts",
   "/scripts/help.pure.test.ts",
   "/crash/checker.pure.test.ts",
-  "/process/crash.test.ts",
   "/process/start.test.ts",
   "/process/concurrency.test.ts",
   "/process/readme.test.ts",
