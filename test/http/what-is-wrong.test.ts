@@ -148,12 +148,7 @@ test.each([
     "is called `timestamp`",
   ],
   ["/training-sets", { ...NAMED, rows: [ONE], table_type: "user" }, "table_type", TABLE_TYPE],
-  [
-    "/subscriptions",
-    { url: "https://receiver.example/", headers: {} },
-    "headers",
-    "are not sent: a receiver knows a request by its signature",
-  ],
+  ["/subscriptions", { url: "https://receiver.example/", headers: {} }, "headers", "cannot be chosen"],
   [
     "/subscriptions",
     { url: "https://receiver.example/", category: "a" },

@@ -63,8 +63,6 @@ const filters = lazily(() => ({
     ["age", "city"],
   ),
 }));
-const ownHeaders = elsewhere("are not sent: a receiver knows a request by its signature");
-
 const asked = lazily(() => ({
   entity_types: filters().entity_types.optional(),
   categories: filters().categories.optional(),
@@ -73,7 +71,7 @@ const asked = lazily(() => ({
   entity_type: elsewhere("is called `entity_types`, and is a list"),
   category: elsewhere("is called `categories`, and is a list"),
   feature: elsewhere("is called `features`, and is a list"),
-  headers: ownHeaders,
+  headers: elsewhere("cannot be chosen"),
 }));
 
 export const newSubscription = z.lazy(() =>

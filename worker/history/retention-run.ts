@@ -2,7 +2,10 @@
 import { RETENTION_STEPS_PER_RUN, RETENTION_WALKS_PER_RUN } from "../limits.ts";
 import { removeOldHistory } from "./retention.ts";
 
-type Retention = Omit<Parameters<typeof removeOldHistory>[0], "db" | "steps" | "walks">;
+type Retention = Omit<Parameters<typeof removeOldHistory>[0], "db" | "steps" | "walks"> & {
+  /** Of all databases together. */
+  steps?: number;
+};
 
 /**
  * One database after the other: what is archived stands in memory. Those that come later have what the ones before leave
@@ -13,10 +16,10 @@ type Retention = Omit<Parameters<typeof removeOldHistory>[0], "db" | "steps" | "
 export async function retainHistory(
   databases: readonly D1Database[],
   nowMs: number,
-  retention: Retention,
+  { steps: most = RETENTION_STEPS_PER_RUN, ...retention }: Retention,
 ): Promise<void> {
   const failures: unknown[] = [];
-  let left = RETENTION_STEPS_PER_RUN;
+  let left = most;
   for (const [turn, db] of inTurn(databases, nowMs).entries()) {
     const steps = Math.floor(left / (databases.length - turn));
     const walks = RETENTION_WALKS_PER_RUN;
