@@ -1,5 +1,5 @@
 /** Erasing rows of a raw table beside those who compute from them, or bring more: none of what is erased comes back. */
-import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { ChosenRowsStore, type Erasure } from "../../worker/compute/chosen-rows-store.ts";
 import type { RawTable } from "../../worker/compute/raw-table.ts";
@@ -10,18 +10,22 @@ import { sleep } from "../setup/waiting.ts";
 import {
   arrived,
   askWith,
+  clockAhead,
   consume,
   followerOf,
   gate,
   ingestUnannounced,
   SCHEMA,
+  silent,
   slowToAnswer,
   withoutQueue,
   withStubs,
 } from "./racing.ts";
 import {
+  alarm,
   compute,
   eventTime,
+  evict,
   freshName,
   ingest,
   inside,
@@ -42,8 +46,6 @@ afterEach(() => vi.restoreAllMocks());
 type Erased = { rows_removed: number; row_count: number };
 const erase = (table: Table, user: string) =>
   ask<Erased>("DELETE", `/raw-tables/${table.id}/rows?column=user_id&value=${encodeURIComponent(user)}`);
-const evict = (table: Table) => evictDurableObject(objectOf(table));
-const alarm = (table: Table) => runDurableObjectAlarm(objectOf(table));
 
 /** Whether it has been answered by the time in which it would have been, were it not waiting. */
 async function isWaiting(work: Promise<unknown>): Promise<boolean> {
@@ -55,13 +57,19 @@ async function isWaiting(work: Promise<unknown>): Promise<boolean> {
 function later(ms: number): void {
   vi.restoreAllMocks();
   silent();
-  const now = Date.now.bind(Date);
-  vi.spyOn(Date, "now").mockImplementation(() => now() + ms);
+  clockAhead(ms);
 }
 
-/** For tests in which somebody dies. */
-function silent(): void {
-  for (const level of ["error", "warn"] as const) vi.spyOn(console, level).mockImplementation(() => {});
+/** Does something once, after the first step of the next erasure. */
+function afterTheFirstStep(meanwhile: () => void): void {
+  const real = ChosenRowsStore.prototype.erase;
+  let isFirst = true;
+  vi.spyOn(ChosenRowsStore.prototype, "erase").mockImplementation(function (this: ChosenRowsStore, ...asked) {
+    const step = real.apply(this, asked);
+    if (isFirst) meanwhile();
+    isFirst = false;
+    return step;
+  });
 }
 
 const dying = (own: Env) =>
@@ -372,17 +380,10 @@ test("an ingest that comes while rows are being erased stays whole, though rows 
     table: { tenant: TENANT, tableId: table.id },
   });
   await runInDurableObject(objectOf(table), async (instance: RawTable, { storage }) => {
-    const real = ChosenRowsStore.prototype.erase;
     let ingested: Promise<unknown> | null = null;
-    vi.spyOn(ChosenRowsStore.prototype, "erase").mockImplementation(function (
-      this: ChosenRowsStore,
-      ...asked
-    ) {
-      const step = real.apply(this, asked);
-      if (ingested) return step;
+    afterTheFirstStep(() => {
       storage.sql.exec("DELETE FROM fs_rows WHERE user_id = 'b'").toArray();
       ingested = instance.ingest(request(150));
-      return step;
     });
     const { removed } = await instance.erase(SCHEMA, OF_A);
     expect(removed).toBe(count);
@@ -412,15 +413,9 @@ test("a table that is dropped while its rows are erased stays dropped", async ()
       Array.from({ length: 10_000 }, () => row("a", 1)),
     );
   await runInDurableObject(objectOf(table), async (instance: RawTable) => {
-    const real = ChosenRowsStore.prototype.erase;
     let dropping: Promise<unknown> | null = null;
-    vi.spyOn(ChosenRowsStore.prototype, "erase").mockImplementation(function (
-      this: ChosenRowsStore,
-      ...asked
-    ) {
-      const step = real.apply(this, asked);
-      dropping ??= instance.drop();
-      return step;
+    afterTheFirstStep(() => {
+      dropping = instance.drop();
     });
     const erased = await instance.erase(SCHEMA, OF_A);
     await dropping;

@@ -1,5 +1,5 @@
 /** Whoever comes between two steps of a computation: each test stops one of the two where the other passes. */
-import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { type Follower, FollowerStore } from "../../worker/compute/follower-store.ts";
@@ -12,21 +12,25 @@ import { until } from "../setup/waiting.ts";
 import {
   arrived,
   askWith,
+  clockAhead,
   consume,
   followerOf,
   gate,
   ingestUnannounced,
   SCHEMA,
+  silent,
   slowToAnswer,
   withoutQueue,
   withStubs,
 } from "./racing.ts";
 import {
   addVersion,
+  alarm,
   type Computed,
   compute,
   createFeature,
   eventTime,
+  evict,
   type Feature,
   freshName,
   ingest,
@@ -47,31 +51,19 @@ import {
 
 afterEach(() => vi.restoreAllMocks());
 
-/** A new instance over the same storage: its leases are gone. */
-const evict = (table: Table) => evictDurableObject(objectOf(table));
-
 /** The bindings, with tables that never hear of this. */
 const mute = (method: string, own?: Env) =>
   withStubs("RAW_TABLE", { [method]: () => Promise.reject(new Error("the Worker is gone")) }, own);
 
-/** For tests in which somebody dies. */
-function silent(): void {
-  for (const level of ["error", "warn"] as const) vi.spyOn(console, level).mockImplementation(() => {});
-}
-
 /** The table looks after its computations, once they can have ended, and the queue brings what it asks for. */
 async function afterTheLease(table: Table): Promise<void> {
-  await waitForTheLease();
-  await runDurableObjectAlarm(objectOf(table));
+  waitForTheLease();
+  await alarm(table);
   vi.restoreAllMocks();
   await consume([arrived(table)]);
 }
 
-/** For whoever looks at a clock. */
-async function waitForTheLease(): Promise<void> {
-  const now = Date.now.bind(Date);
-  vi.spyOn(Date, "now").mockImplementation(() => now() + FOLLOWER_LEASE_MS + 1);
-}
+const waitForTheLease = () => clockAhead(FOLLOWER_LEASE_MS + 1);
 
 describe("the consumer", () => {
   test("that has read the registry before a version was activated leaves what the version owes", async () => {
@@ -134,8 +126,8 @@ describe("the consumer", () => {
     expect(await vectorOf(entity, feature.name)).toEqual({ total: 1, n: 1 });
     await afterTheLease(table);
     expect(await vectorOf(entity, feature.name)).toEqual({ total: 2, n: 2 });
-    expect(await runDurableObjectAlarm(objectOf(table))).toBe(true);
-    expect(await runDurableObjectAlarm(objectOf(table))).toBe(false);
+    expect(await alarm(table)).toBe(true);
+    expect(await alarm(table)).toBe(false);
   });
 
   test("that dies without newer rows leaves what it claimed to be computed once", async () => {
@@ -302,9 +294,9 @@ describe("dropping a table", () => {
     await ingest(table, [row("u", 1)]);
     expect((await drop(mute("drop"), table)).status).toBe(200);
     expect(await inside(table, "SELECT count(*) AS n FROM fs_rows")).toEqual([{ n: 1 }]);
-    expect(await runDurableObjectAlarm(objectOf(table))).toBe(true);
+    expect(await alarm(table)).toBe(true);
     expect(await inside(table, "SELECT name FROM sqlite_schema WHERE name = 'fs_rows'")).toEqual([]);
-    expect(await runDurableObjectAlarm(objectOf(table))).toBe(false);
+    expect(await alarm(table)).toBe(false);
   });
 
   test("that its object is not told of leaves rows 404 that come even later, be they the first", async () => {
@@ -314,10 +306,10 @@ describe("dropping a table", () => {
     const late = askWith(slow, "POST", "/ingest", { raw_table_id: table.id, data: [row("u", 1)] });
     await reached;
     expect((await drop(mute("drop"), table)).status).toBe(200);
-    expect(await runDurableObjectAlarm(objectOf(table))).toBe(true);
+    expect(await alarm(table)).toBe(true);
     open();
     expect((await late).status).toBe(404);
-    expect(await runDurableObjectAlarm(objectOf(table))).toBe(false);
+    expect(await alarm(table)).toBe(false);
   });
 
   test("is looked for only when the registry must have decided it", async () => {
@@ -338,7 +330,7 @@ describe("dropping a table", () => {
     await runInDurableObject(object, (_, { storage }) => storage.setAlarm(Date.now() + 5_000));
     await object.expectChange({ tenant: TENANT, tableId: table.id }, "deletion");
     // Its memory may be gone by then.
-    await evictDurableObject(object);
+    await evict(table);
     expect(await runDurableObjectAlarm(object)).toBe(true);
     const alarm = await runInDurableObject(object, (_, { storage }) => storage.getAlarm());
     expect(alarm).toBeGreaterThan(Date.now() + 30_000);
@@ -351,7 +343,7 @@ describe("dropping a table", () => {
     const table = await newTable();
     await ingest(table, [row("u", 1)]);
     await objectOf(table).expectChange({ tenant: TENANT, tableId: table.id }, "deletion");
-    expect(await runDurableObjectAlarm(objectOf(table))).toBe(true);
+    expect(await alarm(table)).toBe(true);
     expect(await inside(table, "SELECT count(*) AS n FROM fs_rows")).toEqual([{ n: 1 }]);
   });
 
@@ -363,7 +355,7 @@ describe("dropping a table", () => {
     const late = askWith(slow, "POST", "/ingest", body);
     await reached;
     expect((await remove(`/raw-tables/${table.id}`)).status).toBe(200);
-    await evictDurableObject(objectOf(table));
+    await evict(table);
     open();
     expect((await late).status).toBe(404);
     expect(await inside(table, "SELECT name FROM sqlite_schema WHERE name = 'fs_rows'")).toEqual([]);
@@ -377,7 +369,7 @@ describe("dropping a table", () => {
     await reached;
     expect((await remove(`/raw-tables/${table.id}`)).status).toBe(200);
     await runInDurableObject(objectOf(table), (_, { storage }) => storage.deleteAll());
-    await evictDurableObject(objectOf(table));
+    await evict(table);
     open();
     expect((await late).status).toBe(404);
     expect(await inside(table, "SELECT name FROM sqlite_schema WHERE name = 'fs_rows'")).toEqual([]);

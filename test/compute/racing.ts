@@ -95,6 +95,17 @@ export function withoutQueue(own: Env = env): { own: Env; sent: unknown[] } {
   return { own: { ...own, FEATURE_COMPUTE: { send } } as unknown as Env, sent };
 }
 
+/** For tests in which somebody dies. */
+export function silent(): void {
+  for (const level of ["error", "warn"] as const) vi.spyOn(console, level).mockImplementation(() => {});
+}
+
+/** For whoever looks at a clock. */
+export function clockAhead(byMs: number): void {
+  const now = Date.now.bind(Date);
+  vi.spyOn(Date, "now").mockImplementation(() => now() + byMs);
+}
+
 /** Who comes to `stop` waits there until `open`; `reached` is when the first one has come. */
 export function gate() {
   const opened = Promise.withResolvers<void>();

@@ -1,5 +1,5 @@
 /** Rows that are older than their table keeps them. */
-import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { AgedRowsStore } from "../../worker/compute/aged-rows-store.ts";
@@ -21,11 +21,21 @@ import {
 } from "../../worker/timings.ts";
 import { ask, expectProblem, faultPlaces, get, post } from "../setup/http.ts";
 import { sleep, until } from "../setup/waiting.ts";
-import { arrived, askWith, consume, ingestUnannounced, slowToAnswer, withoutQueue } from "./racing.ts";
 import {
+  arrived,
+  askWith,
+  clockAhead,
+  consume,
+  ingestUnannounced,
+  slowToAnswer,
+  withoutQueue,
+} from "./racing.ts";
+import {
+  alarm,
   COLUMNS,
   caughtUp,
   compute,
+  evict,
   freshName,
   ingest,
   inside,
@@ -55,13 +65,8 @@ const kept = async (days: number, columns: Record<string, string> = COLUMNS) =>
 const patch = (table: Pick<Table, "id">, retention_days: unknown) =>
   ask<Table>("PATCH", `/raw-tables/${table.id}`, { body: { retention_days } });
 const countOf = async (table: Table) => (await get<Table>(`/raw-tables/${table.id}`)).body.row_count;
-const evict = (table: Table) => evictDurableObject(objectOf(table));
-const alarm = (table: Table) => runDurableObjectAlarm(objectOf(table));
 /** When a change of the registry must have been decided. */
-function onceDecided(): void {
-  const now = Date.now.bind(Date);
-  vi.spyOn(Date, "now").mockImplementation(() => now() + REGISTRY_CHANGE_ALARM_MS);
-}
+const onceDecided = () => clockAhead(REGISTRY_CHANGE_ALARM_MS);
 const alarmInMs = (table: Table) =>
   runInDurableObject(
     objectOf(table),

@@ -1,5 +1,5 @@
 /** Raw tables and computed features, as the tests of `compute/` make and ask them. */
-import { runInDurableObject } from "cloudflare:test";
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect } from "vitest";
 import { rawTableObject } from "../../worker/compute/raw-table-access.ts";
@@ -149,6 +149,11 @@ export function refOf({ id }: Pick<Table, "id">): RawTableRef {
 
 /** The object of a table, as the store finds it. */
 export const objectOf = (table: Pick<Table, "id">) => rawTableObject(env, TENANT, refOf(table));
+
+/** A new instance over the same storage: its leases are gone. */
+export const evict = (table: Pick<Table, "id">) => evictDurableObject(objectOf(table));
+/** @returns whether one was set. */
+export const alarm = (table: Pick<Table, "id">) => runDurableObjectAlarm(objectOf(table));
 
 /** What SQL of ours finds in a table's object. */
 export const inside = (table: Pick<Table, "id">, sql: string) =>
