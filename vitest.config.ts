@@ -8,7 +8,7 @@ const FOR_HANGS_ALONE = { testTimeout: 120_000, hookTimeout: 120_000 };
 
 const IN_RUNTIME = {
   ...FOR_HANGS_ALONE,
-  maxWorkers: 2,
+  maxWorkers: 3,
   // To start a runtime takes four seconds: one a worker, emptied after each file.
   isolate: false,
   sequence: { groupOrder: 0 },
@@ -85,7 +85,7 @@ export default defineConfig({
           name: "pure",
           ...FOR_HANGS_ALONE,
           include: ["test/**/*.pure.test.ts"],
-          maxWorkers: 2,
+          maxWorkers: 3,
           // A process each would take as long as what they test.
           isolate: false,
           sequence: { groupOrder: 0 },

@@ -263,10 +263,11 @@ describe("any operation", () => {
       const path = root(concretePath(document, each));
       const body = exampleBody(document, each);
       const schema = each.operation.requestBody?.content["application/json"]?.schema ?? {};
-      const bodies = placesOf(document, schema, body).flatMap((at) =>
-        [...BAD_JSON, null].map(
-          (json) => [`${at.join(".")} = ${json?.slice(0, 60)}`, changed(body, at, json)] as const,
-        ),
+      // Every other one in a place, and those between them in the next.
+      const bodies = placesOf(document, schema, body).flatMap((at, place) =>
+        [...BAD_JSON, null]
+          .filter((_, i) => (place + i) % 2 === 0)
+          .map((json) => [`${at.join(".")} = ${json?.slice(0, 60)}`, changed(body, at, json)] as const),
       );
       let refused = 0;
       await inTurns(bodies, async ([what, text]) => {

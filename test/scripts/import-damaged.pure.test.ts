@@ -16,7 +16,7 @@ type Element = NonNullable<Written["schema"]>[number];
 const directory = mkdtempSync(join(tmpdir(), "feature-store-damaged-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
-const LIMIT_MS = 5_000;
+const LIMIT_MS = 2_000;
 const decoder = new ParquetDecoder(LIMIT_MS);
 
 const column = (name: string, element: Partial<Element>): Element => ({
@@ -113,7 +113,7 @@ describe("a damaged Parquet file", () => {
     const path = join(directory, "endless.parquet");
     const found = await read(path, damaged(ENDLESS_SEED));
     expect(found).toMatchObject({
-      message: `${path}, column id, rows 1 to 120: decoding it takes more than 5 s: it is damaged, or its row groups are too large`,
+      message: `${path}, column id, rows 1 to 120: decoding it takes more than 2 s: it is damaged, or its row groups are too large`,
     });
     expect(await read(path, valid())).toBe(200);
   });
