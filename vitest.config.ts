@@ -12,7 +12,7 @@ const IN_RUNTIME = {
   // To start a runtime takes four seconds: one a worker, emptied after each file.
   isolate: false,
   sequence: { groupOrder: 0 },
-  setupFiles: ["./test/setup/code-generation.ts", "./test/setup/empty-database.ts"],
+  setupFiles: ["./test/setup/empty-database.ts"],
 };
 
 /** @param moreDatabases D1 databases by their bindings, beside that of wrangler.toml. */

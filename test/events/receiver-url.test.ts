@@ -1,10 +1,9 @@
 /** The runtime reads URLs, resolves names and makes bytes with code of its own: the same once more, inside it. */
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { encodeEvent } from "../../worker/events/encode-event.ts";
-import type { FeatureAvailable } from "../../worker/events/feature-available.ts";
-import { featureAvailableType } from "../../worker/events/feature-available-avro.ts";
 import { checkReceiverAddress, checkReceiverUrl, resolveName } from "../../worker/events/receiver-url.ts";
 import { signatureHeaders } from "../../worker/events/webhook-signature.ts";
+import { EVENT, RECORD } from "./avro-sample.ts";
 import {
   LOCAL_IPV4,
   LOCAL_IPV6,
@@ -85,26 +84,9 @@ describe("a name is resolved through DNS over HTTPS", () => {
   });
 });
 
-const EVENT: FeatureAvailable = {
-  event_id: "0b9d9d0c-3c1e-4a61-9d9a-3a7f6a1f2b3c",
-  event_type: "feature_available",
-  timestamp: "2025-10-13T09:15:51.358632+00:00",
-  event_timestamp: "2025-10-13T09:00:00.000000+00:00",
-  entity_type: "bright_uid",
-  entity_id: "語",
-  resource_type: "feature",
-  resource_name: "user_features",
-  compute_id: null,
-  features: ["age", "__proto__", "x".repeat(5_000)],
-  features_truncated: true,
-  tenant_id: "default",
-  revision: 2 ** 53 - 2,
-  schema_version: 1,
-};
-
-test("an event is encoded in Avro, and read as it was", () => {
+test("an event is encoded in Avro", () => {
   const { body } = encodeEvent(EVENT, "avro");
-  expect({ ...featureAvailableType.fromBuffer(Buffer.from(body.subarray(10))) }).toEqual(EVENT);
+  expect(Buffer.from(body.subarray(10)).toString("hex")).toBe(RECORD);
   // Answered as it is, it is nothing but itself.
   expect(body.buffer.byteLength).toBe(body.length);
 });

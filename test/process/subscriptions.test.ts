@@ -7,8 +7,8 @@ import { createHmac } from "node:crypto";
 import { Webhook } from "standardwebhooks";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { FeatureAvailable } from "../../worker/events/feature-available.ts";
-import { featureAvailableType } from "../../worker/events/feature-available-avro.ts";
 import { MAX_DELIVERY_ATTEMPTS } from "../../worker/limits.ts";
+import { receiverType } from "../events/avro-receiver.ts";
 import {
   type Answer,
   ask,
@@ -134,7 +134,7 @@ describe.concurrent("a webhook", () => {
     expect(received.headers["content-type"]).toBe("avro/binary");
     // Single-object encoding: a mark of two bytes and the schema's fingerprint of eight stand in front.
     expect(received.body.subarray(0, 2)).toEqual(Buffer.from([0xc3, 0x01]));
-    expect(featureAvailableType.fromBuffer(received.body.subarray(10))).toMatchObject({
+    expect(receiverType.fromBuffer(received.body.subarray(10))).toMatchObject({
       entity_id: "user-1",
     });
   });
