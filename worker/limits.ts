@@ -352,6 +352,8 @@ export const MAX_TRAINING_SET_TRIES = 8;
 
 /** Rows of the history that one step of a replay looks at, and dead deliveries that it revives. */
 export const REPLAY_ROWS_PER_STEP = 2_000;
+/** Rows before those of its range that it passes over, in the index alone: some tens of milliseconds of D1. */
+export const REPLAY_PASSED_PER_STEP = 50_000;
 /** JSON whose names one query of a replay takes out: an answer of D1 is held in memory. */
 export const REPLAY_BYTES_PER_QUERY = 4 * MIB;
 

@@ -5,10 +5,14 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { consumeAvailability } from "../../worker/events/consumer.ts";
 import type { FeatureAvailable } from "../../worker/events/feature-available.ts";
 import { refill } from "../../worker/events/refill.ts";
-import { startOf, WALK_SQL, WITHIN_SQL } from "../../worker/events/replay.ts";
+import { FIRST_SQL, PASSED_SQL, startOf, WALK_SQL, WITHIN_SQL } from "../../worker/events/replay.ts";
 import { SubscriberState } from "../../worker/events/subscriber-state.ts";
 import { SubscriberStore } from "../../worker/events/subscriber-store.ts";
-import { MAX_SUBSCRIPTIONS_PER_TENANT, REPLAY_ROWS_PER_STEP } from "../../worker/limits.ts";
+import {
+  MAX_SUBSCRIPTIONS_PER_TENANT,
+  REPLAY_PASSED_PER_STEP,
+  REPLAY_ROWS_PER_STEP,
+} from "../../worker/limits.ts";
 import { Log } from "../../worker/log.ts";
 import { SCOPES } from "../../worker/tenants/api-key.ts";
 import { failBefore } from "../setup/faults.ts";
@@ -319,6 +323,38 @@ describe("a replay from the history", () => {
     });
   });
 
+  test("passes over what lies before its range, and misses nothing where an entity goes on behind that", async () => {
+    const subscription = await storedSubscription();
+    const { tenantId } = subscription;
+    const rows = REPLAY_PASSED_PER_STEP + 1_000;
+    const row = (entity: string, i: string) =>
+      `SELECT ?1, 'bright_uid', '${entity}', 'c', ${i}, ${i}, 'merge', '{"f":1}', ${i}, NULL, NULL,
+        printf('0000000${entity.length}-0000-4000-8000-%012x', ${i})`;
+    await env.DB.prepare(
+      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2)
+       INSERT INTO feature_history ${row("a", "1")} UNION ALL ${row("long", "i")} FROM n
+       UNION ALL ${row("none", "7")} UNION ALL ${row("z", String(rows))}`,
+    )
+      .bind(tenantId, rows)
+      .run();
+    await inSubscriber(subscription, async ({ state: { storage } }) => {
+      const store = new SubscriberStore(storage.sql);
+      const state = new SubscriberState(store);
+      const range = { from: rows - 99, to: rows, entityType: null, entityId: null, category: null };
+      state.setReplay({ kind: "history", id: "r", range, place: startOf(range) });
+      let steps = 0;
+      for (; state.replay !== null; steps++) await refill({ env, log, store, state, subscription });
+      // To the long one's place, the long one, and the rest.
+      expect(steps).toBe(3);
+      const told = storage.sql
+        .exec<{ entity: string; revision: number }>("SELECT entity, revision FROM deliveries ORDER BY seq")
+        .toArray()
+        .map(({ entity, revision }) => `${entity.split("/")[1]} ${revision}`);
+      const expected = Array.from({ length: 100 }, (_, i) => `long ${rows - 99 + i}`);
+      expect(told).toEqual([...expected, `z ${rows}`]);
+    });
+  });
+
   test("keeps to the filters of the subscription and of the request", async () => {
     const subscription = await storedSubscription({ categories: ["c1", "c2"] });
     await storedHistory(subscription.tenantId, { one: 100, three: 100 });
@@ -341,11 +377,18 @@ describe("a replay from the history", () => {
           .bind(...parameters)
           .all<{ detail: string }>()
       ).results.map(({ detail }) => detail);
-    expect(await plan(WALK_SQL, "t", "", "")).toEqual([
-      "SEARCH feature_history USING INDEX sqlite_autoindex_feature_history_1 (tenant_id=? AND (entity_type,entity_value)>(?,?))",
+    const search = (using: string) =>
+      `SEARCH feature_history USING ${using} sqlite_autoindex_feature_history_1 (tenant_id=? AND (entity_type,entity_value)>(?,?))`;
+    expect(await plan(WALK_SQL, "t", "", "")).toEqual([search("INDEX")]);
+    expect(await plan(PASSED_SQL, "t", "", "")).toEqual([search("COVERING INDEX")]);
+    // As far as it must, no further: rows are handed on one by one.
+    expect(await plan(FIRST_SQL, "t", "", "", 0, 1)).toEqual([
+      "CO-ROUTINE (subquery-1)",
+      search("COVERING INDEX"),
+      "SCAN (subquery-1)",
     ]);
-    const [search] = await plan(WITHIN_SQL, "t", "", "", 0, "", 0, 1);
-    expect(search).toMatch(
+    const [within] = await plan(WITHIN_SQL, "t", "", "", 0, "", 0, 1);
+    expect(within).toMatch(
       /USING INDEX sqlite_autoindex_feature_history_1 \(tenant_id=\? AND entity_type=\? AND entity_value=\?\)/,
     );
   });

@@ -1,11 +1,12 @@
 /**
  * What a time range of the history announced, made once more: an event is a function of its row alone.
  *
- * The table is walked along its primary key, so many rows a step, and the place is the caller's to keep. Entities come
- * whole, so that each one's events are in revision order; one with more rows than a step takes is read by revision.
+ * The table is walked along its primary key, so many rows a step, and the place is the caller's to keep. What lies before
+ * the first row of the range is passed over in the index alone, many times as fast. Entities come whole, so that each one's
+ * events are in revision order; one with more rows than a step takes is read by revision.
  */
 import { jsonParts } from "../db/json-parts.ts";
-import { REPLAY_BYTES_PER_QUERY, REPLAY_ROWS_PER_STEP } from "../limits.ts";
+import { REPLAY_BYTES_PER_QUERY, REPLAY_PASSED_PER_STEP, REPLAY_ROWS_PER_STEP } from "../limits.ts";
 import { partsUpTo } from "../parts.ts";
 import type { Micros } from "../timestamps.ts";
 import { eventOf, type FeatureAvailable } from "./feature-available.ts";
@@ -26,9 +27,12 @@ export type Place =
   /** Among the rows of this entity. */
   | { kind: "within"; entityType: string; entityValue: string; revision: number; category: string };
 
-export interface HistoryKey {
+interface Entity {
   entity_type: string;
   entity_value: string;
+}
+
+export interface HistoryKey extends Entity {
   category: string;
   event_time: Micros;
   revision: number;
@@ -47,9 +51,16 @@ interface HistoryStep {
 const KEY = "entity_type, entity_value, category, event_time, revision, ingested_at";
 const COLUMNS = `${KEY}, event_id, octet_length(data) AS bytes`;
 
-/** Exported for the test that looks at their plans. */
+const AFTER = `FROM feature_history
+  WHERE tenant_id = ?1 AND (entity_type, entity_value) > (?2, ?3) ORDER BY ${KEY}`;
+
+/** Exported for the test that looks at their plans. The first entity with a row in the range; it ends where it finds one. */
+export const FIRST_SQL = `SELECT entity_type, entity_value FROM (SELECT ${KEY} ${AFTER} LIMIT ${REPLAY_PASSED_PER_STEP})
+  WHERE ingested_at BETWEEN ?4 AND ?5 LIMIT 1`;
+/** Where the rows end that {@link FIRST_SQL} looks at; without an answer they are the last ones. */
+export const PASSED_SQL = `SELECT entity_type, entity_value ${AFTER} LIMIT 1 OFFSET ${REPLAY_PASSED_PER_STEP - 1}`;
 export const WALK_SQL = `SELECT ${COLUMNS} FROM feature_history
-  WHERE tenant_id = ?1 AND (entity_type, entity_value) > (?2, ?3) ORDER BY ${KEY} LIMIT ${REPLAY_ROWS_PER_STEP}`;
+  WHERE tenant_id = ?1 AND (entity_type, entity_value) >= (?2, ?3) ORDER BY ${KEY} LIMIT ${REPLAY_ROWS_PER_STEP}`;
 export const WITHIN_SQL = `SELECT ${COLUMNS} FROM feature_history
   WHERE tenant_id = ?1 AND entity_type = ?2 AND entity_value = ?3 AND event_id IS NOT NULL
     AND (revision, category) > (?4, ?5) AND ingested_at BETWEEN ?6 AND ?7
@@ -74,16 +85,29 @@ export async function walkHistory(
   tenant: string,
   { range, place }: { range: HistoryRange; place: Place },
 ): Promise<HistoryStep> {
+  const read = async <T>(sql: string, ...parameters: unknown[]) =>
+    (
+      await db
+        .prepare(sql)
+        .bind(tenant, ...parameters)
+        .all<T>()
+    ).results;
   const { entityType, entityValue } = place;
-  if (place.kind === "after") {
-    const statement = db.prepare(WALK_SQL).bind(tenant, entityType, entityValue);
-    return cutToEntities((await statement.all<HistoryKey>()).results, range);
+  if (place.kind === "within") {
+    const { revision, category } = place;
+    const more = [revision, category, range.from, range.to];
+    const rows = await read<HistoryKey>(WITHIN_SQL, entityType, entityValue, ...more);
+    return { keys: rows.filter((key) => isAnnounced(key, range)), next: afterWithin(rows, place, range) };
   }
-  const { results } = await db
-    .prepare(WITHIN_SQL)
-    .bind(tenant, entityType, entityValue, place.revision, place.category, range.from, range.to)
-    .all<HistoryKey>();
-  return { keys: results.filter((key) => isAnnounced(key, range)), next: afterWithin(results, place, range) };
+  const [first] = await read<Entity>(FIRST_SQL, entityType, entityValue, range.from, range.to);
+  if (first) {
+    const rows = await read<HistoryKey>(WALK_SQL, first.entity_type, first.entity_value);
+    return cutToEntities(rows, range);
+  }
+  const [passed] = await read<Entity>(PASSED_SQL, entityType, entityValue);
+  const isEnd = !passed || (range.entityType ?? passed.entity_type) !== passed.entity_type;
+  // Of the last entity there may be more rows, and some of them in the range.
+  return { keys: [], next: isEnd ? null : beginningOf(passed) };
 }
 
 /** Pure. @param rows In the order of the key. */
@@ -94,10 +118,7 @@ export function cutToEntities(rows: readonly HistoryKey[], range: HistoryRange):
     rows.length < REPLAY_ROWS_PER_STEP || (range.entityType ?? last.entity_type) !== last.entity_type;
   const whole = isEnd ? rows : rows.filter((row) => !isSameEntity(row, last));
   const [first] = rows;
-  if (whole.length === 0 && first) {
-    const { entity_type: entityType, entity_value: entityValue } = first;
-    return { keys: [], next: { kind: "within", entityType, entityValue, revision: 0, category: "" } };
-  }
+  if (whole.length === 0 && first) return { keys: [], next: beginningOf(first) };
   const end = whole.at(-1);
   const keys = whole.filter((row) => isAnnounced(row, range)).toSorted((a, b) => a.revision - b.revision);
   const next: Place | null =
@@ -124,7 +145,11 @@ function isAnnounced(row: HistoryKey, { from, to, entityType, category }: Histor
   );
 }
 
-function isSameEntity(a: HistoryKey, b: HistoryKey): boolean {
+function beginningOf({ entity_type: entityType, entity_value: entityValue }: Entity): Place {
+  return { kind: "within", entityType, entityValue, revision: 0, category: "" };
+}
+
+function isSameEntity(a: Entity, b: Entity): boolean {
   return a.entity_type === b.entity_type && a.entity_value === b.entity_value;
 }
 
