@@ -1,5 +1,6 @@
 import { join, resolve } from "node:path";
 import { MAX_ENTITY_DATABASES } from "../worker/limits.ts";
+import { CRON_EVERY_MS } from "../worker/timings.ts";
 import { makeAssets } from "./assets.ts";
 import { migrateLocally } from "./local-migrations.ts";
 import { numbersOf, readOptions } from "./options.ts";
@@ -16,7 +17,7 @@ npm run serve -- --port 8787
   --var           NAME:value, a variable of wrangler.toml; may come several times
   --env           the environment of wrangler.toml
   --databases     how many D1 databases it has, though wrangler.toml names fewer
-  --cron-minutes  how often the cron runs (retention, moves of tenants); 60 without it
+  --cron-minutes  how often the cron runs (retention, moves of tenants); ${CRON_EVERY_MS / 60_000} without it
   --no-build      starts what the last run in this state has built and migrated`;
 
 const values = readOptions(USAGE, {
@@ -27,7 +28,7 @@ const values = readOptions(USAGE, {
   var: { type: "string", multiple: true, default: [] },
   env: { type: "string" },
   databases: { type: "string", default: "1" },
-  "cron-minutes": { type: "string", default: "60" },
+  "cron-minutes": { type: "string", default: String(CRON_EVERY_MS / 60_000) },
   // Starts what the last run in this state built and migrated, in half a second.
   "no-build": { type: "boolean", default: false },
 });

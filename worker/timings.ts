@@ -69,9 +69,14 @@ export const CATALOG_RETRY_MS = 1_000;
 
 /** How long an isolate trusts what it knows of the databases of a tenant, where more than one is bound. */
 export const SPREAD_MAX_AGE_MS = CATALOG_MAX_AGE_MS;
-/** How long one request, or run of the cron, goes on with spreading a tenant over more databases. */
+/** How often the cron runs, as wrangler.toml says. */
+export const CRON_EVERY_MS = 15 * 60_000;
+/**
+ * How long one request, or run of the cron, goes on with spreading a tenant over more databases. D1 takes 1,000 queries of an
+ * invocation; each of them is followed by a rest.
+ */
 export const MOVE_REQUEST_MS = 5_000;
-export const MOVE_RUN_MS = 60_000;
+export const MOVE_RUN_MS = 20_000;
 /** How long a writer takes no write, unless it is told again: then it asks D1 whether its entities have moved. */
 export const MOVE_PAUSE_MS = 30_000;
 /**

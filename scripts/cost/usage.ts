@@ -3,6 +3,7 @@ import { RETENTION_WALKED_PER_STEP, RETENTION_WALKS_PER_RUN } from "../../worker
 import {
   CATALOG_FRESH_MS,
   CATALOG_WHOLE_MS,
+  CRON_EVERY_MS,
   METRICS_FLUSH_MS,
   METRICS_PERSIST_MS,
 } from "../../worker/timings.ts";
@@ -12,7 +13,6 @@ import { D1_MAX_GB, type Usage } from "./prices.ts";
 
 export const MONTH_SECONDS = 30 * 24 * 60 * 60;
 const DAY_SECONDS = 24 * 60 * 60;
-const MONTH_HOURS = MONTH_SECONDS / (60 * 60);
 const GB = 1e9;
 /** What a Durable Object is billed for while it is active, whatever it holds. */
 const OBJECT_GB = 0.128;
@@ -152,10 +152,13 @@ function catalogRows({ reads, writes }: Traffic, { isolates, registered }: Assum
   return times(CATALOG_FRESH_MS) + times(CATALOG_WHOLE_MS) * registered * ROWS_OF_A_FEATURE;
 }
 
-/** Each hour retention walks over the history, or over so much of it in each database. */
+/** Each run of the cron walks over the history, or over so much of it in each database. */
 function walkedRows(historyRows: number, d1Gb: number): number {
   const walkedOfDatabase = RETENTION_WALKED_PER_STEP * RETENTION_WALKS_PER_RUN;
-  return MONTH_HOURS * Math.min(historyRows, Math.ceil(d1Gb / D1_MAX_GB) * walkedOfDatabase);
+  return (
+    ((MONTH_SECONDS * 1_000) / CRON_EVERY_MS) *
+    Math.min(historyRows, Math.ceil(d1Gb / D1_MAX_GB) * walkedOfDatabase)
+  );
 }
 
 function readsOf(

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { unstable_readConfig as readConfig } from "wrangler";
+import { CRON_EVERY_MS } from "../../worker/timings.ts";
 
 const file = join(import.meta.dirname, "../../wrangler.toml");
 
@@ -25,6 +26,14 @@ describe.each(["staging", "production"])("%s", (env) => {
       expect(retries, queue).toBeGreaterThanOrEqual(20);
       expect(dead).toBe(queue.replace(/(-staging|-production)$/, "$1-dlq"));
     }
+  });
+
+  test("runs the cron as often as retention counts with", () => {
+    const [cron = ""] = config.triggers.crons ?? [];
+    const minutes = cron.split(" ")[0]?.split(",").map(Number) ?? [];
+    const everyMinutes = CRON_EVERY_MS / 60_000;
+    expect(minutes).toEqual(Array.from({ length: 60 / everyMinutes }, (_, i) => 2 + i * everyMinutes));
+    expect(cron.split(" ").slice(1)).toEqual(["*", "*", "*", "*"]);
   });
 
   test("has every variable of development, but for its secrets", () => {

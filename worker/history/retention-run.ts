@@ -1,5 +1,6 @@
 /** What one run of the cron does of the retention, over all databases. */
 import { RETENTION_STEPS_PER_RUN, RETENTION_WALKS_PER_RUN } from "../limits.ts";
+import { CRON_EVERY_MS } from "../timings.ts";
 import { removeOldHistory } from "./retention.ts";
 
 type Retention = Omit<Parameters<typeof removeOldHistory>[0], "db" | "steps" | "walks"> & {
@@ -32,8 +33,8 @@ export async function retainHistory(
   if (failures.length > 0) throw failures[0];
 }
 
-/** Each hour another is the first, so that all have their turn, also when runs are cut off. Pure. */
+/** In each run another is the first, so that all have their turn, also when runs are cut off. Pure. */
 export function inTurn<T>(all: readonly T[], nowMs: number): T[] {
-  const first = Math.floor(nowMs / 3_600_000) % all.length;
+  const first = Math.floor(nowMs / CRON_EVERY_MS) % all.length;
   return [...all.slice(first), ...all.slice(0, first)];
 }
