@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { signatureHeaders, signingSecret } from "../../worker/events/webhook-signature.ts";
 
-const README = join(import.meta.dirname, "../../README.md");
+const README = join(import.meta.dirname, "../../worker/events/README.md");
 const directory = mkdtempSync(join(tmpdir(), "webhook-"));
 const nowSeconds = Math.floor(Date.now() / 1000);
 const BODY = Buffer.from('{"entity_id":"user-語","features":["__proto__"]}');
