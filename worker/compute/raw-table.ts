@@ -144,6 +144,8 @@ export class RawTable extends DurableObject<Env> {
       };
     if (!job || computed.length <= job.moreThan) {
       if (byHand && job) {
+        // For the alarm: no row need ever have come.
+        this.#store.noteTable(job.table);
         computations.begin(byHand);
         computations.give(job.jobId, byHand);
         await this.#ensureAlarm();

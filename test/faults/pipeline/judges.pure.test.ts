@@ -4,7 +4,7 @@ import { eventOf } from "../../../worker/events/feature-available.ts";
 import { type AnnouncedRow, Deliveries, type Delivery } from "./deliveries.ts";
 import { Rows, type StoredRow } from "./rows.ts";
 import { FILTERS, OBJECTS, scheduleOf } from "./schedule.ts";
-import { faultOfVector, groupsOf, type StoredVector, type Version } from "./vectors.ts";
+import { faultOfVector, groupsOf, type StoredVector, type Version, writtenOfErased } from "./vectors.ts";
 
 const DAY_MS = 86_400_000;
 const NOW_MS = Date.UTC(2037, 0, 10);
@@ -54,6 +54,25 @@ describe("of rows", () => {
         rows.see([stored(1, 2 * DAY_MS), stored(2)], NOW_MS);
         rows.retain(3);
         rows.see([stored(2)], NOW_MS);
+      },
+    ],
+    [
+      "those of a user go who is erased, and what comes behind that stays",
+      (rows) => {
+        rows.see(all.slice(0, 2), NOW_MS);
+        const erasure = rows.erase("u1");
+        rows.see([], NOW_MS);
+        rows.erased(erasure, 2);
+        erasure.until = rows.now;
+        rows.see([stored(3)], NOW_MS);
+      },
+    ],
+    [
+      "an erasure that was cut off is still at it",
+      (rows) => {
+        rows.erase("u1");
+        rows.see(all, NOW_MS);
+        rows.see([], NOW_MS);
       },
     ],
     [
@@ -125,6 +144,46 @@ describe("of rows", () => {
     ],
     ["an old row that is left", /row 3 is still there/, (rows) => rows.see([stored(3, 2 * DAY_MS)], NOW_MS)],
     [
+      "a row of another user that goes with an erasure",
+      /row 3 has gone/,
+      (rows) => {
+        rows.see(all, NOW_MS);
+        rows.erase("u2");
+        rows.see(all.slice(0, 2), NOW_MS);
+      },
+    ],
+    [
+      "a row that goes behind the end of an erasure",
+      /row 3 has gone/,
+      (rows) => {
+        const erasure = rows.erase("u1");
+        rows.erased(erasure, 0);
+        erasure.until = rows.now;
+        rows.see([stored(3)], NOW_MS);
+        rows.see([], NOW_MS);
+      },
+    ],
+    [
+      "a row that is still there behind its erasure",
+      /rows 2 of u1 were erased and are still there/,
+      (rows) => {
+        rows.see(all.slice(0, 2), NOW_MS);
+        const erasure = rows.erase("u1");
+        rows.see([stored(2)], NOW_MS);
+        rows.erased(erasure, 1);
+      },
+    ],
+    [
+      "more erased rows than there were",
+      /4 rows of u1 were erased, of 3/,
+      (rows) => {
+        rows.see(all, NOW_MS);
+        const erasure = rows.erase("u1");
+        rows.see([], NOW_MS);
+        rows.erased(erasure, 4);
+      },
+    ],
+    [
       "rows of a dropped table",
       /dropped table are left/,
       (rows) => {
@@ -166,6 +225,25 @@ describe("of vectors", () => {
     ["of older rows", { stored: of(1, 1) }],
     ["of no rows that ever were", { stored: of(2, 4), since: null }],
   ])("one %s is found", (_, over) => expect(faultOf(over)).not.toBeNull());
+
+  test("what was written after an erasure is of rows that have been there since", () => {
+    const moments = [[stored(1), stored(2)], [], [stored(3)]];
+    const row = (id: string, data: object, over = {}) => {
+      return { id, user: "u1", category: "stream", data: JSON.stringify(data), ...over };
+    };
+    const faults = (...written: ReturnType<typeof row>[]) =>
+      writtenOfErased({ user: "u1", since: 1, known: new Set(["a"]) }, { written, moments });
+    const [before, since] = [
+      { n: 2, total: 3 },
+      { n: 1, total: 3 },
+    ];
+    expect(faults(row("a", before), row("b", since), row("c", before, { user: "u2" }))).toEqual([]);
+    expect(faults(row("b", before)).join()).toMatch(
+      /stream of u1 was written as .* after its rows were erased/,
+    );
+    expect(faults(row("b", { n: 2, top: 2 }, { category: "stream@2" }))).toHaveLength(1);
+    expect(faults(row("b", { n: 1, top: 3 }, { category: "stream@2" }))).toEqual([]);
+  });
 
   test("a result has a row for each user, and one for none where the SQL lets it through", () => {
     const rows = [stored(1), stored(2, 0, "u2"), { ...stored(3), user: null }];
@@ -344,7 +422,7 @@ test("a schedule is the same for the same seed, another for another; among many 
   expect(scheduleOf(10).operations).not.toEqual(scheduleOf(9).operations);
   const actions = Array.from({ length: 200 }, (_, seed) => scheduleOf(seed).operations).flat();
   const done = new Set(actions.map(({ action }) => action.do));
-  expect(done.size).toBe(14);
+  expect(done.size).toBe(15);
   const evicted = new Set(actions.flatMap(({ action }) => (action.do === "evict" ? action.object : [])));
   expect(evicted).toEqual(new Set(OBJECTS));
 });

@@ -25,8 +25,9 @@ interface OwnersWorld {
 interface Owned {
   id: string;
   path: string;
-  /** Of changes of its status: those under way, and whether some may still land. */
+  /** Of changes of its status: those under way, whether they meet, and whether some may still land. */
   open: number;
+  doMeet: boolean;
   isUnknown: boolean;
 }
 
@@ -117,7 +118,7 @@ export class Owners {
   }
 
   #own(slot: Slot, id: string, path: string): void {
-    const own = { id, path, open: 0, isUnknown: false };
+    const own = { id, path, open: 0, doMeet: false, isUnknown: false };
     this.#owned.set(slot, own);
     this.#all.push(own);
   }
@@ -141,13 +142,15 @@ export class Owners {
   async #setStatus(own: Owned, status: "active" | "paused"): Promise<void> {
     const { asking, deliveries } = this.#w;
     deliveries.change(own.path, { paused: "perhaps" });
+    own.doMeet = own.open > 0;
     own.open += 1;
     const asked = { method: "PATCH", path: `/subscriptions/${own.id}`, body: { status } } as const;
     const reply = await asking.until(asked, [200, 404], () => {
       own.isUnknown = true;
     });
     own.open -= 1;
-    if (own.open > 0 || own.isUnknown || reply?.status !== 200) return;
+    // Of those that meet the last one to be answered need not be the last one to be made.
+    if (own.open > 0 || own.doMeet || own.isUnknown || reply?.status !== 200) return;
     deliveries.change(own.path, { paused: status === "paused" ? "yes" : "no" });
   }
 

@@ -65,7 +65,12 @@ export class Parts {
     const { rows } = this;
     this.asking = new Asking({ world, front: this.#front, complain, mayBeGone: () => rows.isDropped });
     const asked = { world, registered, complain, asking: this.asking };
-    this.users = new Users({ ...asked, rows, vectors: () => this.truth.vectors() });
+    this.users = new Users({
+      ...asked,
+      rows,
+      vectors: () => this.truth.vectors(),
+      written: () => this.truth.written(),
+    });
     const keyOf = (subscriptionId: string) => ({ tenantId: registered.tenant, subscriptionId });
     this.owners = new Owners({
       ...asked,

@@ -1,6 +1,6 @@
 /**
- * The rows of the raw table at every moment, held against what was ingested and for how long rows are kept: each
- * ingest whole and once, and no row gone that is not too old. Pure.
+ * The rows of the raw table at every moment, held against what was ingested, for how long rows are kept, and whose are
+ * erased: each ingest whole and once, and no row gone that is neither too old nor erased. Pure.
  */
 import { LARGE_SKEW_MS } from "../world.ts";
 import type { PlannedRow } from "./schedule.ts";
@@ -27,6 +27,15 @@ interface Retention {
   days: number | null;
 }
 
+/** Of all rows of a user that are there when it is asked for. */
+export interface Erasure {
+  user: string;
+  /** The moment in which it was asked for, at last. */
+  since: number;
+  /** The moment behind which it removes nothing; null: one that was cut off may still be at it. */
+  until: number | null;
+}
+
 const DAY_MS = 86_400_000;
 /** Two clocks that are set apart, one of which was set back. */
 const MOST_SKEW_MS = 3 * LARGE_SKEW_MS;
@@ -39,6 +48,7 @@ export class Rows {
   readonly #ingests = new Map<number, SentIngest>();
   readonly #ofAmount = new Map<number, SentIngest>();
   readonly #went = new Set<number>();
+  readonly #erasures: Erasure[] = [];
   /** The registry has no such table any more. */
   isDropped = false;
   /** All that ever were; the last is what the registry says. */
@@ -92,14 +102,40 @@ export class Rows {
     }
   }
 
-  #goes({ amount, at }: StoredRow, nowMs: number): void {
+  #goes({ user, amount, at }: StoredRow, nowMs: number): void {
     this.#went.add(amount);
     if (this.isDropped) return;
     const ageMs = at === null ? Number.NEGATIVE_INFINITY : nowMs - Date.parse(at);
     const isTooOld = this.#retentions
       .slice(this.#inForce)
       .some(({ days }) => days !== null && ageMs + MOST_SKEW_MS >= days * DAY_MS);
-    if (!isTooOld) this.#complain(`row ${amount} has gone, ${Math.round(ageMs / 1_000)} s old`);
+    if (!isTooOld && !this.#isErased(user, amount))
+      this.#complain(`row ${amount} has gone, ${Math.round(ageMs / 1_000)} s old`);
+  }
+
+  /** What came behind the end of an erasure is not for it to remove. */
+  #isErased(user: string | null, amount: number): boolean {
+    const came = this.#ofAmount.get(amount)?.moment ?? Number.POSITIVE_INFINITY;
+    return this.#erasures.some((one) => one.user === user && (one.until === null || came <= one.until));
+  }
+
+  /** An erasure is about to be asked for. */
+  erase(user: string): Erasure {
+    const erasure = { user, since: this.now, until: null };
+    this.#erasures.push(erasure);
+    return erasure;
+  }
+
+  /** Its caller was told that so many rows were removed. */
+  erased({ user, since }: Erasure, removed: number): void {
+    const own = (moment: Moment | undefined) =>
+      (moment ?? []).flatMap((row) => (row.user === user ? row.amount : []));
+    const before = own(this.moments[since]);
+    const left = new Set(own(this.rows));
+    const kept = before.filter((amount) => left.has(amount));
+    if (kept.length > 0) this.#complain(`rows ${kept.join()} of ${user} were erased and are still there`);
+    const all = new Set(this.moments.slice(since).flatMap(own));
+    if (removed > all.size) this.#complain(`${removed} rows of ${user} were erased, of ${all.size}`);
   }
 
   /** @param answer What the caller was told. */

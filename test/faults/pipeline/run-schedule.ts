@@ -6,7 +6,7 @@ import { Parts } from "./parts.ts";
 import { register } from "./registered.ts";
 import type { Operation, Schedule } from "./schedule.ts";
 import type { UsersAction } from "./users.ts";
-import { categoryOf, faultOfVector, USERS, type Version } from "./vectors.ts";
+import { categoryOf, faultOfVector, USERS, type Version, writtenOfErased } from "./vectors.ts";
 
 const VERSIONS: readonly Version[] = [
   { feature: "stream", version: 1 },
@@ -160,6 +160,9 @@ class Run {
       const written = announced.filter((row) => row.category === category).length;
       if (counted !== written) complain(`the statistics of ${category} have ${counted} values of ${written}`);
     }
+    const written = await truth.written();
+    for (const one of users.erased)
+      for (const fault of writtenOfErased(one, { written, moments })) complain(fault);
     if (this.#isEachNoteFollowed())
       for (const fault of await truth.storeFaults()) complain(`a version is all right and says: ${fault}`);
   }

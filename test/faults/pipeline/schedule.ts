@@ -28,6 +28,7 @@ export type Action =
   | { do: "compute"; feature: FeatureName; hasKey: boolean }
   | { do: "write"; entity: string; n: number; hasKey: boolean }
   | { do: "retain"; days: number | null }
+  | { do: "erase"; user: string }
   | { do: "activate" | "drop" }
   | { do: "subscribe" | "unsubscribe" | "pause" | "resume" | "look"; slot: Slot }
   | { do: "replay"; slot: Slot; what: "dead" | "history" }
@@ -51,7 +52,8 @@ export interface Schedule {
   operations: Operation[];
 }
 
-const USERS = ["u1", "u2", "u3", null] as const;
+const NAMED = ["u1", "u2", "u3"] as const;
+const USERS = [...NAMED, null] as const;
 const ENTITIES = ["p1", "p2"] as const;
 const DAY_SECONDS = 86_400;
 /** Longer than all tries of a delivery take. */
@@ -110,13 +112,14 @@ function actionOf(
   const dice = random();
   const hasKey = random() < 0.5;
   const slot = oneOf(random, SLOTS);
-  if (dice < 0.36) {
+  if (dice < 0.34) {
     const size = 1 + Math.floor(random() * 3);
     const rows = Array.from({ length: size }, () => rowOf(random, nextN(), isTimed));
     return { do: "ingest", rows, hasKey };
   }
-  if (dice < 0.53 && hasFeatures) return { do: "compute", feature: oneOf(random, FEATURES), hasKey };
-  if (dice < 0.63) return { do: "write", entity: oneOf(random, ENTITIES), n: nextN(), hasKey };
+  if (dice < 0.51 && hasFeatures) return { do: "compute", feature: oneOf(random, FEATURES), hasKey };
+  if (dice < 0.57) return { do: "erase", user: oneOf(random, NAMED) };
+  if (dice < 0.64) return { do: "write", entity: oneOf(random, ENTITIES), n: nextN(), hasKey };
   if (dice < 0.68 && isTimed) return { do: "retain", days: oneOf(random, DAYS) };
   if (dice < 0.71) return { do: hasFeatures ? "activate" : "drop" };
   if (dice < 0.77) return { do: "subscribe", slot };
@@ -160,6 +163,8 @@ function describeAction(action: Action): string {
       return `write ${action.n} to ${action.entity}${action.hasKey ? " with a key" : ""}`;
     case "retain":
       return `keep rows for ${action.days ?? "ever"} days`;
+    case "erase":
+      return `erase the rows of ${action.user}`;
     case "activate":
       return "activate version 2 of stream";
     case "drop":

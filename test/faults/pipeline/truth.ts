@@ -3,13 +3,16 @@ import { env } from "cloudflare:workers";
 import { STORE_FAULT } from "../../../worker/compute/compute-store.ts";
 import type { AnnouncedRow } from "./deliveries.ts";
 import type { Registered } from "./registered.ts";
-import type { StoredVector } from "./vectors.ts";
+import type { StoredVector, WrittenVector } from "./vectors.ts";
 
 const ANNOUNCED = `SELECT event_id AS eventId, entity_type AS entityType, entity_value AS entityValue, category, revision,
     ingested_at AS ingestedAt, data
   FROM feature_history WHERE tenant_id = ? AND event_id IS NOT NULL ORDER BY revision`;
 const VECTORS = `SELECT category || ' ' || entity_value AS name, data, event_time AS eventTime
   FROM entities WHERE tenant_id = ? AND data IS NOT NULL`;
+const WRITTEN = `SELECT category || ' ' || entity_value || ' ' || revision || ' ' || event_time || ' ' || ingested_at AS id,
+    entity_value AS user, category, data
+  FROM feature_history WHERE tenant_id = ? AND entity_type = 'user'`;
 const STORE_FAULTS = `SELECT features.name || '@' || version || ': ' || last_error AS text
   FROM computations JOIN features USING (feature_id) WHERE computations.tenant_id = ?1 AND last_error = ?2`;
 const STATUSES = "SELECT subscription_id AS id, status FROM subscriptions WHERE tenant_id = ?";
@@ -32,6 +35,11 @@ export class Truth {
   async vectors(): Promise<Map<string, StoredVector>> {
     const rows = await this.#rows<StoredVector & { name: string }>(VECTORS);
     return new Map(rows.map(({ name, ...vector }) => [name, vector]));
+  }
+
+  /** All that was ever written of the users. */
+  written(): Promise<WrittenVector[]> {
+    return this.#rows<WrittenVector>(WRITTEN);
   }
 
   /** Versions that say that a store has not answered. */

@@ -4,7 +4,16 @@ import type { Asking } from "./asking.ts";
 import type { Registered } from "./registered.ts";
 import type { Rows } from "./rows.ts";
 import type { Action, PlannedRow, Slot } from "./schedule.ts";
-import { categoryOf, groupsOf, type StoredVector, USERS, type Version, vectorOf } from "./vectors.ts";
+import {
+  type Acknowledged,
+  categoryOf,
+  groupsOf,
+  type StoredVector,
+  USERS,
+  type Version,
+  vectorOf,
+  type WrittenVector,
+} from "./vectors.ts";
 
 interface UsersWorld {
   asking: Asking;
@@ -12,6 +21,7 @@ interface UsersWorld {
   rows: Rows;
   /** As D1 has them now. */
   vectors: () => Promise<ReadonlyMap<string, StoredVector>>;
+  written: () => Promise<WrittenVector[]>;
   complain: (text: string) => void;
 }
 
@@ -29,15 +39,21 @@ type Of<D extends Action["do"]> = Extract<Action, { do: D }>;
 
 const SKIPS = ["user is null", "there is a value with a newer event time"];
 const OVERTAKEN = "it was computed again from later rows; nothing more of this is written";
+const ERASED =
+  "rows were erased from its table; nothing more of this is written, and it is computed again from what is left";
 
 export class Users {
-  readonly counts = { jobs: 0, overtaken: 0 };
+  readonly counts = { jobs: 0, overtaken: 0, cutOff: 0, erasures: 0 };
+  /** Erasures that were acknowledged. */
+  readonly erased: Acknowledged[] = [];
   readonly #w: UsersWorld;
   readonly #computed: Computed[] = [];
   readonly #sent = new Set<number>();
   /** Ingests that were sent before version 2 of `stream` was active; null while it is not. */
   #sentBefore: ReadonlySet<number> | null = null;
   #isDropAcknowledged = false;
+  /** Somebody has asked for it. */
+  #areErased = false;
 
   constructor(own: UsersWorld) {
     this.#w = own;
@@ -53,6 +69,8 @@ export class Users {
         return this.#write(operation, action);
       case "retain":
         return this.#retain(operation, action);
+      case "erase":
+        return this.#erase(action);
       case "activate":
         return this.#activate();
       case "drop":
@@ -81,8 +99,9 @@ export class Users {
     for (const one of this.#computed) {
       if (one.job === null) continue;
       const job = (await this.#w.asking.read(`/jobs/${one.job}`)) ?? {};
-      const isOvertaken = job.status === "failed" && job.error === OVERTAKEN;
-      if (isOvertaken) this.counts.overtaken += 1;
+      const whyFailed = job.status === "failed" ? job.error : null;
+      if (whyFailed === OVERTAKEN) this.counts.overtaken += 1;
+      else if (whyFailed === ERASED && this.#areErased) this.counts.cutOff += 1;
       else if (job.status !== "done" || job.computed !== job.total || !isEachOnce(job.skipped))
         this.#w.complain(`job ${one.job} is ${JSON.stringify(job)}`);
       if (job.status !== "done") one.since = Number.NEGATIVE_INFINITY;
@@ -158,6 +177,27 @@ export class Users {
     const reply = await asking.until(asked, [200, 404]);
     if (reply?.status === 200) rows.retained(own, sent);
     else if (reply && !rows.isDropped) complain(`operation ${operation} is ${reply.text}`);
+  }
+
+  async #erase({ user }: Of<"erase">): Promise<void> {
+    const { asking, rows, written, complain } = this.#w;
+    this.#areErased = true;
+    const erasure = rows.erase(user);
+    let isLost = false;
+    const path = `${this.#table}/rows?column=user&value=${user}`;
+    const reply = await asking.until({ method: "DELETE", path }, [200, 404], () => {
+      isLost = true;
+      erasure.since = rows.now;
+    });
+    if (reply?.status !== 200) {
+      if (reply && !rows.isDropped) complain(`the table is there, and its rows are ${reply.text}`);
+      return;
+    }
+    this.counts.erasures += 1;
+    if (!isLost) erasure.until = rows.now;
+    rows.erased(erasure, JSON.parse(reply.text).rows_removed);
+    const known = new Set((await really(written)).map(({ id }) => id));
+    this.erased.push({ user, since: rows.now, known });
   }
 
   async #drop(): Promise<void> {

@@ -16,6 +16,11 @@ export const USERS = ["u1", "u2", "u3"];
 export const categoryOf = ({ feature, version }: Version) =>
   version === 1 ? feature : `${feature}@${version}`;
 
+function versionIn(category: string): Version {
+  const [feature, version = "1"] = category.split("@");
+  return { feature: feature as FeatureName, version: Number(version) as 1 | 2 };
+}
+
 export const SQL: Record<FeatureName, Record<1 | 2, string>> = {
   stream: {
     1: "SELECT user, count(*) AS n, sum(amount) AS total FROM data GROUP BY user",
@@ -60,6 +65,37 @@ export interface StoredVector {
   data: string;
   /** Microseconds. */
   eventTime: number;
+}
+
+/** A row of the history. */
+export interface WrittenVector {
+  /** Of this row alone. */
+  id: string;
+  user: string;
+  category: string;
+  data: string;
+}
+
+/** That the rows of a user are erased was acknowledged. */
+export interface Acknowledged {
+  user: string;
+  /** The moment in which it was. */
+  since: number;
+  /** The rows of the history that were there. */
+  known: ReadonlySet<string>;
+}
+
+/** @returns what was written of a user after an erasure, and is of no rows that have been there since. */
+export function writtenOfErased(
+  { user, since, known }: Acknowledged,
+  { written, moments }: { written: readonly WrittenVector[]; moments: readonly Moment[] },
+): string[] {
+  return written.flatMap((one) => {
+    if (one.user !== user || known.has(one.id)) return [];
+    const version = versionIn(one.category);
+    if (moments.slice(since).some((rows) => vectorOf(version, user, rows)?.data === one.data)) return [];
+    return [`${one.category} of ${user} was written as ${one.data} after its rows were erased`];
+  });
 }
 
 interface Asked {
