@@ -281,6 +281,8 @@ export const STATS_PURGE_ROWS = 10_000;
 
 /** The URL of a receiver of events: longer ones are not taken everywhere. */
 export const MAX_RECEIVER_URL_CHARACTERS = 2_048;
+/** The `Authorization` of a receiver: tokens fit, and many a server takes 8 KiB of all headers together. */
+export const MAX_AUTHORIZATION_CHARACTERS = 4_096;
 /** The topic of a `kafka-rest` subscription: what Kafka takes. */
 export const MAX_TOPIC_CHARACTERS = 249;
 /** What is kept of what a Kafka proxy says about a failure. */

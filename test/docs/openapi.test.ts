@@ -432,6 +432,11 @@ describe("answers", () => {
     "POST /api/v1/subscriptions": async () => [
       await post("/subscriptions", { url: "http://127.0.0.1:9/", categories: ["none"] }),
       await post("/subscriptions", { url: "http://127.0.0.1:9/", kind: "kafka-rest", categories: ["none"] }),
+      await post("/subscriptions", {
+        url: "http://127.0.0.1:9/",
+        authorization: "Bearer a",
+        categories: ["none"],
+      }),
     ],
     "GET /api/v1/subscriptions/{subscription_id}": async () => {
       const path = await newSubscription();
@@ -441,6 +446,7 @@ describe("answers", () => {
     },
     "PATCH /api/v1/subscriptions/{subscription_id}": async () => [
       await ask("PATCH", await newSubscription(), { body: { status: "paused", features: ["a"] } }),
+      await ask("PATCH", await newSubscription(), { body: { authorization: "Bearer a" } }),
     ],
     "DELETE /api/v1/subscriptions/{subscription_id}": async () => [await remove(await newSubscription())],
     "POST /api/v1/subscriptions/{subscription_id}/test": async () => [

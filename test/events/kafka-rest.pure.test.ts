@@ -86,12 +86,15 @@ const failed = (error_code: number, error = "m") => ({ partition: null, offset: 
 const answer = (...offsets: unknown[]) =>
   JSON.stringify({ key_schema_id: null, value_schema_id: null, offsets });
 
+const outcomeOf = (status: number, text: string, count: number) =>
+  kafkaOutcome({ status, text }, count, () => false);
+
 test.each([
   ["with fields that are null", answer(taken(0), taken(100))],
   ["without them", answer({ partition: 2, offset: 0 }, { partition: 1, offset: 101 })],
   ["with fields of a later version", answer({ ...taken(1), new_field: 1 }, taken(2))],
 ])("all have been delivered when each has an offset: %s", (_, text) => {
-  expect(kafkaOutcome(200, text, 2)).toEqual({ kind: "delivered" });
+  expect(outcomeOf(200, text, 2)).toEqual({ kind: "delivered" });
 });
 
 test.each([
@@ -104,11 +107,11 @@ test.each([
   ["neither an offset nor an error", answer(taken(1), { partition: 1, offset: null }), [1], "temporary"],
   ["an offset and an error", answer(taken(1), { ...taken(2), error_code: 2 }), [1], "temporary"],
 ])("the answer tells which events were not taken: %s", (_, text, failedIndexes, cause) => {
-  expect(kafkaOutcome(200, text, 2)).toMatchObject({ kind: "failed", failedIndexes, cause });
+  expect(outcomeOf(200, text, 2)).toMatchObject({ kind: "failed", failedIndexes, cause });
 });
 
 test("what was taken is so with an error status, too", () => {
-  expect(kafkaOutcome(403, answer(taken(1), failed(40_301, "Not authorized")), 2)).toEqual({
+  expect(outcomeOf(403, answer(taken(1), failed(40_301, "Not authorized")), 2)).toEqual({
     kind: "failed",
     reason: "Kafka error 40301: Not authorized",
     failedIndexes: [1],
@@ -141,7 +144,7 @@ test.each([
   ],
   ["offsets that are none", 200, answer("a", "b"), "the answer is not that of a Kafka REST proxy"],
 ])("none counts as taken when the answer does not say it of each: %s", (_, status, text, reason) => {
-  expect(kafkaOutcome(status, text, 2)).toEqual({
+  expect(outcomeOf(status, text, 2)).toEqual({
     kind: "failed",
     reason,
     failedIndexes: [0, 1],
@@ -150,10 +153,19 @@ test.each([
 });
 
 test("the proxy's words are kept short and on one line", () => {
-  const outcome = kafkaOutcome(
+  const outcome = outcomeOf(
     500,
     JSON.stringify({ error_code: 1, message: `a\r\n\u0000b${"x".repeat(9_999)}` }),
     1,
   );
   expect(outcome).toMatchObject({ reason: expect.stringMatching(/^Kafka error 1: a bx{180,185}$/) });
+});
+
+test.each([
+  ["of all records", JSON.stringify({ error_code: 40_101, message: `${"x".repeat(190)}password` })],
+  ["of one record", answer(failed(40_101, "bad password"), failed(2))],
+])("what is secret in the proxy's words is not kept, not even a part of it: %s", (_, text) => {
+  const isSecret = (words: string) => words.includes("password");
+  const reason = "Kafka error 40101: what it says repeats the authorization";
+  expect(kafkaOutcome({ status: 401, text }, 2, isSecret)).toMatchObject({ reason });
 });

@@ -29,6 +29,7 @@ export async function storedSubscription(over: Partial<Subscription> = {}): Prom
     features: null,
     status: "active",
     secretNonce: "nonce",
+    authorization: null,
     createdAt: now,
     updatedAt: now,
     ...over,
@@ -53,6 +54,8 @@ export function event(
 
 export interface Delivered {
   url: string;
+  headers: Headers;
+  /** Of a Kafka REST proxy the records. */
   event: FeatureAvailable;
 }
 
@@ -63,7 +66,8 @@ export function receiving(answer: (sent: Delivered) => Response | Promise<Respon
   vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
     const url = String(input);
     if (!/^https:\/\/receiver-/.test(url)) return network(input, init);
-    const one = { url, event: JSON.parse(new TextDecoder().decode(init?.body as Uint8Array)) };
+    const headers = new Headers(init?.headers);
+    const one = { url, headers, event: JSON.parse(new TextDecoder().decode(init?.body as Uint8Array)) };
     sent.push(one);
     return answer(one);
   });

@@ -169,6 +169,8 @@ test("a computed feature, a tenant and a subscription take null for what has a d
     kind: null,
     format: null,
     topic: null,
+    authorization: null,
+    has_authorization: null,
   };
   const made = await post<{ subscription_id: string }>("/subscriptions", subscription);
   expect(made.body, made.text).toMatchObject({ kind: "webhook", format: "json" });

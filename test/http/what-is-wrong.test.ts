@@ -127,6 +127,7 @@ const TABLE_TYPE = "is called `entity_type` in a body";
 const PAST = "is taken by `POST /api/v1/features/batch`: here is what is true now";
 const OF_ALL_ROWS = "stands beside `rows`, for all of them: `entity_type`, `known_at`";
 const AGE = "is taken by `POST /api/v1/features/online`: here the TTLs of the values and features hold";
+const NO_HEADERS = "cannot be chosen; what the receiver wants as `Authorization` is `authorization`";
 
 test.each([
   ["/features/online", { ...NAMED, entity_id: "a", table_type: "user" }, "table_type", TABLE_TYPE],
@@ -148,7 +149,7 @@ test.each([
     "is called `timestamp`",
   ],
   ["/training-sets", { ...NAMED, rows: [ONE], table_type: "user" }, "table_type", TABLE_TYPE],
-  ["/subscriptions", { url: "https://receiver.example/", headers: {} }, "headers", "cannot be chosen"],
+  ["/subscriptions", { url: "https://receiver.example/", headers: {} }, "headers", NO_HEADERS],
   [
     "/subscriptions",
     { url: "https://receiver.example/", category: "a" },

@@ -356,6 +356,44 @@ describe.concurrent("a Kafka REST proxy", () => {
   });
 });
 
+describe.concurrent("an authorization", () => {
+  const authorization = "Bearer a-token-of-the-receivers";
+  const authorizations = (path: string) => receiver.at(path).map(({ headers }) => headers.authorization);
+
+  test("comes with every delivery to a webhook and to a Kafka REST proxy, and with no other one", async () => {
+    const path = "/proxied/topics/t";
+    const offsets = [{ partition: 0, offset: 1, error_code: null, error: null }];
+    receiver.replies.set(path, () => ({ status: 200, body: JSON.stringify({ offsets }) }));
+    receiver.replies.set("/authorized", () => ({
+      status: receiver.at("/authorized").length < 3 ? 401 : 200,
+    }));
+    const proxy = { kind: "kafka-rest", topic: "t", url: receiver.urlOf("/proxied"), authorization };
+    await subscribe("authorized", proxy);
+    await subscribe("authorized", { url: receiver.urlOf("/unauthorized") });
+    const created = await subscribe("authorized", { authorization });
+    expect(created).toMatchObject({ has_authorization: true, secret: expect.any(String) });
+    await write("user-1", "authorized");
+    await arrived("authorized", 1);
+    await arrived("unauthorized", 1);
+    await arrived(path.slice(1), 1);
+    expect(authorizations("/authorized")).toEqual([authorization, authorization, authorization]);
+    expect(authorizations(path)).toEqual([authorization]);
+    expect(authorizations("/unauthorized")).toEqual([undefined]);
+    const [received] = taken("/authorized");
+    new Webhook(created.secret).verify(received?.body ?? "", received?.headers ?? {});
+  });
+
+  test("is not sent to where the receiver redirects", async () => {
+    const location = receiver.urlOf("/lured");
+    receiver.replies.set("/luring", () => ({ status: 307, headers: { location } }));
+    const created = await subscribe("luring", { authorization });
+    await write("user-1", "luring");
+    await until("it is given up", async () => (await deliveriesOf(created, "dead")).length === 1);
+    expect(new Set(authorizations("/luring"))).toEqual(new Set([authorization]));
+    expect(receiver.at("/lured")).toEqual([]);
+  });
+});
+
 describe("a kill -9", () => {
   test("while events wait and others are under way loses none and changes no id", async () => {
     let isUp = false;
@@ -393,6 +431,14 @@ test("no log line names an entity, a URL or a secret", () => {
   const output = services.map((each) => each.output()).join("");
   expect(output).toMatch(/subscription_id=sub_/);
   expect(output).toMatch(/delivery failed/);
-  const hidden = [/whsec_/, new RegExp(receiver.urlOf("")), /killed-\d/, /at-once-\d/, /order-\d/];
+  const hidden = [
+    /whsec_/,
+    new RegExp(receiver.urlOf("")),
+    /killed-\d/,
+    /at-once-\d/,
+    /order-\d/,
+    /Bearer/,
+    /token-of/,
+  ];
   for (const secret of hidden) expect(output).not.toMatch(secret);
 });

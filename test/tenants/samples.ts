@@ -89,6 +89,7 @@ async function vectors(owner: AskOwner, id: string): Promise<string> {
 
 const subscriptionBody = (id: string) => ({
   url: "https://receiver.example/features",
+  authorization: `Bearer secret-${id}`,
   description: `secret-${id}`,
   categories: [`secret-${id}`],
 });

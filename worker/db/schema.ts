@@ -333,6 +333,8 @@ export const subscriptions = sqliteTable(
     secretNonce: text("secret_nonce").notNull(),
     createdAt: integer("created_at").notNull(),
     updatedAt: integer("updated_at").notNull(),
+    /** What the receiver wants as `Authorization`, encrypted as `events/receiver-authorization.ts` does; null: nothing. */
+    authorization: text("authorization"),
   },
   (t) => [index("subscriptions_tenant").on(t.tenantId)],
 );

@@ -8,11 +8,15 @@ import { parseRetryAfter } from "./delivery-schedule.ts";
 import { encodeEvent } from "./encode-event.ts";
 import type { FeatureAvailable } from "./feature-available.ts";
 import { kafkaOutcome, kafkaRequest } from "./kafka-rest.ts";
+import { openAuthorization, repeatsSecret } from "./receiver-authorization.ts";
 import { checkReceiverAddress, resolveName } from "./receiver-url.ts";
 import type { Subscription } from "./subscription-store.ts";
 import { signatureHeaders, signingSecret } from "./webhook-signature.ts";
 
-type Receiver = Pick<Subscription, "subscriptionId" | "secretNonce" | "kind" | "url" | "format" | "topic">;
+type Receiver = Pick<
+  Subscription,
+  "tenantId" | "subscriptionId" | "secretNonce" | "kind" | "url" | "format" | "topic" | "authorization"
+>;
 
 export interface Attempt {
   /** The status of the answer; null when there was none. */
@@ -31,6 +35,10 @@ interface ReceiverRequest {
   headers: Record<string, string>;
   body: Uint8Array<ArrayBuffer>;
 }
+
+/** The pepper is another one by now, or none. */
+const UNREADABLE =
+  "not sent: its authorization cannot be read with the API_KEY_SECRET that the service has now; give it anew";
 
 /** @param events One for a webhook; as many as one request takes for a Kafka REST proxy. */
 export async function deliver(
@@ -64,17 +72,28 @@ async function tryOnce(
   const fail = (error: string) => failure(events, { error });
   const request = await requestOf(events, receiver, settings);
   if (request === null) return fail("the service has no API_KEY_SECRET to sign with");
+  const authorization = await authorizationOf(receiver, settings);
+  // Never without it. Who looks at the delivery can mend it, and then it goes.
+  if (authorization === null) return fail(UNREADABLE);
   const checked = await unlessAborted(
     checkReceiverAddress(new URL(request.url), { isDevelopment, resolve: resolveName }),
     signal,
   );
   if (checked.kind === "refused") return fail(`not sent: the URL ${checked.reason}`);
   if (checked.kind === "unknown") return fail(`not sent: ${checked.reason}`);
-  const { url, headers, body } = request;
+  const { url, body } = request;
+  const headers = { ...request.headers, ...(authorization !== "" && { authorization }) };
   const response = await fetch(url, { method: "POST", headers, body, redirect: "manual", signal });
   return receiver.kind === "webhook"
     ? await judgeWebhook(events, response)
-    : await judgeKafka(events, response, signal);
+    : await judgeKafka(events, response, { authorization, signal });
+}
+
+/** @returns `""` where there is none; null when it cannot be read. */
+async function authorizationOf(receiver: Receiver, { apiKeySecret }: Settings): Promise<string | null> {
+  const { authorization } = receiver;
+  if (!authorization) return "";
+  return apiKeySecret === null ? null : openAuthorization(authorization, apiKeySecret, receiver);
 }
 
 /** @returns null when there is nothing to sign with. */
@@ -113,12 +132,14 @@ async function judgeWebhook(events: readonly FeatureAvailable[], response: Respo
 async function judgeKafka(
   events: readonly FeatureAvailable[],
   response: Response,
-  signal: AbortSignal,
+  { authorization, signal }: { authorization: string; signal: AbortSignal },
 ): Promise<Attempt> {
   const { status } = response;
   const text = await unlessAborted(readCapped(response.body), signal).finally(() => discard(response.body));
   if (text === null) return failure(events, { error: "its answer is too long", status, response });
-  const outcome = kafkaOutcome(status, text, events.length);
+  const outcome = kafkaOutcome({ status, text }, events.length, (words) =>
+    repeatsSecret(words, authorization),
+  );
   if (outcome.kind === "delivered") return delivered(status);
   return {
     ...failure(events, { error: outcome.reason, status, response }),

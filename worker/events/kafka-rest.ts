@@ -78,31 +78,40 @@ const produceAnswer = z.object({ offsets: z.array(recordResult) });
 const errorAnswer = z.object({ error_code: z.number(), message: z.string() });
 
 /**
- * What the proxy's answer says about the `count` events of a request. An answer that does not say it of each means that
+ * What the proxy's answer says about the `count` events of a request; of its words nothing that `isSecret`. An answer that does not say it of each means that
  * none was taken: sending one twice is allowed, losing one is not.
  */
-export function kafkaOutcome(status: number, text: string, count: number): KafkaOutcome {
+export function kafkaOutcome(
+  { status, text }: { status: number; text: string },
+  count: number,
+  isSecret: (words: string) => boolean,
+): KafkaOutcome {
   const answer = parsed(text);
   const produced = produceAnswer.safeParse(answer);
-  if (!produced.success || produced.data.offsets.length !== count) return allFailed(status, answer, count);
+  const fail = () => allFailed({ status, answer }, count, isSecret);
+  if (!produced.success || produced.data.offsets.length !== count) return fail();
   const failed = [...produced.data.offsets.entries()].filter(([, result]) => !isTaken(result));
   const [first] = failed;
   // With an error status the proxy still says which records it took; when it says all, it contradicts itself.
-  if (!first) return isSuccess(status) ? { kind: "delivered" } : allFailed(status, answer, count);
+  if (!first) return isSuccess(status) ? { kind: "delivered" } : fail();
   return {
     kind: "failed",
-    reason: reasonOf(first[1].error_code, first[1].error),
+    reason: reasonOf(first[1].error_code, first[1].error, isSecret),
     failedIndexes: failed.map(([index]) => index),
     cause: failed.every(([, result]) => isPermanent(result)) ? "permanent" : "temporary",
   };
 }
 
-function allFailed(status: number, answer: unknown, count: number): KafkaOutcome {
+function allFailed(
+  { status, answer }: { status: number; answer: unknown },
+  count: number,
+  isSecret: (words: string) => boolean,
+): KafkaOutcome {
   const error = errorAnswer.safeParse(answer);
   const unreadable = isSuccess(status) ? "the answer is not that of a Kafka REST proxy" : `status ${status}`;
   return {
     kind: "failed",
-    reason: error.success ? reasonOf(error.data.error_code, error.data.message) : unreadable,
+    reason: error.success ? reasonOf(error.data.error_code, error.data.message, isSecret) : unreadable,
     failedIndexes: Array.from({ length: count }, (_, index) => index),
     // A missing topic, a wrong password or path: somebody may mend it while it is tried again.
     cause: "temporary",
@@ -118,8 +127,14 @@ function isPermanent({ error_code }: RecordResult): boolean {
   return error_code === 1 || error_code === 50_002;
 }
 
-function reasonOf(code: number | null | undefined, message: string | null | undefined): string {
-  const text = `Kafka error ${code ?? "without a code"}${message ? `: ${message}` : ""}`;
+function reasonOf(
+  code: number | null | undefined,
+  message: string | null | undefined,
+  isSecret: (words: string) => boolean,
+): string {
+  // Before anything is cut: the rest of a secret would not be known for one.
+  const told = message && isSecret(message) ? "what it says repeats the authorization" : message;
+  const text = `Kafka error ${code ?? "without a code"}${told ? `: ${told}` : ""}`;
   return text.replace(/\p{Cc}+/gu, " ").slice(0, MAX_KAFKA_REASON_CHARACTERS);
 }
 

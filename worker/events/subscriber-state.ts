@@ -37,9 +37,13 @@ export class SubscriberState {
 
   /** Versions may come in any order: the newest stays. */
   remember(heard: Subscription): void {
-    if (this.#subscription && this.#subscription.updatedAt >= heard.updatedAt) return;
+    const known = this.#subscription;
+    // An isolate of the code before may have told of this very version without its authorization, which it did not know.
+    const isFuller = known?.updatedAt === heard.updatedAt && known.authorization === undefined;
+    if (known && known.updatedAt >= heard.updatedAt && !isFuller) return;
     this.#subscription = heard;
     this.#store.writeNote("subscription", heard);
+    if (isFuller) return;
     if (this.#overflow() === null) return;
     // Who has resumed it since has answered the pause; any other change leaves it a pause for the same reason.
     if (heard.status === "active") this.#store.removeNote("overflow");

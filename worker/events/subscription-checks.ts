@@ -5,9 +5,10 @@ import { Problem, unavailable, unprocessable } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
 import { RETRY_AFTER_SECONDS } from "../timings.ts";
 import { isTopicName } from "./kafka-rest.ts";
+import { isAuthorized, sealAuthorization } from "./receiver-authorization.ts";
 import { checkReceiverUrl } from "./receiver-url.ts";
 import type { newSubscription, subscriptionChange } from "./subscription-schemas.ts";
-import { findSubscription, type Subscription } from "./subscription-store.ts";
+import { findSubscription, type Subscription, type SubscriptionKey } from "./subscription-store.ts";
 import { signingSecret } from "./webhook-signature.ts";
 
 /** @throws Problem 404 for another tenant's as for none. */
@@ -62,6 +63,48 @@ export function assertAsMade(made: Subscription, change: z.output<typeof subscri
     const msg = "stays as it was made: make another subscription";
     throw unprocessable({ loc: ["body", field], msg, type: "not_allowed" });
   }
+}
+
+type Asked = Pick<z.output<typeof subscriptionChange>, "authorization" | "has_authorization">;
+
+/** @throws Problem 422 for a `has_authorization` that is not so, and that nothing makes so. */
+export function assertHas(
+  { authorization, has_authorization: has }: Asked,
+  made: Partial<Subscription>,
+): void {
+  if (authorization !== undefined || has == null || has === isAuthorized(made)) return;
+  const msg = "follows from `authorization`: give that, or null to take it away";
+  throw unprocessable({ loc: ["body", "has_authorization"], msg, type: "not_allowed" });
+}
+
+/**
+ * What is kept of the authorization given; undefined: what there is stays.
+ *
+ * @param url Where it is to be sent.
+ * @throws Problem 422 where it may not be sent there; 503 where the service has no pepper.
+ */
+export async function authorizationToKeep(
+  c: AppContext,
+  { authorization }: Asked,
+  { url, ...key }: SubscriptionKey & Pick<Subscription, "url">,
+): Promise<string | null | undefined> {
+  if (authorization == null) return authorization;
+  // One that was made in development may lead to what is no place for a secret.
+  const checked = checkReceiverUrl(url, c.settings);
+  if (checked.kind === "refused") {
+    const msg = `cannot be sent to the subscription's url, which ${checked.reason}`;
+    throw unprocessable({ loc: ["body", "authorization"], msg, type: "invalid_url" });
+  }
+  const pepper = pepperOf(c.settings, "an authorization cannot be kept");
+  return sealAuthorization(authorization, pepper, { ...key, url });
+}
+
+/** @throws Problem 422 for another origin, to which nobody has said that the authorization may be sent. */
+export function assertSameOrigin(made: Subscription, url: string, { authorization }: Asked): void {
+  if (authorization !== undefined || !isAuthorized(made)) return;
+  if (new URL(url).origin === new URL(made.url).origin) return;
+  const msg = "must be given anew for a url of another origin, or null to send none";
+  throw unprocessable({ loc: ["body", "authorization"], msg, type: "missing" });
 }
 
 /** @throws Problem 503 where the service has no pepper: nothing could be signed. */

@@ -16,7 +16,10 @@ import { replayedHeader, writeRequestHeaders } from "../writing/submit-request.t
 import { subscriberObject } from "./subscriber-access.ts";
 import {
   assertAsMade,
+  assertHas,
+  assertSameOrigin,
   assertTopic,
+  authorizationToKeep,
   existingSubscription,
   noSuchSubscription,
   reached,
@@ -62,14 +65,16 @@ const createSubscription = endpoint(
   },
   async (c, { json }) => {
     assertTopic(json);
+    assertHas(json, {});
     const { made, isNew, headers } = await createOnce<Subscription>(c, {
       make: async () => {
-        const subscription = subscriptionOf(c, json);
+        const subscription = await subscriptionOf(c, json);
         // Where nothing can be signed, nothing is made.
         await secretOf(c, subscription);
         return subscription;
       },
       insert: (one, once) => insertSubscription(c.env.DB, one, once),
+      holdsSecret: json.authorization != null,
       refusal: () => new Problem(409, `a tenant may have ${MAX_SUBSCRIPTIONS_PER_TENANT} subscriptions`),
     });
     audit(c, isNew ? "subscription created" : "subscription shown again", namesOf(made));
@@ -77,14 +82,16 @@ const createSubscription = endpoint(
   },
 );
 
-/** @throws Problem 422 for a URL to which nothing may be sent. */
-function subscriptionOf(c: AppContext, json: z.output<typeof newSubscription>): Subscription {
+/** @throws Problem 422 for a URL to which nothing may be sent; 503 where an authorization cannot be kept. */
+async function subscriptionOf(c: AppContext, json: z.output<typeof newSubscription>): Promise<Subscription> {
   const now = nowMicros();
+  const key = { subscriptionId: newId("sub_"), tenantId: c.principal.tenant };
+  const url = receiverUrl(c, json.url);
   return {
-    subscriptionId: newId("sub_"),
-    tenantId: c.principal.tenant,
+    ...key,
+    url,
+    authorization: (await authorizationToKeep(c, json, { ...key, url })) ?? null,
     kind: json.kind,
-    url: receiverUrl(c, json.url),
     format: json.format,
     topic: json.topic ?? null,
     description: json.description ?? null,
@@ -152,31 +159,49 @@ const patchSubscription = endpoint(
     tag: SUBSCRIPTIONS,
     summary: "Pause, resume or change a subscription",
     description:
-      "What waits is delivered to the new URL, whatever the new filters are. The signing secret stays. A delivery that is under way is finished.",
+      "What waits is delivered to the new URL, whatever the new filters are. The signing secret stays, and the authorization unless another is given. A delivery that is under way is finished.",
     scope: "admin",
     request: { param: subscriptionParam, json: subscriptionChange },
     answers: { 200: { description: "Changed.", schema: subscriptionSchema } },
     problems: [404],
   },
   async (c, { param, json }) => {
-    const subscription = await existingSubscription(c, param.subscription_id);
-    assertAsMade(subscription, json);
-    const { tenantId, subscriptionId } = subscription;
-    const change = {
-      ...(json.status !== undefined && { status: json.status }),
-      ...(json.url !== undefined && { url: receiverUrl(c, json.url) }),
-      ...(json.description !== undefined && { description: json.description }),
-      ...filtersOf(json),
-    };
-    const key = { tenantId, subscriptionId };
-    const changed = await updateSubscription(c.env.DB, key, { change, now: nowMicros() });
-    if (!changed) throw noSuchSubscription();
+    const changed = await change(c, param.subscription_id, json);
     // Until the object has heard of it, it goes on as before; so who is not told that it has, asks again.
     await reached(c, () => subscriberObject(c.env, changed).configure(changed));
     audit(c, "subscription changed", namesOf(changed));
     return jsonAnswer(subscriptionAnswer(changed));
   },
 );
+
+/** @throws Problem 404, 422 and 503 as the checks do. */
+async function change(
+  c: AppContext,
+  subscriptionId: string,
+  json: z.output<typeof subscriptionChange>,
+): Promise<Subscription> {
+  // Judged on what it changes: of two at once the later one is judged anew. So each turn is a change of somebody's.
+  for (;;) {
+    const made = await existingSubscription(c, subscriptionId);
+    assertAsMade(made, json);
+    assertHas(json, made);
+    const url = json.url === undefined ? made.url : receiverUrl(c, json.url);
+    assertSameOrigin(made, url, json);
+    const authorization = await authorizationToKeep(c, json, { ...made, url });
+    const changed = await updateSubscription(c.env.DB, made, {
+      change: {
+        url,
+        ...(json.status !== undefined && { status: json.status }),
+        ...(json.description !== undefined && { description: json.description }),
+        ...(authorization !== undefined && { authorization }),
+        ...filtersOf(json),
+      },
+      now: nowMicros(),
+      onlyIf: made.updatedAt,
+    });
+    if (changed) return changed;
+  }
+}
 
 const deleteSubscription = endpoint(
   {

@@ -13,6 +13,7 @@ import {
 } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import {
+  MAX_AUTHORIZATION_CHARACTERS,
   MAX_DESCRIPTION_CHARACTERS,
   MAX_FILTER_NAMES,
   MAX_NAME_CHARACTERS,
@@ -22,6 +23,7 @@ import {
 } from "../limits.ts";
 import { formatTimestamp } from "../timestamps.ts";
 import type { Filters } from "./match-subscriptions.ts";
+import { isAuthorized } from "./receiver-authorization.ts";
 import type { SubscriberFacts } from "./subscriber.ts";
 import type { Subscription } from "./subscription-store.ts";
 
@@ -38,6 +40,23 @@ const url = lazily(() =>
     example: "https://receiver.example/features",
   }),
 );
+const authorization = lazily(() =>
+  z
+    .string()
+    .max(MAX_AUTHORIZATION_CHARACTERS)
+    .regex(/^[!-~]([ -~]*[!-~])?$/, "must be visible ASCII characters, with spaces only between them")
+    .nullish()
+    .meta({
+      description:
+        "What the receiver wants as the header `Authorization`: sent with every delivery, kept encrypted, and never shown again. null: none. Give it anew with a `url` of another origin.",
+      example: "Bearer <token>",
+    }),
+);
+/** A subscription may be sent back whole, as it was answered; another value would seem to be taken. */
+const hasAuthorization = z.boolean().nullish().meta({
+  description: "As it is, or left out: it follows from `authorization`.",
+  example: null,
+});
 const description = lazily(() =>
   textUpTo(MAX_DESCRIPTION_CHARACTERS)
     .refine((text) => text.isWellFormed(), "must be well-formed Unicode text")
@@ -71,7 +90,7 @@ const asked = lazily(() => ({
   entity_type: elsewhere("is called `entity_types`, and is a list"),
   category: elsewhere("is called `categories`, and is a list"),
   feature: elsewhere("is called `features`, and is a list"),
-  headers: elsewhere("cannot be chosen"),
+  headers: elsewhere("cannot be chosen; what the receiver wants as `Authorization` is `authorization`"),
 }));
 
 export const newSubscription = z.lazy(() =>
@@ -87,6 +106,8 @@ export const newSubscription = z.lazy(() =>
     topic: z.string().min(1).max(MAX_TOPIC_CHARACTERS).nullable().optional().meta({
       description: "Of `kafka-rest` alone; without it the topic that the service is configured with.",
     }),
+    authorization: authorization(),
+    has_authorization: hasAuthorization,
     description: description().optional(),
     ...asked(),
   }),
@@ -101,6 +122,8 @@ export const subscriptionChange = z.lazy(() =>
       example: "active",
     }),
     url: optional(url()),
+    authorization: authorization(),
+    has_authorization: hasAuthorization,
     description: description().optional(),
     secret: elsewhere("stays as it was made: make another subscription, and then delete this one"),
     // A subscription may be sent back whole, as it was answered.
@@ -117,6 +140,10 @@ const answered = lazily(() => ({
   url: z.string().meta({ example: "https://receiver.example/features" }),
   format: z.enum(EVENT_FORMATS),
   topic: z.string().nullable().meta({ example: null }),
+  has_authorization: z.boolean().meta({
+    description: "Whether deliveries have an `Authorization`, which is never shown.",
+    example: false,
+  }),
   description: z.string().nullable().meta({ example: "Refreshes the recommendations." }),
   ...filters(),
   status: z.enum(SUBSCRIPTION_STATUSES),
@@ -169,6 +196,7 @@ export function subscriptionAnswer(subscription: Subscription) {
     url: subscription.url,
     format: subscription.format,
     topic: subscription.topic,
+    has_authorization: isAuthorized(subscription),
     description: subscription.description,
     entity_types: subscription.entityTypes,
     categories: subscription.categories,

@@ -1,4 +1,7 @@
-/** Subscriptions in D1. What comes back is parsed; a signing secret never is here, only the nonce it is made with. */
+/**
+ * Subscriptions in D1. What comes back is parsed; a signing secret never is here, only the nonce it is made with, and an
+ * authorization only encrypted.
+ */
 import { and, asc, eq, type SQL, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import * as z from "zod";
@@ -19,7 +22,10 @@ export type Subscription = Omit<Row, keyof Filters> & {
 
 /** What of a subscription may change. */
 type SubscriptionChange = Partial<
-  Pick<Subscription, "status" | "url" | "description" | "entityTypes" | "categories" | "features">
+  Pick<
+    Subscription,
+    "status" | "url" | "description" | "entityTypes" | "categories" | "features" | "authorization"
+  >
 >;
 
 const storedNames = z.array(z.string());

@@ -4,7 +4,9 @@
  */
 import { compareRequest, type IdempotencyRecord, rememberedUntil } from "../db/idempotency-record.ts";
 import { findRecord, type Inserted, type Once } from "../db/insert-once.ts";
+import { pepperOf } from "../env.ts";
 import { assert, type Problem } from "../errors.ts";
+import { hashSecret } from "../tenants/api-key.ts";
 import { nowMicros } from "../timestamps.ts";
 import { claimIdempotencyKey, keyReused } from "../writing/submit-changes.ts";
 import { idempotencyOf, REPLAYED } from "../writing/submit-request.ts";
@@ -17,6 +19,8 @@ interface Creation<M> {
    */
   make: () => M | Promise<M>;
   insert: (made: M, once: Once | null) => Promise<Inserted>;
+  /** The request holds a secret: of what is remembered of it, nobody can tell whether a guess is right. */
+  holdsSecret?: boolean;
   /** Why it was not inserted, where anything can keep it out. */
   refusal?: (made: M) => Problem;
 }
@@ -35,9 +39,13 @@ interface Created<M> {
  */
 export async function createOnce<M>(
   c: AppContext,
-  { make, insert, refusal }: Creation<M>,
+  { make, insert, holdsSecret = false, refusal }: Creation<M>,
 ): Promise<Created<M>> {
   const idempotency = await idempotencyOf(c);
+  if (idempotency && holdsSecret) {
+    const pepper = pepperOf(c.settings, "a request with a secret cannot be remembered");
+    idempotency.fingerprint = hashSecret(`request:${idempotency.fingerprint}`, pepper);
+  }
   const of = idempotency && { tenantId: c.principal.tenant, ...idempotency };
   const earlier = of && (await findRecord(c.env.DB, of));
   if (earlier && compareRequest(earlier, of.fingerprint, nowMicros()) !== "first") {
