@@ -9,96 +9,30 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { FeatureAvailable } from "../../worker/events/feature-available.ts";
 import { MAX_DELIVERY_ATTEMPTS } from "../../worker/limits.ts";
 import { receiverType } from "../events/avro-receiver.ts";
+import { Receiver, type Reply } from "./receiver.ts";
 import {
-  type Answer,
-  ask,
-  endServices,
-  newDirectory,
-  type Service,
-  startService,
-  waitUntil,
-} from "../setup/service.ts";
-import { type Received, Receiver, type Reply } from "./receiver.ts";
+  api,
+  arrived,
+  begin,
+  type Created,
+  deliveriesOf,
+  end,
+  eventOf,
+  idsOf,
+  kill,
+  printed,
+  receiver,
+  startAgain,
+  subscribe,
+  succeeded,
+  TIMEOUT_MS,
+  taken,
+  until,
+  write,
+} from "./subscribing.ts";
 
-const WAIT_MS = 60_000;
-const TIMEOUT_MS = 1_000;
-const state = newDirectory();
-const receiver = new Receiver();
-const services: Service[] = [];
-let service: Service;
-
-beforeAll(async () => {
-  await receiver.listen();
-  service = await start();
-});
-
-afterAll(async () => {
-  receiver.close();
-  await endServices();
-});
-
-async function start(more: string[] = []): Promise<Service> {
-  const vars = ["DELIVERY_FIRST_RETRY_MS:2", `DELIVERY_TIMEOUT_MS:${TIMEOUT_MS}`, "LOG_LEVEL:INFO"];
-  const args = [...vars.flatMap((one) => ["--var", one]), ...more];
-  const started = await startService({ command: "serve", state, args });
-  services.push(started);
-  return started;
-}
-
-interface Created {
-  subscription_id: string;
-  secret: string;
-}
-
-async function api<T>(request: string, body?: unknown): Promise<Answer<T>> {
-  const [method, path] = request.split(" ");
-  return ask<T>(service, `${method} /api/v1${path}`, body === undefined ? {} : { body });
-}
-
-async function succeeded<T>(request: string, body?: unknown): Promise<T> {
-  const answer = await api<T>(request, body);
-  expect(answer.status, JSON.stringify(answer.body)).toBeLessThan(300);
-  return answer.body;
-}
-
-/** A subscription to the category `name`, whose receiver is the path of the same name. */
-function subscribe(name: string, more: Record<string, unknown> = {}): Promise<Created> {
-  const body = { url: receiver.urlOf(`/${name}`), categories: [name], ...more };
-  return succeeded<Created>("POST /subscriptions", body);
-}
-
-async function write(entity: string, category: string, features: Record<string, unknown> = { a: 1 }) {
-  await succeeded(`POST /items/${entity}`, { [category]: features });
-}
-
-interface Delivery {
-  delivery_id: string;
-  event_id: string;
-  status: string;
-  attempts: number;
-  last_status: number | null;
-  last_error: string | null;
-}
-
-async function deliveriesOf({ subscription_id: id }: Created, status = ""): Promise<Delivery[]> {
-  const query = status && `&status=${status}`;
-  return (
-    await succeeded<{ deliveries: Delivery[] }>(`GET /subscriptions/${id}/deliveries?limit=1000${query}`)
-  ).deliveries;
-}
-
-const eventOf = ({ body }: Received) => JSON.parse(body.toString()) as FeatureAvailable;
-const taken = (path: string) => receiver.at(path).filter(({ status }) => status === 200);
-const idsOf = (received: Received[]) => received.map(({ headers }) => headers["webhook-id"] ?? "");
-const until = (what: string, isTrue: () => boolean | Promise<boolean>) =>
-  waitUntil(isTrue, {
-    timeoutMs: WAIT_MS,
-    what: () => `not in time: ${what}\n${service.output().slice(-3_000)}`,
-  });
-
-async function arrived(name: string, count: number): Promise<void> {
-  await until(`${count} at /${name}`, () => taken(`/${name}`).length >= count);
-}
+beforeAll(begin);
+afterAll(end);
 
 describe.concurrent("a webhook", () => {
   test("is the event, signed as the standard says", async () => {
@@ -403,9 +337,9 @@ describe("a kill -9", () => {
     await Promise.all(entities.map((entity) => write(entity, "killed")));
     await until("some are under way", () => receiver.at("/killed").length >= 3);
     const before = new Set(idsOf(receiver.at("/killed")));
-    await service.kill();
+    await kill();
     isUp = true;
-    service = await start(["--no-build"]);
+    await startAgain();
     await arrived("killed", entities.length);
     const ids = new Set(idsOf(taken("/killed")));
     expect(ids.size).toBe(entities.length);
@@ -420,15 +354,15 @@ describe("a kill -9", () => {
     await subscribe("at-once");
     const entities = Array.from({ length: 20 }, (_, i) => `at-once-${i}`);
     await Promise.all(entities.map((entity) => write(entity, "at-once")));
-    await service.kill();
-    service = await start(["--no-build"]);
+    await kill();
+    await startAgain();
     const entitiesThere = () => new Set(taken("/at-once").map((received) => eventOf(received).entity_id));
     await until("all have arrived", () => entitiesThere().size === entities.length);
   });
 });
 
 test("no log line names an entity, a URL or a secret", () => {
-  const output = services.map((each) => each.output()).join("");
+  const output = printed();
   expect(output).toMatch(/subscription_id=sub_/);
   expect(output).toMatch(/delivery failed/);
   const hidden = [
