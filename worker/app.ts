@@ -1,5 +1,6 @@
 /** The table of contents: every endpoint. What each request goes through stands in `http/observe.ts` and `http/endpoint.ts`. */
 import { Hono } from "hono";
+import { columnEndpoints } from "./compute/column-routes.ts";
 import { computedFeatureEndpoints } from "./compute/feature-routes.ts";
 import { jobEndpoints } from "./compute/job-routes.ts";
 import { ingestEndpoints } from "./compute/raw-ingest-routes.ts";
@@ -47,6 +48,7 @@ export const endpoints: readonly Endpoint[] = [
   ...keyEndpoints,
   ...rawTableEndpoints,
   ...rawRowEndpoints,
+  ...columnEndpoints,
   ...ingestEndpoints,
   ...computedFeatureEndpoints,
   ...jobEndpoints,

@@ -262,6 +262,8 @@ export const SQLITE_MAX_LENGTH = 8 * MIB + 64;
 export const MAX_SQL_RESULT_ROWS = 200_000;
 export const MAX_SQL_RESULT_COLUMNS = 100;
 export const MAX_SQL_RESULT_BYTES = 24 * MIB;
+/** Of statements that a table tries with other columns before others have their turn: some hundreds of short ones. */
+export const STATEMENTS_PER_CALL_CHARACTERS = 64 * 1024;
 /** Tables with more rows are not measured before a query; their kept numbers are taken. */
 export const MAX_SQL_MEASURED_ROWS = 50_000;
 

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { AgedRowsStore } from "../../worker/compute/aged-rows-store.ts";
 import { Purger } from "../../worker/compute/purger.ts";
 import { RawTableStore } from "../../worker/compute/raw-table-store.ts";
-import { findRawTable, setRetention } from "../../worker/compute/registered-tables.ts";
+import { changeRawTable, findRawTable } from "../../worker/compute/registered-tables.ts";
 import {
   MAX_OWN_FAULT_TRIES,
   MAX_RAW_ROWS,
@@ -168,7 +168,7 @@ describe("changing it", () => {
     await runInDurableObject(objectOf(table), (_, { storage }) => storage.setAlarm(Date.now() + 5_000));
     await objectOf(table).retentionChanges({ tenant: TENANT, tableId: table.id });
     expect(await alarm(table)).toBe(true);
-    await setRetention(env.DB, { tenant: TENANT, tableId: table.id }, 5);
+    await changeRawTable(env.DB, { tenant: TENANT, tableId: table.id }, { retentionDays: 5 });
     expect(await alarmInMs(table)).toBeGreaterThan(30_000);
     expect(await alarm(table)).toBe(true);
     expect(await countOf(table)).toBe(0);
@@ -197,7 +197,7 @@ describe("changing it", () => {
     for await (const _ of purger.steps(about)) {
       steps += 1;
       if (steps < 3) continue;
-      await setRetention(env.DB, about, null);
+      await changeRawTable(env.DB, about, { retentionDays: null });
       purger.retentionChanges();
     }
     expect(steps).toBe(3);

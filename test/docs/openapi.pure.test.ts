@@ -69,6 +69,7 @@ const REPEATABLE = {
   "POST /api/v1/features": "registers",
   "POST /api/v1/features/{feature}/versions": "registers",
   "POST /api/v1/raw-tables": "registers",
+  "POST /api/v1/raw-tables/{table_id}/columns": "registers",
   "PATCH /api/v1/features/{feature}": "sets",
   "PATCH /api/v1/features/{feature}/versions/{version}": "sets",
   "PATCH /api/v1/raw-tables/{table_id}": "sets",

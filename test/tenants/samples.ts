@@ -258,6 +258,14 @@ export const samples: Record<string, Sample> = {
       return { line: `PATCH ${line}`, body: { retention_days: null }, seenBy: `GET ${line}` };
     },
   },
+  "POST /api/v1/raw-tables/{table_id}/columns": {
+    toAnother: "not found",
+    request: async (owner, id) => {
+      const line = `/api/v1/raw-tables/${await rawTable(owner, id)}`;
+      const body = { columns: [{ name: "more", type: "string" }] };
+      return { line: `POST ${line}/columns`, body, seenBy: `GET ${line}` };
+    },
+  },
   "DELETE /api/v1/raw-tables/{table_id}": {
     toAnother: "not found",
     request: async (owner, id) => {

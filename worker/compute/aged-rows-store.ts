@@ -13,6 +13,7 @@ import { PURGE_BLOCKS_PER_STEP } from "../limits.ts";
 import { type Micros, parseTimestamp } from "../timestamps.ts";
 import { quoted, type RawSchema } from "./raw-columns.ts";
 import { BLOCK_OF_ROW, BLOCKS_FROM, blocksOfStep, IN_BLOCK, isThere, longestText } from "./row-blocks.ts";
+import type { RowColumns } from "./row-columns.ts";
 
 export interface PurgeStep {
   /** Blocks that it has looked at; none: no row is too old. */
@@ -29,10 +30,12 @@ const SCHEMA = `
 export class AgedRowsStore {
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
+  readonly #columns: RowColumns;
 
-  constructor(storage: DurableObjectStorage) {
+  constructor(storage: DurableObjectStorage, columns: RowColumns) {
     this.#storage = storage;
     this.#sql = storage.sql;
+    this.#columns = columns;
   }
 
   /** From now on blocks are noted; what is there has yet to be visited, and may be as long as any text there. */
@@ -113,11 +116,12 @@ export class AgedRowsStore {
    *
    * @param oldestKept As the rows have their times.
    */
-  purge(schema: RawSchema, oldestKept: string): PurgeStep {
-    const { timestampColumn } = schema;
+  purge(registered: RawSchema, oldestKept: string): PurgeStep {
+    const { timestampColumn } = registered;
     if (timestampColumn === null) return { visited: 0, removed: 0 };
     return this.#storage.transactionSync(() => {
       this.begin();
+      const schema = this.#columns.widened(registered);
       const due = this.#blocksBefore(oldestKept, PURGE_BLOCKS_PER_STEP);
       const blocks = blocksOfStep(this.#sql, due, schema);
       let removed = 0;

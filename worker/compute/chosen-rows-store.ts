@@ -10,6 +10,7 @@ import type { FollowerStore } from "./follower-store.ts";
 import type { RawSchema } from "./raw-columns.ts";
 import { BLOCK_OF_ROW, bytesOfTexts, isThere, type RowRange, rangeFrom } from "./row-blocks.ts";
 import { conditionOf, type RowChoice } from "./row-choice.ts";
+import type { RowColumns } from "./row-columns.ts";
 import { cellsOf, rowText } from "./row-text.ts";
 
 /** What a page may still take; `bytes` of texts. Its first row is taken however long it is. */
@@ -26,6 +27,7 @@ export interface ErasureStep {
 }
 
 interface Others {
+  columns: RowColumns;
   agedRows: AgedRowsStore;
   followers: FollowerStore;
   computations: ComputationStore;
@@ -56,9 +58,10 @@ export class ChosenRowsStore {
     return rowOf<{ next: number }>(this.#sql, "SELECT coalesce(max(rowid), 0) + 1 AS next FROM fs_rows").next;
   }
 
-  /** The rows of the next step of a walk, from one on; null: there are none. */
+  /** The rows of the next step of a walk, from one on; null: there are none. They have the columns of the schema. */
   nextRange(from: number, schema: RawSchema): RowRange | null {
-    return isThere(this.#sql, "fs_rows") ? rangeFrom(this.#sql, from, schema) : null;
+    const { columns } = this.#others;
+    return isThere(this.#sql, "fs_rows") ? rangeFrom(this.#sql, from, columns.widened(schema)) : null;
   }
 
   /** As many rows of a step as there is room for. `last`: the one behind which others have none. */
@@ -86,10 +89,11 @@ export class ChosenRowsStore {
    *
    * @param walk From a row up to another, which stays.
    */
-  erase(schema: RawSchema, { choice, entityKeys }: Erasure, walk: RowRange): ErasureStep {
+  erase(registered: RawSchema, { choice, entityKeys }: Erasure, walk: RowRange): ErasureStep {
     return this.#storage.transactionSync((): ErasureStep => {
-      const range = this.nextRange(walk.from, schema);
+      const range = this.nextRange(walk.from, registered);
       if (!range) return { removed: 0, next: null };
+      const schema = this.#others.columns.widened(registered);
       const end = Math.min(range.end, walk.end);
       const keys = keysOfErased(schema, choice, entityKeys);
       const removed = rowsOf<ErasedRow & { block: number }>(

@@ -36,10 +36,20 @@ export function columnType(written: string): ColumnType | null {
   return COLUMN_TYPES.find((type) => type === name) ?? SPELLINGS.get(name) ?? null;
 }
 
+/** `optional`: it was added later, so rows may lack it. All others stand in every row, though they may be null. */
+export type Column = [name: string, type: ColumnType, presence?: "optional" | undefined];
+export type Columns = readonly Column[];
+
 export interface RawSchema {
   /** In the order of registration. */
-  columns: [name: string, type: ColumnType][];
+  columns: Columns;
   timestampColumn: string | null;
+}
+
+/** Those that the others have not. SQLite takes names that differ in case for the same. */
+export function without(columns: Columns, others: readonly (readonly [string, ...unknown[]])[]): Column[] {
+  const names = new Set(others.map(([name]) => name.toLowerCase()));
+  return columns.filter(([name]) => !names.has(name.toLowerCase()));
 }
 
 /** A name as an SQL identifier. */
@@ -54,7 +64,7 @@ function sqliteType(type: ColumnType): "TEXT" | "REAL" | "INTEGER" {
 }
 
 /** The column list of a `CREATE TABLE`. */
-export function columnDefinitions(columns: RawSchema["columns"]): string {
+export function columnDefinitions(columns: Columns): string {
   return columns.map(([name, type]) => `${quoted(name)} ${sqliteType(type)}`).join(", ");
 }
 
@@ -94,8 +104,9 @@ export function checkRows(
     }
     let characters = 0;
     const cells: unknown[] = [];
-    for (const [name, type] of schema.columns) {
-      const cell = checkCell(type, given.get(name));
+    for (const [name, type, presence] of schema.columns) {
+      const value = given.get(name);
+      const cell = checkCell(type, value === undefined && presence === "optional" ? null : value);
       if (!cell.ok) {
         const msg = `expected ${type}, found ${cell.found}`;
         faults.push({ loc: [...at, name], msg, type: "column_type" });

@@ -15,7 +15,7 @@ import { assertSame } from "../registry/same-definition.ts";
 import { registeredName } from "../registry/versions.ts";
 import { nowMicros } from "../timestamps.ts";
 import { existingTable, noSuchTable } from "./existing-table.ts";
-import type { RawSchema } from "./raw-columns.ts";
+import type { Columns, RawSchema } from "./raw-columns.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import {
   countedSchema,
@@ -80,7 +80,11 @@ const registerRawTable = endpoint(
     if ("added" in inserted) return jsonAnswer(tableAnswer(inserted.added), 201);
     const { namesake } = inserted;
     assertSame("there is a raw table of this name already", [
-      ["schema_definition", columnsText(namesake.schema), columnsText(table.schema)],
+      [
+        "schema_definition",
+        columnsText(withoutUnnamed(namesake.schema, table.schema)),
+        columnsText(json.schema_definition),
+      ],
       ["timestamp_column", namesake.schema.timestampColumn, timestampColumn],
       // Where nothing is said of it: it may have been changed since.
       [
@@ -94,8 +98,12 @@ const registerRawTable = endpoint(
   },
 );
 
+/** Who registers a table again as it was first need not know what was added since. */
+const withoutUnnamed = (there: RawSchema, asked: RawSchema) =>
+  there.columns.filter(([name, , presence]) => !presence || asked.columns.some(([own]) => own === name));
+
 /** Rows name their columns: in which order they were registered makes no difference. */
-const columnsText = ({ columns }: RawSchema) => JSON.stringify([...columns].sort());
+const columnsText = (columns: Columns) => JSON.stringify(columns.map(([name, type]) => [name, type]).sort());
 
 const listTables = endpoint(
   {

@@ -12,6 +12,7 @@ import { ErasedTimesStore } from "./erased-times-store.ts";
 import { type Follower, FollowerStore } from "./follower-store.ts";
 import { columnDefinitions, quoted, type RawSchema } from "./raw-columns.ts";
 import { RegistryEntryStore } from "./registry-entry-store.ts";
+import { RowColumns } from "./row-columns.ts";
 import type { TableStatistics } from "./sql/cost.ts";
 
 export interface TableNumbers {
@@ -62,6 +63,7 @@ export class RawTableStore {
   readonly erasedTimes: ErasedTimesStore;
   readonly chosenRows: ChosenRowsStore;
   readonly entry: RegistryEntryStore;
+  readonly columns: RowColumns;
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
 
@@ -72,7 +74,8 @@ export class RawTableStore {
     this.followers = new FollowerStore(storage.sql);
     this.computations = new ComputationStore(storage.sql);
     this.replies = new ReplyStore(storage.sql);
-    this.agedRows = new AgedRowsStore(storage);
+    this.columns = new RowColumns(storage);
+    this.agedRows = new AgedRowsStore(storage, this.columns);
     this.erasedTimes = new ErasedTimesStore(storage.sql);
     this.chosenRows = new ChosenRowsStore(storage, this);
     this.entry = new RegistryEntryStore(storage.sql);
@@ -141,7 +144,7 @@ export class RawTableStore {
 
   /** Keeps the rows, what they touch, and the answer to the caller's key, or nothing of it. */
   ingest(request: IngestRequest, most: { rows: number; bytes: number }): IngestReply {
-    const { schema, parts, count, longestText, followers, isRetained, table, idempotency } = request;
+    const { parts, count, longestText, followers, isRetained, table, idempotency } = request;
     return this.#storage.transactionSync((): IngestReply => {
       const earlier =
         idempotency && this.replies.earlier<Extract<IngestReply, { kind: "ingested" }>>(idempotency.key);
@@ -154,6 +157,7 @@ export class RawTableStore {
       if (rows + count > most.rows) return { kind: "full", limit: "rows", most: most.rows, there: rows };
       const bytes = this.#sql.databaseSize;
       if (bytes > most.bytes) return { kind: "full", limit: "bytes", most: most.bytes, there: bytes };
+      const schema = this.columns.widened(request.schema);
       this.#createRows(schema);
       if (isRetained) this.agedRows.begin();
       for (const part of parts) this.#insert("fs_rows", schema, part);
@@ -212,7 +216,7 @@ export class RawTableStore {
     // In the order of arrival: sums of floats would else depend on how rows are found.
     run(
       this.#sql,
-      `INSERT INTO data SELECT * FROM fs_rows
+      `INSERT INTO data SELECT ${names(schema)} FROM fs_rows
        WHERE CAST(${quoted(entityKey)} AS TEXT) IN (SELECT entity FROM fs_wanted) ORDER BY rowid`,
     );
   }
@@ -262,9 +266,14 @@ export class RawTableStore {
     run(this.#sql, `CREATE TABLE IF NOT EXISTS fs_rows (${columnDefinitions(schema.columns)})`);
   }
 
-  /** @param part JSON array of rows; integers keep their digits, since SQLite reads them itself. */
+  /**
+   * @param part JSON array of rows; integers keep their digits, since SQLite reads them itself. Of columns that have no
+   * cells there, as of those that its request did not know, the rows have none.
+   */
   #insert(table: "fs_rows" | "data", schema: RawSchema, part: string): void {
     const cells = schema.columns.map((_, i) => `ref.value ->> ${i}`).join(", ");
-    run(this.#sql, `INSERT INTO ${table} SELECT ${cells} FROM json_each(?) AS ref`, part);
+    run(this.#sql, `INSERT INTO ${table} (${names(schema)}) SELECT ${cells} FROM json_each(?) AS ref`, part);
   }
 }
+
+const names = ({ columns }: RawSchema) => columns.map(([name]) => quoted(name)).join(", ");

@@ -27,13 +27,13 @@ import type { Claim, Follower } from "./follower-store.ts";
 import { type GivenPage, type JobPageRequest, JobStore } from "./job-store.ts";
 import { owedWork } from "./owed-work.ts";
 import { Purger, type TableId } from "./purger.ts";
-import type { RawSchema } from "./raw-columns.ts";
+import type { ColumnType, RawSchema } from "./raw-columns.ts";
 import { type IngestReply, type IngestRequest, RawTableStore, type TableNumbers } from "./raw-table-store.ts";
 import { type RowPage, type RowsRequest, readRows } from "./read-rows.ts";
 import { findRawTable, type RegisteredTable } from "./registered-tables.ts";
 import { nextLookMs } from "./registry-entry-store.ts";
 import { vectorsOverTable } from "./run-over-table.ts";
-import { type CheckResult, checkAgainstSchema } from "./sql/run.ts";
+import { type CheckResult, type ColumnChange, checkAgainstSchema, staysAsItIs } from "./sql/run.ts";
 
 export class RawTable extends DurableObject<Env> {
   #store: RawTableStore;
@@ -117,14 +117,27 @@ export class RawTable extends DurableObject<Env> {
     return this.#eraser.erase(schema, erasure);
   }
 
+  /** The columns of its rows: in the registry there may be more, and fewer where that was put back to an earlier time. */
+  async columns(): Promise<{ name: string; type: ColumnType }[]> {
+    return this.#store.columns.all().map(([name, type]) => ({ name, type }));
+  }
+
+  /** Which of these statements would fail, or mean something else, were there columns more. */
+  async changedBy(columns: ColumnChange, statements: string[]): Promise<number[]> {
+    return statements.flatMap((sql, i) => (staysAsItIs(this.ctx.storage, sql, columns) ? [] : [i]));
+  }
+
   /** Proves that SQL prepares against these columns; answers the columns of its result. */
   async check(schema: RawSchema, sql: string): Promise<CheckResult> {
+    // Who computes it may have read the registry before it had all of these.
+    this.#store.columns.widened(schema);
     return checkAgainstSchema(this.ctx.storage, sql, schema.columns);
   }
 
   async compute(request: ComputeRequest): Promise<ComputeReply> {
     const { entityKey, job } = request;
-    const made = vectorsOverTable(this.ctx.storage, this.#store, request);
+    const schema = this.#store.columns.widened(request.schema);
+    const made = vectorsOverTable(this.ctx.storage, this.#store, { ...request, schema });
     if (made.kind !== "vectors") return made;
     const { computed, skipped, skippedCount, steps } = made;
     const undated = computed.filter(({ timestamp }) => timestamp === null);

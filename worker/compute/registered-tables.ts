@@ -5,14 +5,14 @@ import { primary } from "../db/primary.ts";
 import { features, featureVersions, rawTables } from "../db/schema.ts";
 import { MAX_RAW_TABLES_PER_TENANT } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
-import { COLUMN_TYPES, type RawSchema } from "./raw-columns.ts";
+import { COLUMN_TYPES, type Columns, type RawSchema } from "./raw-columns.ts";
 
 export type RegisteredTable = Pick<
   typeof rawTables.$inferSelect,
   "tableId" | "objectNonce" | "name" | "description" | "retentionDays" | "createdAt"
 > & { schema: RawSchema };
 
-const storedColumns = z.array(z.tuple([z.string(), z.enum(COLUMN_TYPES)]));
+const storedColumns = z.array(z.tuple([z.string(), z.enum(COLUMN_TYPES), z.literal("optional").optional()]));
 
 function toTable(row: typeof rawTables.$inferSelect): RegisteredTable {
   const { columns, timestampColumn, tenantId: _, ...table } = row;
@@ -79,16 +79,29 @@ export async function findRawTable(
   return row ? toTable(row) : null;
 }
 
-/** @returns the table as it is now; null when there is none. */
-export async function setRetention(
+/**
+ * @param was The columns on which the change is based, where it changes them.
+ * @returns the table as it is now; null when there is none, or it has other columns.
+ */
+export async function changeRawTable(
   db: D1Database,
   { tenant, tableId }: { tenant: string; tableId: number },
-  retentionDays: number | null,
+  { retentionDays, columns }: { retentionDays?: number | null; columns?: Columns },
+  was?: Columns,
 ): Promise<RegisteredTable | null> {
   const [row] = await primary(db)
     .update(rawTables)
-    .set({ retentionDays })
-    .where(and(eq(rawTables.tenantId, tenant), eq(rawTables.tableId, tableId)))
+    .set({
+      ...(retentionDays !== undefined && { retentionDays }),
+      ...(columns && { columns: JSON.stringify(columns) }),
+    })
+    .where(
+      and(
+        eq(rawTables.tenantId, tenant),
+        eq(rawTables.tableId, tableId),
+        was && sql`json(${rawTables.columns}) = ${JSON.stringify(was)}`,
+      ),
+    )
     .returning();
   return row ? toTable(row) : null;
 }
@@ -171,4 +184,32 @@ export async function entityKeysOf(db: D1Database, tenant: string, tableId: numb
     .from(features)
     .where(and(eq(features.tenantId, tenant), eq(features.rawTableId, tableId)));
   return rows.flatMap(({ entityKey }) => entityKey ?? []);
+}
+
+/**
+ * The different statements of the versions that are computed from a table, where one of these words may stand in them.
+ *
+ * @param words In lower case.
+ */
+export async function statementsWith(
+  db: D1Database,
+  { tenant, tableId }: { tenant: string; tableId: number },
+  words: readonly string[],
+): Promise<{ name: string; version: number; statement: string }[]> {
+  const statement = sql<string>`${featureVersions.computationLogic}`;
+  return primary(db)
+    .select({ name: features.name, version: featureVersions.version, statement })
+    .from(features)
+    .innerJoin(
+      featureVersions,
+      and(eq(featureVersions.tenantId, features.tenantId), eq(featureVersions.featureId, features.featureId)),
+    )
+    .where(
+      and(
+        eq(features.tenantId, tenant),
+        eq(features.rawTableId, tableId),
+        sql`EXISTS (SELECT 1 FROM json_each(${JSON.stringify(words)}) WHERE instr(lower(${statement}), value) > 0)`,
+      ),
+    )
+    .groupBy(statement);
 }

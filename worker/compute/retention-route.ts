@@ -7,7 +7,7 @@ import { elsewhere } from "../http/fields.ts";
 import { existingTable, noSuchTable } from "./existing-table.ts";
 import { rawTableObject } from "./raw-table-access.ts";
 import { rawTableSchema, retentionDays, tableAnswer, tableInPath } from "./raw-table-schemas.ts";
-import { setRetention } from "./registered-tables.ts";
+import { changeRawTable } from "./registered-tables.ts";
 
 const asRegistered = elsewhere("stays as it was registered: only `retention_days` is changed");
 
@@ -42,7 +42,7 @@ export const changeRetention = endpoint(
     const object = rawTableObject(c.env, table.tenant, registered);
     // Should this be the last that the object hears, it finds out by itself.
     await object.retentionChanges(table);
-    const changed = await setRetention(c.env.DB, table, json.retention_days);
+    const changed = await changeRawTable(c.env.DB, table, { retentionDays: json.retention_days });
     // Once this is answered, no row goes by what was set before; so who is not told that, asks again.
     await object.retentionChanges(table);
     if (!changed) throw noSuchTable();

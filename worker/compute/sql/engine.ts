@@ -54,6 +54,18 @@ function tablesOpened(sql: SqlStorage, statement: string): (string | null)[] {
   });
 }
 
+/** What a statement does that prepares, as text: of two that do the same it is the same, whatever `data` has besides. */
+export function programOf(sql: SqlStorage, statement: string): string {
+  const program = sql.exec(`EXPLAIN ${statement}`).toArray();
+  return JSON.stringify(
+    program.map(({ opcode, p1, p2, p3, p4, p5 }) => {
+      // Where a table is, how many columns it has, and how often tables have changed.
+      if (opcode === "OpenRead" || opcode === "Transaction") return [opcode, p1];
+      return [opcode, p1, p2, p3, p4, p5];
+    }),
+  );
+}
+
 /** What the engine may say of a running query: it has seen values by then, and might name them. */
 const TOLD_WHEN_RUNNING =
   /^(?:integer overflow|malformed JSON|string or blob too big|LIKE or GLOB pattern too complex|JSON cannot hold BLOB values|bad JSON path|ESCAPE expression must be a single character|(?:first|second) argument to \w+\(\) must be a (?:positive|non-negative) integer|argument of \w+\(\) must be a positive integer|frame (?:starting|ending) offset must be a non-negative (?:integer|number)|out of memory)/;

@@ -42,7 +42,7 @@ const CUTTING = new Set("trim ltrim rtrim lower upper concat concat_ws replace".
 const NUMBERS = new Set("abs sign trunc floor ceil mod round".split(" "));
 
 /** By name, all of `data`. */
-export type ColumnTypes = readonly (readonly [name: string, type: ColumnType])[];
+export type ColumnTypes = readonly (readonly [name: string, type: ColumnType, ...unknown[]])[];
 
 export class NowTexts {
   readonly #types: ReadonlyMap<string, ColumnType>;

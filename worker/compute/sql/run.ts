@@ -12,9 +12,9 @@ import {
   MAX_SQL_RESULT_ROWS,
   MAX_SQL_ROW_BYTES,
 } from "../../limits.ts";
-import { columnDefinitions, type RawSchema } from "../raw-columns.ts";
+import { type Columns, columnDefinitions, without } from "../raw-columns.ts";
 import { estimateCost, type TableStatistics } from "./cost.ts";
-import { faultOfQuotedNames, proveReadsDataOnly, queryPlan, tellEngineError } from "./engine.ts";
+import { faultOfQuotedNames, programOf, proveReadsDataOnly, queryPlan, tellEngineError } from "./engine.ts";
 import { checkSql, type SqlFault } from "./gate.ts";
 import { measureGroups, measureTexts } from "./measure.ts";
 
@@ -101,13 +101,53 @@ export function runSql(
 export function checkAgainstSchema(
   storage: DurableObjectStorage,
   sql: string,
-  columns: RawSchema["columns"],
+  columns: Columns,
 ): CheckResult {
-  // Judged for an empty table: what is refused here is refused for any data.
-  const create = `CREATE TABLE data (${columnDefinitions(columns)})`;
-  const nothing = { rows: 0, longestText: 0 };
-  const result = runSql(storage, sql, nothing, { prepare: () => run(storage.sql, create) });
+  const result = runOverNone(storage, sql, columns);
   return result.ok ? { ok: true, columns: result.columns } : result;
+}
+
+/** Judged for an empty table: what is refused here is refused for any data. */
+function runOverNone(
+  storage: DurableObjectStorage,
+  sql: string,
+  columns: Columns,
+  conclude?: () => void,
+): RunResult {
+  const create = `CREATE TABLE data (${columnDefinitions(columns)})`;
+  const prepare = () => run(storage.sql, create);
+  return runSql(storage, sql, { rows: 0, longestText: 0 }, conclude ? { prepare, conclude } : { prepare });
+}
+
+/** `after`: those `before`, and more. */
+export interface ColumnChange {
+  before: Columns;
+  after: Columns;
+}
+
+/**
+ * Whether SQL goes on where `data` has more columns: it still runs, and no name in it means one of those that meant
+ * something else before, such as an alias in GROUP BY. That `*` is more is what it says.
+ */
+export function staysAsItIs(
+  storage: DurableObjectStorage,
+  sql: string,
+  { before, after }: ColumnChange,
+): boolean {
+  const checked = checkSql(sql);
+  const programOver = (columns: Columns): string | null => {
+    let program: string | null = null;
+    runOverNone(storage, sql, columns, () => {
+      if (checked.ok) program = programOf(storage.sql, checked.sql);
+    });
+    return program;
+  };
+  const [was, is] = [programOver(before), programOver(after)];
+  if (was === null || is === was) return true;
+  const added = new Set(without(after, before).map(([name]) => name.toLowerCase()));
+  const isNamed =
+    checked.ok && checked.tokens.some(({ name }) => /^natural$/i.test(name) || added.has(name.toLowerCase()));
+  return is !== null && !isNamed;
 }
 
 /** Carries the outcome out of a transaction that must not commit. */
