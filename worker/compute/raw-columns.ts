@@ -46,10 +46,10 @@ export interface RawSchema {
   timestampColumn: string | null;
 }
 
-/** Those that the others have not. SQLite takes names that differ in case for the same. */
+/** Those whose names the others have not. */
 export function without(columns: Columns, others: readonly (readonly [string, ...unknown[]])[]): Column[] {
-  const names = new Set(others.map(([name]) => name.toLowerCase()));
-  return columns.filter(([name]) => !names.has(name.toLowerCase()));
+  const names = new Set(others.map(([name]) => name));
+  return columns.filter(([name]) => !names.has(name));
 }
 
 /** A name as an SQL identifier. */

@@ -74,7 +74,7 @@ export class RawTableStore {
     this.followers = new FollowerStore(storage.sql);
     this.computations = new ComputationStore(storage.sql);
     this.replies = new ReplyStore(storage.sql);
-    this.columns = new RowColumns(storage);
+    this.columns = new RowColumns(storage.sql);
     this.agedRows = new AgedRowsStore(storage, this.columns);
     this.erasedTimes = new ErasedTimesStore(storage.sql);
     this.chosenRows = new ChosenRowsStore(storage, this);

@@ -27,7 +27,7 @@ export const changeRetention = endpoint(
           retention_days: retentionDays.meta({ example: 90 }),
           name: asRegistered,
           description: asRegistered,
-          schema_definition: asRegistered,
+          schema_definition: elsewhere("columns are added by `POST /raw-tables/{table_id}/columns`"),
           timestamp_column: asRegistered,
         }),
       ),

@@ -14,17 +14,15 @@ import {
   without,
 } from "./raw-columns.ts";
 
-/** In the order in which they have come. `name` as it is written: SQLite takes names that differ in case for the same. */
+/** In the order in which they have come. */
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS fs_columns (id INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL);`;
 
 export class RowColumns {
-  readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
 
-  constructor(storage: DurableObjectStorage) {
-    this.#storage = storage;
-    this.#sql = storage.sql;
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
     run(this.#sql, SCHEMA);
   }
 
@@ -43,19 +41,16 @@ export class RowColumns {
   widened(schema: RawSchema): RawSchema {
     const known = this.all();
     const more = without(schema.columns, known);
-    if (more.length > 0) this.#storage.transactionSync(() => this.#add(more));
+    if (more.length > 0) this.#add(more);
     return { ...schema, columns: [...schema.columns, ...without(known, schema.columns)] };
   }
 
   #add(columns: Columns): void {
-    // A table of rows that is older than this list has those that it was made with.
-    const there = rowsOf<{ name: string }>(this.#sql, "SELECT name FROM pragma_table_info('fs_rows')");
-    const isMade = there.length > 0;
-    const lacking = without(
-      columns,
-      there.map(({ name }) => [name]),
+    // Rows that are older than this list have those that they were made with; where there are none yet, they will have all.
+    const there = rowsOf<{ name: string }>(this.#sql, "SELECT name FROM pragma_table_info('fs_rows')").map(
+      ({ name }): [string] => [name],
     );
-    for (const column of isMade ? lacking : [])
+    for (const column of there.length > 0 ? without(columns, there) : [])
       run(this.#sql, `ALTER TABLE fs_rows ADD COLUMN ${columnDefinitions([column])}`);
     for (const [name, type] of columns)
       run(this.#sql, "INSERT INTO fs_columns (name, type) VALUES (?, ?)", name, type);
