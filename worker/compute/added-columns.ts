@@ -20,7 +20,7 @@ export function addedColumns({ registered, ofRows }: KnownColumns, asked: Column
     return fault ? [{ ...fault, loc: ["body", "columns", i, ...fault.loc] }] : [];
   });
   const [first] = faults;
-  if (first) throw new Problem(409, `the table has ${first.msg}; nothing was added`, { errors: faults });
+  if (first) throw new Problem(409, `${first.msg}; nothing was added`, { errors: faults });
   const count = there.length + without(asked, there).length;
   if (count > MAX_RAW_COLUMNS) {
     const detail = `a raw table may have ${MAX_RAW_COLUMNS} columns: this one has ${there.length}, and would have ${count}`;
@@ -33,6 +33,14 @@ function conflict([name, type]: Column, there: Columns): Fault | null {
   const own = there.find(([known]) => known.toLowerCase() === name.toLowerCase());
   if (!own || (own[0] === name && own[1] === type)) return null;
   if (own[0] !== name)
-    return { loc: ["name"], msg: `a column \`${own[0]}\`, which differs only in case`, type: "conflict" };
-  return { loc: ["type"], msg: `a column \`${name}\` of type ${own[1]}, not ${type}`, type: "conflict" };
+    return {
+      loc: ["name"],
+      msg: `the table has a column \`${own[0]}\`, which differs only in case`,
+      type: "conflict",
+    };
+  return {
+    loc: ["type"],
+    msg: `the table has a column \`${name}\` of type ${own[1]}, not ${type}`,
+    type: "conflict",
+  };
 }
