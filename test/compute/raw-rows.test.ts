@@ -430,7 +430,7 @@ describe("what a table knows of its rows", () => {
     expect(await inside(table, "SELECT parked FROM fs_followers")).toEqual([{ parked: 1 }]);
     await erase(table, "amount", 1);
     await runDurableObjectAlarm(objectOf(table));
-    await vi.waitUntil(async () => (await vectorOf(entity, name)) !== null, 10_000);
+    await vi.waitUntil(async () => (await vectorOf(entity, name)) !== null, 60_000);
     expect(await vectorOf(entity, name)).toEqual({ amount: 2 });
   });
 });

@@ -121,7 +121,7 @@ describe("npm run serve, on a fresh state", () => {
     const { body } = await ask(service, "GET /api/v1/get/item/kept/user_features");
     expect(body).toMatchObject({ features: { data: { age: 30 } }, revision: 1, source: "d1" });
     await waitUntil(() => (service.output().match(/history retention/g)?.length ?? 0) > 1, {
-      timeoutMs: 10_000,
+      timeoutMs: 60_000,
       what: () => `its cron does not run again and again:\n${service.output()}`,
     });
     await service.end("SIGTERM", "npm");
