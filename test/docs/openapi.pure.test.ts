@@ -74,6 +74,7 @@ const REPEATABLE = {
   "PATCH /api/v1/features/{feature}/versions/{version}": "sets",
   "PATCH /api/v1/raw-tables/{table_id}": "sets",
   "PATCH /api/v1/subscriptions/{subscription_id}": "sets",
+  "PATCH /api/v1/admin/tenants/{tenant_id}": "sets",
   "DELETE /api/v1/features/{feature}": "deletes",
   "DELETE /api/v1/raw-tables/{table_id}": "deletes",
   "DELETE /api/v1/raw-tables/{table_id}/rows": "deletes",

@@ -413,6 +413,11 @@ describe("answers", () => {
       expect((await post(`/features/${feature}/compute`, rows(3))).status).toBe(200);
       return [await get("/feature-vectors?entity_id=user_1&feature_name=docs_vectors")];
     },
+    "PATCH /api/v1/admin/tenants/{tenant_id}": async () => {
+      expect((await post("/admin/tenants", { name: "docs suspended" })).status).toBe(201);
+      const change = (status: string) => ask("PATCH", "/admin/tenants/docs-suspended", { body: { status } });
+      return [await change("suspended"), await change("active")];
+    },
     "DELETE /api/v1/admin/tenants/{tenant_id}/keys/{key_id}": async () => {
       const made = await post<{ key_id: string }>("/admin/tenants/default/keys", {
         name: "docs",

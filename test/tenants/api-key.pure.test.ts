@@ -2,11 +2,11 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import {
   apiKeyOf,
+  type FoundKey,
   formatApiKey,
   hashSecret,
   judgeRecord,
   judgeSecret,
-  type KeyRecord,
   newApiKey,
   newKeySeed,
   parseApiKey,
@@ -15,7 +15,7 @@ import {
 const PEPPER = "a pepper of more than 32 characters";
 const NOW = 1_000_000;
 
-const record = (over: Partial<KeyRecord> = {}): KeyRecord => ({
+const record = (over: Partial<FoundKey> = {}): FoundKey => ({
   keyId: "0011223344556677",
   tenantId: "acme",
   name: "test",
@@ -24,6 +24,7 @@ const record = (over: Partial<KeyRecord> = {}): KeyRecord => ({
   createdAt: 0,
   expiresAt: null,
   revokedAt: null,
+  isSuspended: false,
   ...over,
 });
 
@@ -99,6 +100,9 @@ test.each([
   ["revoked", { revokedAt: NOW }, "revoked"],
   ["revoked, by a clock ahead of ours", { revokedAt: NOW + 1 }, "revoked"],
   ["revoked and over", { revokedAt: 1, expiresAt: 1 }, "revoked"],
+  ["of a suspended tenant", { isSuspended: true }, "suspended"],
+  ["over, of a suspended tenant", { isSuspended: true, expiresAt: 1 }, "expired"],
+  ["revoked, of a suspended tenant", { isSuspended: true, revokedAt: 1 }, "revoked"],
 ] as const)("a key that is %s", (_, over, verdict) => {
   expect(judgeRecord(record(over), NOW)).toBe(verdict);
   expect(judgeSecret(record(over), hashSecret("right", PEPPER), NOW)).toBe(verdict);

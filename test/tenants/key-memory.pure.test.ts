@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 import { KEY_MEMORY_MAX_KEYS } from "../../worker/limits.ts";
-import type { KeyRecord } from "../../worker/tenants/api-key.ts";
+import type { FoundKey } from "../../worker/tenants/api-key.ts";
 import { KeyMemory } from "../../worker/tenants/key-memory.ts";
 import { KEY_GRACE_MS, KEY_MEMORY_MS } from "../../worker/timings.ts";
 
-const record: KeyRecord = {
+const record: FoundKey = {
   keyId: "a",
   tenantId: "acme",
   name: "test",
@@ -13,6 +13,7 @@ const record: KeyRecord = {
   createdAt: 0,
   expiresAt: null,
   revokedAt: null,
+  isSuspended: false,
 };
 
 test("a record is remembered from the moment that D1 was asked, and not a millisecond longer", () => {

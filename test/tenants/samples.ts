@@ -406,6 +406,15 @@ export const samples: Record<string, Sample> = {
       return { line: "GET /api/v1/admin/tenants" };
     },
   },
+  "PATCH /api/v1/admin/tenants/{tenant_id}": {
+    toAnother: "not found",
+    owner: "default",
+    request: async (owner, id) => {
+      succeeded(await owner("POST /api/v1/admin/tenants", { name: `secret-${id}` }));
+      const seenBy = "GET /api/v1/admin/tenants?limit=1000";
+      return { line: `PATCH /api/v1/admin/tenants/secret-${id}`, body: { status: "suspended" }, seenBy };
+    },
+  },
   "POST /api/v1/admin/tenants/{tenant_id}/keys": {
     toAnother: "not found",
     request: async (owner, id) => {

@@ -103,6 +103,6 @@ export const setSpread = (tenantId: string, databases: number) =>
   env.DB.prepare("UPDATE tenants SET databases = ? WHERE tenant_id = ?").bind(databases, tenantId).run();
 
 export async function storedTenant(tenantId: string): Promise<string> {
-  await insertTenant(env.DB, { tenantId, name: tenantId, createdAt: nowMicros(), databases: null });
+  await insertTenant(env.DB, { tenantId, name: tenantId, createdAt: nowMicros() });
   return tenantId;
 }

@@ -1,5 +1,8 @@
 /** The closed lists of what a column may hold, for its table, for the schemas of the routes, and for their types. */
 
+/** Of a tenant. `deleting`, `deleted`: it has nothing any more, or soon; nobody is it again. */
+export const TENANT_STATUSES = ["active", "suspended", "deleting", "deleted"] as const;
+
 export const WRITE_MODES = ["replace", "merge"] as const;
 
 export const FEATURE_KINDS = ["scalar", "computed"] as const;

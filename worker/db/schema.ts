@@ -14,6 +14,7 @@ import {
   MATERIALIZATIONS,
   SUBSCRIPTION_KINDS,
   SUBSCRIPTION_STATUSES,
+  TENANT_STATUSES,
   VERSION_DTYPES,
   VERSION_STATUSES,
   WORK_STATUSES,
@@ -111,6 +112,8 @@ export const tenants = sqliteTable("tenants", {
   createdAt: integer("created_at").notNull(),
   /** Over how many databases its entities are spread; null until it is first used. */
   databases: integer("databases"),
+  /** Only the keys of an active tenant are taken. The row of a deleted one stays: its id is never given again. */
+  status: text("status", { enum: TENANT_STATUSES }).notNull().default("active"),
 });
 
 /** Tenants whose entities are being spread over more databases; see `tenants/moving/`. */

@@ -31,7 +31,7 @@ const problem = lazily(() =>
 const PROBLEM_WORDS: Record<ProblemStatus, string> = {
   400: "The body is not JSON, or rows do not fit their table.",
   401: "No API key, or one that is not valid.",
-  403: "The key's scopes, or the source, do not allow it.",
+  403: "The key's scopes, or the source, do not allow it, or the tenant is suspended.",
   404: "There is no such thing, or it is another tenant's.",
   405: "The path exists for other methods.",
   409: "It conflicts with what is there.",

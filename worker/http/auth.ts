@@ -30,7 +30,7 @@ const DEVELOPER: Principal = { tenant: DEFAULT_TENANT, scopes: new Set(SCOPES), 
 /**
  * Sets the request's principal.
  *
- * @throws Problem 401 without a valid key, 403 when the key lacks the scope, 429 when it asks too often, 503 when keys
+ * @throws Problem 401 without a valid key, 403 when the key lacks the scope or its tenant is suspended, 429 when it asks too often, 503 when keys
  * cannot be checked.
  */
 export async function authorise(c: AppContext, scope: Scope): Promise<void> {
@@ -81,7 +81,10 @@ async function authenticate(c: AppContext): Promise<Principal> {
   }
   const { refusal, keyId } = verification;
   c.log.info("key refused", { request_id: c.requestId, reason: refusal, key_id: keyId });
-  // One text for all, so that nobody learns which ids exist or which secret was once right.
+  // Only who has the secret gets to know it.
+  if (refusal === "suspended")
+    throw new Problem(403, "the tenant of this key is suspended: nothing is answered until it is resumed");
+  // One text for all others, so that nobody learns which ids exist or which secret was once right.
   throw unauthorised("this API key is not valid");
 }
 

@@ -16,6 +16,11 @@ export type Scope = (typeof SCOPES)[number];
 /** A stored key. A scope implies no other: a key may do what it lists. */
 export type KeyRecord = Omit<typeof apiKeys.$inferSelect, "scopes"> & { scopes: ReadonlySet<Scope> };
 
+/** As it is looked up: with what its tenant may. */
+export interface FoundKey extends KeyRecord {
+  isSuspended: boolean;
+}
+
 export interface ApiKey {
   keyId: string;
   secret: string;
@@ -69,20 +74,21 @@ export function hashSecret(secret: string, pepper: string): string {
   return createHash("sha256").update(`${pepper}:${secret}`).digest("hex");
 }
 
-export type Verdict = "valid" | "wrong_secret" | "revoked" | "expired";
+export type Verdict = "valid" | "wrong_secret" | "revoked" | "expired" | "suspended";
 
 /** @param secretHash The hash of the presented secret, by {@link hashSecret}. */
-export function judgeSecret(record: KeyRecord, secretHash: string, now: Micros): Verdict {
+export function judgeSecret(record: FoundKey, secretHash: string, now: Micros): Verdict {
   return isSame(record.secretHash, secretHash) ? judgeRecord(record, now) : "wrong_secret";
 }
 
 /** Judges a key whose secret is known to be right. A key is over at its `expires_at`, not after it. */
 export function judgeRecord(
-  { revokedAt, expiresAt }: KeyRecord,
+  { revokedAt, expiresAt, isSuspended }: FoundKey,
   now: Micros,
 ): Exclude<Verdict, "wrong_secret"> {
   if (revokedAt !== null) return "revoked";
-  return expiresAt !== null && expiresAt <= now ? "expired" : "valid";
+  if (expiresAt !== null && expiresAt <= now) return "expired";
+  return isSuspended ? "suspended" : "valid";
 }
 
 const encoder = new TextEncoder();

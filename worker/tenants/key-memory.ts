@@ -14,16 +14,16 @@ import { BoundedMap } from "../bounded-map.ts";
 import { KEY_MEMORY_MAX_KEYS } from "../limits.ts";
 import { KEY_GRACE_MS, KEY_MEMORY_MS } from "../timings.ts";
 import { isAhead } from "../waits.ts";
-import type { KeyRecord } from "./api-key.ts";
+import type { FoundKey } from "./api-key.ts";
 
 export interface RememberedKey {
   /** Null: there is no key of this id. */
-  record: KeyRecord | null;
+  record: FoundKey | null;
   untilMs: number;
 }
 
 interface ProvenKey extends RememberedKey {
-  record: KeyRecord;
+  record: FoundKey;
 }
 
 interface LastingKey extends ProvenKey {
@@ -37,7 +37,7 @@ export class KeyMemory {
   /** By the whole text of a key that was right. Looked up by hash, so that no comparison tells how much was guessed. */
   readonly #proven = new BoundedMap<LastingKey>(KEY_MEMORY_MAX_KEYS);
 
-  proven(text: string, nowMs: number): KeyRecord | null {
+  proven(text: string, nowMs: number): FoundKey | null {
     return live(this.#proven.get(text), nowMs)?.record ?? null;
   }
 
@@ -60,7 +60,7 @@ export class KeyMemory {
   }
 
   /** D1 did not answer. Null: the key was not proven here, or too long ago. */
-  prolong(text: string, nowMs: number): KeyRecord | null {
+  prolong(text: string, nowMs: number): FoundKey | null {
     const known = this.#proven.get(text);
     if (!known || !isAhead(known.graceUntilMs, nowMs, KEY_MEMORY_MS + KEY_GRACE_MS)) return null;
     const untilMs = Math.min(nowMs + KEY_MEMORY_MS, known.graceUntilMs);
@@ -72,7 +72,7 @@ export class KeyMemory {
     return live(this.#records.get(keyId), nowMs);
   }
 
-  remember(keyId: string, record: KeyRecord | null, askedMs: number): RememberedKey {
+  remember(keyId: string, record: FoundKey | null, askedMs: number): RememberedKey {
     const key = { record, untilMs: askedMs + KEY_MEMORY_MS };
     this.#records.set(keyId, key, 1);
     return key;

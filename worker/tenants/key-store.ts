@@ -3,10 +3,10 @@ import { and, asc, eq, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import * as z from "zod";
 import { type Inserted, insertOnce, type Once } from "../db/insert-once.ts";
-import { apiKeys } from "../db/schema.ts";
+import { apiKeys, tenants } from "../db/schema.ts";
 import type { Position } from "../http/pages.ts";
 import type { Micros } from "../timestamps.ts";
-import { type KeyRecord, SCOPES } from "./api-key.ts";
+import { type FoundKey, type KeyRecord, SCOPES } from "./api-key.ts";
 
 const storedScopes = z.array(z.enum(SCOPES));
 
@@ -14,10 +14,14 @@ function toRecord(row: typeof apiKeys.$inferSelect): KeyRecord {
   return { ...row, scopes: new Set(storedScopes.parse(JSON.parse(row.scopes))) };
 }
 
-/** Asks the primary, not a replica: a revocation is seen by the first look-up after it. */
-export async function findKey(db: D1Database, keyId: string): Promise<KeyRecord | null> {
-  const [row] = await drizzle(db).select().from(apiKeys).where(eq(apiKeys.keyId, keyId));
-  return row ? toRecord(row) : null;
+/** Asks the primary, not a replica: a revocation, or suspension, is seen by the first look-up after it. */
+export async function findKey(db: D1Database, keyId: string): Promise<FoundKey | null> {
+  const [row] = await drizzle(db)
+    .select({ key: apiKeys, status: tenants.status })
+    .from(apiKeys)
+    .leftJoin(tenants, eq(tenants.tenantId, apiKeys.tenantId))
+    .where(eq(apiKeys.keyId, keyId));
+  return row ? { ...toRecord(row.key), isSuspended: (row.status ?? "active") !== "active" } : null;
 }
 
 export function insertKey(db: D1Database, record: KeyRecord, once: Once | null = null): Promise<Inserted> {

@@ -1,17 +1,28 @@
-/** Tenants: creating and listing them. */
+/** Tenants: creating and listing, suspending and resuming them. */
 import * as z from "zod";
+import { TENANT_STATUSES } from "../db/column-values.ts";
 import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
+import { audit } from "../http/audit.ts";
 import { createOnce } from "../http/create-once.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, nameField, optional } from "../http/fields.ts";
 import { idIn, nextCursor, pageOf, pageQuery } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
+import { KEY_MEMORY_MS } from "../timings.ts";
 import { replayedHeader, writeRequestHeaders } from "../writing/submit-request.ts";
-import { ADMINISTRATION, answeredTenantId } from "./administration.ts";
+import { ADMINISTRATION, administered, answeredTenantId, assertAdministersAll } from "./administration.ts";
+import { keyMemory } from "./key-memory.ts";
 import { DEFAULT_TENANT, TENANT_ID, tenantIdFrom } from "./tenant-id.ts";
-import { insertTenant, selectTenants, type Tenant } from "./tenant-store.ts";
+import {
+  CHANGEABLE,
+  changeStatus,
+  insertTenant,
+  type NewTenant,
+  selectTenants,
+  type Tenant,
+} from "./tenant-store.ts";
 
 const tenantSchema = lazily(() =>
   z
@@ -19,6 +30,7 @@ const tenantSchema = lazily(() =>
       tenant_id: answeredTenantId,
       name: z.string().meta({ example: "Acme" }),
       created_at: answeredTimestamp,
+      status: z.enum(TENANT_STATUSES).meta({ example: "active" }),
     })
     .meta({ id: "Tenant" }),
 );
@@ -49,17 +61,15 @@ const createTenant = endpoint(
     problems: [409],
   },
   async (c, { json }) => {
-    if (c.principal.tenant !== DEFAULT_TENANT) {
-      throw new Problem(403, `only admins of the tenant \`${DEFAULT_TENANT}\` create tenants`);
-    }
+    assertAdministersAll(c, "create tenants");
     const { name, tenant_id: id } = json;
-    const { made, isNew, headers } = await createOnce<Tenant>(c, {
-      make: () => ({ tenantId: id ?? derivedId(name), name, createdAt: nowMicros(), databases: null }),
+    const { made, isNew, headers } = await createOnce<NewTenant>(c, {
+      make: () => ({ tenantId: id ?? derivedId(name), name, createdAt: nowMicros() }),
       insert: (tenant, once) => insertTenant(c.env.DB, tenant, once),
       refusal: ({ tenantId }) => new Problem(409, `there is a tenant \`${tenantId}\` already`),
     });
     if (isNew) c.log.info("tenant created", { request_id: c.requestId, tenant_id: made.tenantId });
-    return jsonAnswer(tenantAnswer(made), 201, headers);
+    return jsonAnswer(tenantAnswer({ ...made, status: "active" }), 201, headers);
   },
 );
 
@@ -93,6 +103,34 @@ const listTenants = endpoint(
   },
 );
 
+const patchTenant = endpoint(
+  {
+    method: "patch",
+    path: "/api/v1/admin/tenants/{tenant_id}",
+    tag: ADMINISTRATION,
+    summary: "Suspend a tenant, or resume it",
+    description: `For admins of the tenant \`${DEFAULT_TENANT}\`, which itself cannot be suspended. Within ${KEY_MEMORY_MS / 1_000} seconds every request with a key of a suspended tenant is answered 403. Nothing of it is lost, and what was accepted before is brought to its end: deliveries, computations, training sets.`,
+    scope: "admin",
+    request: {
+      param: z.object({ tenant_id: z.string().meta({ example: "acme" }) }),
+      json: z.object({ status: z.enum(CHANGEABLE).meta({ example: "suspended" }) }),
+    },
+    answers: { 200: { description: "Changed, or as it was.", schema: tenantSchema } },
+    problems: [404, 409],
+  },
+  async (c, { param: { tenant_id: tenantId }, json: { status } }) => {
+    await administered(c, tenantId);
+    assertAdministersAll(c, "suspend tenants");
+    // Nobody could resume it.
+    if (tenantId === DEFAULT_TENANT) throw new Problem(409, `the tenant \`${tenantId}\` cannot be suspended`);
+    const changed = await changeStatus(c.env.DB, tenantId, status);
+    if (!changed) throw new Problem(409, "the tenant is deleted: nothing of it can be changed any more");
+    keyMemory.clear();
+    audit(c, "tenant changed", { tenant_id: tenantId, status });
+    return jsonAnswer(tenantAnswer(changed));
+  },
+);
+
 /** @throws Problem 422 when nothing of the name can stand in an id. */
 function derivedId(name: string): string {
   const id = tenantIdFrom(name);
@@ -101,8 +139,8 @@ function derivedId(name: string): string {
   throw unprocessable({ loc: ["body", "tenant_id"], msg, type: "missing" });
 }
 
-function tenantAnswer({ tenantId, name, createdAt }: Tenant) {
-  return { tenant_id: tenantId, name, created_at: formatTimestamp(createdAt) };
+function tenantAnswer({ tenantId, name, createdAt, status }: Omit<Tenant, "databases">) {
+  return { tenant_id: tenantId, name, created_at: formatTimestamp(createdAt), status };
 }
 
-export const tenantEndpoints = [createTenant, listTenants];
+export const tenantEndpoints = [createTenant, listTenants, patchTenant];

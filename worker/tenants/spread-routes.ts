@@ -10,7 +10,12 @@ import { answeredTimestamp, optional } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { formatTimestamp } from "../timestamps.ts";
 import { MOVE_REQUEST_MS, RETRY_AFTER_SECONDS } from "../timings.ts";
-import { ADMINISTRATION, answeredTenantId, assertAdministered } from "./administration.ts";
+import {
+  ADMINISTRATION,
+  answeredTenantId,
+  assertAdministered,
+  assertAdministersAll,
+} from "./administration.ts";
 import { continueMove, type MoveReport, startMove } from "./moving/continue-move.ts";
 import { PHASES } from "./moving/move.ts";
 import { type FoundMove, findMove } from "./moving/move-store.ts";
@@ -113,9 +118,7 @@ const spreadTenant = endpoint(
 /** @throws Problem 403, 404, 503 */
 async function foundOf(c: AppContext, tenant: string): Promise<FoundMove> {
   await assertAdministered(c, tenant);
-  if (c.principal.tenant !== DEFAULT_TENANT) {
-    throw new Problem(403, `only admins of the tenant \`${DEFAULT_TENANT}\` see how tenants are spread`);
-  }
+  assertAdministersAll(c, "see how tenants are spread");
   // It is decided now for one that was never used.
   const databases = await spreadOf(c, tenant);
   return (await findMove(c.env.DB, tenant)) ?? { databases, move: null, text: null };

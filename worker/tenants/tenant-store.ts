@@ -1,24 +1,41 @@
 /** Tenants in D1. `default` is there from the migrations on. */
-import { and, asc, eq, gt, sql } from "drizzle-orm";
+import { and, asc, eq, gt, inArray, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { type Inserted, insertOnce, type Once } from "../db/insert-once.ts";
+import { primary } from "../db/primary.ts";
 import { tenants } from "../db/schema.ts";
 
 export type Tenant = typeof tenants.$inferSelect;
 
-/** Refused where the id is taken. */
-export function insertTenant(db: D1Database, tenant: Tenant, once: Once | null = null): Promise<Inserted> {
+export type NewTenant = Pick<Tenant, "tenantId" | "name" | "createdAt">;
+
+/** Refused where the id is taken, or was. */
+export function insertTenant(db: D1Database, made: NewTenant, once: Once | null = null): Promise<Inserted> {
+  const tenant: Tenant = { databases: null, status: "active", ...made };
   const may = sql`NOT EXISTS (SELECT 1 FROM ${tenants} WHERE ${eq(tenants.tenantId, tenant.tenantId)})`;
   return insertOnce(db, tenants, { row: tenant, may }, once);
 }
 
-export async function hasTenant(db: D1Database, tenantId: string): Promise<boolean> {
-  const rows = await drizzle(db)
-    .select({ tenantId: tenants.tenantId })
-    .from(tenants)
-    .where(eq(tenants.tenantId, tenantId));
-  return rows.length > 0;
+export async function findTenant(db: D1Database, tenantId: string): Promise<Tenant | null> {
+  const [found] = await primary(db).select().from(tenants).where(eq(tenants.tenantId, tenantId));
+  return found ?? null;
 }
+
+/** Suspends it, or resumes it. @returns null where it is being deleted. */
+export async function changeStatus(
+  db: D1Database,
+  tenantId: string,
+  status: (typeof CHANGEABLE)[number],
+): Promise<Tenant | null> {
+  const [changed] = await primary(db)
+    .update(tenants)
+    .set({ status })
+    .where(and(eq(tenants.tenantId, tenantId), inArray(tenants.status, CHANGEABLE)))
+    .returning();
+  return changed ?? null;
+}
+
+export const CHANGEABLE = ["active", "suspended"] as const;
 
 /** In the order of their ids. @param page.only When given, this tenant alone. */
 export function selectTenants(

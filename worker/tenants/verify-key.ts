@@ -2,10 +2,10 @@
 import { MICROS_PER_MS } from "../timestamps.ts";
 import {
   type ApiKey,
+  type FoundKey,
   hashSecret,
   judgeRecord,
   judgeSecret,
-  type KeyRecord,
   parseApiKey,
   type Verdict,
 } from "./api-key.ts";
@@ -15,7 +15,7 @@ import { findKey } from "./key-store.ts";
 type Refusal = Exclude<Verdict, "valid"> | "not_ours" | "unknown";
 
 export type Verification =
-  | { record: KeyRecord }
+  | { record: FoundKey }
   /** For the operator; the caller is told the same of each. `not_ours`: in form, or made with another pepper; it has no id. */
   | { refusal: Refusal; keyId: string | null };
 
