@@ -46,6 +46,9 @@ const output = await runWranglerOrExit(
   ["d1", "execute", "DB", "--json", "--yes", "--command", insertion(), ...target()],
   "No key was created.",
 );
+if (!output.includes('"created_key"')) {
+  fail(`The tenant ${tenant} is deleted, or being so: its id is not given again.`);
+}
 if (output.includes('"created_tenant"')) {
   console.error(`Tenant ${tenant}: created.`);
 }
@@ -69,7 +72,8 @@ function insertion(): string {
   return `INSERT INTO tenants (tenant_id, name, created_at) VALUES (${quoted(tenant)}, ${quoted(tenant)}, ${now})
     ON CONFLICT DO NOTHING RETURNING tenant_id AS created_tenant;
   INSERT INTO api_keys (key_id, tenant_id, name, secret_hash, scopes, created_at, expires_at)
-    VALUES (${row.join(", ")});`;
+    SELECT ${row.join(", ")} FROM tenants
+    WHERE tenant_id = ${quoted(tenant)} AND status IN ('active', 'suspended') RETURNING key_id AS created_key;`;
 }
 
 function target(): string[] {

@@ -24,6 +24,7 @@ import { cacheEndpoints } from "./serving/cache-routes.ts";
 import { entityEndpoints } from "./serving/entity-routes.ts";
 import { onlineEndpoints } from "./serving/online-routes.ts";
 import { servingEndpoints } from "./serving/routes.ts";
+import { deletionEndpoints } from "./tenants/deletion-routes.ts";
 import { keyEndpoints } from "./tenants/key-routes.ts";
 import { tenantEndpoints } from "./tenants/routes.ts";
 import { spreadEndpoints } from "./tenants/spread-routes.ts";
@@ -44,6 +45,7 @@ export const endpoints: readonly Endpoint[] = [
   ...versionEndpoints,
   ...statsEndpoints,
   ...tenantEndpoints,
+  ...deletionEndpoints,
   ...spreadEndpoints,
   ...keyEndpoints,
   ...rawTableEndpoints,

@@ -15,9 +15,10 @@ import { countBatch } from "./monitoring/count-batch.ts";
 import { isolateMetrics } from "./monitoring/isolate-metrics.ts";
 import { StatsdExporter } from "./monitoring/statsd.ts";
 import { traceWith } from "./monitoring/timed.ts";
+import { continueDeletions } from "./tenants/deleting/continue-deletion.ts";
 import { continueMoves } from "./tenants/moving/continue-move.ts";
 import { nowMicros } from "./timestamps.ts";
-import { MOVE_RUN_MS } from "./timings.ts";
+import { DELETION_RUN_MS, MOVE_RUN_MS } from "./timings.ts";
 
 export { RawTable } from "./compute/raw-table.ts";
 export { Subscriber } from "./events/subscriber.ts";
@@ -50,6 +51,7 @@ export default {
       removeEndedJobs(env.DB, nowMicros()),
       removeOldRecords(env.DB, nowMicros()),
       continueMoves({ env, settings: own, log }, Date.now() + MOVE_RUN_MS),
+      continueDeletions({ env, settings: own, log }, Date.now() + DELETION_RUN_MS),
     ]);
     for (const one of all) if (one.status === "rejected") throw one.reason;
   },

@@ -6,13 +6,13 @@
  * |---|---|---|---|
  * | `<tenant>/doc/<partitions>/<type>/<value>` | KV `HOT` | `default/doc/4/bright_uid/user-123` | `DOCUMENT_TTL_SECONDS` |
  * | `<tenant>/doc/<partitions>/<type>#<sha256>` | the same, for values too long for a KV key | | |
- * | `<tenant>/history/<day>/<sha256>.parquet` | R2 `ARCHIVE` | `default/history/2026-01-31/5f0c….parquet` | for ever |
+ * | `<tenant>/history/<day>/<sha256>.parquet` | R2 `ARCHIVE` | `default/history/2026-01-31/5f0c….parquet` | until its tenant is deleted |
  * | `<tenant>/training-sets/<id>/<file>` | the same | `default/training-sets/ts_5f0c…/00000-9b2e….parquet` | until it is deleted |
- * | `<tenant>/<partitions>/<partition>` | object `EntityWriter` | `default/4/2`, of the second database `default/4/6` | for ever |
- * | `<tenant>/raw/<table>/<nonce>` | object `RawTable` | `default/raw/7/9b2e5f0c3c1e4a61` | for ever |
+ * | `<tenant>/<partitions>/<partition>` | object `EntityWriter` | `default/4/2`, of the second database `default/4/6` | until its tenant is deleted, but for a note of that |
+ * | `<tenant>/raw/<table>/<nonce>` | object `RawTable` | `default/raw/7/9b2e5f0c3c1e4a61` | the same, or its table |
  * | `<tenant>/raw/<table>` | the same, of a table that has no nonce | `default/raw/7` | |
  * | `<tenant>/<subscription>` | object `Subscriber` | `default/sub_5f0c…` | until it is deleted, but for a note of that |
- * | `<tenant>/stats` | object `FeatureStats` | `default/stats` | for ever |
+ * | `<tenant>/stats` | object `FeatureStats` | `default/stats` | until its tenant is deleted, but for a note of that |
  * | `all` | object `MetricsTotals` | | for ever |
  *
  * The number of partitions stands in the names of documents and writers, so that a document has exactly one writer for
@@ -61,6 +61,9 @@ function hashedKey(prefix: string, ref: EntityRef): string {
   // An entity type is at most 512 characters, a plain name: shortened here, the digest covers all of it.
   return `${prefix}${encodeURIComponent(ref.entityType).slice(0, 128)}#${digest}`;
 }
+
+/** Of all KV keys and files of a tenant. */
+export const tenantPrefix = (tenant: string): string => `${encoded(tenant)}/`;
 
 /** The name of an archive file: by the day on which it was made, and its content. */
 export function archiveKey(tenant: string, day: string, digest: string): string {

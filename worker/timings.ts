@@ -94,6 +94,18 @@ export const MOVE_OPENING_MS = SPREAD_MAX_AGE_MS + 2_000;
 /** How long what has moved stays where it was, for requests and replays that began before. */
 export const MOVED_ROWS_TTL_MS = 60 * 60 * 1_000;
 
+/** How long one message, or run of the cron, goes on with the deletion of a tenant. */
+export const DELETION_PIECE_MS = 5_000;
+export const DELETION_RUN_MS = 60_000;
+/**
+ * Longer than anything is under way that could still put something of a deleted tenant where it was removed: the platform
+ * ends what a queue, the cron or an alarm has begun after 15 minutes, D1 a statement after 30 s, and a key is trusted for
+ * some minutes at most.
+ */
+export const DELETION_LATE_MS = 30 * 60_000;
+/** Who moves or deletes a tenant rests after each piece of work for as long as it took, and so long at most. */
+export const MOST_REST_MS = 1_000;
+
 /** How long an isolate trusts what it read of a key: a revocation is effective everywhere within this time, unless D1 does not answer. */
 export const KEY_MEMORY_MS = 5_000;
 /** How much longer it trusts a key that it has proven, while D1 does not answer: reads from the caches go on. */

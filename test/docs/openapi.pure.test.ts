@@ -80,6 +80,7 @@ const REPEATABLE = {
   "DELETE /api/v1/raw-tables/{table_id}/rows": "deletes",
   "DELETE /api/v1/training-sets/{training_set_id}": "deletes",
   "DELETE /api/v1/subscriptions/{subscription_id}": "deletes",
+  "DELETE /api/v1/admin/tenants/{tenant_id}": "deletes",
   "DELETE /api/v1/admin/tenants/{tenant_id}/keys/{key_id}": "deletes",
   "DELETE /api/v1/cache/invalidate/{entity_id}": "deletes",
   "POST /api/v1/admin/tenants/{tenant_id}/spread": "goes on with the move that is under way",

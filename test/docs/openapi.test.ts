@@ -418,6 +418,13 @@ describe("answers", () => {
       const change = (status: string) => ask("PATCH", "/admin/tenants/docs-suspended", { body: { status } });
       return [await change("suspended"), await change("active")];
     },
+    "GET /api/v1/admin/tenants/{tenant_id}": async () => [await get("/admin/tenants/default")],
+    "DELETE /api/v1/admin/tenants/{tenant_id}": async () => {
+      expect((await post("/admin/tenants", { name: "Docs gone" })).status).toBe(201);
+      const path = "/admin/tenants/docs-gone";
+      expect((await ask("PATCH", path, { body: { status: "suspended" } })).status).toBe(200);
+      return [await remove(`${path}?name=Docs%20gone`)];
+    },
     "DELETE /api/v1/admin/tenants/{tenant_id}/keys/{key_id}": async () => {
       const made = await post<{ key_id: string }>("/admin/tenants/default/keys", {
         name: "docs",

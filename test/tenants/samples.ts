@@ -406,6 +406,24 @@ export const samples: Record<string, Sample> = {
       return { line: "GET /api/v1/admin/tenants" };
     },
   },
+  "GET /api/v1/admin/tenants/{tenant_id}": {
+    toAnother: "not found",
+    owner: "default",
+    request: async (owner, id) => {
+      succeeded(await owner("POST /api/v1/admin/tenants", { name: `secret-${id}` }));
+      return { line: `GET /api/v1/admin/tenants/secret-${id}` };
+    },
+  },
+  "DELETE /api/v1/admin/tenants/{tenant_id}": {
+    toAnother: "not found",
+    owner: "default",
+    request: async (owner, id) => {
+      succeeded(await owner("POST /api/v1/admin/tenants", { name: `secret-${id}` }));
+      const path = `/api/v1/admin/tenants/secret-${id}`;
+      succeeded(await owner(`PATCH ${path}`, { status: "suspended" }));
+      return { line: `DELETE ${path}?name=secret-${id}`, seenBy: `GET ${path}` };
+    },
+  },
   "PATCH /api/v1/admin/tenants/{tenant_id}": {
     toAnother: "not found",
     owner: "default",

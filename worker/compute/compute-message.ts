@@ -10,6 +10,8 @@ export const computeMessage = z.lazy(() =>
     z.object({ kind: z.literal("job"), tenant_id: z.string(), job_id: z.uuid(), table_id: z.int() }),
     /** Write the next file of a training set. */
     z.object({ kind: z.literal("training_set"), tenant_id: z.string(), training_set_id: z.string() }),
+    /** Go on with the deletion of a tenant, if it is its turn; how far it is stands in its record. */
+    z.object({ kind: z.literal("deletion"), tenant_id: z.string(), run: z.int() }),
   ]),
 );
 

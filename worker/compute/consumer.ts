@@ -14,6 +14,7 @@ import { MAX_OWN_FAULT_TRIES, MAX_ROUNDS_PER_MESSAGE, MAX_TOUCHED_ENTITIES } fro
 import { Log } from "../log.ts";
 import { findFeature } from "../registry/registry-store.ts";
 import { retryDelaySeconds } from "../retry-delay.ts";
+import { type DeletionMessage, deletePiece } from "../tenants/deleting/continue-deletion.ts";
 import { nowMicros } from "../timestamps.ts";
 import { TRAINING_SETS_BATCH_MS } from "../timings.ts";
 import type { Debt } from "./computation-store.ts";
@@ -48,6 +49,7 @@ export async function consumeCompute(batch: MessageBatch, env: Env): Promise<voi
   // Several ingests into one table within a batch are one recomputation.
   const tables = new Map<string, { tenant: string; tableId: number; messages: Message[] }>();
   const sets: { message: Message; read: TrainingSetMessage }[] = [];
+  const deletions: { message: Message; read: DeletionMessage }[] = [];
   for (const message of batch.messages) {
     const read = readMessage(context, message);
     switch (read?.kind) {
@@ -65,6 +67,9 @@ export async function consumeCompute(batch: MessageBatch, env: Env): Promise<voi
       case "training_set":
         sets.push({ message, read });
         break;
+      case "deletion":
+        deletions.push({ message, read });
+        break;
     }
   }
   for (const { tenant, tableId, messages } of tables.values()) {
@@ -78,6 +83,9 @@ export async function consumeCompute(batch: MessageBatch, env: Env): Promise<voi
     await settle(context, [message], () =>
       done(isLate ? announceTrainingSet(env, keyOfSet(read)) : writeTrainingSet(context, read)),
     );
+  }
+  for (const { message, read } of deletions) {
+    await settle(context, [message], () => done(deletePiece(context, read)));
   }
 }
 

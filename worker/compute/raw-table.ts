@@ -7,6 +7,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Idempotency } from "../db/idempotency-record.ts";
+import { forgetAll } from "../db/object-sql.ts";
 import { settings } from "../env.ts";
 import { rawTableName } from "../keys.ts";
 import { MAX_RAW_ROWS, MAX_RAW_TABLE_BYTES, MAX_UNFINISHED_JOBS } from "../limits.ts";
@@ -186,7 +187,7 @@ export class RawTable extends DurableObject<Env> {
   /** @returns the answer that is kept: where another one was first, that. */
   async keepAnswer(idempotency: Idempotency, answer: string): Promise<string> {
     const { replies } = this.#store;
-    replies.keep(idempotency, answer);
+    if (!this.#isDropped) replies.keep(idempotency, answer);
     this.#underWay.end(idempotency.key);
     return replies.earlier<string>(idempotency.key)?.reply ?? answer;
   }
@@ -328,8 +329,7 @@ export class RawTable extends DurableObject<Env> {
   /** Forgets everything but that: rows on their way here find it dropped, in a new instance too. */
   async drop(): Promise<void> {
     this.#isDropped = true;
-    await this.ctx.storage.deleteAlarm();
-    await this.ctx.storage.deleteAll();
+    await forgetAll(this.ctx.storage);
     // Who still asks finds an empty table, not a missing one.
     this.#store = new RawTableStore(this.ctx.storage);
     this.#jobs = new JobStore(this.ctx.storage);
@@ -355,7 +355,8 @@ export class RawTable extends DurableObject<Env> {
     }
     const nowMs = Date.now();
     if (!registered) {
-      const lookInMs = nextLookMs(this.#store.entry.missing(nowMs), nowMs);
+      // What came after it was dropped, such as the rows of a job, goes with the table.
+      const lookInMs = this.#isDropped ? null : nextLookMs(this.#store.entry.missing(nowMs), nowMs);
       if (lookInMs === null) return this.drop();
       log.warning("the table is not in the registry: its rows are kept for some time", about);
       return this.ctx.storage.setAlarm(nowMs + lookInMs);

@@ -8,6 +8,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Idempotency } from "../db/idempotency-record.ts";
+import { forgetAll } from "../db/object-sql.ts";
 import { ReplyStore } from "../db/reply-store.ts";
 import { settings } from "../env.ts";
 import { Log } from "../log.ts";
@@ -134,8 +135,7 @@ export class Subscriber extends DurableObject<Env> {
   /** Forgets everything but that: what is on its way here is not kept. What is under way to the receiver may still arrive there. */
   async drop(): Promise<void> {
     this.#parts.loop.stop();
-    await this.ctx.storage.deleteAlarm();
-    await this.ctx.storage.deleteAll();
+    await forgetAll(this.ctx.storage);
     this.#parts = this.#newParts();
     this.#parts.state.noteDropped();
   }

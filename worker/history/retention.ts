@@ -33,7 +33,8 @@ import {
 /** A step that did not end is tried again with its rows divided by this. */
 const SMALLER = 8;
 
-const TASK = "history-retention-steps";
+/** By which the place where it goes on is kept: a key of the history. */
+export const RETENTION_TASK = "history-retention-steps";
 
 const START: Place = ["", "", "", "", Number.MIN_SAFE_INTEGER, 0, 0];
 
@@ -195,7 +196,7 @@ const storedProgress = z.object({
 async function readProgress(db: D1Database): Promise<Progress> {
   const row = await db
     .prepare("SELECT cursor FROM maintenance WHERE task = ?")
-    .bind(TASK)
+    .bind(RETENTION_TASK)
     .first<{ cursor: string }>();
   return row
     ? storedProgress.parse(JSON.parse(row.cursor))
@@ -205,6 +206,6 @@ async function readProgress(db: D1Database): Promise<Progress> {
 async function writeProgress(db: D1Database, progress: Progress): Promise<void> {
   await db
     .prepare("INSERT OR REPLACE INTO maintenance (task, cursor, updated_at) VALUES (?, ?, ?)")
-    .bind(TASK, JSON.stringify(progress), nowMicros())
+    .bind(RETENTION_TASK, JSON.stringify(progress), nowMicros())
     .run();
 }

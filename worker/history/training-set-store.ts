@@ -11,6 +11,7 @@ import { trainingSetPrefix } from "../keys.ts";
 import { MAX_TRAINING_SETS_PER_TENANT } from "../limits.ts";
 import { type Micros, nowMicros } from "../timestamps.ts";
 import { COLUMN_TYPES, PARQUET_TYPE } from "./parquet-file.ts";
+import { removeSomeFiles } from "./remove-files.ts";
 import type { AskedRows } from "./training-request.ts";
 import type { SetChange, TrainingSet } from "./training-set.ts";
 
@@ -190,9 +191,5 @@ export async function deleteFiles(
   { tenantId, trainingSetId }: TrainingSetKey,
 ): Promise<void> {
   const prefix = trainingSetPrefix(tenantId, trainingSetId);
-  for (;;) {
-    const { objects, truncated } = await bucket.list({ prefix });
-    if (objects.length > 0) await bucket.delete(objects.map(({ key }) => key));
-    if (!truncated) return;
-  }
+  while ((await removeSomeFiles(bucket, prefix)).isMore) {}
 }

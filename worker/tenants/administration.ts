@@ -7,6 +7,7 @@ import { findTenant, type Tenant } from "./tenant-store.ts";
 
 export const ADMINISTRATION = "administration";
 
+export const tenantParam = z.object({ tenant_id: z.string().meta({ example: "acme" }) });
 export const answeredTenantId = z.string().meta({ example: "acme" });
 
 /**

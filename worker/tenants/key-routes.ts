@@ -12,7 +12,7 @@ import { lazily } from "../lazily.ts";
 import { formatTimestamp, type Micros, nowMicros, timestampOrNull } from "../timestamps.ts";
 import { KEY_MEMORY_MS } from "../timings.ts";
 import { replayedHeader, writeRequestHeaders } from "../writing/submit-request.ts";
-import { ADMINISTRATION, answeredTenantId, assertAdministered } from "./administration.ts";
+import { ADMINISTRATION, answeredTenantId, assertAdministered, tenantParam } from "./administration.ts";
 import {
   apiKeyOf,
   formatApiKey,
@@ -29,7 +29,6 @@ import { administers } from "./tenant-id.ts";
 
 const KEY_ID = /^[0-9a-f]+$/;
 
-const tenantParam = z.object({ tenant_id: z.string().meta({ example: "acme" }) });
 const scopes = z
   .array(z.enum(SCOPES))
   .min(1)

@@ -4,17 +4,26 @@ import { TENANT_STATUSES } from "../db/column-values.ts";
 import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { audit } from "../http/audit.ts";
+import type { AppContext } from "../http/context.ts";
 import { createOnce } from "../http/create-once.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { answeredTimestamp, nameField, optional } from "../http/fields.ts";
 import { idIn, nextCursor, pageOf, pageQuery } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
+import { ID_CHARACTERS, newId } from "../new-id.ts";
 import { formatTimestamp, nowMicros } from "../timestamps.ts";
 import { KEY_MEMORY_MS } from "../timings.ts";
 import { replayedHeader, writeRequestHeaders } from "../writing/submit-request.ts";
-import { ADMINISTRATION, administered, answeredTenantId, assertAdministersAll } from "./administration.ts";
+import {
+  ADMINISTRATION,
+  administered,
+  answeredTenantId,
+  assertAdministersAll,
+  tenantParam,
+} from "./administration.ts";
+import { isGone } from "./deleting/deletion-store.ts";
 import { keyMemory } from "./key-memory.ts";
-import { DEFAULT_TENANT, TENANT_ID, tenantIdFrom } from "./tenant-id.ts";
+import { DEFAULT_TENANT, MAX_TENANT_ID_CHARACTERS, TENANT_ID, tenantIdFrom } from "./tenant-id.ts";
 import {
   CHANGEABLE,
   changeStatus,
@@ -24,16 +33,13 @@ import {
   type Tenant,
 } from "./tenant-store.ts";
 
-const tenantSchema = lazily(() =>
-  z
-    .object({
-      tenant_id: answeredTenantId,
-      name: z.string().meta({ example: "Acme" }),
-      created_at: answeredTimestamp,
-      status: z.enum(TENANT_STATUSES).meta({ example: "active" }),
-    })
-    .meta({ id: "Tenant" }),
-);
+export const tenantFields = lazily(() => ({
+  tenant_id: answeredTenantId,
+  name: z.string().meta({ example: "Acme" }),
+  created_at: answeredTimestamp,
+  status: z.enum(TENANT_STATUSES).meta({ example: "active" }),
+}));
+const tenantSchema = lazily(() => z.object(tenantFields()).meta({ id: "Tenant" }));
 
 const createTenant = endpoint(
   {
@@ -64,9 +70,9 @@ const createTenant = endpoint(
     assertAdministersAll(c, "create tenants");
     const { name, tenant_id: id } = json;
     const { made, isNew, headers } = await createOnce<NewTenant>(c, {
-      make: () => ({ tenantId: id ?? derivedId(name), name, createdAt: nowMicros() }),
+      make: async () => ({ tenantId: id ?? (await newTenantId(c, name)), name, createdAt: nowMicros() }),
       insert: (tenant, once) => insertTenant(c.env.DB, tenant, once),
-      refusal: ({ tenantId }) => new Problem(409, `there is a tenant \`${tenantId}\` already`),
+      refusal: ({ tenantId }) => new Problem(409, `there is a tenant \`${tenantId}\` already, or there was`),
     });
     if (isNew) c.log.info("tenant created", { request_id: c.requestId, tenant_id: made.tenantId });
     return jsonAnswer(tenantAnswer({ ...made, status: "active" }), 201, headers);
@@ -109,10 +115,10 @@ const patchTenant = endpoint(
     path: "/api/v1/admin/tenants/{tenant_id}",
     tag: ADMINISTRATION,
     summary: "Suspend a tenant, or resume it",
-    description: `For admins of the tenant \`${DEFAULT_TENANT}\`, which itself cannot be suspended. Within ${KEY_MEMORY_MS / 1_000} seconds every request with a key of a suspended tenant is answered 403. Nothing of it is lost, and what was accepted before is brought to its end: deliveries, computations, training sets.`,
+    description: `For admins of the tenant \`${DEFAULT_TENANT}\`, which stays active. Within ${KEY_MEMORY_MS / 1_000} seconds every request with a key of a suspended tenant is 403. Nothing is lost, and what was accepted before comes to its end: deliveries, computations, training sets.`,
     scope: "admin",
     request: {
-      param: z.object({ tenant_id: z.string().meta({ example: "acme" }) }),
+      param: tenantParam,
       json: z.object({ status: z.enum(CHANGEABLE).meta({ example: "suspended" }) }),
     },
     answers: { 200: { description: "Changed, or as it was.", schema: tenantSchema } },
@@ -131,6 +137,14 @@ const patchTenant = endpoint(
   },
 );
 
+/** Another than that of a deleted tenant of this name. @throws Problem 422 as {@link derivedId}. */
+async function newTenantId({ env }: AppContext, name: string): Promise<string> {
+  const id = derivedId(name);
+  return (await isGone(env.DB, id))
+    ? `${id.slice(0, MAX_TENANT_ID_CHARACTERS - 1 - ID_CHARACTERS)}-${newId("")}`
+    : id;
+}
+
 /** @throws Problem 422 when nothing of the name can stand in an id. */
 function derivedId(name: string): string {
   const id = tenantIdFrom(name);
@@ -139,7 +153,7 @@ function derivedId(name: string): string {
   throw unprocessable({ loc: ["body", "tenant_id"], msg, type: "missing" });
 }
 
-function tenantAnswer({ tenantId, name, createdAt, status }: Omit<Tenant, "databases">) {
+export function tenantAnswer({ tenantId, name, createdAt, status }: Omit<Tenant, "databases">) {
   return { tenant_id: tenantId, name, created_at: formatTimestamp(createdAt), status };
 }
 

@@ -15,6 +15,7 @@ import {
   answeredTenantId,
   assertAdministered,
   assertAdministersAll,
+  tenantParam as param,
 } from "./administration.ts";
 import { continueMove, type MoveReport, startMove } from "./moving/continue-move.ts";
 import { PHASES } from "./moving/move.ts";
@@ -24,7 +25,6 @@ import { spreadOf } from "./spread.ts";
 import { DEFAULT_TENANT } from "./tenant-id.ts";
 
 const path = "/api/v1/admin/tenants/{tenant_id}/spread";
-const param = z.object({ tenant_id: z.string().meta({ example: "acme" }) });
 
 const spreadSchema = lazily(() =>
   z

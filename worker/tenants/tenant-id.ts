@@ -3,7 +3,7 @@
 /** The tenant of development, and of the keys that administer all others. */
 export const DEFAULT_TENANT = "default";
 
-const MAX_TENANT_ID_CHARACTERS = 64;
+export const MAX_TENANT_ID_CHARACTERS = 64;
 
 /** What an id may be; it stands in KV keys and object names, and is typed by people. */
 export const TENANT_ID = new RegExp(`^[a-z0-9][a-z0-9_-]{0,${MAX_TENANT_ID_CHARACTERS - 1}}$`);

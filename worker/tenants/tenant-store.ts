@@ -1,5 +1,5 @@
 /** Tenants in D1. `default` is there from the migrations on. */
-import { and, asc, eq, gt, inArray, sql } from "drizzle-orm";
+import { and, asc, eq, gt, inArray, ne, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { type Inserted, insertOnce, type Once } from "../db/insert-once.ts";
 import { primary } from "../db/primary.ts";
@@ -37,7 +37,7 @@ export async function changeStatus(
 
 export const CHANGEABLE = ["active", "suspended"] as const;
 
-/** In the order of their ids. @param page.only When given, this tenant alone. */
+/** In the order of their ids, without those that are deleted. @param page.only When given, this tenant alone. */
 export function selectTenants(
   db: D1Database,
   page: { only: string | null; after: string | null; limit: number },
@@ -48,6 +48,7 @@ export function selectTenants(
     .from(tenants)
     .where(
       and(
+        ne(tenants.status, "deleted"),
         only === null ? undefined : eq(tenants.tenantId, only),
         after === null ? undefined : gt(tenants.tenantId, after),
       ),

@@ -8,11 +8,13 @@
 import { DurableObject } from "cloudflare:workers";
 import { bindingOf, entityDatabase, isBound } from "../db/entity-databases.ts";
 import type { Idempotency } from "../db/idempotency-record.ts";
+import { forgetAll, isDropped, noteDropped } from "../db/object-sql.ts";
 import { settings } from "../env.ts";
 import type { EntityRef } from "../keys.ts";
 import { MAX_QUEUED_CHARACTERS } from "../limits.ts";
 import { Log } from "../log.ts";
 import { WriterMetrics } from "../monitoring/writer-metrics.ts";
+import { isGone } from "../tenants/deleting/deletion-store.ts";
 import { nowMicros } from "../timestamps.ts";
 import { IDEMPOTENCY_TTL_SECONDS, PURGE_ALARM_MS, RECOVERY_ALARM_MS } from "../timings.ts";
 import { CommitLoop } from "./commit-loop.ts";
@@ -39,7 +41,8 @@ interface Parts {
 }
 
 export class EntityWriter extends DurableObject<Env> {
-  readonly #store: WriterStore;
+  #store: WriterStore;
+  #isDropped: boolean;
   readonly #log: Log;
   #parts: Parts | null = null;
   #alarmAtMs = Number.POSITIVE_INFINITY;
@@ -55,6 +58,7 @@ export class EntityWriter extends DurableObject<Env> {
     super(ctx, env);
     this.#log = Log.of("entity-writer", settings(env));
     this.#store = new WriterStore(ctx.storage.sql);
+    this.#isDropped = isDropped(ctx.storage.sql);
     const identity = this.#store.identity();
     if (!identity) return;
     void ctx.blockConcurrencyWhile(async () => {
@@ -66,6 +70,7 @@ export class EntityWriter extends DurableObject<Env> {
 
   /** Applies the changes of a request in order; answers when all of them are committed, or none of the rest could be. */
   async change(identity: Identity, request: ChangeRequest): Promise<ChangeReply> {
+    if (this.#isDropped) return UNAVAILABLE;
     const { loop, effects, move } = this.#open(identity);
     const mayWrite = move.mayWrite(identity);
     if (mayWrite !== true && !(await mayWrite)) return MOVING;
@@ -104,6 +109,7 @@ export class EntityWriter extends DurableObject<Env> {
 
   /** A reader has found these entities in D1 and not in KV. */
   async fill(identity: Identity, refs: EntityRef[]): Promise<void> {
+    if (this.#isDropped) return;
     const { documents, move } = this.#open(identity);
     if ((await move.mayWrite(identity)) && !move.isPaused)
       await this.#ofDocuments(() => documents.fill(refs));
@@ -117,7 +123,7 @@ export class EntityWriter extends DurableObject<Env> {
 
   /** The consumer has handled these events; only a queue that lives in memory needs to be told. */
   async confirm(identity: Identity, eventIds: string[]): Promise<void> {
-    this.#open(identity).effects.confirm(eventIds);
+    if (!this.#isDropped) this.#open(identity).effects.confirm(eventIds);
   }
 
   /** From now on it notes which entities it changes. What was under way is committed when this is answered. */
@@ -168,10 +174,22 @@ export class EntityWriter extends DurableObject<Env> {
     await this.#open(identity).move.ask(identity);
   }
 
+  /** Its tenant is deleted: forgets everything but that, and takes nothing any more. */
+  async drop(): Promise<void> {
+    this.#isDropped = true;
+    this.#parts = null;
+    await forgetAll(this.ctx.storage);
+    this.#store = new WriterStore(this.ctx.storage.sql);
+    noteDropped(this.ctx.storage.sql);
+  }
+
   override async alarm(): Promise<void> {
     this.#alarmAtMs = Number.POSITIVE_INFINITY;
     const identity = this.#store.identity();
     if (!identity) return;
+    // Whoever deletes its tenant knows of the writers of today alone.
+    const isOfBefore = identity.partitions !== settings(this.env).writerPartitions;
+    if (isOfBefore && (await isGone(this.env.DB, identity.tenant).catch(() => false))) return this.drop();
     if (!isBound(this.env, identity.database)) {
       // An alarm that fails is given up after a few tries, and with it what this writer owes.
       const missing = new Error(`the database ${bindingOf(identity.database)} is not bound`);
@@ -271,6 +289,7 @@ export class EntityWriter extends DurableObject<Env> {
 
   #open(identity: Identity): Parts {
     if (this.#parts) return this.#parts;
+    if (this.#isDropped) throw new Error("its tenant is deleted");
     if (!this.#store.identity()?.databases) this.#store.setIdentity(identity);
     const { env } = this;
     const db = entityDatabase(env, identity.database);

@@ -3,12 +3,14 @@
  * the move, and what is half done is done again.
  */
 import { entityDatabase } from "../../db/entity-databases.ts";
+import { eachInTurn } from "../../each-in-turn.ts";
 import type { ServiceContext } from "../../env.ts";
 import { entityRef } from "../../keys.ts";
 import { MOVE_ENTITIES_AT_ONCE, MOVE_FEW_ENTITIES } from "../../limits.ts";
 import { partsUpTo } from "../../parts.ts";
 import { nowMicros } from "../../timestamps.ts";
 import {
+  MOST_REST_MS,
   MOVE_CLOCKS_DIFFER_MS,
   MOVE_DRAIN_MS,
   MOVE_LOCAL_DRAIN_MS,
@@ -38,8 +40,6 @@ export interface MoveContext extends ServiceContext {
 /** Between two looks. */
 const LOOK_MS = 100;
 
-const MOST_REST_MS = 1_000;
-
 /** Null: nothing is under way, or was begun. */
 export interface MoveReport {
   databases: number;
@@ -68,16 +68,14 @@ export async function startMove(
 
 /** Those that nobody goes on with, and the end of the others. No failure ends the rest. @throws the first failure. */
 export async function continueMoves(context: ServiceContext, untilMs: number): Promise<void> {
-  const failures: unknown[] = [];
-  for (const tenant of await movingTenants(context.env.DB)) {
+  await eachInTurn(await movingTenants(context.env.DB), async (tenant) => {
     try {
       const found = await findMove(context.env.DB, tenant);
       if (found?.move) await continueMove({ ...context, tenant }, found.move, untilMs);
     } catch (cause) {
-      if (!(cause instanceof Overtaken)) failures.push(cause);
+      if (!(cause instanceof Overtaken)) throw cause;
     }
-  }
-  if (failures.length > 0) throw failures[0];
+  });
 }
 
 class Run {
