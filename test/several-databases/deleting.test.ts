@@ -7,12 +7,25 @@ import {
 } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, test } from "vitest";
-import { bindingOf, entityDatabases } from "../../worker/db/entity-databases.ts";
+import { rawTableObject } from "../../worker/compute/raw-table-access.ts";
+import { entityDatabases } from "../../worker/db/entity-databases.ts";
 import { settings } from "../../worker/env.ts";
 import { eventOf } from "../../worker/events/feature-available.ts";
+import { RETENTION_TASK } from "../../worker/history/retention.ts";
 import worker from "../../worker/index.ts";
+import {
+  DELETED_DOCUMENTS_AT_ONCE,
+  DELETED_OBJECTS_AT_ONCE,
+  MOVE_DELETED_ROWS,
+} from "../../worker/limits.ts";
+import { Log } from "../../worker/log.ts";
+import { statsObject } from "../../worker/registry/stats/access.ts";
+import { deletePiece } from "../../worker/tenants/deleting/continue-deletion.ts";
+import { findDeletion } from "../../worker/tenants/deleting/deletion-store.ts";
 import { TENANT_TABLES } from "../../worker/tenants/deleting/tenant-rows.ts";
+import { nowMicros } from "../../worker/timestamps.ts";
 import { writerOf } from "../../worker/writing/writer-access.ts";
+import { everyCall, isInjected } from "../setup/every-call.ts";
 import { InjectedFault } from "../setup/injected-fault.ts";
 import { until } from "../setup/waiting.ts";
 import { ask, storedKey } from "../tenants/service.ts";
@@ -37,6 +50,39 @@ beforeAll(async () => {
   root = (await storedKey("default", ["admin"])).key;
 });
 
+/** Of what is removed by so many at once. */
+async function moreThanOnePiece(tenant: string): Promise<void> {
+  const upTo = (most: number) => JSON.stringify(Array.from({ length: most }, (_, i) => i));
+  await entityDatabases(env)[1]
+    ?.prepare(
+      `INSERT INTO feature_history (tenant_id, entity_type, entity_value, category, event_time, revision, mode, data, ingested_at)
+       SELECT ?1, 'bright_uid', ?1, 'c', value, 1, 'replace', '{}', 1 FROM json_each(?2)`,
+    )
+    .bind(tenant, upTo(MOVE_DELETED_ROWS + 1))
+    .run();
+  await env.DB.prepare(
+    `INSERT INTO raw_tables (tenant_id, name, columns, created_at) SELECT ?1, ?1 || value, '[]', 1 FROM json_each(?2)`,
+  )
+    .bind(tenant, upTo(DELETED_OBJECTS_AT_ONCE + 1))
+    .run();
+  const documents = Array.from({ length: DELETED_DOCUMENTS_AT_ONCE + 1 }, (_, i) => `${tenant}/doc/4/x/${i}`);
+  await Promise.all(documents.map((key) => env.HOT.put(key, tenant)));
+}
+
+/** In rows that are nobody's, or of the administrators. */
+async function namedElsewhere(tenant: string): Promise<void> {
+  const place = [tenant, "bright_uid", `${tenant}_u1`, "c", 1, 1, 1];
+  const progress = JSON.stringify({ place, rows: 10, isBegun: false });
+  await env.DB.batch([
+    env.DB.prepare("INSERT INTO maintenance VALUES ('move/' || ?, '', 1)").bind(tenant),
+    env.DB.prepare("INSERT OR REPLACE INTO maintenance VALUES (?, ?, 1)").bind(RETENTION_TASK, progress),
+    env.DB.prepare("INSERT INTO idempotency_records VALUES ('default', 'k', '', '', ?, ?)").bind(
+      JSON.stringify({ tenantId: tenant, name: tenant }),
+      Number.MAX_SAFE_INTEGER,
+    ),
+  ]);
+}
+
 describe("a tenant with data of every kind", () => {
   const leaver = /leaver(?!-2)/;
   let before: Awaited<ReturnType<typeof allWith>>;
@@ -55,9 +101,11 @@ describe("a tenant with data of every kind", () => {
     await tenantWithData("leaver-2", OF_MOST_KINDS);
     await until("documents are there", async () => (await allWith(/leaver-2/)).documents.length > 0);
     filled = await rowsInEveryTable("leaver");
-    await env.DB.prepare("INSERT INTO maintenance VALUES ('move/leaver', '', 1)").run();
+    await moreThanOnePiece("leaver");
+    await namedElsewhere("leaver");
     before = await allWith(leaver);
     stays = await ofNeighbour();
+    expect(before.documents.length).toBeGreaterThan(DELETED_DOCUMENTS_AT_ONCE + 1);
     await beginToDelete("leaver");
     sweeps = await deleteWhole("leaver");
   }, LONG_MS);
@@ -100,73 +148,6 @@ describe("a tenant with data of every kind", () => {
     expect(JSON.parse(text)).toEqual({ features: [], next_cursor: null });
   });
 });
-
-/** By itself, or as what has failed a query. */
-const isInjected = (cause: unknown) =>
-  cause instanceof InjectedFault || (cause instanceof Error && cause.cause instanceof InjectedFault);
-
-/** Every call to a store or an object, by what it asks, so that each can go wrong once. */
-function everyCall(around: (call: string, run: () => Promise<unknown>) => Promise<unknown>): Env {
-  const real = new WeakMap<object, D1PreparedStatement>();
-  const asking = <T extends object>(
-    target: T,
-    methods: readonly string[],
-    about: (args: unknown[]) => string,
-  ): T =>
-    new Proxy(target, {
-      get(_, name) {
-        const value: unknown = Reflect.get(target, name);
-        if (typeof value !== "function") return value;
-        if (!methods.includes(String(name))) return value.bind(target);
-        return (...args: unknown[]) =>
-          around(`${String(name)} ${about(args)}`, () => Reflect.apply(value, target, args));
-      },
-    });
-  const statement = (one: D1PreparedStatement, about: string): D1PreparedStatement => {
-    const asked = asking(one, ["run", "all", "first", "raw"], () => about);
-    const bound = new Proxy(asked, {
-      get: (_, name) =>
-        name === "bind"
-          ? (...values: unknown[]) => statement(one.bind(...values), about)
-          : Reflect.get(asked, name),
-    });
-    real.set(bound, one);
-    return bound;
-  };
-  const session = <T extends D1Database | D1DatabaseSession>(db: T, number: number): T =>
-    new Proxy(db, {
-      get(_, name) {
-        if (name === "prepare") return (sql: string) => statement(db.prepare(sql), `${number} ${sql}`);
-        if (name === "batch")
-          return (all: D1PreparedStatement[]) =>
-            around(`batch ${number} ${all.length}`, () => db.batch(all.map((one) => real.get(one) ?? one)));
-        if (name === "withSession" && "withSession" in db)
-          return (start: string) => session(db.withSession(start), number);
-        return Reflect.get(db, name);
-      },
-    });
-  const objects = <T extends DurableObjectNamespace>(namespace: T, kind: string): T =>
-    new Proxy(namespace, {
-      get(_, name) {
-        const value: unknown = Reflect.get(namespace, name);
-        if (name === "getByName")
-          return (id: string) =>
-            asking(namespace.getByName(id), ["drop", "expectChange"], () => `${kind} ${id}`);
-        return typeof value === "function" ? value.bind(namespace) : value;
-      },
-    });
-  const databases = entityDatabases(env).map((db, number) => [bindingOf(number), session(db, number)]);
-  return {
-    ...env,
-    ...Object.fromEntries(databases),
-    HOT: asking(env.HOT, ["list", "delete"], ([of]) => (typeof of === "string" ? of : "documents")),
-    ...(env.ARCHIVE && { ARCHIVE: asking(env.ARCHIVE, ["list", "delete"], () => "files") }),
-    ENTITY_WRITER: objects(env.ENTITY_WRITER, "writer"),
-    RAW_TABLE: objects(env.RAW_TABLE, "table"),
-    SUBSCRIBER: objects(env.SUBSCRIBER, "subscriber"),
-    FEATURE_STATS: objects(env.FEATURE_STATS, "stats"),
-  };
-}
 
 describe.each(["before", "after"] as const)("where each call fails once, %s it has run", (when) => {
   const tenant = `unlucky-${when}`;
@@ -303,6 +284,41 @@ describe("what comes late", () => {
       const { explicitAcks } = await getQueueResult(batch, ctx);
       expect(explicitAcks).toEqual(messages.map(({ id }) => id));
     }
+    expect(await found()).toEqual(onlyTheId(tenant));
+  });
+
+  test("a message whose turn it is not does nothing", async () => {
+    const { tenantId } = await tenantWithData("in-turn", []);
+    await beginToDelete(tenantId);
+    const own = { env, settings: settings(env), log: new Log("test", { level: "ERROR", readable: false }) };
+    const before = await findDeletion(env.DB, tenantId);
+    await deletePiece(own, { kind: "deletion", tenant_id: tenantId, run: 7 });
+    expect(await findDeletion(env.DB, tenantId)).toEqual(before);
+  });
+
+  test("statistics of events that come late are not kept", async () => {
+    const version = { feature: "lately", version: 1, registeredAt: 1 };
+    const features = [{ ...version, value: null, columns: [] }];
+    const contribution = { eventId: "lately", ingestedAt: nowMicros(), eventTime: 1, features };
+    expect(await statsObject(env, tenant).record([contribution])).toEqual({ leftOut: 0 });
+    await evictDurableObject(statsObject(env, tenant));
+    expect(await statsObject(env, tenant).record([contribution])).toEqual({ leftOut: 0 });
+    expect(await found()).toEqual(onlyTheId(tenant));
+  });
+
+  test("a computation that comes late keeps no answer, and no rows for long", async () => {
+    const object = rawTableObject(env, tenant, { tableId: 77, objectNonce: null });
+    await object.drop();
+    await object.keepAnswer({ key: "lately", fingerprint: "f" }, "lately");
+    const kept = await object.compute({
+      schema: { columns: [["user_id", "string"]], timestampColumn: null },
+      sql: "SELECT user_id, 1 AS n FROM data",
+      entityKey: "user_id",
+      source: { kind: "given", parts: ['[["lately"]]'], count: 1, longestText: 6 },
+      job: { jobId: crypto.randomUUID(), moreThan: 0, table: { tenant, tableId: 77 } },
+    });
+    expect(kept.kind).toBe("kept");
+    await runAlarmsOfTables();
     expect(await found()).toEqual(onlyTheId(tenant));
   });
 
