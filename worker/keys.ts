@@ -12,7 +12,7 @@
  * | `<tenant>/raw/<table>/<nonce>` | object `RawTable` | `default/raw/7/9b2e5f0c3c1e4a61` | the same, or its table |
  * | `<tenant>/raw/<table>` | the same, of a table that has no nonce | `default/raw/7` | |
  * | `<tenant>/<subscription>` | object `Subscriber` | `default/sub_5f0c…` | until it is deleted, but for a note of that |
- * | `<tenant>/stats` | object `FeatureStats` | `default/stats` | until its tenant is deleted, but for a note of that |
+ * | `<tenant>/stats` | object `FeatureStats` | `default/stats` | until its tenant is deleted |
  * | `all` | object `MetricsTotals` | | for ever |
  *
  * The number of partitions stands in the names of documents and writers, so that a document has exactly one writer for

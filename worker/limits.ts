@@ -195,9 +195,9 @@ export const MOVE_ENTITIES_AT_ONCE = 100;
 export const MOVE_FEW_ENTITIES = 200;
 /** Records of hot-cache documents that one call hands from one writer to another. */
 export const MOVED_DOCUMENTS_AT_ONCE = 5_000;
-/** Of a tenant that is deleted, at once: raw tables, documents (with six calls at the same time). Each some seconds. */
-export const DELETED_OBJECTS_AT_ONCE = 50;
-export const DELETED_DOCUMENTS_AT_ONCE = 500;
+/** Of a tenant that is deleted, at once: raw tables; documents and writers, with six calls at the same time. Each some seconds. */
+export const DELETED_TABLES_AT_ONCE = 50;
+export const DELETED_AT_ONCE = 500;
 
 /** Texts of the rows of one page: as JSON they are six times as long at most, and an object answers with 32 MiB. */
 export const MAX_ROWS_PAGE_BYTES = 4 * MIB;

@@ -193,8 +193,8 @@ export async function beginToDelete(tenant: string): Promise<void> {
 const context = (tenant: string, own: Env) => ({ env: own, settings: settings(own), log, tenant });
 
 /** Goes on with it as long as there is anything to do now. */
-export const deleteNow = (tenant: string, own: Env = env) =>
-  continueDeletion(context(tenant, own), Date.now() + LONG_MS);
+export const deleteNow = (tenant: string, own: Env = env, forMs = LONG_MS) =>
+  continueDeletion(context(tenant, own), Date.now() + forMs);
 
 /** As if it were time for the next sweep. */
 export async function comeLater(tenant: string): Promise<void> {

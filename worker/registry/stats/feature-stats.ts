@@ -1,6 +1,6 @@
 /** The Durable Object of a tenant's roll-ups: how fresh and how whole its registered features are. */
 import { DurableObject } from "cloudflare:workers";
-import { forgetAll, isDropped, noteDropped } from "../../db/object-sql.ts";
+import { forgetAll } from "../../db/object-sql.ts";
 import { settings } from "../../env.ts";
 import { STATS_PURGE_ROWS } from "../../limits.ts";
 import { MICROS_PER_MS, type Micros, nowMicros } from "../../timestamps.ts";
@@ -41,17 +41,14 @@ export interface FeatureNumbers {
 
 export class FeatureStats extends DurableObject<Env> {
   #store: StatsStore;
-  #isDropped: boolean;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#store = new StatsStore(ctx.storage.sql);
-    this.#isDropped = isDropped(ctx.storage.sql);
   }
 
   /** Counts all of it or nothing; an event that was counted before, within its window, counts no more. */
   async record(contributions: Contribution[]): Promise<Recorded> {
-    if (this.#isDropped) return { leftOut: 0 };
     // First, since a crash may come right after the rows: an alarm too many finds nothing to do.
     await this.#ensureAlarm();
     const oldest = this.#oldestHour();
@@ -98,12 +95,10 @@ export class FeatureStats extends DurableObject<Env> {
     }
   }
 
-  /** The tenant is deleted: forgets everything but that. */
+  /** The tenant is deleted: nobody counts for one that has nothing registered, but who has asked before that. */
   async drop(): Promise<void> {
-    this.#isDropped = true;
     await forgetAll(this.ctx.storage);
     this.#store = new StatsStore(this.ctx.storage.sql);
-    noteDropped(this.ctx.storage.sql);
   }
 
   /** Removes what is past its time, so much at once, and comes back when there is more. */

@@ -14,11 +14,7 @@ import { subscriberObject } from "../../events/subscriber-access.ts";
 import { removeSubscription, selectSubscriptions } from "../../events/subscription-store.ts";
 import { removeSomeFiles } from "../../history/remove-files.ts";
 import { tenantPrefix } from "../../keys.ts";
-import {
-  DELETED_DOCUMENTS_AT_ONCE,
-  DELETED_OBJECTS_AT_ONCE,
-  MAX_SUBSCRIPTIONS_PER_TENANT,
-} from "../../limits.ts";
+import { DELETED_AT_ONCE, DELETED_TABLES_AT_ONCE, MAX_SUBSCRIPTIONS_PER_TENANT } from "../../limits.ts";
 import { statsObject } from "../../registry/stats/access.ts";
 import { DELETION_PIECE_MS, MOST_REST_MS } from "../../timings.ts";
 import { sleep } from "../../waits.ts";
@@ -100,14 +96,17 @@ const PIECES: Record<Deletion["step"], Step> = {
    * only ever asked about, never carried out. What it had sent to D1 by then may still land there, within 30 seconds, even as
    * an entity that is new since its rows have gone; the next sweep is later.
    */
-  async writers({ env, settings, tenant }) {
+  async writers({ env, settings, tenant }, { cursor }) {
     const databases = entityDatabases(env).length;
     const layout = { databases, partitions: settings.writerPartitions };
-    const all = Array.from({ length: databases * layout.partitions }, (_, partition) =>
-      writerOf({ env, settings, tenant }, partition, layout).writer.drop(),
+    const all = Array.from({ length: databases * layout.partitions }, (_, partition) => partition);
+    const from = Number(cursor);
+    const some = all.slice(from, from + DELETED_AT_ONCE);
+    await Promise.all(
+      some.map((partition) => writerOf({ env, settings, tenant }, partition, layout).writer.drop()),
     );
-    await Promise.all(all);
-    return DONE;
+    const next = from + some.length;
+    return { removed: 0, isMore: next < all.length, cursor: String(next) };
   },
 
   /** Who brings events has read of the subscription before, and finds it dropped. */
@@ -126,14 +125,14 @@ const PIECES: Record<Deletion["step"], Step> = {
   /** As one that is deleted by itself: should the second call fail, the object finds out by itself. */
   async raw_tables({ env, tenant }) {
     const found = await selectRawTables(env.DB, tenant);
-    for (const table of found.slice(0, DELETED_OBJECTS_AT_ONCE)) {
+    for (const table of found.slice(0, DELETED_TABLES_AT_ONCE)) {
       const object = rawTableObject(env, tenant, table);
       await object.expectChange({ tenant, tableId: table.tableId }, "deletion");
       await removeRawTable(env.DB, tenant, table.tableId);
       await object.drop();
     }
-    const isMore = found.length > DELETED_OBJECTS_AT_ONCE;
-    return { removed: Math.min(found.length, DELETED_OBJECTS_AT_ONCE), isMore };
+    const isMore = found.length > DELETED_TABLES_AT_ONCE;
+    return { removed: Math.min(found.length, DELETED_TABLES_AT_ONCE), isMore };
   },
 
   async statistics({ env, tenant }) {
@@ -152,7 +151,7 @@ const PIECES: Record<Deletion["step"], Step> = {
   async documents({ env, tenant }, { cursor }) {
     const page = await env.HOT.list({
       prefix: tenantPrefix(tenant),
-      limit: DELETED_DOCUMENTS_AT_ONCE,
+      limit: DELETED_AT_ONCE,
       cursor,
     });
     await Promise.all(page.keys.map(({ name }) => env.HOT.delete(name)));

@@ -64,7 +64,7 @@ export function afterPiece(
 ): Deletion | null {
   const { step, sweep } = before;
   const found = before.found + removed;
-  const after = { ...before, cursor, found, removed: before.removed + removed };
+  const after = { ...before, cursor: isMore ? cursor : null, found, removed: before.removed + removed };
   if (isMore) return after;
   const next = STEPS[STEPS.indexOf(step) + 1];
   if (next) return { ...after, step: next };
