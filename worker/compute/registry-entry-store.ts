@@ -2,7 +2,7 @@
  * What a raw table's object knows of the table's entry in the registry: that somebody is changing or deleting it, that it
  * is missing, that it is gone for good. Every method is synchronous.
  */
-import { isDropped, noteDropped, rowOf, run } from "../db/object-sql.ts";
+import { rowOf, rowsOf, run } from "../db/object-sql.ts";
 import { MISSING_TABLE_ALARM_MS, MISSING_TABLE_TTL_MS } from "../timings.ts";
 
 /** `changing_until_ms`: until when somebody may still be at it. `is_deleting`: who was at it last wanted it gone. */
@@ -52,7 +52,7 @@ export class RegistryEntryStore {
 
   /** No other table has this object: what is dropped stays so, unless the registry has it again. */
   noteDropped(): void {
-    noteDropped(this.#sql);
+    run(this.#sql, "CREATE TABLE IF NOT EXISTS fs_dropped (id INTEGER PRIMARY KEY)");
   }
 
   forgetDropped(): void {
@@ -60,7 +60,7 @@ export class RegistryEntryStore {
   }
 
   isDropped(): boolean {
-    return isDropped(this.#sql);
+    return rowsOf(this.#sql, "SELECT 1 FROM sqlite_schema WHERE name = 'fs_dropped'").length > 0;
   }
 }
 

@@ -32,15 +32,6 @@ export async function forgetAll(storage: DurableObjectStorage): Promise<void> {
   await storage.deleteAll();
 }
 
-/** What is dropped stays so, in a new instance too: what is on its way to it finds that. */
-export function noteDropped(sql: SqlStorage): void {
-  run(sql, "CREATE TABLE IF NOT EXISTS fs_dropped (id INTEGER PRIMARY KEY)");
-}
-
-export function isDropped(sql: SqlStorage): boolean {
-  return rowsOf(sql, "SELECT 1 FROM sqlite_schema WHERE name = 'fs_dropped'").length > 0;
-}
-
 /**
  * Runs the steps that the object has not run yet, in order.
  *

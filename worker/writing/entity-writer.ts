@@ -8,7 +8,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { bindingOf, entityDatabase, isBound } from "../db/entity-databases.ts";
 import type { Idempotency } from "../db/idempotency-record.ts";
-import { forgetAll, isDropped, noteDropped } from "../db/object-sql.ts";
+import { forgetAll } from "../db/object-sql.ts";
 import { settings } from "../env.ts";
 import type { EntityRef } from "../keys.ts";
 import { MAX_QUEUED_CHARACTERS } from "../limits.ts";
@@ -58,7 +58,7 @@ export class EntityWriter extends DurableObject<Env> {
     super(ctx, env);
     this.#log = Log.of("entity-writer", settings(env));
     this.#store = new WriterStore(ctx.storage.sql);
-    this.#isDropped = isDropped(ctx.storage.sql);
+    this.#isDropped = this.#store.isDropped();
     const identity = this.#store.identity();
     if (!identity) return;
     void ctx.blockConcurrencyWhile(async () => {
@@ -180,7 +180,7 @@ export class EntityWriter extends DurableObject<Env> {
     this.#parts = null;
     await forgetAll(this.ctx.storage);
     this.#store = new WriterStore(this.ctx.storage.sql);
-    noteDropped(this.ctx.storage.sql);
+    this.#store.noteDropped();
   }
 
   override async alarm(): Promise<void> {

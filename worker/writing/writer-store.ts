@@ -38,6 +38,7 @@ const MIGRATIONS = [
   `CREATE INDEX documents_dirty ON documents (entity) WHERE dirty = 1;
    CREATE TABLE document_walk (id INTEGER PRIMARY KEY CHECK (id = 1), after INTEGER NOT NULL, due_at INTEGER NOT NULL);
    INSERT INTO document_walk VALUES (1, 0, 0);`,
+  "CREATE TABLE dropped (id INTEGER PRIMARY KEY)",
 ];
 
 export interface Identity {
@@ -99,6 +100,15 @@ export class WriterStore {
       "SELECT tenant, partitions, database, databases FROM identity",
     );
     return identity ?? null;
+  }
+
+  /** Its tenant's id is never given again: what is dropped stays so, and what is on its way here finds that. */
+  noteDropped(): void {
+    run(this.#sql, "INSERT OR REPLACE INTO dropped VALUES (1)");
+  }
+
+  isDropped(): boolean {
+    return rowsOf(this.#sql, "SELECT id FROM dropped").length > 0;
   }
 
   setIdentity({ tenant, partitions, database, databases }: Identity): void {
