@@ -56,14 +56,14 @@ const deleteTenant = endpoint(
     path,
     tag: ADMINISTRATION,
     summary: "Delete a tenant with all that it has",
-    description: `For admins of the tenant \`${DEFAULT_TENANT}\`; of a suspended tenant alone. It goes on behind the answer, for half an hour or longer, and cannot be undone.`,
+    description: `For admins of the tenant \`${DEFAULT_TENANT}\`; of a suspended tenant. It takes half an hour or longer, and cannot be undone.`,
     scope: "admin",
     request: {
       param: tenantParam,
       // Not in a body: of a DELETE some clients send none, and some proxies pass none on.
       query: z.object({ name: nameField("The tenant's name, to confirm it.", "Acme") }),
     },
-    answers: { 202: { description: "It is being deleted, or is deleted.", schema } },
+    answers: { 202: { description: "Begun, or over.", schema } },
     problems: [404, 409],
   },
   async (c, { param: { tenant_id: id }, query }) => {

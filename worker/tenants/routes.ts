@@ -115,7 +115,7 @@ const patchTenant = endpoint(
     path: "/api/v1/admin/tenants/{tenant_id}",
     tag: ADMINISTRATION,
     summary: "Suspend a tenant, or resume it",
-    description: `For admins of the tenant \`${DEFAULT_TENANT}\`, which stays active. Within ${KEY_MEMORY_MS / 1_000} seconds every request with a key of a suspended tenant is 403. Nothing is lost, and what was accepted before comes to its end: deliveries, computations, training sets.`,
+    description: `For admins of the tenant \`${DEFAULT_TENANT}\`, which stays active. Within ${KEY_MEMORY_MS / 1_000} seconds its keys are refused with 403. Nothing is lost, and what was accepted before comes to its end.`,
     scope: "admin",
     request: {
       param: tenantParam,
