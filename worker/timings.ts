@@ -94,9 +94,9 @@ export const MOVE_OPENING_MS = SPREAD_MAX_AGE_MS + 2_000;
 /** How long what has moved stays where it was, for requests and replays that began before. */
 export const MOVED_ROWS_TTL_MS = 60 * 60 * 1_000;
 
-/** How long one message, or run of the cron, goes on with the deletion of a tenant. */
+/** How long one message, or run of the cron, goes on with the deletion of a tenant: as with a move. */
 export const DELETION_PIECE_MS = 5_000;
-export const DELETION_RUN_MS = 60_000;
+export const DELETION_RUN_MS = 20_000;
 /**
  * Longer than anything is under way that could still put something of a deleted tenant where it was removed: the platform
  * ends what a queue, the cron or an alarm has begun after 15 minutes, D1 a statement after 30 s, and a key is trusted for
