@@ -471,6 +471,7 @@ describe("features", () => {
     ],
     ["a text", from("count(*) FILTER (WHERE at = 'coupon') AS n FROM data GROUP BY user_id")],
     ["all columns", "SELECT * FROM data"],
+    ["a number among all columns", "SELECT *, 1 AS one FROM data GROUP BY 1 ORDER BY (3) DESC LIMIT 9"],
     [
       "all columns of a subquery",
       "SELECT user_id, n FROM (SELECT user_id, count(*) AS n FROM data GROUP BY 1)",
@@ -506,6 +507,12 @@ describe("features", () => {
     ["its name beside all columns", "SELECT *, at AS coupon FROM data"],
     ["as many columns as before beside all", "WITH t(user_id, a, b) AS (SELECT * FROM data) SELECT * FROM t"],
     ["all columns united with some", "SELECT * FROM data UNION ALL SELECT user_id, amount, at FROM data"],
+    ["a number of what is behind all columns", "SELECT *, user_id || '!' AS k FROM data GROUP BY 4"],
+    ["such a number to sort by", "SELECT *, -amount AS k FROM data ORDER BY (+4) DESC LIMIT 1"],
+    [
+      "such a number in a subquery",
+      "SELECT user_id, k FROM (SELECT 1 AS one, d.*, user_id || '!' AS k FROM data AS d GROUP BY 5 COLLATE NOCASE)",
+    ],
     ["a natural join", "SELECT user_id, amount FROM data NATURAL JOIN (SELECT * FROM data)"],
   ])("that have %s keep it from being added: 409 names them", async (_, computation_logic) => {
     const table = await newTable();

@@ -14,6 +14,7 @@ import {
 } from "../../limits.ts";
 import { type Columns, columnDefinitions, without } from "../raw-columns.ts";
 import { estimateCost, type TableStatistics } from "./cost.ts";
+import { countsBehindStar } from "./counted-columns.ts";
 import { faultOfQuotedNames, programOf, proveReadsDataOnly, queryPlan, tellEngineError } from "./engine.ts";
 import { checkSql, type SqlFault } from "./gate.ts";
 import { measureGroups, measureTexts } from "./measure.ts";
@@ -126,8 +127,9 @@ export interface ColumnChange {
 }
 
 /**
- * Whether SQL goes on where `data` has more columns: it still runs, and no name in it means one of those that meant
- * something else before, such as an alias in GROUP BY. That `*` is more is what it says.
+ * Whether SQL goes on where `data` has more columns: it still runs, no name in it means one of those that meant something
+ * else before, such as an alias in GROUP BY, and no number there is that of another column. That `*` is more is what it
+ * says.
  */
 export function staysAsItIs(
   storage: DurableObjectStorage,
@@ -147,7 +149,8 @@ export function staysAsItIs(
   const added = new Set(without(after, before).map(([name]) => name.toLowerCase()));
   const isNamed =
     checked.ok && checked.tokens.some(({ name }) => /^natural$/i.test(name) || added.has(name.toLowerCase()));
-  return is !== null && !isNamed;
+  const isCounted = checked.ok && countsBehindStar(checked.shape, before.length);
+  return is !== null && !isNamed && !isCounted;
 }
 
 /** Carries the outcome out of a transaction that must not commit. */

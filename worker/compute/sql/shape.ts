@@ -78,6 +78,7 @@ export interface Select {
   cores: Core[];
   /** ORDER BY, LIMIT. */
   tail: Expression[];
+  orderBy: Expression[];
   hasLimit: boolean;
   /** LIMIT with a plain number. */
   limit: number | null;
@@ -127,6 +128,7 @@ export class ShapeReader {
     const select: Select = {
       cores: [],
       tail: [],
+      orderBy: [],
       hasLimit: false,
       limit: null,
       renamed: false,
@@ -184,7 +186,8 @@ export class ShapeReader {
           core.afterGroups.push(...this.#readWindows(body, core, scope));
           break;
         case "order":
-          select.tail.push(...expressions(body));
+          select.orderBy.push(...expressions(body));
+          select.tail.push(...select.orderBy);
           break;
         case "limit":
           select.tail.push(...expressions(splitPieces(body, (piece) => isWord(piece, "offset")).flat()));
