@@ -523,6 +523,15 @@ describe("features", () => {
     expect((await add(table, [{ name: "amount", type: "integer" }])).status).toBe(200);
   });
 
+  test("that have no version yet keep it from being added by the SQL that one would have", async () => {
+    const table = await newTable();
+    const computation_logic = from("substr(at, 1, 4) AS coupon FROM data GROUP BY user_id, coupon");
+    const { name } = (await createFeature(table, { computation_logic })).body;
+    expect(expectProblem(await add(table), 409).detail).toContain(`: ${name};`);
+    await addVersion(name, { version: "v1" });
+    expect(expectProblem(await add(table), 409).detail).toContain(`: ${name}@1;`);
+  });
+
   test("whose entity key its SQL makes keep a column of that name from being added", async () => {
     const table = await newTable();
     const sql = "SELECT lower(user_id) AS coupon, count(*) AS n FROM data GROUP BY 1";

@@ -85,7 +85,7 @@ async function assertKeepsMeaning(c: AppContext, table: RegisteredTable, after: 
       { before: [...before], after: [...after] },
       items.map(({ statement }) => statement),
     );
-    const versions = changed.flatMap((i) => (items[i] ? `${items[i].name}@${items[i].version}` : []));
+    const versions = changed.flatMap((i) => items[i]?.of ?? []);
     if (versions.length === 0) continue;
     const detail = `the SQL of features would fail with these columns, or take a name or a number in it for another column: ${versions.slice(0, 10).join(", ")}`;
     throw new Problem(409, `${detail}; nothing was added`);

@@ -1,5 +1,6 @@
 /** Raw tables in the registry in D1, and what is computed from them. What comes back is parsed. Every query names the tenant. */
 import { and, asc, eq, notExists, sql } from "drizzle-orm";
+import { unionAll } from "drizzle-orm/sqlite-core";
 import * as z from "zod";
 import { primary } from "../db/primary.ts";
 import { features, featureVersions, rawTables } from "../db/schema.ts";
@@ -187,29 +188,41 @@ export async function entityKeysOf(db: D1Database, tenant: string, tableId: numb
 }
 
 /**
- * The different statements of the versions that are computed from a table, where one of these words may stand in them.
+ * The different statements of the versions that are computed from a table, and of the features for versions to come, where
+ * one of these words may stand in them.
  *
  * @param words In lower case.
+ * @returns `of`: one of those that have it, as a request names it.
  */
 export async function statementsWith(
   db: D1Database,
   { tenant, tableId }: { tenant: string; tableId: number },
   words: readonly string[],
-): Promise<{ name: string; version: number; statement: string }[]> {
-  const statement = sql<string>`${featureVersions.computationLogic}`;
-  return primary(db)
-    .select({ name: features.name, version: featureVersions.version, statement })
+): Promise<{ of: string; statement: string }[]> {
+  const orm = primary(db);
+  const { featureId, name, rawTableId, tenantId } = features;
+  const isOfTable = and(eq(tenantId, tenant), eq(rawTableId, tableId));
+  const isOfFeature = and(eq(featureVersions.tenantId, tenantId), eq(featureVersions.featureId, featureId));
+  const statementOf = (column: typeof features.computationLogic | typeof featureVersions.computationLogic) =>
+    sql<string>`${column}`.as("statement");
+  const ofVersions = orm
+    .select({
+      of: sql<string>`${name} || '@' || ${featureVersions.version}`.as("of"),
+      statement: statementOf(featureVersions.computationLogic),
+    })
     .from(features)
-    .innerJoin(
-      featureVersions,
-      and(eq(featureVersions.tenantId, features.tenantId), eq(featureVersions.featureId, features.featureId)),
-    )
+    .innerJoin(featureVersions, isOfFeature)
+    .where(isOfTable);
+  const ofFeatures = orm
+    .select({ of: sql<string>`${name}`.as("of"), statement: statementOf(features.computationLogic) })
+    .from(features)
+    .where(isOfTable);
+  const all = unionAll(ofVersions, ofFeatures).as("statements");
+  return orm
+    .select({ of: sql<string>`max(${all.of})`, statement: all.statement })
+    .from(all)
     .where(
-      and(
-        eq(features.tenantId, tenant),
-        eq(features.rawTableId, tableId),
-        sql`EXISTS (SELECT 1 FROM json_each(${JSON.stringify(words)}) WHERE instr(lower(${statement}), value) > 0)`,
-      ),
+      sql`EXISTS (SELECT 1 FROM json_each(${JSON.stringify(words)}) WHERE instr(lower(${all.statement}), value) > 0)`,
     )
-    .groupBy(statement);
+    .groupBy(sql`${all.statement}`);
 }
