@@ -336,8 +336,11 @@ export const RETENTION_WALKS_PER_RUN = 13;
  */
 export const ARCHIVE_MAX_BYTES_AT_ONCE = 4_000_000;
 export const ARCHIVE_MAX_FILES_AT_ONCE = 10;
-/** Steps of a run of the cron, in all databases: each asks D1 six times at most, which takes 1,000 queries of an invocation. */
-export const RETENTION_STEPS_PER_RUN = 150;
+/**
+ * Steps of a run of the cron, in all databases: each asks D1 six times at most, which takes 1,000 queries of an invocation,
+ * and a move of a tenant has some of them.
+ */
+export const RETENTION_STEPS_PER_RUN = 120;
 
 /** Values of the history that are read with one query: D1, which everybody shares, holds them in memory, as does who asks. */
 export const MAX_PAST_BYTES = 24 * MIB;

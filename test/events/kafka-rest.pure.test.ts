@@ -87,7 +87,7 @@ const answer = (...offsets: unknown[]) =>
   JSON.stringify({ key_schema_id: null, value_schema_id: null, offsets });
 
 const outcomeOf = (status: number, text: string, count: number) =>
-  kafkaOutcome({ status, text }, count, () => false);
+  kafkaOutcome({ status, text }, count, false);
 
 test.each([
   ["with fields that are null", answer(taken(0), taken(100))],
@@ -162,10 +162,9 @@ test("the proxy's words are kept short and on one line", () => {
 });
 
 test.each([
-  ["of all records", JSON.stringify({ error_code: 40_101, message: `${"x".repeat(190)}password` })],
+  ["of all records", JSON.stringify({ error_code: 40_101, message: "bad password" })],
   ["of one record", answer(failed(40_101, "bad password"), failed(2))],
-])("what is secret in the proxy's words is not kept, not even a part of it: %s", (_, text) => {
-  const isSecret = (words: string) => words.includes("password");
-  const reason = "Kafka error 40101: what it says repeats the authorization";
-  expect(kafkaOutcome({ status: 401, text }, 2, isSecret)).toMatchObject({ reason });
+])("of a request with an authorization no word of the proxy's is kept: %s", (_, text) => {
+  const reason = "Kafka error 40101";
+  expect(kafkaOutcome({ status: 401, text }, 2, true)).toMatchObject({ reason });
 });

@@ -130,9 +130,9 @@ export class RawTable extends DurableObject<Env> {
 
   /** Proves that SQL prepares against these columns; answers the columns of its result. */
   async check(schema: RawSchema, sql: string): Promise<CheckResult> {
-    // Who computes it may have read the registry before it had all of these.
-    this.#store.columns.widened(schema);
-    return checkAgainstSchema(this.ctx.storage, sql, schema.columns);
+    // Who computes it may have read the registry before it had all of these, and has the columns of the rows then.
+    const { columns } = this.#store.columns.widened(schema);
+    return checkAgainstSchema(this.ctx.storage, sql, columns);
   }
 
   async compute(request: ComputeRequest): Promise<ComputeReply> {

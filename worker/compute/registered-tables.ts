@@ -6,19 +6,28 @@ import { primary } from "../db/primary.ts";
 import { features, featureVersions, rawTables } from "../db/schema.ts";
 import { MAX_RAW_TABLES_PER_TENANT } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
-import { COLUMN_TYPES, type Columns, type RawSchema } from "./raw-columns.ts";
+import { COLUMN_TYPES, type Column, type Columns, type RawSchema } from "./raw-columns.ts";
 
 export type RegisteredTable = Pick<
   typeof rawTables.$inferSelect,
   "tableId" | "objectNonce" | "name" | "description" | "retentionDays" | "createdAt"
 > & { schema: RawSchema };
 
-const storedColumns = z.array(z.tuple([z.string(), z.enum(COLUMN_TYPES), z.literal("optional").optional()]));
+const storedColumns = z.array(z.tuple([z.string(), z.enum(COLUMN_TYPES)]));
+const storedNames = z.array(z.string());
 
 function toTable(row: typeof rawTables.$inferSelect): RegisteredTable {
-  const { columns, timestampColumn, tenantId: _, ...table } = row;
-  return { ...table, schema: { columns: storedColumns.parse(JSON.parse(columns)), timestampColumn } };
+  const { columns: stored, optionalColumns, timestampColumn, tenantId: _, ...table } = row;
+  const optional = new Set(storedNames.parse(JSON.parse(optionalColumns ?? "[]")));
+  const columns = storedColumns
+    .parse(JSON.parse(stored))
+    .map(([name, type]): Column => (optional.has(name) ? [name, type, "optional"] : [name, type]));
+  return { ...table, schema: { columns, timestampColumn } };
 }
+
+const columnsText = (columns: Columns) => JSON.stringify(columns.map(([name, type]) => [name, type]));
+const optionalText = (columns: Columns) =>
+  JSON.stringify(columns.flatMap(([name, , presence]) => (presence ? [name] : [])));
 
 export async function insertRawTable(
   db: D1Database,
@@ -38,11 +47,12 @@ export async function insertRawTable(
     tenantId: sql<string>`${tenant}`.as("tenant_id"),
     name: sql<string>`${name}`.as("name"),
     description: sql<string | null>`${description}`.as("description"),
-    columns: sql<string>`${JSON.stringify(schema.columns)}`.as("columns"),
+    columns: sql<string>`${columnsText(schema.columns)}`.as("columns"),
     timestampColumn: sql<string | null>`${schema.timestampColumn}`.as("timestamp_column"),
     createdAt: sql<number>`${now}`.as("created_at"),
     retentionDays: sql<number | null>`${retentionDays}`.as("retention_days"),
     objectNonce: sql<string>`lower(hex(randomblob(8)))`.as("object_nonce"),
+    optionalColumns: sql<null>`NULL`.as("optional_columns"),
   });
   const [row] = await orm
     .insert(rawTables)
@@ -94,13 +104,13 @@ export async function changeRawTable(
     .update(rawTables)
     .set({
       ...(retentionDays !== undefined && { retentionDays }),
-      ...(columns && { columns: JSON.stringify(columns) }),
+      ...(columns && { columns: columnsText(columns), optionalColumns: optionalText(columns) }),
     })
     .where(
       and(
         eq(rawTables.tenantId, tenant),
         eq(rawTables.tableId, tableId),
-        was && sql`json(${rawTables.columns}) = ${JSON.stringify(was)}`,
+        was && sql`json(${rawTables.columns}) = ${columnsText(was)}`,
       ),
     )
     .returning();

@@ -248,6 +248,8 @@ export const rawTables = sqliteTable(
      * Null for tables that are older than this column.
      */
     objectNonce: text("object_nonce"),
+    /** JSON array of those `columns` that were added later, so that rows may lack them; null: none. */
+    optionalColumns: text("optional_columns"),
   },
   (t) => [uniqueIndex("raw_tables_name").on(t.tenantId, t.name)],
 );

@@ -8,7 +8,7 @@ import { parseRetryAfter } from "./delivery-schedule.ts";
 import { encodeEvent } from "./encode-event.ts";
 import type { FeatureAvailable } from "./feature-available.ts";
 import { kafkaOutcome, kafkaRequest } from "./kafka-rest.ts";
-import { openAuthorization, repeatsSecret } from "./receiver-authorization.ts";
+import { openAuthorization } from "./receiver-authorization.ts";
 import { checkReceiverAddress, resolveName } from "./receiver-url.ts";
 import type { Subscription } from "./subscription-store.ts";
 import { signatureHeaders, signingSecret } from "./webhook-signature.ts";
@@ -86,7 +86,7 @@ async function tryOnce(
   const response = await fetch(url, { method: "POST", headers, body, redirect: "manual", signal });
   return receiver.kind === "webhook"
     ? await judgeWebhook(events, response)
-    : await judgeKafka(events, response, { authorization, signal });
+    : await judgeKafka(events, response, { isAuthorized: authorization !== "", signal });
 }
 
 /** @returns `""` where there is none; null when it cannot be read. */
@@ -132,14 +132,12 @@ async function judgeWebhook(events: readonly FeatureAvailable[], response: Respo
 async function judgeKafka(
   events: readonly FeatureAvailable[],
   response: Response,
-  { authorization, signal }: { authorization: string; signal: AbortSignal },
+  { isAuthorized, signal }: { isAuthorized: boolean; signal: AbortSignal },
 ): Promise<Attempt> {
   const { status } = response;
   const text = await unlessAborted(readCapped(response.body), signal).finally(() => discard(response.body));
   if (text === null) return failure(events, { error: "its answer is too long", status, response });
-  const outcome = kafkaOutcome({ status, text }, events.length, (words) =>
-    repeatsSecret(words, authorization),
-  );
+  const outcome = kafkaOutcome({ status, text }, events.length, isAuthorized);
   if (outcome.kind === "delivered") return delivered(status);
   return {
     ...failure(events, { error: outcome.reason, status, response }),

@@ -78,17 +78,20 @@ const produceAnswer = z.object({ offsets: z.array(recordResult) });
 const errorAnswer = z.object({ error_code: z.number(), message: z.string() });
 
 /**
- * What the proxy's answer says about the `count` events of a request; of its words nothing that `isSecret`. An answer that does not say it of each means that
+ * What the proxy's answer says about the `count` events of a request. An answer that does not say it of each means that
  * none was taken: sending one twice is allowed, losing one is not.
+ *
+ * @param isAuthorized Whether the request had an authorization: then nothing of the answer's words is kept, which may repeat
+ * a part of it.
  */
 export function kafkaOutcome(
   { status, text }: { status: number; text: string },
   count: number,
-  isSecret: (words: string) => boolean,
+  isAuthorized: boolean,
 ): KafkaOutcome {
   const answer = parsed(text);
   const produced = produceAnswer.safeParse(answer);
-  const fail = () => allFailed({ status, answer }, count, isSecret);
+  const fail = () => allFailed({ status, answer }, count, isAuthorized);
   if (!produced.success || produced.data.offsets.length !== count) return fail();
   const failed = [...produced.data.offsets.entries()].filter(([, result]) => !isTaken(result));
   const [first] = failed;
@@ -96,7 +99,7 @@ export function kafkaOutcome(
   if (!first) return isSuccess(status) ? { kind: "delivered" } : fail();
   return {
     kind: "failed",
-    reason: reasonOf(first[1].error_code, first[1].error, isSecret),
+    reason: reasonOf(first[1].error_code, first[1].error, isAuthorized),
     failedIndexes: failed.map(([index]) => index),
     cause: failed.every(([, result]) => isPermanent(result)) ? "permanent" : "temporary",
   };
@@ -105,13 +108,13 @@ export function kafkaOutcome(
 function allFailed(
   { status, answer }: { status: number; answer: unknown },
   count: number,
-  isSecret: (words: string) => boolean,
+  isAuthorized: boolean,
 ): KafkaOutcome {
   const error = errorAnswer.safeParse(answer);
   const unreadable = isSuccess(status) ? "the answer is not that of a Kafka REST proxy" : `status ${status}`;
   return {
     kind: "failed",
-    reason: error.success ? reasonOf(error.data.error_code, error.data.message, isSecret) : unreadable,
+    reason: error.success ? reasonOf(error.data.error_code, error.data.message, isAuthorized) : unreadable,
     failedIndexes: Array.from({ length: count }, (_, index) => index),
     // A missing topic, a wrong password or path: somebody may mend it while it is tried again.
     cause: "temporary",
@@ -130,10 +133,9 @@ function isPermanent({ error_code }: RecordResult): boolean {
 function reasonOf(
   code: number | null | undefined,
   message: string | null | undefined,
-  isSecret: (words: string) => boolean,
+  isAuthorized: boolean,
 ): string {
-  // Before anything is cut: the rest of a secret would not be known for one.
-  const told = message && isSecret(message) ? "what it says repeats the authorization" : message;
+  const told = isAuthorized ? null : message;
   const text = `Kafka error ${code ?? "without a code"}${told ? `: ${told}` : ""}`;
   return text.replace(/\p{Cc}+/gu, " ").slice(0, MAX_KAFKA_REASON_CHARACTERS);
 }

@@ -61,16 +61,3 @@ async function keyOf(pepper: string): Promise<CryptoKey> {
     "decrypt",
   ]);
 }
-
-/** Whether a text of the receiver's repeats what is secret in its authorization: then nobody may keep it. */
-export function repeatsSecret(text: string, authorization: string): boolean {
-  return secretsIn(authorization).some((secret) => text.includes(secret));
-}
-
-/** What comes after the scheme, and of `Basic` also its password, or the user where there is none, as it is read. */
-function secretsIn(authorization: string): string[] {
-  const [, scheme = "", credentials = authorization] = /^(\S+) +(.+)$/.exec(authorization) ?? [];
-  const isBasic = scheme.toLowerCase() === "basic";
-  const [user = "", ...password] = isBasic ? Buffer.from(credentials, "base64").toString().split(":") : [];
-  return [credentials, password.join(":") || user].filter(Boolean);
-}

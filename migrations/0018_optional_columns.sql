@@ -1,0 +1,1 @@
+ALTER TABLE `raw_tables` ADD `optional_columns` text;
