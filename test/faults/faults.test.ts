@@ -18,7 +18,7 @@ beforeAll(async () => {
 
 testSeeds({
   world: "entities",
-  seeds: 750,
+  seeds: 850,
   scheduleOf,
   describe: ({ queueStorage, memoryTtlMs, rates, spread, operations }) => [
     `queue ${queueStorage}, memory ${memoryTtlMs} ms, rates ${JSON.stringify(rates)}`,

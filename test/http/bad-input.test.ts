@@ -171,7 +171,8 @@ describe("any operation", () => {
         [];
       const body = each.operation.requestBody && exampleBody(document, each);
       const texts = ["", "%00", "__proto__", "'; DROP TABLE x; --", "x".repeat(4_000), "null", "e30="];
-      for (const name of [
+      // Every other one in a header, and those between them in the next.
+      for (const [place, name] of [
         ...own,
         "x-request-id",
         "accept",
@@ -179,8 +180,9 @@ describe("any operation", () => {
         "if-none-match",
         "range",
         "content-encoding",
-      ]) {
-        await inTurns(texts, async (text) => {
+      ].entries()) {
+        const some = texts.filter((_, i) => (place + i) % 2 === 0);
+        await inTurns(some, async (text) => {
           const headers = { [name]: text, ...(body !== undefined && { "content-type": "application/json" }) };
           const answer = await ask(each.method, root(concretePath(document, each)), {
             ...(body !== undefined && { body }),

@@ -10,7 +10,7 @@ import { describe, scheduleOf } from "./schedule.ts";
 
 testSeeds({
   world: "pipeline",
-  seeds: 250,
+  seeds: 150,
   scheduleOf,
   describe: ({ queueStorage, table, mostInline, rates, operations }) => [
     `queue ${queueStorage}, table ${JSON.stringify(table)}, jobs above ${mostInline}, rates ${JSON.stringify(rates)}`,
