@@ -28,8 +28,9 @@ const runs = new Map<Example, Run>();
 
 afterAll(async () => {
   await endServices();
-  // Of the import: it is written where the commands are run.
-  rmSync(join(root, "orders.csv"), { force: true });
+  // They are written where the commands are run.
+  for (const one of ["orders.csv", "training.parquet", "training-0.parquet"])
+    rmSync(join(root, one), { force: true });
 });
 
 test("README.md is there and has examples with the answers to them", () => {
