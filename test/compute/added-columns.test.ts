@@ -543,8 +543,11 @@ describe("features", () => {
 test("a column that D1 has lost since comes back with its values; another of its name is refused", async () => {
   const table = await newTable();
   const registered = "SELECT columns FROM raw_tables WHERE table_id = ?";
-  const columns = await env.DB.prepare(registered).bind(table.id).first<string>("columns");
+  const stored = () => env.DB.prepare(registered).bind(table.id).first<string>("columns");
+  const columns = await stored();
   await added(table);
+  // Pairs, which is all that code from before such columns reads.
+  expect(JSON.parse((await stored()) ?? "")).toEqual([...JSON.parse(columns ?? ""), ["coupon", "string"]]);
   await ingest(table, [withCoupon("u", 1, "X")]);
   await env.DB.prepare("UPDATE raw_tables SET columns = ? WHERE table_id = ?").bind(columns, table.id).run();
   await added(table, [{ name: "shop", type: "string" }]);
@@ -557,6 +560,15 @@ test("a column that D1 has lost since comes back with its values; another of its
   await ingest(table, [{ ...row("v", 2), shop: "t" }]);
   await caughtUp(table);
   expect(await vectorOf("v", name)).toEqual({ amount: 2, shop: "t" });
+  // What is checked is what would run: with the column that the rows have all the same.
+  const union = "SELECT * FROM data UNION ALL SELECT user_id, amount, at, shop FROM data";
+  const asked = {
+    name: `${name}_all`,
+    raw_table_id: table.id,
+    computation_logic: union,
+    entity_key: "user_id",
+  };
+  expectProblem(await post("/features", asked), 422);
   expect(expectProblem(await add(table, [{ name: "coupon", type: "json" }]), 409).detail).toContain(
     "`coupon` of type string, not json",
   );

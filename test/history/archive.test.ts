@@ -3,7 +3,9 @@ import { env } from "cloudflare:workers";
 import { parquetReadObjects } from "hyparquet";
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { removeOldHistory } from "../../worker/history/retention.ts";
+import { MAX_ENTITY_DATABASES } from "../../worker/limits.ts";
 import { Log } from "../../worker/log.ts";
+import { watched } from "../setup/faults.ts";
 import { archive, broken, IN_ONE_RUN } from "./bucket.ts";
 import { event, ingestedLater, register, writeAll } from "./training.ts";
 
@@ -165,6 +167,18 @@ test("a run is bounded: what it leaves in the middle of a step the next one take
   expect(await retain({ steps: 5 })).toEqual({ removed: 50, finished: false, steps: 5 });
   expect(await retain()).toMatchObject({ removed: 10, finished: true });
   expect((await archive().list()).objects.map(({ key }) => key.split("/")[0])).toEqual(tenants);
+});
+
+test("a run keeps within the queries that D1 takes of an invocation, whatever its steps find", async () => {
+  const most = 6;
+  expect(most * IN_ONE_RUN.steps + 3 * MAX_ENTITY_DATABASES).toBeLessThanOrEqual(1_000);
+  for (const bytes of [1, 900_000]) {
+    await insertPairs(`queries-${bytes}-`, 12, { bytes });
+    const { env: own, database } = watched();
+    const { steps } = await retain({ db: own.DB });
+    expect(steps, `${bytes} bytes a row`).toBeGreaterThan(bytes === 1 ? 0 : 2);
+    expect(database.length, `${bytes} bytes a row`).toBeLessThanOrEqual(most * steps);
+  }
 });
 
 test("without a failure nothing is looked at twice: many small rows are a file a step", async () => {

@@ -60,8 +60,11 @@ export class ChosenRowsStore {
 
   /** The rows of the next step of a walk, from one on; null: there are none. They have the columns of the schema. */
   nextRange(from: number, schema: RawSchema): RowRange | null {
-    const { columns } = this.#others;
-    return isThere(this.#sql, "fs_rows") ? rangeFrom(this.#sql, from, columns.widened(schema)) : null;
+    return this.#range(from, this.#others.columns.widened(schema));
+  }
+
+  #range(from: number, widened: RawSchema): RowRange | null {
+    return isThere(this.#sql, "fs_rows") ? rangeFrom(this.#sql, from, widened) : null;
   }
 
   /** As many rows of a step as there is room for. `last`: the one behind which others have none. */
@@ -91,9 +94,9 @@ export class ChosenRowsStore {
    */
   erase(registered: RawSchema, { choice, entityKeys }: Erasure, walk: RowRange): ErasureStep {
     return this.#storage.transactionSync((): ErasureStep => {
-      const range = this.nextRange(walk.from, registered);
-      if (!range) return { removed: 0, next: null };
       const schema = this.#others.columns.widened(registered);
+      const range = this.#range(walk.from, schema);
+      if (!range) return { removed: 0, next: null };
       const end = Math.min(range.end, walk.end);
       const keys = keysOfErased(schema, choice, entityKeys);
       const removed = rowsOf<ErasedRow & { block: number }>(

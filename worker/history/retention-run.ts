@@ -1,4 +1,5 @@
 /** What one run of the cron does of the retention, over all databases. */
+import { eachInTurn } from "../each-in-turn.ts";
 import { RETENTION_STEPS_PER_RUN, RETENTION_WALKS_PER_RUN } from "../limits.ts";
 import { CRON_EVERY_MS } from "../timings.ts";
 import { removeOldHistory } from "./retention.ts";
@@ -19,18 +20,14 @@ export async function retainHistory(
   nowMs: number,
   { steps: most = RETENTION_STEPS_PER_RUN, ...retention }: Retention,
 ): Promise<void> {
-  const failures: unknown[] = [];
   let left = most;
-  for (const [turn, db] of inTurn(databases, nowMs).entries()) {
+  await eachInTurn([...inTurn(databases, nowMs).entries()], async ([turn, db]) => {
     const steps = Math.floor(left / (databases.length - turn));
-    const walks = RETENTION_WALKS_PER_RUN;
-    const run = await removeOldHistory({ db, steps, walks, ...retention }).catch((cause: unknown) => {
-      failures.push(cause);
-      return { steps };
-    });
-    left -= run.steps;
-  }
-  if (failures.length > 0) throw failures[0];
+    // All of them, should it fail.
+    left -= steps;
+    const run = await removeOldHistory({ db, steps, walks: RETENTION_WALKS_PER_RUN, ...retention });
+    left += steps - run.steps;
+  });
 }
 
 /** In each run another is the first, so that all have their turn, also when runs are cut off. Pure. */

@@ -30,8 +30,8 @@ const DEVELOPER: Principal = { tenant: DEFAULT_TENANT, scopes: new Set(SCOPES), 
 /**
  * Sets the request's principal.
  *
- * @throws Problem 401 without a valid key, 403 when the key lacks the scope or its tenant is suspended, 429 when it asks too often, 503 when keys
- * cannot be checked.
+ * @throws Problem 401 without a valid key, 403 when the key lacks the scope or its tenant is suspended, 429 when it asks too
+ * often, 503 when keys cannot be checked.
  */
 export async function authorise(c: AppContext, scope: Scope): Promise<void> {
   // Nothing is awaited for a key that this isolate has seen a moment ago.

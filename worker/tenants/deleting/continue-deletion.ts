@@ -2,7 +2,6 @@
  * Goes on with the deletion of a tenant for a while. What is done stands in its record, and what is half done is done again:
  * removing twice does no harm. Two at once do the same work, and one of them goes on.
  */
-
 import { askToCompute } from "../../compute/ask-to-compute.ts";
 import type { ComputeMessage } from "../../compute/compute-message.ts";
 import { rawTableObject } from "../../compute/raw-table-access.ts";
