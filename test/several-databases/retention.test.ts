@@ -56,12 +56,11 @@ test("all databases share the steps of a run: a full one leaves the others their
     const counted = "SELECT count(*) AS n FROM feature_history WHERE tenant_id = 'shared'";
     return (await first.prepare(counted).first<{ n: number }>())?.n;
   };
-  const run = (databases: readonly D1Database[]) =>
-    retainHistory(databases, 0, { retentionDays: 90, archive: undefined, log, steps: 3 });
-  await run([first, ...others]);
+  const run = (databases: readonly D1Database[], steps: number) =>
+    retainHistory(databases, 0, { retentionDays: 90, archive: undefined, log, steps });
+  await run([first, ...others], 3);
   expect(await left()).toBe(2 * pairs - RETENTION_ROWS_PER_STEP / 2);
-  await run([...others, first]);
-  expect(await left()).toBe(2 * pairs - RETENTION_ROWS_PER_STEP);
-  await run([first]);
+  // The others may take two each, and need one: four are left, of which three are enough.
+  await run([...others, first], 6);
   expect(await left()).toBe(pairs);
 });
