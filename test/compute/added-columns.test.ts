@@ -7,7 +7,7 @@ import type { RawSchema } from "../../worker/compute/raw-columns.ts";
 import { RawTableStore } from "../../worker/compute/raw-table-store.ts";
 import { findRawTable } from "../../worker/compute/registered-tables.ts";
 import { MAX_RAW_COLUMNS } from "../../worker/limits.ts";
-import { ask, expectProblem, faultPlaces, get, post, remove } from "../setup/http.ts";
+import { ask, expectProblem, faultPlaces, get, type ProblemBody, post, remove } from "../setup/http.ts";
 import {
   arrived,
   askWith,
@@ -530,6 +530,78 @@ describe("features", () => {
     expect(expectProblem(await add(table), 409).detail).toContain(`: ${name};`);
     await addVersion(name, { version: "v1" });
     expect(expectProblem(await add(table), 409).detail).toContain(`: ${name}@1;`);
+  });
+
+  /** Who has judged with what there was then waits until the other one is done. */
+  const judged = (method: string) => {
+    const { stop, ...doors } = gate();
+    const judge = async (real: () => Promise<unknown>) => {
+      const found = await real();
+      await stop();
+      return found;
+    };
+    return { ...doors, slow: withStubs("RAW_TABLE", { [method]: judge }) };
+  };
+  const BESIDE_ALL = "SELECT *, at AS coupon FROM data";
+
+  test.each<[string, (own: Env, table: Table) => Promise<{ status: number }>]>([
+    [
+      "a feature",
+      (own, table) => {
+        const feature = { name: `late_${table.id}`, raw_table_id: table.id, entity_key: "user_id" };
+        return askWith(own, "POST", "/features", { ...feature, computation_logic: BESIDE_ALL });
+      },
+    ],
+    [
+      "a version",
+      async (own, table) => {
+        const { name } = await newFeature(table);
+        const version = { version: 2, computation_logic: BESIDE_ALL };
+        return askWith(own, "POST", `/features/${name}/versions`, version);
+      },
+    ],
+  ])("judged before it was added are judged again: %s", async (_, register) => {
+    const sound = await newTable();
+    expect((await register(env, sound)).status).toBe(201);
+    const table = await newTable();
+    const { slow, open, reached } = judged("check");
+    const registering = register(slow, table);
+    await reached;
+    await added(table);
+    open();
+    expect((await registering).status).toBe(422);
+    await added(table, [{ name: "shop", type: "string" }]);
+  });
+
+  test.each([
+    [
+      "SQL that takes its name for another",
+      {
+        computation_logic: from(
+          "substr(at, 1, 4) AS coupon, count(*) AS n FROM data GROUP BY user_id, coupon",
+        ),
+      },
+      "take a name",
+    ],
+    [
+      "an entity key of its name",
+      {
+        computation_logic: "SELECT lower(user_id) AS coupon, count(*) AS n FROM data GROUP BY 1",
+        entity_key: "coupon",
+      },
+      "is the entity key",
+    ],
+  ])("registered while it is judged are judged too: %s", async (_, feature, why) => {
+    const table = await newTable();
+    await newFeature(table, { computation_logic: "SELECT * FROM data" });
+    const { slow, open, reached } = judged("changedBy");
+    const adding = askWith<ProblemBody>(slow, "POST", `/raw-tables/${table.id}/columns`, { columns: COUPON });
+    await reached;
+    await newFeature(table, feature);
+    open();
+    const answer = await adding;
+    expect([answer.status, answer.body.detail]).toEqual([409, expect.stringContaining(why)]);
+    expect((await get<Wide>(`/raw-tables/${table.id}`)).body.optional_columns).toEqual([]);
   });
 
   test("whose entity key its SQL makes keep a column of that name from being added", async () => {

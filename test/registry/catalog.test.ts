@@ -98,7 +98,8 @@ describe("a catalog that has aged", () => {
       materialize: "manual",
       computationLogic: "SELECT 1",
     } as const;
-    expect(await insertComputedFeature(env.DB, tenant, computed, nowMicros())).not.toBeNull();
+    const proved = { feature: computed, proof: { tableId: 9000, columns: [] } };
+    expect(await insertComputedFeature(env.DB, tenant, proved, nowMicros())).not.toBeNull();
     expect([...(await isolate.catalog()).features.keys()].sort()).toEqual(["f", "v"]);
     if (!feature) throw new Error("not registered");
     await removeFeature(env.DB, tenant, feature, { only: "any", now: nowMicros() });

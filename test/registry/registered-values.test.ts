@@ -371,7 +371,8 @@ describe("a removed feature", () => {
     const [own] = feature.versions;
     if (!own) throw new Error("no version");
     const version = { ...own, version: 2, words: own };
-    expect(await insertFurtherVersion(env.DB, "default", feature, version, 1)).toEqual({
+    const scalar = { version, proof: null };
+    expect(await insertFurtherVersion(env.DB, "default", feature, scalar, 1)).toEqual({
       ...{ added: false, feature: null },
     });
     expectProblem(await get(`/features/${name}`), 404);

@@ -7,6 +7,7 @@ import { endpoint } from "../http/endpoint.ts";
 import { elsewhere } from "../http/fields.ts";
 import { STATEMENTS_PER_CALL_CHARACTERS } from "../limits.ts";
 import { partsUpTo } from "../parts.ts";
+import { selectRegistryStamp } from "../registry/registry-store.ts";
 import { addedColumns } from "./added-columns.ts";
 import { existingTable } from "./existing-table.ts";
 import type { Column, Columns } from "./raw-columns.ts";
@@ -48,12 +49,13 @@ const addColumns = endpoint(
       const added = addedColumns({ registered, ofRows }, json.columns);
       if (added.length === 0) return jsonAnswer(tableAnswer(table), 200);
       const columns = [...registered, ...added];
+      const registryStamp = await selectRegistryStamp(c.env.DB, tenant);
       await assertKeepsMeaning(c, table, columns);
       // Its rows gain them with the first request that brings them, so that no crash leaves the two apart.
       const of = { tenant, tableId: table.tableId };
-      const changed = await changeRawTable(c.env.DB, of, { columns }, registered);
+      const changed = await changeRawTable(c.env.DB, of, { columns }, { columns: registered, registryStamp });
       if (changed) return jsonAnswer(tableAnswer(changed), 201);
-      // Others were added meanwhile, which happens no more often than a table has columns; or it is gone.
+      // Others were added meanwhile, or a feature was registered, which may be of this table; or the table is gone.
     }
   },
 );

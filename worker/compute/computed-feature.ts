@@ -8,6 +8,7 @@ import { askedVersion, versionAt } from "../registry/versions.ts";
 import { existingTable } from "./existing-table.ts";
 import type { RawSchema } from "./raw-columns.ts";
 import { rawTableObject } from "./raw-table-access.ts";
+import type { Proof } from "./registered-tables.ts";
 import { checkSql, describeSqlFault } from "./sql/gate.ts";
 import { isColumnOfData } from "./sql/origin.ts";
 import { describeOthersSeen } from "./sql/others-seen.ts";
@@ -29,10 +30,11 @@ interface Computation {
 /**
  * Proves SQL against its raw table.
  *
+ * @returns what it was proved with, which holds as long as the table gains no columns.
  * @throws Problem 404 for an unknown table, 422 when the gate refuses the SQL, it does not prepare, its result has no
  * entity key, or it cannot be recomputed as rows arrive and should be.
  */
-export async function assertComputable(c: AppContext, computation: Computation): Promise<void> {
+export async function assertComputable(c: AppContext, computation: Computation): Promise<Proof> {
   const { tableId, sql, entityKey, materialize } = computation;
   const table = await existingTable(c, tableId);
   const { schema } = table;
@@ -46,6 +48,17 @@ export async function assertComputable(c: AppContext, computation: Computation):
   const msg = faultOfColumns(checked.columns, entityKey);
   if (msg) throw unprocessable({ loc, msg, type: "invalid_result" });
   if (materialize === "on_ingest") assertOwnRows(schema, sql, entityKey);
+  return { tableId, columns: schema.columns };
+}
+
+/**
+ * Whether the table of a proof has gained columns since.
+ *
+ * @throws Problem 404 when it is gone.
+ */
+export async function isOutdated(c: AppContext, { tableId, columns }: Proof): Promise<boolean> {
+  const { schema } = await existingTable(c, tableId);
+  return schema.columns.length > columns.length;
 }
 
 /**

@@ -4,7 +4,7 @@ import { MATERIALIZATIONS } from "../db/column-values.ts";
 import { jsonParts } from "../db/json-parts.ts";
 import { Problem } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
-import { requestContext } from "../http/context.ts";
+import { type AppContext, requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { elsewhere, optionalOr, textUpTo } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
@@ -22,7 +22,12 @@ import { existingFeature } from "../registry/existing-feature.ts";
 import { featureAnswer, featureSchema } from "../registry/feature-answers.ts";
 import { insertComputedFeature } from "../registry/insert-feature.ts";
 import { whyNotAdded } from "../registry/may-be-added.ts";
-import { findFeature } from "../registry/registry-store.ts";
+import {
+  type Computed,
+  findFeature,
+  type NewFeature,
+  type RegisteredFeature,
+} from "../registry/registry-store.ts";
 import { assertSameFeature, notAdded } from "../registry/same-definition.ts";
 import { registeredName } from "../registry/versions.ts";
 import { encodeToken } from "../serving/consistency.ts";
@@ -33,7 +38,7 @@ import { answerOnce } from "./answer-once.ts";
 import type { WhyNotWritten } from "./computation-store.ts";
 import { computeByHand } from "./compute-by-hand.ts";
 import { computationsOf } from "./compute-store.ts";
-import { assertComputable, computableVersion, computationLogic } from "./computed-feature.ts";
+import { assertComputable, computableVersion, computationLogic, isOutdated } from "./computed-feature.ts";
 import { existingTable } from "./existing-table.ts";
 import { answeredSkips, jobAnswer, jobSchema } from "./job-answers.ts";
 import { COLUMN_NAME, checkRows, type RawSchema } from "./raw-columns.ts";
@@ -90,12 +95,6 @@ const createFeature = endpoint(
   async (c, { json }) => {
     const { tenant } = c.principal;
     const { tableId } = await existingTable(c, json.raw_table_id);
-    await assertComputable(c, {
-      tableId,
-      sql: json.computation_logic,
-      entityKey: json.entity_key,
-      materialize: json.materialize,
-    });
     const feature = {
       name: json.name,
       kind: "computed",
@@ -109,11 +108,8 @@ const createFeature = endpoint(
       owner: json.owner ?? null,
       tags: json.tags,
     } as const;
-    const added = await insertComputedFeature(c.env.DB, tenant, feature, nowMicros());
-    forgetCatalog(tenant);
+    const added = await addProved(c, feature);
     if (added) return jsonAnswer(featureAnswer(added, []), 201);
-    // Its table may have been dropped since it was looked at.
-    await existingTable(c, feature.rawTableId);
     const existing = await findFeature(c.env.DB, tenant, feature.name);
     if (!existing) throw notAdded(feature, await whyNotAdded(c.env.DB, tenant, feature, null));
     assertSameFeature(existing, feature);
@@ -121,6 +117,19 @@ const createFeature = endpoint(
     return jsonAnswer(featureAnswer(existing, computations), 200);
   },
 );
+
+/** @returns null when it could not be added, or is there already. */
+async function addProved(c: AppContext, feature: Computed<NewFeature>): Promise<RegisteredFeature | null> {
+  const { tenant } = c.principal;
+  const { rawTableId: tableId, computationLogic: sql, entityKey, materialize } = feature;
+  for (;;) {
+    const proof = await assertComputable(c, { tableId, sql, entityKey, materialize });
+    const added = await insertComputedFeature(c.env.DB, tenant, { feature, proof }, nowMicros());
+    forgetCatalog(tenant);
+    // No more often than a table has columns; or it is gone.
+    if (added || !(await isOutdated(c, proof))) return added;
+  }
+}
 
 const reportSchema = lazily(() =>
   z

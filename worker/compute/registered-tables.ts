@@ -1,10 +1,11 @@
 /** Raw tables in the registry in D1, and what is computed from them. What comes back is parsed. Every query names the tenant. */
-import { and, asc, eq, notExists, sql } from "drizzle-orm";
+import { and, asc, eq, notExists, type SQL, sql } from "drizzle-orm";
 import { unionAll } from "drizzle-orm/sqlite-core";
 import * as z from "zod";
 import { primary } from "../db/primary.ts";
 import { features, featureVersions, rawTables } from "../db/schema.ts";
 import { MAX_RAW_TABLES_PER_TENANT } from "../limits.ts";
+import { hasStamp } from "../registry/registry-store.ts";
 import type { Micros } from "../timestamps.ts";
 import { COLUMN_TYPES, type Column, type Columns, type RawSchema } from "./raw-columns.ts";
 
@@ -91,14 +92,14 @@ export async function findRawTable(
 }
 
 /**
- * @param was The columns on which the change is based, where it changes them.
- * @returns the table as it is now; null when there is none, or it has other columns.
+ * @param was On what a change of columns is based: those of before, and what was registered when all that uses them was read.
+ * @returns the table as it is now; null when there is none, or it has other columns, or something was registered since.
  */
 export async function changeRawTable(
   db: D1Database,
   { tenant, tableId }: { tenant: string; tableId: number },
   { retentionDays, columns }: { retentionDays?: number | null; columns?: Columns },
-  was?: Columns,
+  was?: { columns: Columns; registryStamp: string | null },
 ): Promise<RegisteredTable | null> {
   const [row] = await primary(db)
     .update(rawTables)
@@ -110,12 +111,27 @@ export async function changeRawTable(
       and(
         eq(rawTables.tenantId, tenant),
         eq(rawTables.tableId, tableId),
-        was && sql`json(${rawTables.columns}) = ${columnsText(was)}`,
+        was && and(hasColumns(was.columns), hasStamp(tenant, was.registryStamp)),
       ),
     )
     .returning();
   return row ? toTable(row) : null;
 }
+
+const hasColumns = (columns: Columns) => sql`json(${rawTables.columns}) = ${columnsText(columns)}`;
+
+/** SQL, and the columns of its table with which it was proved. */
+export interface Proof {
+  tableId: number;
+  columns: Columns;
+}
+
+/** Whether a proof still holds: part of the statement that relies on it. */
+export const holds = (
+  tenant: string,
+  { tableId, columns }: Proof,
+): SQL => sql`EXISTS (SELECT 1 FROM ${rawTables}
+  WHERE ${and(eq(rawTables.tenantId, tenant), eq(rawTables.tableId, tableId), hasColumns(columns))})`;
 
 /**
  * Unless features are computed from it: the condition is part of the statement, as the table is of that which inserts

@@ -1,6 +1,7 @@
 /** Adding features and versions to the registry in D1: what may be added is decided within the statement. */
 import { and, eq, getTableColumns, type SQL, sql } from "drizzle-orm";
 import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
+import { holds, type Proof } from "../compute/registered-tables.ts";
 import type { VersionDtype, VersionStatus } from "../db/column-values.ts";
 import { primary } from "../db/primary.ts";
 import { features, featureVersions } from "../db/schema.ts";
@@ -59,18 +60,22 @@ export async function insertVersion(
   return { added: added.length > 0, feature: found ? toFeature(found, versions) : null };
 }
 
-/** Adds a version, where there is none of its number, to a feature that is there: once removed it does not come back. */
+/**
+ * Adds a version, where there is none of its number, to a feature that is there: once removed it does not come back.
+ *
+ * @param proof Of its SQL; null: it has none.
+ */
 export async function insertFurtherVersion(
   db: D1Database,
   tenant: string,
   { featureId }: RegisteredFeature,
-  version: NewVersion,
+  { version, proof }: { version: NewVersion; proof: Proof | null },
   now: Micros,
 ): Promise<Inserted> {
   const orm = primary(db);
   const isThis = isFeature(tenant, featureId);
   const [added, [found], versions] = await orm.batch([
-    insertVersionOf(orm, tenant, isThis, { version, now }),
+    insertVersionOf(orm, tenant, and(isThis, proof ? holds(tenant, proof) : undefined), { version, now }),
     orm.select().from(features).where(isThis),
     selectVersionsOf(orm, tenant, isThis),
     stamp(orm, tenant),
@@ -125,17 +130,18 @@ function insertVersionOf(
 /**
  * A feature without versions. Its raw table is part of the statement, as its features are of that which deletes it.
  *
+ * @param proof Of its SQL.
  * @returns null when it could not be added, or is there already.
  */
 export async function insertComputedFeature(
   db: D1Database,
   tenant: string,
-  feature: Computed<NewFeature>,
+  { feature, proof }: { feature: Computed<NewFeature>; proof: Proof },
   now: Micros,
 ): Promise<RegisteredFeature | null> {
   const orm = primary(db);
   const [[inserted]] = await orm.batch([
-    insertFeature(orm, tenant, { feature, version: null, now }),
+    insertFeature(orm, tenant, { feature, version: null, now }, holds(tenant, proof)),
     stamp(orm, tenant),
   ]);
   return inserted ? toFeature(inserted, []) : null;
@@ -147,6 +153,7 @@ function insertFeature(
   orm: Orm,
   tenant: string,
   { feature, version, now }: { feature: NewFeature; version: NewVersion | null; now: Micros },
+  proved?: SQL,
 ) {
   const row: Record<Column, unknown> = {
     ...feature,
@@ -165,7 +172,7 @@ function insertFeature(
       orm
         .select(Object.fromEntries(values))
         .from(sql`(SELECT 1)`)
-        .where(mayAddFeature(tenant, feature, version)),
+        .where(and(proved, mayAddFeature(tenant, feature, version))),
     )
     .onConflictDoNothing()
     .returning();

@@ -6,7 +6,7 @@ import { and, eq, inArray, ne, or, type SQL, sql } from "drizzle-orm";
 import { utf8Length } from "../characters.ts";
 import { isBelow } from "../db/insert-once.ts";
 import { primary } from "../db/primary.ts";
-import { features, featureVersions, rawTables, removedFeatures } from "../db/schema.ts";
+import { features, featureVersions, removedFeatures } from "../db/schema.ts";
 import { MAX_DEFINITIONS_BYTES, MAX_FEATURES_PER_TENANT, MAX_VERSIONS_PER_TENANT } from "../limits.ts";
 import {
   isNamed,
@@ -16,20 +16,14 @@ import {
   type Words,
 } from "./registry-store.ts";
 
-/** With its first version, if any: there is none of its name, its raw table is there, and its category is nobody's. */
+/** With its first version, if any: there is none of its name, and its category is nobody's. */
 export function mayAddFeature(
   tenant: string,
   feature: NewFeature,
   version: NewVersion | null,
 ): SQL | undefined {
-  const { kind, rawTableId, name } = feature;
-  const isTableThere =
-    kind === "computed"
-      ? sql`EXISTS (SELECT 1 FROM ${rawTables}
-          WHERE ${and(eq(rawTables.tenantId, tenant), eq(rawTables.tableId, rawTableId))})`
-      : undefined;
+  const { name } = feature;
   return and(
-    isTableThere,
     // One that is there would take an id with it that nobody has.
     sql`NOT EXISTS (SELECT 1 FROM ${features} WHERE ${or(isNamed(tenant, name), sharesCategory(tenant, feature))})`,
     hasRoomForFeature(tenant, feature, version),

@@ -127,6 +127,10 @@ export function stamp(orm: Orm, tenantId: string) {
     .onConflictDoUpdate({ target: registryStamps.tenantId, set: { stamp: another } });
 }
 
+/** Whether nothing has been registered, changed or removed since the stamp was read. */
+export const hasStamp = (tenant: string, stamp: string | null) => sql`(
+  SELECT ${registryStamps.stamp} FROM ${registryStamps} WHERE ${eq(registryStamps.tenantId, tenant)}) IS ${stamp}`;
+
 const stampOf = (orm: Orm, tenant: string) =>
   orm.select({ stamp: registryStamps.stamp }).from(registryStamps).where(eq(registryStamps.tenantId, tenant));
 

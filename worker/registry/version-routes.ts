@@ -1,7 +1,8 @@
 /** Versions of registered features and their status. */
 import * as z from "zod";
 import { computationsOf } from "../compute/compute-store.ts";
-import { assertComputable } from "../compute/computed-feature.ts";
+import { assertComputable, isOutdated } from "../compute/computed-feature.ts";
+import type { Proof } from "../compute/registered-tables.ts";
 import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import type { AppContext } from "../http/context.ts";
@@ -13,7 +14,12 @@ import { existingFeature, noSuchFeature, oneFeature } from "./existing-feature.t
 import { versionAnswer, versionSchema } from "./feature-answers.ts";
 import { insertFurtherVersion } from "./insert-feature.ts";
 import { whyNotAdded } from "./may-be-added.ts";
-import { type RegisteredFeature, type RegisteredVersion, setVersionStatus } from "./registry-store.ts";
+import {
+  type NewVersion,
+  type RegisteredFeature,
+  type RegisteredVersion,
+  setVersionStatus,
+} from "./registry-store.ts";
 import { assertOfFeature, assertSameDefinition, notAdded, TOO_MANY_ACTIVE } from "./same-definition.ts";
 import { versionAt } from "./versions.ts";
 
@@ -35,26 +41,26 @@ const addVersion = endpoint(
   },
   async (c, { param, json }) => {
     const { tenant } = c.principal;
-    const feature = await existingFeature(c, param.feature);
-    assertOfFeature(feature, json);
-    // Asked for again, it is completed from itself: a newer one may have come since.
-    const own = feature.versions.find(({ version: number }) => number === json.version);
-    const version = await newVersion(c, feature, json, own ?? feature.versions.at(-1) ?? null);
-    const { added, feature: registered } = await insertFurtherVersion(
-      c.env.DB,
-      tenant,
-      feature,
-      version,
-      nowMicros(),
-    );
-    forgetCatalog(tenant);
-    if (!registered) throw noSuchFeature();
-    const row = added
-      ? registered.versions.find((each) => each.version === version.version)
-      : assertSameDefinition(registered, { feature, version }, json);
-    if (!row) throw notAdded(registered, await whyNotAdded(c.env.DB, tenant, registered, version));
-    const computations = await computationsOf(c.env.DB, tenant, [feature]);
-    return jsonAnswer(versionAnswer(feature, row, computations), added ? 201 : 200);
+    for (;;) {
+      const feature = await existingFeature(c, param.feature);
+      assertOfFeature(feature, json);
+      // Asked for again, it is completed from itself: a newer one may have come since.
+      const own = feature.versions.find(({ version: number }) => number === json.version);
+      const proved = await newVersion(c, feature, json, own ?? feature.versions.at(-1) ?? null);
+      const { version, proof } = proved;
+      const inserted = await insertFurtherVersion(c.env.DB, tenant, feature, proved, nowMicros());
+      forgetCatalog(tenant);
+      const { added, feature: registered } = inserted;
+      if (!registered) throw noSuchFeature();
+      const row = added
+        ? registered.versions.find((each) => each.version === version.version)
+        : assertSameDefinition(registered, { feature, version }, json);
+      // No more often than a table has columns.
+      if (!row && proof && (await isOutdated(c, proof))) continue;
+      if (!row) throw notAdded(registered, await whyNotAdded(c.env.DB, tenant, registered, version));
+      const computations = await computationsOf(c.env.DB, tenant, [feature]);
+      return jsonAnswer(versionAnswer(feature, row, computations), added ? 201 : 200);
+    }
   },
 );
 
@@ -104,18 +110,18 @@ async function newVersion(
   feature: RegisteredFeature,
   body: z.output<typeof versionBody>,
   like: RegisteredVersion | null,
-) {
+): Promise<{ version: NewVersion; proof: Proof | null }> {
   if (feature.kind === "computed") {
     const version = computedVersionOf(body, feature, like);
-    await assertComputable(c, {
+    const proof = await assertComputable(c, {
       tableId: feature.rawTableId,
       sql: version.computationLogic,
       entityKey: feature.entityKey,
       materialize: feature.materialize,
     });
-    return version;
+    return { version, proof };
   }
-  if (body.computation_logic === undefined) return versionOf(body, like);
+  if (body.computation_logic === undefined) return { version: versionOf(body, like), proof: null };
   throw unprocessable({
     loc: ["body", "computation_logic"],
     msg: "a scalar feature has none",
