@@ -1,7 +1,7 @@
 /** Latency at other loads than the one of the ratio: few and many connections, and a fixed rate. */
 import { CONNECTIONS, type Compared, type Load, measureSide, type Side } from "./compare.ts";
-import type { Generator } from "./generate-load.ts";
 import type { Level } from "./rows.ts";
+import type { Setting } from "./setting.ts";
 
 const FIXED_RATE = 200;
 /** Enough that a request is never late for want of a connection, unless the service is slower than the rate. */
@@ -21,20 +21,16 @@ const loadsOf = (seconds: number): (Load & { name: string })[] => [
   },
 ];
 
-export async function measureLevels(
-  generator: Generator,
-  {
-    sides,
-    compared,
-    seconds,
-    isLate,
-  }: { sides: [Side, Side]; compared: Compared; seconds: number; isLate: () => boolean },
+/** Those for which there is time. */
+export async function levelsOf(
+  { generator, seconds, isOver }: Pick<Setting, "generator" | "seconds" | "isOver">,
+  [ours, control]: readonly [Side, Side],
+  compared: Compared,
 ): Promise<Level[]> {
   const levels: Level[] = [];
-  const [ours, control] = sides;
   for (const { name, ...load } of loadsOf(seconds)) {
     const isMeasured = load.rate === null && load.connections === compared.ours.connections;
-    if (isLate() && !isMeasured) continue;
+    if (isOver() && !isMeasured) continue;
     if (isMeasured) levels.push({ name, ours: compared.ours, control: compared.control });
     else
       levels.push({

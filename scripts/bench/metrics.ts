@@ -3,12 +3,12 @@ import { CONNECTIONS, compare, type Side } from "./compare.ts";
 import { FEATURES_PER_CATEGORY } from "./data.ts";
 import { otherService } from "./other-service.ts";
 import { HOT_ENTITIES, hotReads } from "./reads.ts";
-import type { Row } from "./rows.ts";
+import { ROUNDS_FOR_INFORMATION, type Row } from "./rows.ts";
 
 export const metricsRow: Row = {
   name: "metrics",
   async run(setting) {
-    const { service, generator, headers, seconds, rounds, isLate } = setting;
+    const { service, generator, headers, seconds, isLate } = setting;
     const other = { name: "metrics-off", vars: { METRICS: "off" }, entities: HOT_ENTITIES };
     const { server: off, headers: offHeaders } = await otherService(setting, other);
     const [withMetrics, without] = [hotReads(headers), hotReads(offHeaders)];
@@ -17,7 +17,7 @@ export const metricsRow: Row = {
       { server: off, requests: () => without },
     ];
     const compared = await compare(generator, sides, {
-      rounds,
+      rounds: ROUNDS_FOR_INFORMATION,
       seconds,
       connections: CONNECTIONS,
       rate: null,

@@ -11,8 +11,8 @@ import {
   type Headers,
   shuffled,
 } from "./data.ts";
-import { measureLevels } from "./levels.ts";
-import { atLeast, type Row, type RowResult } from "./rows.ts";
+import { levelsOf } from "./levels.ts";
+import { atLeast, type Measured, type Row } from "./rows.ts";
 import type { Setting } from "./setting.ts";
 
 /** So many entities are read again and again: from memory, renewed from KV behind the answers. */
@@ -38,7 +38,10 @@ const hot = (name: string, { work, features, goal, requests }: HotRead): Row => 
       { server: service, requests: () => sent },
       { server: constant, requests: () => sent },
     ];
-    for (const request of requests.slice(0, 1)) await setConstant(setting, request);
+    const prepare = async () => {
+      for (const request of requests.slice(0, 1)) await setConstant(setting, request);
+    };
+    await prepare();
     const compared = await compare(generator, sides, {
       rounds,
       seconds,
@@ -46,8 +49,7 @@ const hot = (name: string, { work, features, goal, requests }: HotRead): Row => 
       rate: null,
       isLate,
     });
-    const levels = await measureLevels(generator, { sides, compared, seconds, isLate });
-    const result: RowResult = {
+    const result: Measured = {
       work,
       against: `a constant of ${compared.control.bytesPerAnswer} bytes from a bare Hono app, which reads the body where there is one`,
       features,
@@ -55,8 +57,12 @@ const hot = (name: string, { work, features, goal, requests }: HotRead): Row => 
       value: compared.ratio,
       unit: "×",
       goal: atLeast(goal),
-      levels,
+      levels: [],
       note: "",
+      async measureLevels() {
+        await prepare();
+        return levelsOf(setting, sides, compared);
+      },
     };
     return [result];
   },
@@ -105,7 +111,8 @@ const COLD_RATE = 20;
 
 const cold: Row = {
   name: "cold",
-  async run({ service, naive, generator, headers, seconds, rounds, seed, entities, isLate }) {
+  async run(setting) {
+    const { service, naive, generator, headers, seconds, rounds, seed, entities, isLate } = setting;
     const all = shuffled(seed, entities - HOT_ENTITIES).map((position) =>
       bytesOf(getOne(HOT_ENTITIES + position), headers),
     );
@@ -124,8 +131,7 @@ const cold: Row = {
     const sides: [Side, Side] = [once(service), once(naive)];
     const load = { rounds, seconds, connections: CONNECTIONS, rate: COLD_RATE, isLate, warm: false };
     const compared = await compare(generator, sides, { ...load, speedOf: ({ p50 }) => 1_000 / p50 });
-    const levels = await measureLevels(generator, { sides, compared, seconds: Math.min(seconds, 2), isLate });
-    const result: RowResult = {
+    const result: Measured = {
       work: "cold read of one entity",
       against: "one KV miss and one D1 statement in a bare Worker",
       features: FEATURES_PER_CATEGORY,
@@ -133,7 +139,8 @@ const cold: Row = {
       value: compared.ratio,
       unit: "×",
       goal: atLeast(0.6),
-      levels,
+      levels: [],
+      measureLevels: () => levelsOf({ ...setting, seconds: Math.min(seconds, 2) }, sides, compared),
       note: `of the times to the answer (p50), each entity once, ${COLD_RATE} a second: after answering the service puts each into the cache`,
     };
     return [result];

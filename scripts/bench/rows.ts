@@ -27,11 +27,19 @@ export interface RowResult {
   note: string;
 }
 
+/** A result to which other loads may be added when all rows have theirs, as long as there is time. */
+export interface Measured extends RowResult {
+  measureLevels?: () => Promise<Level[]>;
+}
+
 export interface Row {
   /** For `--only`. */
   name: string;
-  run(setting: Setting): Promise<RowResult[]>;
+  run(setting: Setting): Promise<Measured[]>;
 }
+
+/** Of a comparison without a goal. */
+export const ROUNDS_FOR_INFORMATION = 1;
 
 export const atLeast = (value: number): Goal => ({ bound: "at least", value });
 export const atMost = (value: number): Goal => ({ bound: "at most", value });

@@ -18,6 +18,8 @@ export interface Setting {
   entities: number;
   /** True once there is no time for more than one round of what is left: the bench ends within its minutes. */
   isLate: () => boolean;
+  /** True once there is no time for other loads either. */
+  isOver: () => boolean;
   /** For servers of a row's own. */
   directory: string;
 }

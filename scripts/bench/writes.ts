@@ -6,9 +6,9 @@ import { below, randomOf } from "../random.ts";
 import { compare, type Side } from "./compare.ts";
 import { bytesOf, type Request } from "./connection.ts";
 import { FEATURES_PER_ENTITY, putMany, putOne } from "./data.ts";
-import { measureLevels } from "./levels.ts";
+import { levelsOf } from "./levels.ts";
 import { otherService, type Started } from "./other-service.ts";
-import { atLeast, type Row, type RowResult } from "./rows.ts";
+import { atLeast, type Measured, ROUNDS_FOR_INFORMATION, type Row, type RowResult } from "./rows.ts";
 import type { Setting } from "./setting.ts";
 
 const CLIENTS = 32;
@@ -23,60 +23,76 @@ interface Writes {
   requests: Request[];
   connections: number;
   goal: number;
-  hasLevels: boolean;
+  isBesideNaive: boolean;
 }
 
 /** So many entities are there before both, and the writes are of them. */
 const WRITTEN_ENTITIES = 1_000;
-/** The same service in which every transaction takes one entity: the same work but for the groups. */
-const UNGROUPED = { WRITER_GROUP_WRITES: "1" };
 /** Writers of a tenant: as production has them, and as it is locally, where the groups are as large as they can be. */
-const AS_DEPLOYED = { WRITER_PARTITIONS: "4" };
-const LOCALLY = { WRITER_PARTITIONS: "1" };
+const AS_DEPLOYED = 4;
+const LOCALLY = 1;
+/** As many as there may be: nearly every entity has an object of its own. */
+const ONE_AN_ENTITY = 1_024;
 
-/**
- * All begin alike: the same entities, and none of them in the cache. The control always has the writers of production:
- * one D1 batch after the other, as a single writer without groups makes them, is slower.
- */
+/** The same service in which every transaction takes one entity: the same work but for the groups. */
+const ungrouped = (setting: Setting, writers: number): Promise<Started> =>
+  otherService(setting, {
+    name: `ungrouped-${writers}`,
+    vars: { WRITER_PARTITIONS: String(writers), WRITER_GROUP_WRITES: "1" },
+    entities: WRITTEN_ENTITIES,
+  });
+
+const grouped = (setting: Setting, writers: number): Promise<Started> =>
+  otherService(setting, {
+    name: `grouped-${writers}`,
+    vars: { WRITER_PARTITIONS: String(writers) },
+    entities: WRITTEN_ENTITIES,
+  });
+
+/** All begin alike, and warm from having been filled: the same entities, and none of them in the cache. */
 async function againstUngrouped(
   setting: Setting,
   writes: Writes,
-  vars: { WRITER_PARTITIONS: string },
+  { writers, against, goal }: { writers: number; against: number; goal: RowResult["goal"] },
 ): Promise<RowResult> {
-  const { generator, seconds, rounds, isLate } = setting;
-  const { requests, connections } = writes;
-  const ours = await grouped(setting, vars);
-  const control = await otherService(setting, {
-    name: "ungrouped",
-    vars: { ...AS_DEPLOYED, ...UNGROUPED },
-    entities: WRITTEN_ENTITIES,
-  });
-  const sides: [Side, Side] = [sideOf(ours, requests), sideOf(control, requests)];
-  const compared = await compare(generator, sides, { rounds, seconds, connections, rate: null, isLate });
-  const { features, goal } = writes;
-  const work = `${writes.work}, ${vars.WRITER_PARTITIONS} writer${vars.WRITER_PARTITIONS === "1" ? "" : "s"}`;
-  const against = "the same service, 4 writers, one D1 batch for each entity";
-  const value = compared.ratio;
-  return { work, against, features, compared, value, unit: "×", goal: atLeast(goal), levels: [], note: "" };
+  const { generator, seconds, isLate } = setting;
+  const rounds = goal ? setting.rounds : ROUNDS_FOR_INFORMATION;
+  const { requests, connections, features } = writes;
+  const sides: [Side, Side] = [
+    sideOf(await grouped(setting, writers), requests),
+    sideOf(await ungrouped(setting, against), requests),
+  ];
+  const load = { rounds, seconds, connections, rate: null, isLate, warm: false };
+  const compared = await compare(generator, sides, load);
+  const by = against === ONE_AN_ENTITY ? "a writer for each entity" : `${against} writers`;
+  return {
+    work: [
+      writes.work,
+      writers === 1 ? "1 writer" : `${writers} writers`,
+      ...(goal ? [] : [`beside ${against} without groups`]),
+    ].join(", "),
+    against: `the same service, ${by}, one D1 batch for each entity`,
+    features,
+    compared,
+    value: compared.ratio,
+    unit: "×",
+    goal,
+    levels: [],
+    note: "",
+  };
 }
 
-function grouped(setting: Setting, vars: { WRITER_PARTITIONS: string }): Promise<Started> {
-  const name = `writers-${vars.WRITER_PARTITIONS}`;
-  return otherService(setting, { name, vars, entities: WRITTEN_ENTITIES });
-}
-
-async function againstNaive(setting: Setting, writes: Writes): Promise<RowResult> {
+async function againstNaive(setting: Setting, writes: Writes): Promise<Measured> {
   const { naive, generator, headers, seconds, isLate } = setting;
   const sides: [Side, Side] = [
     sideOf(await grouped(setting, AS_DEPLOYED), writes.requests),
     sideOf({ server: naive, headers }, writes.requests),
   ];
-  const { work, features, connections, hasLevels } = writes;
-  const load = { rounds: 1, seconds, connections, rate: null, isLate };
+  const { work, features, connections } = writes;
+  const load = { rounds: ROUNDS_FOR_INFORMATION, seconds, connections, rate: null, isLate, warm: false };
   const compared = await compare(generator, sides, load);
-  const levels = hasLevels ? await measureLevels(generator, { sides, compared, seconds, isLate }) : [];
   return {
-    work,
+    work: `${work}, ${AS_DEPLOYED} writers, beside a bare Worker`,
     against:
       "a bare Worker: one D1 batch for each entity; no validation, keys, order, idempotency, events, cache, metrics",
     features,
@@ -84,8 +100,9 @@ async function againstNaive(setting: Setting, writes: Writes): Promise<RowResult
     value: compared.ratio,
     unit: "×",
     goal: null,
-    levels,
+    levels: [],
     note: "",
+    measureLevels: () => levelsOf(setting, sides, compared),
   };
 }
 
@@ -98,10 +115,12 @@ const row = (name: string, writesOf: (setting: Setting) => Writes): Row => ({
   name,
   async run(setting) {
     const writes = writesOf(setting);
+    const goal = atLeast(writes.goal);
     return [
-      await againstUngrouped(setting, writes, LOCALLY),
-      await againstUngrouped(setting, writes, AS_DEPLOYED),
-      await againstNaive(setting, writes),
+      await againstUngrouped(setting, writes, { writers: LOCALLY, against: ONE_AN_ENTITY, goal }),
+      await againstUngrouped(setting, writes, { writers: AS_DEPLOYED, against: ONE_AN_ENTITY, goal }),
+      await againstUngrouped(setting, writes, { writers: AS_DEPLOYED, against: AS_DEPLOYED, goal: null }),
+      ...(writes.isBesideNaive ? [await againstNaive(setting, writes)] : []),
     ];
   },
 });
@@ -114,7 +133,7 @@ const upsert = row("upsert", ({ seed }) => {
     requests: Array.from({ length: BODIES }, () => putOne(random, below(random, WRITTEN_ENTITIES))),
     connections: CLIENTS,
     goal: 2.5,
-    hasLevels: true,
+    isBesideNaive: true,
   };
 });
 
@@ -127,7 +146,7 @@ const upsertMany = row("upsert-many", ({ seed }) => {
     requests: Array.from({ length: LARGE_BODIES }, () => putMany(random, positions())),
     connections: LARGE_CLIENTS,
     goal: 8,
-    hasLevels: false,
+    isBesideNaive: false,
   };
 });
 
