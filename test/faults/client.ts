@@ -247,7 +247,8 @@ export class Client {
 
   #body(change: PlannedChange): EntityChange {
     const { entity } = change;
-    if (change.kind === "delete") return { kind: "delete", ...entity, category: change.category };
+    if (change.kind === "delete")
+      return { kind: "delete", ...entity, category: change.category, datedNow: false };
     const ifRevision = change.isConditional ? (this.#revisions.get(nameOf(entity)) ?? 0) : null;
     this.#w.timeline.sent.set(change.n, { change, ifRevision });
     return {

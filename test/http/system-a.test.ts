@@ -719,6 +719,38 @@ describe("DELETE /entities", () => {
     });
   });
 
+  test.each(["", "/c"])("dated now it ends what a mistaken time has kept out (of %s)", async (scope) => {
+    const value = `mistaken${scope}`;
+    const whole = { a: 1, b: 2 };
+    await upsert(value, [
+      entry("c", whole, { event_timestamp: "2062-01-01T00:00:00Z" }),
+      entry("d", { n: 1 }),
+    ]);
+    await readItem(value, "c");
+    const again = () => upsert(value, [entry("c", { a: 2 })]);
+    expect((await again()).body).toMatchObject({ outcome: "stale", revision: 1 });
+    expect((await remove<Deleted>(path(value, "/c"))).body.categories_removed).toEqual(["c"]);
+    expect((await again()).body).toMatchObject({ outcome: "stale", revision: 2 });
+    expectProblem(await remove(path(value, "/c")), 404);
+    const corrected = await remove<Deleted>(path(value, `${scope}?dated=now`));
+    expect([corrected.status, corrected.body.revision]).toEqual([200, 3]);
+    expect(corrected.body.categories_removed).toEqual(scope ? [] : ["d"]);
+    expectProblem(await remove(path(value, `${scope}?dated=now`)), 404);
+    expect((await again()).body).toMatchObject({ outcome: "applied", revision: 4 });
+    for (const query of ["", "?consistency=strong"])
+      expect((await readItem(value, "c", query)).body).toMatchObject({
+        revision: 4,
+        features: { data: { a: 2 } },
+      });
+    expect((await rowsOf(value)).history).toBe(scope ? 2 : 1);
+    // Of the values, not of a tombstone.
+    await upsert(value, [entry("c", whole, { event_timestamp: "2062-01-01T00:00:00Z" })]);
+    expect((await remove<Deleted>(path(value, "/c?dated=now"))).body.removed.history).toBe(2);
+    expect((await again()).body).toMatchObject({ outcome: "applied", revision: 7 });
+    const fault = expectProblem(await remove(path(value, "/c?dated=later")), 422);
+    expect(faultPlaces(fault)).toEqual(["query.dated"]);
+  });
+
   test("a late write cannot resurrect it; a new one begins anew, at a higher revision", async () => {
     await upsert("del-3", [entry("c", { a: "before" })]);
     const deleted = await remove<Deleted>(path("del-3"));

@@ -69,7 +69,7 @@ export function write(
 }
 
 export function remove(value: string, category: string | null = null): EntityDelete {
-  return { kind: "delete", ...ref(value), category };
+  return { kind: "delete", ...ref(value), category, datedNow: false };
 }
 
 export interface TestWriter {

@@ -36,8 +36,8 @@ const write = (state: EntityState, data: string, options?: Partial<CategoryWrite
 const stateOf = (...parts: CategoryWrite[]) =>
   parts.reduce((state, one) => applyWrite(state, writeOf([one]), NOW).next, NEVER_WRITTEN);
 
-const remove = (state: EntityState, category: string | null, now: number) =>
-  applyDelete(state, { kind: "delete", ...ENTITY, category }, now);
+const remove = (state: EntityState, category: string | null, now: number, datedNow = false) =>
+  applyDelete(state, { kind: "delete", ...ENTITY, category, datedNow }, now);
 
 describe("a deletion", () => {
   const TOMBSTONE = { data: null, eventTime: 500, floor: 500, deletedAt: 500, revision: 3 };
@@ -58,6 +58,33 @@ describe("a deletion", () => {
     expect(write(removed, '{"a":1}', { eventTime: 9_001 }).outcome).toBe("applied");
     expect(write(removed, '{"a":1}', { category: "d", eventTime: 501 }).outcome).toBe("applied");
     expect(write(remove(removed, null, 600).next, '{"a":1}', { eventTime: 9_000 }).outcome).toBe("stale");
+  });
+
+  test.each([null, "c"])(
+    "may be dated now though a write was ahead: newer ones come through (%s)",
+    (category) => {
+      const ahead = stateOf(part('{"a":1}', { eventTime: 9_000 }), part('{"a":1}', { category: "d" }));
+      const afterwards = remove(ahead, category, 500).next;
+      for (const state of [ahead, afterwards]) {
+        expect(write(state, '{"a":2}', { eventTime: 600 }).outcome).toBe("stale");
+        const { outcome, next } = remove(state, category, 550, true);
+        expect([outcome, next.revision]).toEqual(["deleted", state.revision + 1]);
+        expect(write(next, '{"a":2}', { eventTime: 549 }).outcome).toBe("stale");
+        expect(write(next, '{"a":2}', { eventTime: 550 }).outcome).toBe("applied");
+        expect(write(next, '{"a":2}', { category: "d", eventTime: 600 }).outcome).toBe("applied");
+        expect(remove(next, category, 700, true)).toEqual({ outcome: "not_found", next });
+      }
+    },
+  );
+
+  test("of a category that is dated now leaves the date of another's tombstone", () => {
+    const ahead = stateOf(
+      part('{"a":1}', { eventTime: 9_000 }),
+      part('{"a":1}', { category: "d", eventTime: 9_000 }),
+    );
+    const { next } = remove(remove(ahead, null, 500).next, "d", 550, true);
+    expect(write(next, '{"a":2}', { category: "d", eventTime: 600 }).outcome).toBe("applied");
+    expect(write(next, '{"a":2}', { eventTime: 600 }).outcome).toBe("stale");
   });
 
   test("of a category leaves its tombstone and the other categories", () => {

@@ -217,7 +217,7 @@ test("the state that a decision starts from is never changed in place", () => {
         expect(before).toEqual(copy);
       });
       const copy = structuredClone(end);
-      applyDelete(end, { kind: "delete", ...ENTITY, category }, FIRST_NOW);
+      applyDelete(end, { kind: "delete", ...ENTITY, category, datedNow: false }, FIRST_NOW);
       expect(end).toEqual(copy);
     }),
   );
@@ -229,7 +229,11 @@ test("whatever arrives after a deletion, nothing older than it is current or in 
     fc.property(writesAndArrivals, deletion, fc.nat(6), ([, sequence], category, position) => {
       const before = arrive(sequence.slice(0, position));
       const deletedAt = FIRST_NOW;
-      const removed = applyDelete(before, { kind: "delete", ...ENTITY, category }, deletedAt);
+      const removed = applyDelete(
+        before,
+        { kind: "delete", ...ENTITY, category, datedNow: false },
+        deletedAt,
+      );
       fc.pre(removed.outcome === "deleted");
       let state = removed.next;
       for (const write of sequence) {

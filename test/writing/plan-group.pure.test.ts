@@ -23,6 +23,7 @@ const remove = (entityValue: string, category: string | null = null): EntityDele
   kind: "delete",
   ...refOf(entityValue),
   category,
+  datedNow: false,
 });
 
 /** Plans with a clock that starts after `now` and event ids that count. */

@@ -10,7 +10,7 @@ interface Waiting {
 }
 
 const ENTITY = { entityType: "bright_uid", entityValue: "user-123" };
-const deletion: EntityChange = { kind: "delete", ...ENTITY, category: null };
+const deletion: EntityChange = { kind: "delete", ...ENTITY, category: null, datedNow: false };
 
 /** A write of so many categories, the first with so many characters, the others with none. */
 function write(categories: number, characters = 0): EntityChange {

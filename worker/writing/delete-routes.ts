@@ -35,11 +35,18 @@ const deletedSchema = lazily(() =>
 
 const entityParam = z.object({ entity_type: entityType, entity_value: entityValue });
 
+const dating = {
+  dated: z.enum(["now"]).optional().meta({
+    description:
+      "`now`: the tombstone is dated now, though a value, or the tombstone of an earlier deletion, may be dated in the future; so what is dated from now on is applied again. For an event time that was a mistake.",
+  }),
+};
+
 const deleteSpec = {
   method: "delete",
   tag: "entities",
   description:
-    "A tombstone stays, so that a write with an older event time cannot bring it back. Its history and cached document go too.",
+    "A tombstone stays, dated after all that it removes, so that a write with an older event time cannot bring it back. Its history and cached document go too.",
   scope: "write",
   requestHeaders: writeRequestHeaders,
   answers: { 200: { description: "What was removed.", schema: deletedSchema, headers: writeAnswerHeaders } },
@@ -54,10 +61,10 @@ export const deleteEntity = endpoint(
     request: {
       param: entityParam,
       // Passed over, it would delete much more than was meant.
-      query: z.object({ category: elsewhere("is the last part of the path") }),
+      query: z.object({ ...dating, category: elsewhere("is the last part of the path") }),
     },
   },
-  (c, { param }) => remove(c, param.entity_type, param.entity_value, null),
+  (c, { param, query }) => remove(c, { ...param, category: null }, query),
 );
 
 export const deleteCategory = endpoint(
@@ -65,16 +72,21 @@ export const deleteCategory = endpoint(
     ...deleteSpec,
     path: "/api/v1/entities/{entity_type}/{entity_value}/{category}",
     summary: "Delete one category of an entity",
-    request: { param: entityParam.extend({ category }) },
+    request: { param: entityParam.extend({ category }), query: z.object(dating) },
   },
-  (c, { param }) => remove(c, param.entity_type, param.entity_value, param.category),
+  (c, { param, query }) => remove(c, param, query),
 );
 
-async function remove(c: AppContext, type: string, value: string, name: string | null) {
+async function remove(
+  c: AppContext,
+  param: z.output<typeof entityParam> & { category: string | null },
+  { dated }: { dated?: "now" | undefined },
+) {
+  const { entity_type: type, entity_value: value, category: name } = param;
   await assertKnownEntityType(c, type, ["path", "entity_type"]);
   const ref = { entityType: type, entityValue: value };
   const { results, timestamp, headers } = await submitRequest(c, [
-    { kind: "delete", ...ref, category: name },
+    { kind: "delete", ...ref, category: name, datedNow: dated === "now" },
   ]);
   const [result] = results;
   if (result?.outcome !== "deleted") throw new Problem(404, "there is nothing to delete");

@@ -34,6 +34,8 @@ export interface EntityWrite extends EntityRef {
 export interface EntityDelete extends EntityRef {
   kind: "delete";
   category: string | null;
+  /** Whether values that are dated in the future may come back: those times were a mistake. */
+  datedNow: boolean;
 }
 
 export type EntityChange = EntityWrite | EntityDelete;
