@@ -94,6 +94,8 @@ export const KV_MIN_EXPIRATION_SECONDS = 60;
 export const KV_CACHE_TTL_SECONDS = 30;
 /** KV: keys of one bulk `get`. */
 export const KV_MAX_BULK_KEYS = 100;
+/** Of a read of many entities: KV answers up to 25 MB to each, and an isolate has 128 MB for all that it does. */
+export const KV_BULK_READS_AT_ONCE = 2;
 /** KV: bytes of one key. */
 export const KV_MAX_KEY_BYTES = 512;
 

@@ -16,6 +16,7 @@ import {
   consume,
   followerOf,
   gate,
+  ingestOf,
   ingestUnannounced,
   SCHEMA,
   silent,
@@ -297,6 +298,37 @@ describe("dropping a table", () => {
     expect(await alarm(table)).toBe(true);
     expect(await inside(table, "SELECT name FROM sqlite_schema WHERE name = 'fs_rows'")).toEqual([]);
     expect(await alarm(table)).toBe(false);
+  });
+
+  test("while its first rows ask whether it is registered leaves them 404", async () => {
+    const table = await newTable();
+    const gone: unknown[] = [];
+    const answeredLate = async (_: unknown, run: () => Promise<unknown>) => {
+      const answer = await run();
+      const { status, body } = await remove(`/raw-tables/${table.id}`);
+      gone.push(status, body);
+      return answer;
+    };
+    const isOfTables = ({ sql }: DatabaseCall) => sql.some((text) => text.includes("raw_tables"));
+    const slow = watched({ database: only(isOfTables, answeredLate, 1) });
+    const reply = await runInDurableObject(objectOf(table), (instance) => {
+      Object.assign(instance, { env: slow.env });
+      return instance.ingest(ingestOf(table, ["u"]));
+    });
+    expect(gone).toEqual([200, { id: table.id, row_count: 0 }]);
+    expect(reply).toEqual({ kind: "dropped" });
+    expect(await inside(table, "SELECT name FROM sqlite_schema WHERE name = 'fs_rows'")).toEqual([]);
+  });
+
+  test("answers how many rows went, those that came meanwhile too", async () => {
+    const table = await newTable();
+    await ingest(table, [row("u", 1)]);
+    const { stop, open, reached } = gate();
+    const dropping = drop(withStubs("RAW_TABLE", { expectChange: (real) => real().then(stop) }), table);
+    await reached;
+    await ingest(table, [row("u", 2), row("u", 3)]);
+    open();
+    expect((await dropping).body).toMatchObject({ row_count: 3 });
   });
 
   test("that its object is not told of leaves rows 404 that come even later, be they the first", async () => {

@@ -37,8 +37,13 @@ export async function ingestUnannounced(
   followers: Follower[],
   users: string[],
 ): Promise<void> {
+  await objectOf(table).ingest(ingestOf(table, users, followers));
+}
+
+/** What the route asks the table's object for, of rows of one time. */
+export function ingestOf(table: Pick<Table, "id">, users: string[], followers: Follower[] = []) {
   const rows = users.map((user) => [user, 1, eventTime(1)]);
-  await objectOf(table).ingest({
+  return {
     schema: SCHEMA,
     parts: [JSON.stringify(rows)],
     count: rows.length,
@@ -47,7 +52,7 @@ export async function ingestUnannounced(
     isRetained: false,
     table: { tenant: TENANT, tableId: table.id },
     idempotency: null,
-  });
+  };
 }
 
 /** A batch as the queue delivers it, with what became of its messages; `delays` in seconds. */

@@ -176,6 +176,22 @@ describe("many entities", () => {
     expect(costs(bindings)).toEqual({ cache: Array(3).fill("bulk get"), database: [] });
   });
 
+  test.each<[string, string | null, number]>([
+    ["that there is not", null, 4],
+    ["that are small", '{"n":1}', 5],
+  ])("that are large are not fetched all at once behind others %s", async (_, before, reads) => {
+    const tenant = newTenant();
+    const values = Array.from({ length: 1_000 }, (_, i) => `user-${i}`);
+    const put = (value: string, data: string) =>
+      env.HOT.put(documentKey(tenant, settings.writerPartitions, ref(value)), documentText(["c"], data));
+    if (before !== null) for (const value of values.slice(0, 100)) await put(value, before);
+    const large = JSON.stringify({ text: "x".repeat(100_000) });
+    for (const value of values.slice(100, 600)) await put(value, large);
+    const bindings = watched();
+    await expect(readerOf(tenant, bindings).many(values)).rejects.toMatchObject({ status: 422 });
+    expect(costs(bindings)).toEqual({ cache: Array(reads).fill("bulk get"), database: [] });
+  });
+
   test("a thousand cost ten KV reads and one round trip to D1 for all that is missing", async () => {
     const tenant = newTenant();
     const values = Array.from({ length: 1_000 }, (_, i) => `user-${i}`);

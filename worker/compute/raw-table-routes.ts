@@ -186,10 +186,11 @@ const deleteTable = endpoint(
       if (dependent.length === 0) throw noSuchTable();
       throw new Problem(409, `features are computed from it: ${dependent.slice(0, 10).join(", ")}`);
     }
-    await object.drop().catch((cause: unknown) => {
+    const dropped = await object.drop().catch((cause: unknown) => {
       c.log.warning("a dropped table was not told", { request_id: c.requestId }, cause);
     });
-    return jsonAnswer({ id: tableId, row_count: rows });
+    // Rows may have come meanwhile; or it has found out by itself, and has none any more.
+    return jsonAnswer({ id: tableId, row_count: Math.max(rows, dropped ?? 0) });
   },
 );
 

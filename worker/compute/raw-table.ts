@@ -89,12 +89,13 @@ export class RawTable extends DurableObject<Env> {
   /**
    * An object that knows of no table may have dropped it, if a crash came before that was noted. One that was dropped is
    * back in the registry where D1 was put back to before the table, and forward again; it may be deleted while the
-   * registry is asked: so it looks once more.
+   * registry is asked: so it looks once more, and one that is dropped meanwhile stays so.
    */
   async #findEntry(table: TableId): Promise<void> {
+    const wasDropped = this.#isDropped;
     const isRegistered = (await this.#registered(table)) !== null;
     if (!isRegistered && !this.#isDropped) await this.drop();
-    if (!isRegistered || !this.#isDropped) return;
+    if (!isRegistered || !wasDropped) return;
     this.#isDropped = false;
     this.#store.entry.forgetDropped();
     await this.expectChange(table);
@@ -326,14 +327,16 @@ export class RawTable extends DurableObject<Env> {
     await this.#ensureAlarm(REGISTRY_CHANGE_ALARM_MS);
   }
 
-  /** Forgets everything but that: rows on their way here find it dropped, in a new instance too. */
-  async drop(): Promise<void> {
+  /** Forgets everything but that: rows on their way here find it dropped, in a new instance too. @returns how many it had. */
+  async drop(): Promise<number> {
     this.#isDropped = true;
+    const { rows } = this.#store.numbers();
     await forgetAll(this.ctx.storage);
     // Who still asks finds an empty table, not a missing one.
     this.#store = new RawTableStore(this.ctx.storage);
     this.#jobs = new JobStore(this.ctx.storage);
     this.#store.entry.noteDropped();
+    return rows;
   }
 
   /**
@@ -357,7 +360,10 @@ export class RawTable extends DurableObject<Env> {
     if (!registered) {
       // What came after it was dropped, such as the rows of a job, goes with the table.
       const lookInMs = this.#isDropped ? null : nextLookMs(this.#store.entry.missing(nowMs), nowMs);
-      if (lookInMs === null) return this.drop();
+      if (lookInMs === null) {
+        await this.drop();
+        return;
+      }
       log.warning("the table is not in the registry: its rows are kept for some time", about);
       return this.ctx.storage.setAlarm(nowMs + lookInMs);
     }

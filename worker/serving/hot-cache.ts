@@ -1,6 +1,11 @@
 /** The hot cache's documents, as readers get them. */
 import type { RequestContext } from "../http/context.ts";
-import { KV_CACHE_TTL_SECONDS, KV_MAX_BULK_KEYS, MAX_ENTITIES_BYTES } from "../limits.ts";
+import {
+  KV_BULK_READS_AT_ONCE,
+  KV_CACHE_TTL_SECONDS,
+  KV_MAX_BULK_KEYS,
+  MAX_ENTITIES_BYTES,
+} from "../limits.ts";
 import type { OperationSink } from "../monitoring/request-metrics.ts";
 import { timed } from "../monitoring/timed.ts";
 import { decodeKnown, type EntityDocument } from "./document.ts";
@@ -22,10 +27,11 @@ export async function getDocuments(
   mostCharacters = Number.POSITIVE_INFINITY,
 ): Promise<Map<string, EntityDocument | null>> {
   const documents = new Map<string, EntityDocument | null>();
-  let characters = 0;
+  let [characters, found] = [0, 0];
   const note = (key: string, text: string | null) => {
     const document = text === null ? null : decodeKnown(text, isolateMemory.last(key, Date.now()));
     documents.set(key, document);
+    if (document) found += 1;
     for (const { data, eventTimes } of document?.categories.values() ?? []) {
       characters += data.length + (eventTimes?.length ?? 0);
     }
@@ -44,7 +50,7 @@ export async function getDocuments(
     }
     if (characters > mostCharacters) throw new TooMuchCached();
     start = end;
-    atOnce = chunksThatFit(characters, documents.size);
+    atOnce = found > 0 && fits(KV_BULK_READS_AT_ONCE, characters / found) ? KV_BULK_READS_AT_ONCE : 1;
   }
   return documents;
 }
@@ -65,7 +71,4 @@ function getChunks(
 }
 
 /** Nobody knows how large documents are before they are there. The first of them tell what to expect of the others. */
-function chunksThatFit(characters: number, documents: number): number {
-  const expected = (characters / documents) * KV_MAX_BULK_KEYS;
-  return Math.max(1, Math.floor(MAX_ENTITIES_BYTES / Math.max(1, expected)));
-}
+const fits = (reads: number, expected: number) => reads * KV_MAX_BULK_KEYS * expected <= MAX_ENTITIES_BYTES;
