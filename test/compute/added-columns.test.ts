@@ -581,7 +581,7 @@ describe("features", () => {
           "substr(at, 1, 4) AS coupon, count(*) AS n FROM data GROUP BY user_id, coupon",
         ),
       },
-      "take a name",
+      "mean something else",
     ],
     [
       "an entity key of its name",

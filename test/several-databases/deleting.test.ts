@@ -18,11 +18,14 @@ import { Log } from "../../worker/log.ts";
 import { deletePiece } from "../../worker/tenants/deleting/continue-deletion.ts";
 import { findDeletion } from "../../worker/tenants/deleting/deletion-store.ts";
 import { TENANT_TABLES } from "../../worker/tenants/deleting/tenant-rows.ts";
+import { newMove } from "../../worker/tenants/moving/move.ts";
+import { beginMove } from "../../worker/tenants/moving/move-store.ts";
+import { changeStatus } from "../../worker/tenants/tenant-store.ts";
 import { writerOf } from "../../worker/writing/writer-access.ts";
 import { everyCall, isInjected } from "../setup/every-call.ts";
 import { InjectedFault } from "../setup/injected-fault.ts";
 import { until } from "../setup/waiting.ts";
-import { ask, storedKey } from "../tenants/service.ts";
+import { ask, production, setSpread, storedKey } from "../tenants/service.ts";
 import {
   allWith,
   beginToDelete,
@@ -33,6 +36,7 @@ import {
   OF_MOST_KINDS,
   onlyTheId,
   rowsInEveryTable,
+  rowsWith,
   runAlarmsOfTables,
   tablesOf,
   tenantWithData,
@@ -338,5 +342,40 @@ describe("what comes late", () => {
       kind: "unavailable",
     });
     expect(await found()).toEqual(onlyTheId(tenant));
+  });
+});
+
+describe("where a database of the tenant is not bound", () => {
+  /** The first alone. */
+  const fewer = Object.fromEntries(
+    Object.entries(production).filter(([name]) => !/^DB_\d$/.test(name)),
+  ) as unknown as Env;
+  const remove = (tenant: string) =>
+    ask(`DELETE ${TENANTS}/${tenant}?name=${encodeURIComponent(`Of ${tenant}`)}`, { key: root, env: fewer });
+
+  test.each<[string, number, number | null]>([
+    ["that it has", 3, null],
+    ["into which it was being moved", 1, 3],
+  ])("one %s: its deletion is not begun, does not go on, and says so", async (what, databases, to) => {
+    const tenant = `unbound-${databases}`;
+    await tenantWithData(tenant, []);
+    await setSpread(tenant, databases);
+    if (to !== null) await beginMove(env.DB, tenant, newMove(databases, to, 4));
+    const found = () => rowsWith(new RegExp(tenant));
+    await changeStatus(env.DB, tenant, "suspended");
+    const before = await found();
+    expect(before.length).toBeGreaterThan(60);
+    const refused = await remove(tenant);
+    expect([refused.status, refused.json.detail], what).toEqual([
+      503,
+      "the entities of this tenant are in 3 databases, of which 1 are bound",
+    ]);
+    expect(await found()).toEqual(before);
+    await beginToDelete(tenant);
+    const begun = await found();
+    await expect(deleteNow(tenant, fewer)).rejects.toMatchObject({ status: 503 });
+    expect(await found()).toEqual(begun);
+    await deleteWhole(tenant);
+    expect(await allWith(new RegExp(tenant))).toEqual(onlyTheId(tenant));
   });
 });

@@ -22,7 +22,7 @@ const addColumns = endpoint(
     tag: "raw tables",
     summary: "Add columns to a raw table",
     description:
-      "Rows may lack them: those that were ingested before have null there, as have all that come without them. Whatever begins after the answer knows them. A column that is there already, with the same type, is left as it is; with another type all is refused with 409, and so it is where the SQL of a feature would fail, or take a name or a number in it for another column.",
+      "Rows may lack them: those that were ingested before have null there, as have all that come without them. Whatever begins after the answer knows them. A column that is there already, with the same type, is left as it is; with another type all is refused with 409, and so it is where the SQL of a feature would fail, or mean something else.",
     scope: "write",
     request: {
       param: tableInPath,
@@ -89,7 +89,7 @@ async function assertKeepsMeaning(c: AppContext, table: RegisteredTable, after: 
     );
     const versions = changed.flatMap((i) => items[i]?.of ?? []);
     if (versions.length === 0) continue;
-    const detail = `the SQL of features would fail with these columns, or take a name or a number in it for another column: ${versions.slice(0, 10).join(", ")}`;
+    const detail = `the SQL of features would fail with these columns, or mean something else: ${versions.slice(0, 10).join(", ")}`;
     throw new Problem(409, `${detail}; nothing was added`);
   }
 }

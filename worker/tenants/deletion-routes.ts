@@ -9,7 +9,7 @@ import { answeredTimestamp, nameField } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { formatTimestamp } from "../timestamps.ts";
 import { ADMINISTRATION, administered, assertAdministersAll, tenantParam } from "./administration.ts";
-import { passOn } from "./deleting/continue-deletion.ts";
+import { assertAllBound, passOn } from "./deleting/continue-deletion.ts";
 import { type Deletion, STEPS } from "./deleting/deletion.ts";
 import { beginDeletion, findDeletion } from "./deleting/deletion-store.ts";
 import { tenantAnswer, tenantFields } from "./routes.ts";
@@ -70,6 +70,7 @@ const deleteTenant = endpoint(
     const tenant = await administered(c, id);
     assertAdministersAll(c, "delete tenants");
     assertMayGo(tenant, query.name);
+    await assertAllBound({ env: c.env, log: c.log, tenant: id });
     await beginDeletion(c.env.DB, id);
     const found = await findDeletion(c.env.DB, id);
     if (found) {

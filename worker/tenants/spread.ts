@@ -90,16 +90,21 @@ export async function settleSpread(
   if (found === undefined) return 1;
   const bound = entityDatabases(env).length;
   const spread = found ?? (await decide({ env, log }, tenant, bound));
-  if (spread > bound) {
-    const msg = `the entities of this tenant are in ${spread} databases, of which ${bound} are bound`;
-    log.error("databases are missing in wrangler.toml", new Error(msg), { tenant_id: tenant });
-    throw new UnboundDatabases(503, msg);
-  }
+  assertBound({ env, log }, tenant, spread);
   const own = known.get(env) ?? new BoundedMap<Known>(CATALOG_MAX_TENANTS);
   known.set(env, own);
   const untilMs = bound === 1 ? Number.POSITIVE_INFINITY : askedMs + SPREAD_MAX_AGE_MS;
   own.set(tenant, { spread, untilMs }, 1);
   return spread;
+}
+
+/** @throws UnboundDatabases */
+export function assertBound({ env, log }: Context, tenant: string, databases: number): void {
+  const bound = entityDatabases(env).length;
+  if (databases <= bound) return;
+  const msg = `the entities of this tenant are in ${databases} databases, of which ${bound} are bound`;
+  log.error("databases are missing in wrangler.toml", new Error(msg), { tenant_id: tenant });
+  throw new UnboundDatabases(503, msg);
 }
 
 const HAS_ENTITIES = [...BUILT_IN_ENTITY_TYPES, "entities", "feature_history"]

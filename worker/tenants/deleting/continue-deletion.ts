@@ -18,17 +18,33 @@ import { statsObject } from "../../registry/stats/access.ts";
 import { DELETION_PIECE_MS, MOST_REST_MS } from "../../timings.ts";
 import { sleep } from "../../waits.ts";
 import { writerOf } from "../../writing/writer-access.ts";
+import { assertBound } from "../spread.ts";
 import { afterPiece, type Deletion, type Piece } from "./deletion.ts";
-import { deletingTenants, endDeletion, findDeletion, updateDeletion } from "./deletion-store.ts";
+import {
+  databasesWith,
+  deletingTenants,
+  endDeletion,
+  findDeletion,
+  updateDeletion,
+} from "./deletion-store.ts";
 import { removeSomeRows } from "./tenant-rows.ts";
 
 interface DeletionContext extends ServiceContext {
   tenant: string;
 }
 
+/** What is in a database that is not bound would stay for ever. @throws UnboundDatabases */
+export async function assertAllBound(
+  context: Pick<DeletionContext, "env" | "log" | "tenant">,
+): Promise<void> {
+  const { env, tenant } = context;
+  assertBound(context, tenant, await databasesWith(env.DB, tenant));
+}
+
 /**
  * @param isTurn Whether the caller is the one to go on with it.
  * @returns the deletion as it stands; null: there is none, it is over, or another one goes on with it.
+ * @throws UnboundDatabases
  */
 export async function continueDeletion(
   context: DeletionContext,
@@ -38,6 +54,7 @@ export async function continueDeletion(
   const { env, log, tenant } = context;
   let found = await findDeletion(env.DB, tenant);
   if (!found || !isTurn(found.deletion)) return null;
+  await assertAllBound(context);
   while (found && Date.now() >= found.deletion.fromMs && Date.now() < untilMs) {
     const startedMs = Date.now();
     const { deletion, text } = found;
