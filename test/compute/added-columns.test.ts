@@ -375,6 +375,8 @@ describe("who has read the registry before", () => {
     await more(table, [followerOf(feature), followerOf(feature, 2)]);
     open();
     expect((await consumed).retryMessages).toEqual([]);
+    // It may have been left to the message of the rows that came meanwhile.
+    await caughtUp(table);
     expect(await vectorOf("u", `${feature.name}@2`)).toEqual({ coupons, n: 2 });
     expect(await vectorOf("u", `${feature.name}@1`)).toEqual({ total: 2, n: 2 });
   });
