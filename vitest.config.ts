@@ -53,7 +53,11 @@ const inRuntime = (moreDatabases: Record<string, string>) =>
     },
   }));
 
-const WITH_SEVERAL_DATABASES = ["test/several-databases/**/*.test.ts", "test/faults/faults.test.ts"];
+const WITH_SEVERAL_DATABASES = [
+  "test/several-databases/**/*.test.ts",
+  "test/faults/faults.test.ts",
+  "test/faults/pipeline/pipeline.test.ts",
+];
 /** Those of the service, and what stands for replicas of each, which the local runtime does not have. */
 const SEVERAL_DATABASES = {
   DB_1: "feature-store-1",
@@ -70,8 +74,8 @@ useMemoryForTemporaryFiles();
 
 /**
  * Three kinds of tests. `*.pure.test.ts`: decisions, in plain Node. `test/process`: the real service, started as a
- * user starts it. All others: on the real bindings, inside the runtime; `test/several-databases` and the fault schedules of
- * entities with more of them.
+ * user starts it. All others: on the real bindings, inside the runtime; `test/several-databases` and the fault schedules with
+ * more of them.
  */
 export default defineConfig({
   test: {

@@ -38,13 +38,27 @@ export function spreadOf(seed: number, rate: (random: () => number) => number): 
   return { databases, bound, isDecided, rates, outage };
 }
 
+/** How often calls of one of several databases fail, so long after the start. @param ofFirst As the schedule has it. */
+export function rateAt(
+  { rates, outage }: Spread,
+  { database, ms, ofFirst }: { database: number; ms: number; ofFirst: number },
+): number {
+  if (outage?.database === database && outage.fromMs <= ms && ms < outage.untilMs) return 1;
+  return (database === 0 ? ofFirst : rates[database - 1]) ?? 0;
+}
+
 /** Where each is of one, of two and of three databases: for ever, so it stands here. */
 const PLACES: Readonly<Record<string, readonly number[]>> = {
+  "bright_uid/p1": [0, 1, 1],
+  "bright_uid/p2": [0, 0, 0],
   "bright_uid/u1": [0, 0, 0],
   "bright_uid/u2": [0, 1, 2],
   "bright_uid/u21": [0, 1, 1],
   "merchant/m1": [0, 1, 2],
   "merchant/m2": [0, 0, 0],
+  "user/u1": [0, 0, 2],
+  "user/u2": [0, 0, 0],
+  "user/u3": [0, 1, 1],
 };
 
 /** In which of so many databases an entity is. */

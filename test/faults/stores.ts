@@ -6,6 +6,7 @@ import type { FaultLayer } from "./bindings.ts";
 import type { Judge } from "./judge.ts";
 import { withReplica } from "./replicas.ts";
 import type { Schedule } from "./schedule.ts";
+import { rateAt } from "./spread.ts";
 import type { Timeline } from "./timeline.ts";
 import { START_MS, type World } from "./world.ts";
 
@@ -72,19 +73,15 @@ export class Stores {
   }
 
   #database({ database, writes }: DatabaseCall, run: () => Promise<unknown>): Promise<unknown> {
-    const { schedule, layer } = this.#d;
+    const { schedule, layer, world } = this.#d;
+    const { spread, rates } = schedule;
     const operation = writes ? "write" : "read";
     const label = database === 0 ? `database ${operation}` : `database ${database} ${operation}`;
-    const rate = this.#rateOf(database);
-    return layer.call({ store: "database", operation, label, ...(schedule.spread && { rate }) }, run);
-  }
-
-  #rateOf(database: number): number {
-    const { schedule, world } = this.#d;
-    const { rates, outage } = schedule.spread ?? { rates: [], outage: null };
-    const ms = world.nowMs - START_MS;
-    if (outage?.database === database && outage.fromMs <= ms && ms < outage.untilMs) return 1;
-    return (database === 0 ? schedule.rates.database : rates[database - 1]) ?? 0;
+    const facts = { database, ms: world.nowMs - START_MS, ofFirst: rates.database };
+    return layer.call(
+      { store: "database", operation, label, ...(spread && { rate: rateAt(spread, facts) }) },
+      run,
+    );
   }
 
   #cache(call: CacheCall, run: () => Promise<unknown>): Promise<unknown> {

@@ -8,17 +8,16 @@ import { START_MS } from "./world.ts";
 
 const NOW = START_MS * 1_000;
 
+export function tenantOf(tenantId: string, { databases, isDecided }: Spread): typeof tenants.$inferInsert {
+  return { tenantId, name: "faults", createdAt: NOW, databases: isDecided ? databases : null };
+}
+
 /** @returns its key. */
-export async function makeTenant(tenantId: string, { databases, isDecided }: Spread): Promise<string> {
+export async function makeTenant(tenantId: string, spread: Spread): Promise<string> {
   const { key, row } = newTenantKey(tenantId, NOW);
   const all = drizzle(env.DB);
   await all.batch([
-    all.insert(tenants).values({
-      tenantId,
-      name: "faults",
-      createdAt: NOW,
-      databases: isDecided ? databases : null,
-    }),
+    all.insert(tenants).values(tenantOf(tenantId, spread)),
     all.insert(pastEntityTypes).values({ tenantId, entityType: "merchant" }),
     all.insert(apiKeys).values(row),
   ]);

@@ -9,11 +9,13 @@ import { faultOfVector, groupsOf, type StoredVector, type Version, writtenOfEras
 const DAY_MS = 86_400_000;
 const NOW_MS = Date.UTC(2037, 0, 10);
 const timeOf = (ageMs: number) => new Date(NOW_MS - ageMs).toISOString();
-const planned = (amount: number, user = "u1") => ({ user, amount, atSecond: null });
+const planned = (amount: number, user = "u1") => ({ user, amount, atSecond: null, added: {} });
 const stored = (amount: number, ageMs = 1_000, user = "u1"): StoredRow => ({
   user,
   amount,
   at: timeOf(ageMs),
+  bonus: null,
+  level: null,
 });
 
 /** What is complained of when rows of a table that keeps them for a day are seen like this. */
@@ -422,7 +424,7 @@ test("a schedule is the same for the same seed, another for another; among many 
   expect(scheduleOf(10).operations).not.toEqual(scheduleOf(9).operations);
   const actions = Array.from({ length: 200 }, (_, seed) => scheduleOf(seed).operations).flat();
   const done = new Set(actions.map(({ action }) => action.do));
-  expect(done.size).toBe(15);
+  expect(done.size).toBe(17);
   const evicted = new Set(actions.flatMap(({ action }) => (action.do === "evict" ? action.object : [])));
   expect(evicted).toEqual(new Set(OBJECTS));
 });

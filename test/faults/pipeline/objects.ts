@@ -1,6 +1,7 @@
-/** The Durable Objects of one tenant: its writer, its raw table, its statistics, and one for each subscription. */
+/** The Durable Objects of one tenant: its writers, its raw table, its statistics, and one for each subscription. */
 import { env } from "cloudflare:workers";
 import { RawTable } from "../../../worker/compute/raw-table.ts";
+import { bindingOf } from "../../../worker/db/entity-databases.ts";
 import { rowOf, rowsOf } from "../../../worker/db/object-sql.ts";
 import { Subscriber } from "../../../worker/events/subscriber.ts";
 import type { SubscriptionKey } from "../../../worker/events/subscription-store.ts";
@@ -12,7 +13,7 @@ import { prefixedStorage, storageOfTables } from "../hosted-storage.ts";
 import { type HostedStorage, namespaceOf, ObjectHost } from "../object-host.ts";
 import type { Actor, World } from "../world.ts";
 import type { StoredRow } from "./rows.ts";
-import type { OBJECTS, Schedule } from "./schedule.ts";
+import { ADDED_COLUMNS, type OBJECTS, type Schedule } from "./schedule.ts";
 
 interface ObjectDependencies {
   world: World;
@@ -28,7 +29,8 @@ const JOB_PAGE = 2;
 export class Objects {
   readonly #d: ObjectDependencies;
   readonly #hosts = new Map<string, Host>();
-  readonly #writer: Host;
+  /** One of each database. */
+  readonly #writers: Host[];
   readonly #table: Host;
   readonly #stats: Host;
   /** Of the name by which the table is first asked for. */
@@ -39,10 +41,13 @@ export class Objects {
   constructor(dependencies: ObjectDependencies) {
     this.#d = dependencies;
     const { state } = dependencies;
-    this.#writer = this.#host("writer", {
-      storage: prefixedStorage(state, "w_"),
-      make: (own) => new EntityWriter(own, this.#given()),
-    });
+    const { spread } = dependencies.schedule;
+    this.#writers = Array.from({ length: spread?.databases ?? 1 }, (_, number) =>
+      this.#host(spread ? `writer of ${bindingOf(number)}` : "writer", {
+        storage: prefixedStorage(state, `w${number}_`),
+        make: (own) => new EntityWriter(own, this.#given()),
+      }),
+    );
     this.#table = this.#host("table", {
       storage: storageOfTables(state, "fs\\_%"),
       make: (own) => new RawTable(Object.create(own, { id: { get: () => this.#tableId } }), this.#given()),
@@ -56,7 +61,7 @@ export class Objects {
   /** Puts them in the place of the real ones. */
   bind(all: Env): void {
     this.#env = all;
-    all.ENTITY_WRITER = namespaceOf(env.ENTITY_WRITER, () => this.#writer.stub());
+    all.ENTITY_WRITER = namespaceOf(env.ENTITY_WRITER, (name) => this.#writerNamed(name).stub());
     all.RAW_TABLE = namespaceOf(env.RAW_TABLE, (name) => {
       this.#tableId ??= env.RAW_TABLE.idFromName(name);
       return this.#table.stub((...call) => this.#smaller(...call));
@@ -84,30 +89,34 @@ export class Objects {
   }
 
   evict(object: (typeof OBJECTS)[number]): void {
-    for (const host of object === "subscribers" ? this.subscribers : [this.#hosts.get(object)])
-      host?.kill("evicted");
+    const groups = { subscribers: this.subscribers, writer: this.#writers };
+    const evicted = object === "table" || object === "stats" ? [this.#hosts.get(object)] : groups[object];
+    for (const host of evicted) host?.kill("evicted");
   }
 
   /** The rows of the table, if it has changed since this was last asked; else null. */
   changedRows(): StoredRow[] | null {
     if (this.#table.instances === 0) return null;
-    const { sql } = this.#table;
-    const { seq } = rowOf<{ seq: number }>(sql, "SELECT seq FROM fs_numbers");
+    const { seq } = rowOf<{ seq: number }>(this.#table.sql, "SELECT seq FROM fs_numbers");
     if (seq === this.#seenIngests) return null;
     this.#seenIngests = seq;
-    const known = rowsOf(sql, "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'fs_rows'");
-    if (known.length === 0) return [];
-    const rows = rowsOf<{ user: string | null; amount: number; at: string | null }>(
-      sql,
-      `SELECT "user", amount, "at" FROM fs_rows ORDER BY rowid`,
-    );
-    return rows;
+    return this.rows();
+  }
+
+  rows(): StoredRow[] {
+    const { sql } = this.#table;
+    const columns = rowsOf<{ name: string }>(sql, "SELECT name FROM pragma_table_info('fs_rows')");
+    if (columns.length === 0) return [];
+    const names = new Set(columns.map(({ name }) => name));
+    const added = ADDED_COLUMNS.map((name) => (names.has(name) ? `"${name}"` : `NULL AS "${name}"`));
+    const query = `SELECT "user", amount, "at", ${added.join(", ")} FROM fs_rows ORDER BY rowid`;
+    return rowsOf(sql, query) as unknown as StoredRow[];
   }
 
   /** What somebody still has to do, in words; null when all is done. */
   owes(): string | null {
     const owed = [
-      ["the writer", this.#writer, OWED_BY_WRITER],
+      ...this.#writers.map((host) => [`the ${host.name}`, host, OWED_BY_WRITER] as const),
       ["the table", this.#table, OWED_BY_TABLE],
       ...this.subscribers.map((host) => [host.name, host, OWED_BY_SUBSCRIBER] as const),
     ] as const;
@@ -146,6 +155,13 @@ export class Objects {
   #keptOf({ tenantId, subscriptionId }: SubscriptionKey): SqlStorage | null {
     const host = this.#hosts.get(subscriberName(tenantId, subscriptionId));
     return host && host.instances > 0 ? host.sql : null;
+  }
+
+  /** @param name Such as `<tenant>/1/0`. */
+  #writerNamed(name: string): Host {
+    const host = this.#writers[Number(name.split("/").at(-1))];
+    if (!host) throw new Error(`there is no writer ${name}`);
+    return host;
   }
 
   #given(): Env {

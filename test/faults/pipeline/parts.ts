@@ -6,14 +6,17 @@ import { type DatabaseCall, watched } from "../../setup/faults.ts";
 import { FaultLayer } from "../bindings.ts";
 import { randomOf } from "../decide.ts";
 import { Front } from "../front.ts";
-import { World } from "../world.ts";
+import { rateAt } from "../spread.ts";
+import { START_MS, World } from "../world.ts";
 import { Asking } from "./asking.ts";
+import { ColumnUsers } from "./column-users.ts";
+import { TableColumns } from "./columns.ts";
 import { Deliveries } from "./deliveries.ts";
 import { Objects } from "./objects.ts";
 import { Owners } from "./owners.ts";
 import { VirtualQueue } from "./queues.ts";
 import { Receivers } from "./receivers.ts";
-import type { Registered } from "./registered.ts";
+import { boundDatabases, COLUMNS, type Registered } from "./registered.ts";
 import { Rows } from "./rows.ts";
 import { FILTERS, type Schedule } from "./schedule.ts";
 import { Truth } from "./truth.ts";
@@ -33,21 +36,25 @@ export class Parts {
   readonly layer: FaultLayer;
   readonly truth: Truth;
   readonly rows: Rows;
+  readonly columns = new TableColumns(this.complain, COLUMNS);
   readonly deliveries = new Deliveries(this.complain);
   readonly objects: Objects;
   readonly receivers: Receivers;
   readonly queues: VirtualQueue[];
   readonly asking: Asking;
   readonly users: Users;
+  readonly columnUsers: ColumnUsers;
   readonly owners: Owners;
   events = 0;
   /** Messages that came as often as they may. */
   givenUp = 0;
   readonly #front: Front;
+  readonly #schedule: Schedule;
 
   constructor({ schedule, registered, state, spared }: Given) {
     const { complain, deliveries } = this;
-    this.truth = new Truth(registered);
+    this.#schedule = schedule;
+    this.truth = new Truth(registered, schedule.spread);
     this.rows = new Rows(complain, schedule.table.retentionDays);
     const { seed } = schedule;
     const world = new World(randomOf(seed, 111), randomOf(seed, 112));
@@ -62,15 +69,17 @@ export class Parts {
     this.queues = this.#queuesOf(all, schedule);
     this.objects.bind(all);
     this.#front = new Front({ world, env: all, key: registered.key, complain });
-    const { rows } = this;
+    const { rows, columns } = this;
     this.asking = new Asking({ world, front: this.#front, complain, mayBeGone: () => rows.isDropped });
     const asked = { world, registered, complain, asking: this.asking };
     this.users = new Users({
       ...asked,
       rows,
+      columns,
       vectors: () => this.truth.vectors(),
       written: () => this.truth.written(),
     });
+    this.columnUsers = new ColumnUsers({ ...asked, rows, columns });
     const keyOf = (subscriptionId: string) => ({ tenantId: registered.tenant, subscriptionId });
     this.owners = new Owners({
       ...asked,
@@ -82,7 +91,7 @@ export class Parts {
     });
   }
 
-  #env({ queueStorage }: Schedule): Env {
+  #env({ queueStorage, spread }: Schedule): Env {
     const variables = {
       QUEUE_STORAGE: queueStorage,
       MEMORY_TTL_MS: "0",
@@ -90,8 +99,9 @@ export class Parts {
       METRICS: "off",
     } as const;
     const database = (call: DatabaseCall, run: () => Promise<unknown>) => this.#database(call, run);
-    const own = watched({ database }, variables as unknown as Parameters<typeof watched>[1]).env;
-    return { ...own, RATE_LIMIT: "off" } as unknown as Env;
+    const own = variables as unknown as Parameters<typeof watched>[1];
+    const { env } = watched({ database }, own, undefined, boundDatabases(spread));
+    return { ...env, RATE_LIMIT: "off" } as unknown as Env;
   }
 
   #queuesOf(all: Env, { queueStorage }: Schedule): VirtualQueue[] {
@@ -125,11 +135,17 @@ export class Parts {
     return [compute, availability];
   }
 
-  #database({ sql, writes }: DatabaseCall, run: () => Promise<unknown>): Promise<unknown> {
+  #database({ database, sql, writes }: DatabaseCall, run: () => Promise<unknown>): Promise<unknown> {
     const operation = writes ? "write" : "read";
     const [first = ""] = sql;
     const table = /\b(?:from|into|update) "?(\w+)/i.exec(first)?.[1] ?? "";
-    const call = { store: "database", operation, label: `database ${operation} ${table}` } as const;
+    const which = database === 0 ? "database" : `database ${database}`;
+    const call = {
+      store: "database",
+      operation,
+      label: `${which} ${operation} ${table}`,
+      ...this.#rateOf(database),
+    } as const;
     const isOfTable = /^(?:update|delete from) "raw_tables"/.test(first);
     return this.layer.call(call, async () => {
       const answer = await run();
@@ -138,10 +154,20 @@ export class Parts {
     });
   }
 
+  #rateOf(database: number): { rate?: number } {
+    const { spread, rates } = this.#schedule;
+    const ms = this.world.nowMs - START_MS;
+    return spread ? { rate: rateAt(spread, { database, ms, ofFirst: rates.database }) } : {};
+  }
+
   async #tableChanges(): Promise<void> {
     const table = await this.truth.table();
-    if (table) this.rows.retain(table.retentionDays);
-    else this.rows.isDropped = true;
+    if (!table) {
+      this.rows.isDropped = true;
+      return;
+    }
+    this.rows.retain(table.retentionDays);
+    this.columns.see(table.columns);
   }
 
   #look(): void {

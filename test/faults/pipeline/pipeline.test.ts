@@ -12,8 +12,9 @@ testSeeds({
   world: "pipeline",
   seeds: 150,
   scheduleOf,
-  describe: ({ queueStorage, table, mostInline, rates, operations }) => [
+  describe: ({ queueStorage, table, mostInline, rates, spread, operations }) => [
     `queue ${queueStorage}, table ${JSON.stringify(table)}, jobs above ${mostInline}, rates ${JSON.stringify(rates)}`,
+    ...(spread ? [`several databases: ${JSON.stringify(spread)}`] : []),
     ...operations.map(describe),
   ],
   run: runSchedule,

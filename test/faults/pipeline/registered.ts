@@ -13,9 +13,13 @@ import {
   rawTables,
   registryStamps,
   subscriptions,
+  tenants,
 } from "../../../worker/db/schema.ts";
 import { newTenantKey } from "../key.ts";
+import type { Spread } from "../spread.ts";
+import { tenantOf } from "../tenant.ts";
 import { START_MS } from "../world.ts";
+import type { TableColumn } from "./columns.ts";
 import { addressOf } from "./receivers.ts";
 import { FEATURES, type FeatureName, type Schedule } from "./schedule.ts";
 import { SQL } from "./vectors.ts";
@@ -31,7 +35,7 @@ export interface Registered {
 const NOW = START_MS * 1_000;
 /** Of table and features: far from those of other files. */
 const FIRST_ID = 3_000_000_000;
-const COLUMNS = [
+export const COLUMNS: readonly TableColumn[] = [
   ["user", "string"],
   ["amount", "integer"],
   ["at", "timestamp"],
@@ -43,17 +47,25 @@ const versionsOf = (feature: FeatureName) =>
   );
 
 /** @param made How many there were before. */
-export async function register({ seed, table }: Schedule, made: number): Promise<Registered> {
+export async function register({ seed, table, spread }: Schedule, made: number): Promise<Registered> {
   const tenant = `pipeline-${seed}-${made}`;
   const { key, row } = newTenantKey(tenant, NOW);
   const id = FIRST_ID + 10 * made;
   const subscription = { id: `sub_${made.toString(16).padStart(16, "0")}`, path: "s0" };
-  const all = drizzle(env.DB);
+  const [first, ...others] = boundDatabases(spread);
+  // The same seed makes the same ids.
+  const emptied = (all: DrizzleD1Database) => [entities, brightUid].map((table) => all.delete(table));
+  for (const database of others) {
+    const all = drizzle(database);
+    await all.batch([all.delete(featureHistory), ...emptied(all)]);
+  }
+  const all = drizzle(first);
   await all.batch([
-    // The same seed makes the same ids.
     all.delete(featureHistory),
-    ...[entities, brightUid, computations, jobs, subscriptions].map((table) => all.delete(table)),
+    ...emptied(all),
+    ...[computations, jobs, subscriptions].map((table) => all.delete(table)),
     all.insert(apiKeys).values(row),
+    ...(spread ? [all.insert(tenants).values(tenantOf(tenant, spread))] : []),
     all.insert(rawTables).values({
       tableId: id,
       tenantId: tenant,
@@ -79,6 +91,13 @@ export async function register({ seed, table }: Schedule, made: number): Promise
     }),
   ]);
   return { tenant, key, tableId: id, subscription };
+}
+
+/** In their order. */
+export function boundDatabases(spread: Spread | null): [D1Database, ...D1Database[]] {
+  const { DB, DB_1, DB_2 } = env;
+  if (!DB_1 || !DB_2) throw new Error("these schedules need all databases of vitest.config.ts");
+  return [DB, ...[DB_1, DB_2].slice(0, (spread?.bound ?? 1) - 1)];
 }
 
 function computedFeatures(all: DrizzleD1Database, tenant: string, id: number) {

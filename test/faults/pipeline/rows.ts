@@ -1,12 +1,13 @@
 /**
  * The rows of the raw table at every moment, held against what was ingested, for how long rows are kept, and whose are
- * erased: each ingest whole and once, and no row gone that is neither too old nor erased. Pure.
+ * erased: each ingest whole and once, no row gone that is neither too old nor erased, and in columns that the table has
+ * gained what it was sent with, or null. Pure.
  */
 import { LARGE_SKEW_MS } from "../world.ts";
-import type { PlannedRow } from "./schedule.ts";
+import { ADDED_COLUMNS, type AddedColumn, type PlannedRow } from "./schedule.ts";
 
-/** As it is stored: its time is a text, or null. */
-export interface StoredRow {
+/** As it is stored: its time is a text, or null. What its table has not gained is null. */
+export interface StoredRow extends Record<AddedColumn, number | null> {
   user: string | null;
   amount: number;
   at: string | null;
@@ -48,6 +49,8 @@ export class Rows {
   readonly #ingests = new Map<number, SentIngest>();
   readonly #ofAmount = new Map<number, SentIngest>();
   readonly #went = new Set<number>();
+  /** Cells that were complained of. */
+  readonly #wrong = new Set<string>();
   readonly #erasures: Erasure[] = [];
   /** The registry has no such table any more. */
   isDropped = false;
@@ -88,6 +91,18 @@ export class Rows {
       else this.#complain(`rows are there that nobody has sent: ${amounts(come)}`);
     }
     for (const row of before.values()) if (!after.has(row.amount)) this.#goes(row, nowMs);
+    for (const row of rows) this.#checkAdded(row);
+  }
+
+  #checkAdded(row: StoredRow): void {
+    const sent = this.#ofAmount.get(row.amount)?.rows.find(({ amount }) => amount === row.amount);
+    for (const column of ADDED_COLUMNS) {
+      const cell = sent?.added[column] ?? null;
+      const name = `${row.amount} ${column}`;
+      if (!sent || row[column] === cell || this.#wrong.has(name)) continue;
+      this.#wrong.add(name);
+      this.#complain(`row ${row.amount} has ${row[column]} in ${column}, and was sent with ${cell}`);
+    }
   }
 
   #comes(sent: SentIngest, come: readonly StoredRow[]): void {
@@ -151,6 +166,12 @@ export class Rows {
     const there = this.moments[sent.moment]?.length;
     if (answer.total !== there)
       this.#complain(`${what} was told that there are ${answer.total} rows, of ${there}`);
+  }
+
+  /** Its caller was told that it does not fit the table. */
+  refuse(operation: number): void {
+    if (this.#ingests.get(operation)?.moment != null)
+      this.#complain(`ingest ${operation} was refused and is there`);
   }
 
   /** The registry says so from now on. */

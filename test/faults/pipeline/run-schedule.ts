@@ -1,17 +1,19 @@
 /** Runs one schedule to its end: users among faults, then no faults, then everything has to come right. */
 import { wholeStorage } from "../hosted-storage.ts";
 import type { Ran } from "../report.ts";
+import { faultOfTenant } from "../tenant.ts";
 import type { AnnouncedRow } from "./deliveries.ts";
 import { Parts } from "./parts.ts";
 import { register } from "./registered.ts";
-import type { Operation, Schedule } from "./schedule.ts";
-import type { UsersAction } from "./users.ts";
+import type { Action, Operation, Schedule } from "./schedule.ts";
 import { categoryOf, faultOfVector, USERS, type Version, writtenOfErased } from "./vectors.ts";
 
 const VERSIONS: readonly Version[] = [
   { feature: "stream", version: 1 },
   { feature: "stream", version: 2 },
+  { feature: "stream", version: 3 },
   { feature: "manual", version: 1 },
+  { feature: "manual", version: 3 },
 ];
 /** Everything that is under way comes to its end within this, an alarm follows an alarm. */
 const MOST_ALARMS = 150;
@@ -28,18 +30,20 @@ export async function runSchedule(
   made += 1;
   await wholeStorage(state).deleteAll();
   const registered = await register(schedule, made);
-  const run = new Run(schedule, new Parts({ schedule, registered, state, spared }));
+  const run = new Run(schedule, registered.tenant, new Parts({ schedule, registered, state, spared }));
   await run.toTheEnd();
   return run.result();
 }
 
 class Run {
   readonly #schedule: Schedule;
+  readonly #tenant: string;
   readonly #parts: Parts;
   #open = 0;
 
-  constructor(schedule: Schedule, parts: Parts) {
+  constructor(schedule: Schedule, tenant: string, parts: Parts) {
     this.#schedule = schedule;
+    this.#tenant = tenant;
     this.#parts = parts;
   }
 
@@ -67,11 +71,12 @@ class Run {
 
   result(): Ran {
     const { violations, world, layer, rows, objects, queues, receivers, asking, users, owners } = this.#parts;
-    const { events, givenUp } = this.#parts;
+    const { columnUsers, events, givenUp } = this.#parts;
     const { happened, faulted, calls } = layer;
     const counts = {
       ...asking.counts,
       ...users.counts,
+      ...columnUsers.counts,
       dead: owners.dead,
       givenUp,
       calls,
@@ -82,17 +87,24 @@ class Run {
       consumers: queues.reduce((total, { consumers }) => total + consumers, 0),
       instances: objects.hosts.reduce((total, { instances }) => total + instances, 0),
       alarms: objects.alarms,
+      withSeveralDatabases: this.#schedule.spread ? 1 : 0,
     };
     return { violations, log: world.log, counts, happened, faulted };
   }
 
   #plan({ id, atMs, action }: Operation): void {
-    const { world, objects, owners, users } = this.#parts;
+    const { world, objects } = this.#parts;
     const isEviction = action.do === "evict";
-    const work = () => ("slot" in action ? owners.run(id, action) : users.run(id, action as UsersAction));
-    const act = () => (isEviction ? objects.evict(action.object) : void this.#act(work));
+    const act = () =>
+      isEviction ? objects.evict(action.object) : void this.#act(() => this.#do(id, action));
     world.after(atMs, { label: "operation", actor: world.actor("user"), act });
     this.#open += isEviction ? 0 : 1;
+  }
+
+  #do(id: number, action: Exclude<Action, { do: "evict" }>): Promise<void> {
+    const { owners, users, columnUsers } = this.#parts;
+    if ("slot" in action) return owners.run(id, action);
+    return action.do === "add columns" ? columnUsers.add(action) : users.run(id, action);
   }
 
   async #act(work: () => Promise<void>): Promise<void> {
@@ -134,13 +146,23 @@ class Run {
   }
 
   async #check(): Promise<void> {
-    const { rows, users, owners, deliveries, truth } = this.#parts;
+    const { rows, users, owners, columnUsers, deliveries, truth, complain } = this.#parts;
     rows.everythingKept();
+    if (this.#gainsColumns) await this.#perform(() => columnUsers.lookAtAll());
     await this.#perform(() => users.jobsEnd());
     await this.#perform(() => owners.lookAtAll());
     const announced = await truth.announced();
     deliveries.everythingEnded(announced);
     if (this.#schedule.table.hasFeatures) await this.#checkVectors(announced);
+    const { spread } = this.#schedule;
+    if (!spread) return;
+    for (const text of await truth.misplaced()) complain(text);
+    const fault = await faultOfTenant(this.#tenant, spread);
+    if (fault) complain(fault);
+  }
+
+  get #gainsColumns(): boolean {
+    return this.#schedule.operations.some(({ action }) => action.do === "add columns");
   }
 
   async #checkVectors(announced: readonly AnnouncedRow[]): Promise<void> {

@@ -1,5 +1,12 @@
 /** What a seed makes the users of a raw table and of subscriptions do. Pure. */
 import { chance, oneOf, type Rates, randomOf } from "../decide.ts";
+import { type Spread, spreadOf } from "../spread.ts";
+
+/** Columns that the raw table gains while it is in use, of integers. */
+export const ADDED_COLUMNS = ["bonus", "level"] as const;
+export type AddedColumn = (typeof ADDED_COLUMNS)[number];
+/** What a row is sent with in them; it may lack each, which is as null. */
+export type AddedCells = Partial<Record<AddedColumn, number | null>>;
 
 /** A row of the raw table. Its amount is its number: so each row is known again. */
 export interface PlannedRow {
@@ -7,6 +14,7 @@ export interface PlannedRow {
   amount: number;
   /** Seconds from the start of the schedule; null: it has no time. */
   atSecond: number | null;
+  added: AddedCells;
 }
 
 export const FEATURES = ["stream", "manual"] as const;
@@ -25,7 +33,11 @@ export const SLOTS: readonly [Slot, ...Slot[]] = [0, 1, 2];
 
 export type Action =
   | { do: "ingest"; rows: PlannedRow[]; hasKey: boolean }
-  | { do: "compute"; feature: FeatureName; hasKey: boolean }
+  | { do: "compute"; feature: FeatureName; version: 1 | 3; hasKey: boolean }
+  /** Of another type than all others add it, it is refused, or those are. */
+  | { do: "add columns"; columns: readonly AddedColumn[]; type: "integer" | "string" }
+  /** Version 3 of a feature, which reads an added column. */
+  | { do: "add version"; feature: FeatureName }
   | { do: "write"; entity: string; n: number; hasKey: boolean }
   | { do: "retain"; days: number | null }
   | { do: "erase"; user: string }
@@ -49,7 +61,16 @@ export interface Schedule {
   table: { isTimed: boolean; retentionDays: number | null; hasFeatures: boolean };
   /** Computations of more entities become jobs, whose pages have so many. */
   mostInline: number;
+  /** Null: there is one database. */
+  spread: Spread | null;
   operations: Operation[];
+}
+
+/** What decides which actions there are. */
+interface Kind {
+  isTimed: boolean;
+  hasFeatures: boolean;
+  gainsColumns: boolean;
 }
 
 const NAMED = ["u1", "u2", "u3"] as const;
@@ -59,12 +80,15 @@ const DAY_SECONDS = 86_400;
 /** Longer than all tries of a delivery take. */
 const OUTAGE_MS = 4 * 3_600_000;
 const DAYS = [null, 1, 2] as const;
+const GAINED: readonly [AddedColumn[], ...AddedColumn[][]] = [["bonus"], ["level"], ["bonus", "level"]];
 
 export function scheduleOf(seed: number): Schedule {
   const random = randomOf(seed, 107);
   const rate = (most: number) => oneOf(random, [0, most / 8, most / 3, most]);
   const isTimed = chance(seed, 103) < 0.75;
   const hasFeatures = chance(seed, 108) < 0.85;
+  const gainsColumns = chance(seed, 109) < 0.4;
+  const planned = new Set<AddedColumn>();
   const operations: Operation[] = [];
   const count = 6 + Math.floor(random() * 7);
   let atMs = 0;
@@ -74,7 +98,11 @@ export function scheduleOf(seed: number): Schedule {
     return n;
   };
   for (let id = 1; id <= count; id++) {
-    const action = actionOf(random, nextN, { isTimed, hasFeatures });
+    const isFirst = id === 1 && gainsColumns && random() < 0.6;
+    const action = isFirst
+      ? gainOf(random)
+      : actionOf(random, { nextN, planned }, { isTimed, hasFeatures, gainsColumns });
+    if (action.do === "add columns") for (const column of action.columns) planned.add(column);
     operations.push({ id, atMs, action });
     const isLasting = action.do === "receiver" && action.is === "down" && random() < 0.4;
     atMs += isLasting ? OUTAGE_MS : gapMs(random);
@@ -91,6 +119,7 @@ export function scheduleOf(seed: number): Schedule {
     queueStorage: chance(seed, 104) < 0.75 ? "durable" : "memory",
     table: { isTimed, retentionDays: isTimed && chance(seed, 105) < 0.6 ? 1 : null, hasFeatures },
     mostInline: chance(seed, 106) < 0.5 ? 1 : 1_000,
+    spread: spreadOf(seed, (own) => oneOf(own, [0, 0, 0.3 / 8, 0.3 / 3, 0.3])),
     operations,
   };
 }
@@ -106,18 +135,23 @@ function gapMs(random: () => number): number {
 
 function actionOf(
   random: () => number,
-  nextN: () => number,
-  { isTimed, hasFeatures }: { isTimed: boolean; hasFeatures: boolean },
+  { nextN, planned }: { nextN: () => number; planned: ReadonlySet<AddedColumn> },
+  { isTimed, hasFeatures, gainsColumns }: Kind,
 ): Action {
+  if (gainsColumns && random() < 0.25) return columnActionOf(random, hasFeatures);
   const dice = random();
   const hasKey = random() < 0.5;
   const slot = oneOf(random, SLOTS);
   if (dice < 0.34) {
     const size = 1 + Math.floor(random() * 3);
-    const rows = Array.from({ length: size }, () => rowOf(random, nextN(), isTimed));
+    const rows = Array.from({ length: size }, () => {
+      const row = rowOf(random, nextN(), isTimed);
+      return { ...row, added: addedOf(random, row.amount, planned) };
+    });
     return { do: "ingest", rows, hasKey };
   }
-  if (dice < 0.51 && hasFeatures) return { do: "compute", feature: oneOf(random, FEATURES), hasKey };
+  if (dice < 0.51 && hasFeatures)
+    return { do: "compute", feature: oneOf(random, FEATURES), version: 1, hasKey };
   if (dice < 0.57) return { do: "erase", user: oneOf(random, NAMED) };
   if (dice < 0.64) return { do: "write", entity: oneOf(random, ENTITIES), n: nextN(), hasKey };
   if (dice < 0.68 && isTimed) return { do: "retain", days: oneOf(random, DAYS) };
@@ -131,8 +165,29 @@ function actionOf(
   return { do: "evict", object: oneOf(random, OBJECTS) };
 }
 
+function columnActionOf(random: () => number, hasFeatures: boolean): Action {
+  const dice = random();
+  if (dice < 0.45 || !hasFeatures) return gainOf(random);
+  const feature = oneOf(random, FEATURES);
+  if (dice < 0.8) return { do: "add version", feature };
+  return { do: "compute", feature, version: 3, hasKey: random() < 0.5 };
+}
+
+function gainOf(random: () => number): Action {
+  return { do: "add columns", columns: oneOf(random, GAINED), type: random() < 0.15 ? "string" : "integer" };
+}
+
+/** In columns that somebody adds before; each value is of its row and its column alone. */
+function addedOf(random: () => number, amount: number, planned: ReadonlySet<AddedColumn>): AddedCells {
+  const cells = ADDED_COLUMNS.flatMap((column, i) => {
+    const dice = planned.has(column) ? random() : 1;
+    return dice < 0.7 ? [[column, dice < 0.55 ? 10 * amount + i + 1 : null] as const] : [];
+  });
+  return Object.fromEntries(cells);
+}
+
 /** Many are about as old as the table keeps them; many have one time, so that of two vectors the later one to come stands. */
-function rowOf(random: () => number, amount: number, isTimed: boolean): PlannedRow {
+function rowOf(random: () => number, amount: number, isTimed: boolean): Omit<PlannedRow, "added"> {
   const user = oneOf(random, USERS);
   const dice = random();
   if (!isTimed || dice < 0.05) return { user, amount, atSecond: null };
@@ -152,13 +207,18 @@ export function describe({ id, atMs, action }: Operation): string {
 function describeAction(action: Action): string {
   switch (action.do) {
     case "ingest": {
-      const rows = action.rows.map(
-        ({ user, amount, atSecond }) => `${user}:${amount}${atSecond === null ? "" : ` of ${atSecond} s`}`,
-      );
+      const rows = action.rows.map(({ user, amount, atSecond, added }) => {
+        const cells = Object.entries(added).map(([column, cell]) => ` ${column} ${cell}`);
+        return `${user}:${amount}${atSecond === null ? "" : ` of ${atSecond} s`}${cells.join("")}`;
+      });
       return `ingest ${rows.join(", ")}${action.hasKey ? " with a key" : ""}`;
     }
     case "compute":
-      return `compute ${action.feature}${action.hasKey ? " with a key" : ""}`;
+      return `compute ${action.feature}@${action.version}${action.hasKey ? " with a key" : ""}`;
+    case "add columns":
+      return `add ${action.columns.join(" and ")} of type ${action.type}`;
+    case "add version":
+      return `add version 3 of ${action.feature}`;
     case "write":
       return `write ${action.n} to ${action.entity}${action.hasKey ? " with a key" : ""}`;
     case "retain":

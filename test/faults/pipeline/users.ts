@@ -1,6 +1,7 @@
 /** Those who ingest, compute and write: what they ask for, and what an answer promises them. */
 import { really, START_MS } from "../world.ts";
 import type { Asking } from "./asking.ts";
+import type { TableColumns } from "./columns.ts";
 import type { Registered } from "./registered.ts";
 import type { Rows } from "./rows.ts";
 import type { Action, PlannedRow, Slot } from "./schedule.ts";
@@ -8,6 +9,7 @@ import {
   type Acknowledged,
   categoryOf,
   groupsOf,
+  SQL_OF_ADDED,
   type StoredVector,
   USERS,
   type Version,
@@ -19,6 +21,7 @@ interface UsersWorld {
   asking: Asking;
   registered: Registered;
   rows: Rows;
+  columns: TableColumns;
   /** As D1 has them now. */
   vectors: () => Promise<ReadonlyMap<string, StoredVector>>;
   written: () => Promise<WrittenVector[]>;
@@ -34,7 +37,7 @@ interface Computed {
   job: string | null;
 }
 
-export type UsersAction = Exclude<Action, { slot: Slot } | { do: "evict" }>;
+export type UsersAction = Exclude<Action, { slot: Slot } | { do: "evict" | "add columns" }>;
 type Of<D extends Action["do"]> = Extract<Action, { do: D }>;
 
 const SKIPS = ["user is null", "there is a value with a newer event time"];
@@ -43,14 +46,14 @@ const ERASED =
   "rows were erased from its table; nothing more of this is written, and it is computed again from what is left";
 
 export class Users {
-  readonly counts = { jobs: 0, overtaken: 0, cutOff: 0, erasures: 0 };
+  readonly counts = { jobs: 0, overtaken: 0, cutOff: 0, erasures: 0, versionsAdded: 0, unfit: 0 };
   /** Erasures that were acknowledged. */
   readonly erased: Acknowledged[] = [];
   readonly #w: UsersWorld;
   readonly #computed: Computed[] = [];
   readonly #sent = new Set<number>();
-  /** Ingests that were sent before version 2 of `stream` was active; null while it is not. */
-  #sentBefore: ReadonlySet<number> | null = null;
+  /** By the category of a version that somebody was told to be active: ingests that were sent before that. */
+  readonly #sentBefore = new Map<string, ReadonlySet<number>>();
   #isDropAcknowledged = false;
   /** Somebody has asked for it. */
   #areErased = false;
@@ -73,6 +76,8 @@ export class Users {
         return this.#erase(action);
       case "activate":
         return this.#activate();
+      case "add version":
+        return this.#addVersion(operation, action);
       case "drop":
         return this.#drop();
     }
@@ -87,8 +92,8 @@ export class Users {
   }
 
   #streamed({ feature, version }: Version, user: string): number[] {
-    const before = version === 1 ? new Set<number>() : this.#sentBefore;
-    if (feature !== "stream" || before === null) return [];
+    const before = version === 1 ? new Set<number>() : this.#sentBefore.get(categoryOf({ feature, version }));
+    if (feature !== "stream" || !before) return [];
     return this.#w.rows
       .touching(user)
       .flatMap(({ operation, moment }) => (before.has(operation) ? [] : moment));
@@ -109,14 +114,22 @@ export class Users {
   }
 
   async #ingest(operation: number, { rows, hasKey }: Of<"ingest">): Promise<void> {
-    const { asking, rows: judge, registered, complain } = this.#w;
+    const { asking, rows: judge, columns, registered, complain } = this.#w;
     judge.send(operation, rows);
+    const mustFit = columns.mustTake(rows);
     this.#sent.add(operation);
     const isGone = this.#isDropAcknowledged;
     const body = { raw_table_id: registered.tableId, data: rows.map(rowBody) };
     const asked = { method: "POST", path: "/ingest", body } as const;
-    const reply = await asking.keyed(asked, [200, 404], { operation, hasKey });
+    const reply = await asking.keyed(asked, [200, 400, 404], { operation, hasKey });
     if (!reply) return;
+    if (reply.status === 400) {
+      this.counts.unfit += 1;
+      judge.refuse(operation);
+    }
+    if (reply.status === 400 ? mustFit : reply.status === 200 && !columns.mayTake(rows))
+      complain(`ingest ${operation} does${mustFit ? "" : " not"} fit its table, and is ${reply.text}`);
+    if (reply.status === 400) return;
     if (reply.status === 404 ? !judge.isDropped : isGone)
       complain(`ingest ${operation} is ${reply.status} ${reply.text}`);
     if (reply.status === 404) return;
@@ -124,18 +137,23 @@ export class Users {
     judge.acknowledge(operation, { ingested, total });
   }
 
-  async #compute(operation: number, { feature, hasKey }: Of<"compute">): Promise<void> {
-    const { asking, rows } = this.#w;
+  async #compute(operation: number, { feature, version: number, hasKey }: Of<"compute">): Promise<void> {
+    const { asking, rows, complain } = this.#w;
     const since = rows.now;
-    const asked = { method: "POST", path: `/features/${feature}/compute?version=1` } as const;
-    const reply = await asking.keyed(asked, [200, 202, 409], { operation, hasKey });
+    const version = { feature, version: number };
+    const isThere = number === 1 || this.#sentBefore.has(categoryOf(version));
+    const asked = { method: "POST", path: `/features/${feature}/compute?version=${number}` } as const;
+    const reply = await asking.keyed(asked, [200, 202, 404, 409], { operation, hasKey });
     if (!reply) return;
+    if (reply.status === 404) {
+      if (isThere) complain(`${categoryOf(version)} is there, and its computation is ${reply.text}`);
+      return;
+    }
     if (reply.status === 409) {
       this.counts.overtaken += 1;
       return;
     }
     const answer = JSON.parse(reply.text);
-    const version = { feature, version: 1 } as const;
     const computed = { version, since, job: answer.job_id ?? null };
     this.#computed.push(computed);
     if (answer.job_id) this.counts.jobs += 1;
@@ -213,7 +231,29 @@ export class Users {
       path: "/features/stream/versions/2",
       body: { status: "active" },
     } as const;
-    if (await this.#w.asking.until(asked, [200])) this.#sentBefore ??= new Set(this.#sent);
+    if (await this.#w.asking.until(asked, [200])) this.#isActive("stream@2");
+  }
+
+  /** It is computed from then on. */
+  #isActive(category: string): void {
+    if (!this.#sentBefore.has(category)) this.#sentBefore.set(category, new Set(this.#sent));
+  }
+
+  /** Where its column was answered before, nothing is against it. */
+  async #addVersion(operation: number, { feature }: Of<"add version">): Promise<void> {
+    const { asking, columns, complain } = this.#w;
+    const { column, sql } = SQL_OF_ADDED[feature];
+    const mustFit = columns.isPromised(column);
+    const body = { version: 3, computation_logic: sql, status: "active" };
+    const asked = { method: "POST", path: `/features/${feature}/versions`, body } as const;
+    const reply = await asking.until(asked, [200, 201, 422]);
+    if (!reply) return;
+    const isThere = columns.registered.some(([name]) => name === column);
+    if (reply.status === 422 ? mustFit : !isThere)
+      complain(`operation ${operation} reads ${column}, and is ${reply.text}`);
+    if (reply.status === 422) return;
+    this.counts.versionsAdded += 1;
+    this.#isActive(categoryOf({ feature, version: 3 }));
   }
 
   get #table(): string {
@@ -232,7 +272,7 @@ interface ComputeAnswer {
   skipped_count: number;
 }
 
-function rowBody({ user, amount, atSecond }: PlannedRow) {
+function rowBody({ user, amount, atSecond, added }: PlannedRow) {
   const at = atSecond === null ? null : new Date(START_MS + atSecond * 1_000).toISOString();
-  return { user, amount, at };
+  return { user, amount, at, ...added };
 }

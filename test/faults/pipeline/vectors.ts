@@ -3,11 +3,12 @@
  * of rows that are late enough. Pure.
  */
 import type { Moment, StoredRow } from "./rows.ts";
-import type { FeatureName } from "./schedule.ts";
+import type { AddedColumn, FeatureName } from "./schedule.ts";
 
 export interface Version {
   feature: FeatureName;
-  version: 1 | 2;
+  /** 3: one that reads an added column. */
+  version: 1 | 2 | 3;
 }
 
 export const USERS = ["u1", "u2", "u3"];
@@ -18,7 +19,7 @@ export const categoryOf = ({ feature, version }: Version) =>
 
 function versionIn(category: string): Version {
   const [feature, version = "1"] = category.split("@");
-  return { feature: feature as FeatureName, version: Number(version) as 1 | 2 };
+  return { feature: feature as FeatureName, version: Number(version) as Version["version"] };
 }
 
 export const SQL: Record<FeatureName, Record<1 | 2, string>> = {
@@ -32,11 +33,34 @@ export const SQL: Record<FeatureName, Record<1 | 2, string>> = {
   },
 };
 
-const VALUES: Record<string, (amounts: number[]) => object> = {
-  stream: (amounts) => ({ n: amounts.length, total: sum(amounts) }),
-  "stream@2": (amounts) => ({ n: amounts.length, top: Math.max(...amounts) }),
-  manual: (amounts) => ({ total: sum(amounts), low: Math.min(...amounts) }),
+/** Of version 3, which is registered when the table has the column, or refused. */
+export const SQL_OF_ADDED: Record<FeatureName, { column: AddedColumn; sql: string }> = {
+  stream: {
+    column: "bonus",
+    sql: "SELECT user, count(bonus) AS known, sum(bonus) AS bonuses FROM data GROUP BY user",
+  },
+  manual: {
+    column: "level",
+    sql: "SELECT user, count(*) AS n, max(level) AS best FROM data WHERE user IS NOT NULL GROUP BY user",
+  },
 };
+
+const VALUES: Record<string, (rows: readonly StoredRow[]) => object> = {
+  stream: (rows) => ({ n: rows.length, total: sum(amounts(rows)) }),
+  "stream@2": (rows) => ({ n: rows.length, top: Math.max(...amounts(rows)) }),
+  "stream@3": (rows) => {
+    const known = cells(rows, "bonus");
+    return { known: known.length, bonuses: known.length === 0 ? null : sum(known) };
+  },
+  manual: (rows) => ({ total: sum(amounts(rows)), low: Math.min(...amounts(rows)) }),
+  "manual@3": (rows) => {
+    const known = cells(rows, "level");
+    return { n: rows.length, best: known.length === 0 ? null : Math.max(...known) };
+  },
+};
+
+const amounts = (rows: readonly StoredRow[]) => rows.map(({ amount }) => amount);
+const cells = (rows: readonly StoredRow[], column: AddedColumn) => rows.flatMap((row) => row[column] ?? []);
 
 const sum = (numbers: number[]) => numbers.reduce((a, b) => a + b, 0);
 
@@ -51,7 +75,7 @@ export function vectorOf(version: Version, user: string, rows: readonly StoredRo
   const own = rows.filter((row) => row.user === user);
   if (own.length === 0) return null;
   const times = own.flatMap(({ at }) => (at === null ? [] : [Date.parse(at) * 1_000]));
-  const values = VALUES[categoryOf(version)]?.(own.map(({ amount }) => amount));
+  const values = VALUES[categoryOf(version)]?.(own);
   return { data: JSON.stringify(values), newest: times.length === 0 ? null : Math.max(...times) };
 }
 
