@@ -23,21 +23,23 @@ export class ColumnUsers {
     this.#w = own;
   }
 
-  async add({ columns: names, type }: AddColumns): Promise<void> {
+  /** @returns whether they are there. */
+  async add({ columns: names, type }: AddColumns): Promise<boolean> {
     const { asking, rows, columns, complain } = this.#w;
     const asked = names.map((name): TableColumn => [name, type]);
     const before = columns.registered;
     const body = { columns: asked.map(([name, type]) => ({ name, type })) };
     const path = `${this.#table}/columns`;
     const reply = await asking.until({ method: "POST", path, body }, [200, 201, 404, 409]);
-    if (!reply) return;
+    if (!reply) return false;
     if (reply.status === 404) {
       if (!rows.isDropped) complain(`the table is there, and its columns are ${reply.text}`);
-      return;
+      return false;
     }
     if (reply.status === 201) this.counts.columnsAdded += 1;
     if (reply.status === 409) this.counts.columnsRefused += 1;
     columns.answered(reply.status as 200 | 201 | 409, { asked, before });
+    return reply.status !== 409;
   }
 
   /** In the end: the table has all columns, and its rows, in the order in which they came, what they were sent with. */

@@ -5,8 +5,8 @@ import { faultOfTenant } from "../tenant.ts";
 import type { AnnouncedRow } from "./deliveries.ts";
 import { Parts } from "./parts.ts";
 import { register } from "./registered.ts";
-import type { Action, Operation, Schedule } from "./schedule.ts";
-import { categoryOf, faultOfVector, USERS, type Version, writtenOfErased } from "./vectors.ts";
+import { type Action, FEATURES, type Operation, type Schedule } from "./schedule.ts";
+import { categoryOf, faultOfVector, SQL_OF_ADDED, USERS, type Version, writtenOfErased } from "./vectors.ts";
 
 const VERSIONS: readonly Version[] = [
   { feature: "stream", version: 1 },
@@ -101,10 +101,14 @@ class Run {
     this.#open += isEviction ? 0 : 1;
   }
 
-  #do(id: number, action: Exclude<Action, { do: "evict" }>): Promise<void> {
+  async #do(id: number, action: Exclude<Action, { do: "evict" }>): Promise<void> {
     const { owners, users, columnUsers } = this.#parts;
     if ("slot" in action) return owners.run(id, action);
-    return action.do === "add columns" ? columnUsers.add(action) : users.run(id, action);
+    if (action.do !== "add columns") return users.run(id, action);
+    const areThere = await columnUsers.add(action);
+    const readers = FEATURES.filter((feature) => action.columns.includes(SQL_OF_ADDED[feature].column));
+    for (const feature of areThere && action.areRead ? readers : [])
+      await users.run(id, { do: "add version", feature });
   }
 
   async #act(work: () => Promise<void>): Promise<void> {

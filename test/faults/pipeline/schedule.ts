@@ -34,8 +34,8 @@ export const SLOTS: readonly [Slot, ...Slot[]] = [0, 1, 2];
 export type Action =
   | { do: "ingest"; rows: PlannedRow[]; hasKey: boolean }
   | { do: "compute"; feature: FeatureName; version: 1 | 3; hasKey: boolean }
-  /** Of another type than all others add it, it is refused, or those are. */
-  | { do: "add columns"; columns: readonly AddedColumn[]; type: "integer" | "string" }
+  /** Of another type than all others add it, it is refused, or those are. `areRead`: at once by new versions. */
+  | { do: "add columns"; columns: readonly AddedColumn[]; type: "integer" | "string"; areRead: boolean }
   /** Version 3 of a feature, which reads an added column. */
   | { do: "add version"; feature: FeatureName }
   | { do: "write"; entity: string; n: number; hasKey: boolean }
@@ -100,7 +100,7 @@ export function scheduleOf(seed: number): Schedule {
   for (let id = 1; id <= count; id++) {
     const isFirst = id === 1 && gainsColumns && random() < 0.6;
     const action = isFirst
-      ? gainOf(random)
+      ? gainOf(random, hasFeatures)
       : actionOf(random, { nextN, planned }, { isTimed, hasFeatures, gainsColumns });
     if (action.do === "add columns") for (const column of action.columns) planned.add(column);
     operations.push({ id, atMs, action });
@@ -167,14 +167,16 @@ function actionOf(
 
 function columnActionOf(random: () => number, hasFeatures: boolean): Action {
   const dice = random();
-  if (dice < 0.45 || !hasFeatures) return gainOf(random);
+  if (dice < 0.45 || !hasFeatures) return gainOf(random, hasFeatures);
   const feature = oneOf(random, FEATURES);
   if (dice < 0.8) return { do: "add version", feature };
   return { do: "compute", feature, version: 3, hasKey: random() < 0.5 };
 }
 
-function gainOf(random: () => number): Action {
-  return { do: "add columns", columns: oneOf(random, GAINED), type: random() < 0.15 ? "string" : "integer" };
+function gainOf(random: () => number, hasFeatures: boolean): Action {
+  const type = random() < 0.15 ? "string" : "integer";
+  const areRead = random() < 0.5 && hasFeatures;
+  return { do: "add columns", columns: oneOf(random, GAINED), type, areRead };
 }
 
 /** In columns that somebody adds before; each value is of its row and its column alone. */
@@ -216,7 +218,7 @@ function describeAction(action: Action): string {
     case "compute":
       return `compute ${action.feature}@${action.version}${action.hasKey ? " with a key" : ""}`;
     case "add columns":
-      return `add ${action.columns.join(" and ")} of type ${action.type}`;
+      return `add ${action.columns.join(" and ")} of type ${action.type}${action.areRead ? ", and what reads it" : ""}`;
     case "add version":
       return `add version 3 of ${action.feature}`;
     case "write":
