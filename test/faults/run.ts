@@ -15,7 +15,7 @@ const SEEDS_AT_ONCE = 2_000;
 const USAGE = `
 npm run test:faults -- --seeds 20000 --from 1
 
-  --world  entities (reads and writes) or pipeline (ingests, computations, deliveries); both without it
+  --world  entities (reads and writes) or pipeline (ingests, added columns, computations, deliveries); both without it
   --seeds  how many schedules of each; 1000 without it
   --from   the first one's seed
   --seed   one schedule, with all that happens in it`;

@@ -1,5 +1,5 @@
 /**
- * Seeded schedules of ingests, computations and subscriptions among faults; whatever happens, every promise holds.
+ * Seeded schedules of ingests, added columns, computations and subscriptions among faults; whatever happens, every promise holds.
  *
  * `npm run test:faults -- --world pipeline --seeds 20000 --from 1` runs others, `-- --seed 17` one, with all that
  * happened in it.
