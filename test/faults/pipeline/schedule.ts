@@ -89,6 +89,7 @@ export function scheduleOf(seed: number): Schedule {
   const hasFeatures = chance(seed, 108) < 0.85;
   const gainsColumns = chance(seed, 109) < 0.4;
   const planned = new Set<AddedColumn>();
+  const spread = spreadOf(seed, (own) => oneOf(own, [0, 0, 0.15 / 3, 0.15]));
   const operations: Operation[] = [];
   const count = 6 + Math.floor(random() * 7);
   let atMs = 0;
@@ -113,13 +114,14 @@ export function scheduleOf(seed: number): Schedule {
       database: rate(0.3),
       cache: 0,
       queue: rate(0.6),
-      object: rate(0.25),
+      // A computation asks a writer of each database: were all of them worse, hours would pass with tries that fail.
+      object: rate(spread ? 0.15 : 0.25),
       receiver: rate(0.6),
     },
     queueStorage: chance(seed, 104) < 0.75 ? "durable" : "memory",
     table: { isTimed, retentionDays: isTimed && chance(seed, 105) < 0.6 ? 1 : null, hasFeatures },
     mostInline: chance(seed, 106) < 0.5 ? 1 : 1_000,
-    spread: spreadOf(seed, (own) => oneOf(own, [0, 0, 0.3 / 8, 0.3 / 3, 0.3])),
+    spread,
     operations,
   };
 }
