@@ -18,7 +18,7 @@ beforeAll(async () => {
 
 testSeeds({
   world: "entities",
-  seeds: 850,
+  seeds: 890,
   scheduleOf,
   describe: ({ queueStorage, memoryTtlMs, rates, spread, operations }) => [
     `queue ${queueStorage}, memory ${memoryTtlMs} ms, rates ${JSON.stringify(rates)}`,

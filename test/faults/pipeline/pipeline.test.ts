@@ -10,7 +10,7 @@ import { describe, scheduleOf } from "./schedule.ts";
 
 testSeeds({
   world: "pipeline",
-  seeds: 170,
+  seeds: 110,
   scheduleOf,
   describe: ({ queueStorage, table, mostInline, rates, spread, operations }) => [
     `queue ${queueStorage}, table ${JSON.stringify(table)}, jobs above ${mostInline}, rates ${JSON.stringify(rates)}`,
