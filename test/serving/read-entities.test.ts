@@ -163,18 +163,25 @@ describe("many entities", () => {
     expect(reads.map(({ source }) => source)).toEqual(Array(200).fill("kv"));
   });
 
-  test("that are large are fetched a few at a time, and no more of them once they are too many", async () => {
-    const tenant = newTenant();
-    const values = Array.from({ length: 1_000 }, (_, i) => `user-${i}`);
-    const text = documentText(["c"], JSON.stringify({ text: "x".repeat(100_000) }));
-    for (const value of values.slice(0, 300)) {
-      await env.HOT.put(await documentKey(tenant, settings.writerPartitions, ref(value)), text);
-    }
-    const bindings = watched();
-    await expect(readerOf(tenant, bindings).many(values)).rejects.toMatchObject({ status: 422 });
+  test.each([
     // 10 MB, then as many more as may be there at once: 24 MiB.
-    expect(costs(bindings)).toEqual({ cache: Array(3).fill("bulk get"), database: [] });
-  });
+    [100_000, 3],
+    // 20 MB, and twice as many would be too many.
+    [200_000, 2],
+  ])(
+    "that are large are fetched a few at a time, and no more once they are too many (%i)",
+    async (size, reads) => {
+      const tenant = newTenant();
+      const values = Array.from({ length: 1_000 }, (_, i) => `user-${i}`);
+      const text = documentText(["c"], JSON.stringify({ text: "x".repeat(size) }));
+      for (const value of values.slice(0, 300)) {
+        await env.HOT.put(await documentKey(tenant, settings.writerPartitions, ref(value)), text);
+      }
+      const bindings = watched();
+      await expect(readerOf(tenant, bindings).many(values)).rejects.toMatchObject({ status: 422 });
+      expect(costs(bindings)).toEqual({ cache: Array(reads).fill("bulk get"), database: [] });
+    },
+  );
 
   test.each<[string, string | null, number]>([
     ["that there is not", null, 4],

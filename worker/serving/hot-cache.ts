@@ -50,7 +50,7 @@ export async function getDocuments(
     }
     if (characters > mostCharacters) throw new TooMuchCached();
     start = end;
-    atOnce = found > 0 && fits(KV_BULK_READS_AT_ONCE, characters / found) ? KV_BULK_READS_AT_ONCE : 1;
+    atOnce = mayTakeMore({ characters, found }) ? KV_BULK_READS_AT_ONCE : 1;
   }
   return documents;
 }
@@ -70,5 +70,9 @@ function getChunks(
   return Promise.all(chunks.map(get));
 }
 
-/** Nobody knows how large documents are before they are there. The first of them tell what to expect of the others. */
-const fits = (reads: number, expected: number) => reads * KV_MAX_BULK_KEYS * expected <= MAX_ENTITIES_BYTES;
+/**
+ * Whether there may be as many more as are read at once. Nobody knows how large documents are before they are there: those
+ * that were found tell what to expect of the others.
+ */
+const mayTakeMore = ({ characters, found }: { characters: number; found: number }) =>
+  found > 0 && KV_BULK_READS_AT_ONCE * KV_MAX_BULK_KEYS * characters <= found * MAX_ENTITIES_BYTES;
