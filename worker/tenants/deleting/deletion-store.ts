@@ -11,19 +11,6 @@ export interface FoundDeletion {
 const taskOf = (tenant: string) => `delete/${tenant}`;
 const IS_DELETING = "SELECT 1 FROM tenants WHERE tenant_id = ?1 AND status = 'deleting'";
 
-/** How many databases may have rows of the tenant: a move begins to copy them into more than it has. */
-export async function databasesWith(db: D1Database, tenant: string): Promise<number> {
-  const databases = await db
-    .withSession("first-primary")
-    .prepare(
-      `SELECT max(coalesce(t.databases, 1), coalesce(m.move ->> '$.to', 1)) AS databases
-       FROM tenants AS t LEFT JOIN tenant_moves AS m USING (tenant_id) WHERE t.tenant_id = ?`,
-    )
-    .bind(tenant)
-    .first<number>("databases");
-  return databases ?? 1;
-}
-
 /** Of a suspended tenant; of one that is being deleted already it goes on. */
 export async function beginDeletion(db: D1Database, tenant: string): Promise<void> {
   await db.batch([
