@@ -47,17 +47,25 @@ export class Report<S extends { operations: readonly unknown[] }> {
     for (const [kind, n] of happened) addTo(this.#faults, kind, n);
   }
 
-  /** Tells of a failing seed, as small as it could be made. */
-  failure(seed: number, { schedule, ran }: Failure<S>): string {
+  /** Tells of a failing seed at once: to make it smaller may take a while. */
+  failed(seed: number, { violations }: Ran): string {
     this.#failed.push(seed);
     const { world } = this.#asked;
     return [
       `seed ${seed} fails; again, with all that happens: npm run test:faults -- --world ${world} --seed ${seed}`,
-      ...ran.violations.map((violation) => `  ${violation}`),
-      "made smaller:",
+      ...inLines(violations),
+    ].join("\n");
+  }
+
+  /** A failing seed, as small as it could be made. */
+  smallest(seed: number, { schedule, ran }: Failure<S>): string {
+    return [
+      `seed ${seed} made smaller:`,
       ...this.#describe(schedule),
       "what happened:",
       ...ran.log,
+      "which fails:",
+      ...inLines(ran.violations),
     ].join("\n");
   }
 
@@ -77,6 +85,8 @@ export class Report<S extends { operations: readonly unknown[] }> {
     ].join("\n");
   }
 }
+
+const inLines = (violations: readonly string[]) => violations.map((violation) => `  ${violation}`);
 
 function addTo(all: Map<string, number>, name: string, n: number): void {
   all.set(name, (all.get(name) ?? 0) + n);

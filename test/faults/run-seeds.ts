@@ -31,6 +31,8 @@ export interface Kind<S extends { operations: readonly unknown[] }> {
 const CHUNK = 250;
 /** After so many failures the rest would say nothing new. */
 const MOST_FAILURES = 3;
+/** A schedule that fails by never coming to its end takes long each time. */
+const SHRINK_MS = 60_000;
 
 export function testSeeds<S extends { operations: readonly unknown[] }>(kind: Kind<S>): void {
   const asked: Asked = JSON.parse(
@@ -86,8 +88,13 @@ async function runSeeds<S extends { operations: readonly unknown[] }>(
     report.add(ran);
     if (isTold) console.log(ran.log.join("\n"));
     if (ran.violations.length === 0) continue;
-    const smallest = await shrink(schedule, ran, (smaller, spared) => run(smaller, state, spared));
-    console.log(report.failure(seed, smallest));
+    console.log(report.failed(seed, ran));
+    const untilMs = Date.now() + SHRINK_MS;
+    const smallest = await shrink(schedule, ran, {
+      run: (smaller, spared) => run(smaller, state, spared),
+      isOver: () => Date.now() >= untilMs,
+    });
+    console.log(report.smallest(seed, smallest));
     failed.push(`seed ${seed}: ${ran.violations[0]}`);
   }
   return failed;

@@ -6,15 +6,20 @@ export interface Failure<S> {
   ran: Ran;
 }
 
-type Run<S> = (schedule: S, spared: ReadonlySet<number>) => Promise<Ran>;
+interface Attempts<S> {
+  run: (schedule: S, spared: ReadonlySet<number>) => Promise<Ran>;
+  /** Whether there is no time for another: the smallest one found is as good as it gets. */
+  isOver: () => boolean;
+}
 
 export async function shrink<S extends { operations: readonly unknown[] }>(
   schedule: S,
   ran: Ran,
-  run: Run<S>,
+  { run, isOver }: Attempts<S>,
 ): Promise<Failure<S>> {
   let smallest: Failure<S> = { schedule, ran };
   for (const operation of schedule.operations) {
+    if (isOver()) return smallest;
     const operations = smallest.schedule.operations.filter((one) => one !== operation);
     const smaller = { ...schedule, operations };
     const again = await run(smaller, new Set());
@@ -22,6 +27,7 @@ export async function shrink<S extends { operations: readonly unknown[] }>(
   }
   let spared = new Set<number>();
   for (const call of smallest.ran.faulted) {
+    if (isOver()) break;
     const more = new Set([...spared, call]);
     const again = await run(smallest.schedule, more);
     if (again.violations.length === 0) continue;
