@@ -6,10 +6,11 @@ import { requestContext } from "../../worker/http/context.ts";
 import { documentKey } from "../../worker/keys.ts";
 import { isolateMemory } from "../../worker/serving/memory.ts";
 import { readContext, TOKEN_HEADER } from "../../worker/serving/read-context.ts";
-import { readEntities } from "../../worker/serving/read-entities.ts";
+import { type EntityRead, readEntities } from "../../worker/serving/read-entities.ts";
 import type { EntityChange, RequestRow } from "../../worker/writing/entity-write.ts";
 import { IDEMPOTENCY_HEADER } from "../../worker/writing/submit-changes.ts";
 import { ownerOf } from "../../worker/writing/writer-access.ts";
+import type { Brought } from "./brought.ts";
 import type { Front } from "./front.ts";
 import type { Floor, Judge } from "./judge.ts";
 import { askPast } from "./past-request.ts";
@@ -17,7 +18,7 @@ import { type Answer, contextOf, isUnavailable, throughAnother, throughThis } fr
 import { type Action, nameOf, type Operation, type PastRead, type PlannedChange } from "./schedule.ts";
 import type { Entity } from "./spread.ts";
 import type { Timeline } from "./timeline.ts";
-import { LARGE_SKEW_MS, START_MS, type World } from "./world.ts";
+import { actor, LARGE_SKEW_MS, START_MS, type World } from "./world.ts";
 
 export interface ClientWorld {
   env: Env;
@@ -25,6 +26,8 @@ export interface ClientWorld {
   world: World;
   timeline: Timeline;
   judge: Judge;
+  brought: Brought;
+  memoryTtlMs: number;
   counts: Counts;
   /** In which database an entity is. */
   placeOf: (entity: string) => number;
@@ -98,7 +101,7 @@ export class Client {
     const { timeline, judge, counts, world } = this.#w;
     const token = consistency === "session" ? this.#token : null;
     if (consistency === "session" && !token) return;
-    const since = timeline.now;
+    const [since, sinceMs] = [timeline.now, world.nowMs];
     // Of one database there is no replica.
     const mayBeOld = this.#w.front !== null && consistency !== "strong";
     const floors = entities.map((entity) => this.#floor(nameOf(entity), token));
@@ -116,11 +119,28 @@ export class Client {
         if (consistency === "strong" && read.source !== "d1")
           judge.complain("a strong read came from a cache");
         judge.read(nameOf(entity), read, { since, isOfNow: !mayBeOld }, floor);
+        this.#remembered(nameOf(entity), read, sinceMs);
       });
     } catch (cause) {
+      for (const entity of entities) this.#w.brought.noteUnknown(nameOf(entity), world.nowMs);
       if (!isUnavailable(cause) || world.isHealthy) throw cause;
       counts.failedReads += 1;
     }
+  }
+
+  /** What comes from memory was brought there within its time before the read, or while it ran. */
+  #remembered(entity: string, { source, revision }: EntityRead, sinceMs: number): void {
+    const { brought, memoryTtlMs, judge, world } = this.#w;
+    if (source !== "memory") {
+      brought.note(entity, revision, world.nowMs);
+      return;
+    }
+    // A clock that was set back in between holds what it remembers for longer.
+    const fromMs = sinceMs - memoryTtlMs + Math.min(0, actor().aheadMs);
+    if (!brought.isSince(entity, revision, fromMs))
+      judge.complain(
+        `a read of ${entity} from memory shows revision ${revision}, which was brought before its time`,
+      );
   }
 
   async readPast(asked: PastRead): Promise<void> {

@@ -6,6 +6,7 @@ import { Log } from "../../worker/log.ts";
 import { decodeDocument } from "../../worker/serving/document.ts";
 import { settleSpread } from "../../worker/tenants/spread.ts";
 import { FaultLayer } from "./bindings.ts";
+import { Brought } from "./brought.ts";
 import { Client, type Counts } from "./client.ts";
 import { chance, randomOf } from "./decide.ts";
 import { Front } from "./front.ts";
@@ -58,6 +59,8 @@ class Run {
   readonly #stores: Stores;
   readonly #entities: readonly Entity[];
   readonly #placeOf: (entity: string) => number;
+  /** By the keys of their documents. */
+  readonly #entityOf = new Map<string, string>();
   #open = 0;
 
   constructor(
@@ -78,7 +81,14 @@ class Run {
     this.#judge = new Judge(this.#timeline);
     const [world, layer] = [this.#world, this.#layer];
     const shared = { world, layer, timeline: this.#timeline, judge: this.#judge };
-    this.#stores = new Stores({ ...shared, schedule, onTaken: (events) => this.#taken(events) });
+    const brought = new Brought();
+    this.#stores = new Stores({
+      ...shared,
+      schedule,
+      brought,
+      entityOf: (key) => this.#entityOf.get(key) ?? null,
+      onTaken: (events) => this.#taken(events),
+    });
     const all = this.#stores.env;
     this.#writers = new Writers({ world, layer, state, tenant, databases, env: all });
     all.ENTITY_WRITER = this.#writers.namespace;
@@ -86,7 +96,9 @@ class Run {
       key === null
         ? null
         : new Front({ world, env: all, key, complain: (text) => this.#judge.complain(text) });
-    const own = { env: all, tenant, counts: this.#counts, placeOf: this.#placeOf, front };
+    const { memoryTtlMs } = schedule;
+    const counts = this.#counts;
+    const own = { env: all, tenant, counts, placeOf: this.#placeOf, front, brought, memoryTtlMs };
     const client = () => new Client({ ...shared, ...own });
     this.#clients = [client(), client()];
   }
@@ -94,6 +106,8 @@ class Run {
   async toTheEnd(): Promise<void> {
     const world = this.#world;
     try {
+      for (const entity of this.#entities)
+        this.#entityOf.set(await documentKey(this.#tenant, 1, entity), nameOf(entity));
       // A route has the catalog before it comes to a writer; of several databases it is asked for as all else is.
       if (!this.#schedule.spread)
         await settleSpread({ env: this.#stores.env, log: SILENT }, this.#tenant, {
@@ -191,12 +205,11 @@ class Run {
     const { spread } = this.#schedule;
     const fault = spread && (await faultOfTenant(this.#tenant, spread));
     if (fault) this.#judge.complain(fault);
-    for (const entity of this.#entities) {
-      const key = await documentKey(this.#tenant, 1, entity);
+    for (const [key, entity] of this.#entityOf) {
       if (!this.#stores.isCurrent(key)) continue;
       const text = await env.HOT.get(key);
       const document = text === null ? null : decodeDocument(text);
-      if (document) this.#judge.cached(nameOf(entity), document);
+      if (document) this.#judge.cached(entity, document);
     }
   }
 

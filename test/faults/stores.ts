@@ -1,8 +1,10 @@
 /** The stores of one schedule: the real bindings behind the fault layer, and what KV has shown. */
 import { env } from "cloudflare:workers";
 import type { FeatureAvailable } from "../../worker/events/feature-available.ts";
+import { decodeDocument } from "../../worker/serving/document.ts";
 import { type CacheCall, type DatabaseCall, type QueueCall, watched } from "../setup/faults.ts";
 import type { FaultLayer } from "./bindings.ts";
+import type { Brought } from "./brought.ts";
 import type { Judge } from "./judge.ts";
 import { withReplica } from "./replicas.ts";
 import type { Schedule } from "./schedule.ts";
@@ -16,6 +18,9 @@ interface StoreDependencies {
   schedule: Schedule;
   timeline: Timeline;
   judge: Judge;
+  brought: Brought;
+  /** The entity of a document; null: of none of these. */
+  entityOf: (key: string) => string | null;
   /** The queue has taken events. */
   onTaken: (events: readonly FeatureAvailable[]) => void;
 }
@@ -84,7 +89,21 @@ export class Stores {
     );
   }
 
-  #cache(call: CacheCall, run: () => Promise<unknown>): Promise<unknown> {
+  async #cache(call: CacheCall, run: () => Promise<unknown>): Promise<unknown> {
+    const answer = await this.#ask(call, run);
+    const { kind, keys } = call;
+    if (kind === "get") this.#bring(keys[0] ?? "", answer);
+    else if (answer instanceof Map) for (const [key, text] of answer) this.#bring(key, text);
+    return answer;
+  }
+
+  #bring(key: string, text: unknown): void {
+    const entity = this.#d.entityOf(key);
+    const document = typeof text === "string" ? decodeDocument(text) : null;
+    if (entity !== null && document) this.#d.brought.note(entity, document.revision, this.#d.world.nowMs);
+  }
+
+  #ask(call: CacheCall, run: () => Promise<unknown>): Promise<unknown> {
     const { kind, keys, text } = call;
     const operation = kind === "bulk get" ? "get" : kind;
     const label = `cache ${kind} ${keys.length}`;
