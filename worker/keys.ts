@@ -19,7 +19,7 @@
  * as long as it lives: when `WRITER_PARTITIONS` changes, the documents of the old writers are simply no longer asked
  * for, and expire.
  */
-import { createHash } from "node:crypto";
+import { sha256Of } from "./digests.ts";
 import { KV_MAX_KEY_BYTES } from "./limits.ts";
 
 export interface EntityRef {
@@ -57,9 +57,8 @@ export function documentKey(tenant: string, partitions: number, ref: EntityRef):
 }
 
 function hashedKey(prefix: string, ref: EntityRef): string {
-  const digest = createHash("sha256").update(entityKey(ref)).digest("hex");
   // An entity type is at most 512 characters, a plain name: shortened here, the digest covers all of it.
-  return `${prefix}${encodeURIComponent(ref.entityType).slice(0, 128)}#${digest}`;
+  return `${prefix}${encodeURIComponent(ref.entityType).slice(0, 128)}#${sha256Of(entityKey(ref))}`;
 }
 
 /** Of all KV keys and files of a tenant. */

@@ -3,7 +3,6 @@
  * pepper, for one subscription and one origin of its URL. So a row that somebody copies to another subscription, or a URL
  * that is changed past the service, sends it nowhere. No clock and no storage.
  */
-import { randomBytes } from "node:crypto";
 import type { Subscription } from "./subscription-store.ts";
 
 /** Whose it is, and to where it is sent. */
@@ -23,7 +22,7 @@ export async function sealAuthorization(
   pepper: string,
   belonging: Belonging,
 ): Promise<string> {
-  const iv = new Uint8Array(randomBytes(IV_BYTES));
+  const iv = crypto.getRandomValues(new Uint8Array(IV_BYTES));
   const key = await keyOf(pepper);
   const sealed = await crypto.subtle.encrypt(cipher(iv, belonging), key, Buffer.from(authorization));
   return Buffer.concat([iv, new Uint8Array(sealed)]).toString("base64");

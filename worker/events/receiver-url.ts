@@ -6,7 +6,6 @@
  * differently then. So this keeps out mistakes and the simple attacks; what keeps out the rest is that the platform
  * calls no private address.
  */
-import { resolve4, resolve6 } from "node:dns/promises";
 import { isLocalName } from "../http/local-names.ts";
 import { MAX_RECEIVER_URL_CHARACTERS } from "../limits.ts";
 import { reachOf } from "./ip-address.ts";
@@ -79,6 +78,8 @@ export async function checkReceiverAddress(
  * @throws Error when the resolver could not be asked for one of the families.
  */
 export async function resolveName(hostname: string): Promise<string[]> {
+  // Loaded when a name is first asked for: it would take a quarter of the start of every isolate.
+  const { resolve4, resolve6 } = await import("node:dns/promises");
   const answers = await Promise.all([resolve4(hostname), resolve6(hostname)].map(noneIfMissing));
   // The runtime's answers hold the names that an alias goes through, too.
   return answers.flat().filter((answer) => reachOf(answer).kind !== "not an address");

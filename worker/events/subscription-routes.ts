@@ -1,5 +1,4 @@
 /** Subscriptions to availability events: creating, listing, changing and deleting them. */
-import { randomBytes } from "node:crypto";
 import * as z from "zod";
 import { Problem } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
@@ -10,7 +9,7 @@ import { endpoint } from "../http/endpoint.ts";
 import { formatPosition, nextCursor, pageOf, pageQuery, positionIn } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_SUBSCRIPTIONS_PER_TENANT } from "../limits.ts";
-import { newId } from "../new-id.ts";
+import { newId, randomHex } from "../new-id.ts";
 import { nowMicros } from "../timestamps.ts";
 import { replayedHeader, writeRequestHeaders } from "../writing/submit-request.ts";
 import { subscriberObject } from "./subscriber-access.ts";
@@ -99,7 +98,7 @@ async function subscriptionOf(c: AppContext, json: z.output<typeof newSubscripti
     categories: json.categories ?? null,
     features: json.features ?? null,
     status: "active",
-    secretNonce: randomBytes(NONCE_BYTES).toString("hex"),
+    secretNonce: randomHex(NONCE_BYTES),
     createdAt: now,
     updatedAt: now,
   };

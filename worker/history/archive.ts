@@ -5,7 +5,6 @@
  * removed, overwrite their file. Together with rows that have grown old meanwhile they are a second time in another
  * file: whoever reads the archive takes rows of the same key once.
  */
-import { createHash } from "node:crypto";
 import { archiveKey } from "../keys.ts";
 import { ARCHIVE_MAX_BYTES_AT_ONCE, ARCHIVE_MAX_FILES_AT_ONCE } from "../limits.ts";
 import { formatTimestamp, type Micros } from "../timestamps.ts";
@@ -55,7 +54,7 @@ export async function archiveRows(bucket: R2Bucket, rows: readonly HistoryRow[],
   const day = formatTimestamp(now).slice(0, "2026-01-01".length);
   for (const [tenant, own] of Map.groupBy(rows, ({ tenant_id }) => tenant_id)) {
     const file = parquetFile(columnsOf(own));
-    const digest = createHash("sha256").update(file).digest("hex");
+    const digest = Buffer.from(await crypto.subtle.digest("SHA-256", file)).toString("hex");
     await bucket.put(archiveKey(tenant, day, digest), file, { httpMetadata: { contentType: PARQUET_TYPE } });
   }
 }

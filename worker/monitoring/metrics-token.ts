@@ -1,5 +1,5 @@
 /** Whether a request brings the token of the monitoring. Takes as long whatever is wrong with it. */
-import { createHash, timingSafeEqual } from "node:crypto";
+import { isSameDigest, sha256Of } from "../digests.ts";
 import { bearerToken } from "../http/bearer.ts";
 
 /** @param token Null when there is none: then no request brings it. */
@@ -7,7 +7,5 @@ export function isMetricsToken(token: string | null, authorization: string | und
   const presented = bearerToken(authorization ?? "");
   if (token === null || presented === null) return false;
   // Digests have one length; comparing the texts would tell that of the token.
-  return timingSafeEqual(digestOf(presented), digestOf(token));
+  return isSameDigest(sha256Of(presented), sha256Of(token));
 }
-
-const digestOf = (text: string) => createHash("sha256").update(text).digest();

@@ -5,9 +5,9 @@
  * cannot be told apart wrongly and a double click selects the whole key. The secret ends with a seal that only who has
  * the pepper can make: keys that somebody made up are told from ours without a query, however many they are.
  */
-import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import type { apiKeys } from "../db/schema.ts";
-import { ID_CHARACTERS, newId } from "../new-id.ts";
+import { hmacSha256Of, isSameDigest, sha256Of } from "../digests.ts";
+import { ID_CHARACTERS, newId, randomHex } from "../new-id.ts";
 import type { Micros } from "../timestamps.ts";
 
 export const SCOPES = ["read", "write", "admin"] as const;
@@ -38,14 +38,14 @@ const SEAL_CHARACTERS = 8;
 const API_KEY = new RegExp(`^fs_([0-9a-f]{${ID_CHARACTERS}})_([0-9a-f]{${2 * SECRET_BYTES}})$`);
 
 export function newKeySeed(): KeySeed {
-  return { keyId: newId(""), nonce: randomBytes(SECRET_BYTES).toString("hex") };
+  return { keyId: newId(""), nonce: randomHex(SECRET_BYTES) };
 }
 
 /** The same each time, so that a creation that comes again shows the same key. The nonce is kept for that long alone. */
 export function apiKeyOf({ keyId, nonce }: KeySeed, pepper: string): ApiKey {
   // As JSON, and named, because the pepper makes other things too.
   const purpose = JSON.stringify(["api-key-secret", keyId, nonce]);
-  const random = createHmac("sha256", pepper).update(purpose).digest("hex").slice(0, -SEAL_CHARACTERS);
+  const random = hmacSha256Of(pepper, purpose).slice(0, -SEAL_CHARACTERS);
   return { keyId, secret: random + sealOf(keyId, random, pepper) };
 }
 
@@ -53,8 +53,7 @@ export function apiKeyOf({ keyId, nonce }: KeySeed, pepper: string): ApiKey {
 export const newApiKey = (pepper: string): ApiKey => apiKeyOf(newKeySeed(), pepper);
 
 function sealOf(keyId: string, random: string, pepper: string): string {
-  const seal = createHmac("sha256", pepper).update(`${keyId}_${random}`).digest("hex");
-  return seal.slice(0, SEAL_CHARACTERS);
+  return hmacSha256Of(pepper, `${keyId}_${random}`).slice(0, SEAL_CHARACTERS);
 }
 
 export function formatApiKey({ keyId, secret }: ApiKey): string {
@@ -66,19 +65,19 @@ export function parseApiKey(text: string, pepper: string): ApiKey | null {
   const [, keyId, secret] = API_KEY.exec(text) ?? [];
   if (keyId === undefined || secret === undefined) return null;
   const seal = sealOf(keyId, secret.slice(0, -SEAL_CHARACTERS), pepper);
-  return isSame(seal, secret.slice(-SEAL_CHARACTERS)) ? { keyId, secret } : null;
+  return isSameDigest(seal, secret.slice(-SEAL_CHARACTERS)) ? { keyId, secret } : null;
 }
 
 /** What is stored of a secret: whoever reads or writes the table alone, without the pepper, can make no key. */
 export function hashSecret(secret: string, pepper: string): string {
-  return createHash("sha256").update(`${pepper}:${secret}`).digest("hex");
+  return sha256Of(`${pepper}:${secret}`);
 }
 
 export type Verdict = "valid" | "wrong_secret" | "revoked" | "expired" | "suspended";
 
 /** @param secretHash The hash of the presented secret, by {@link hashSecret}. */
 export function judgeSecret(record: FoundKey, secretHash: string, now: Micros): Verdict {
-  return isSame(record.secretHash, secretHash) ? judgeRecord(record, now) : "wrong_secret";
+  return isSameDigest(record.secretHash, secretHash) ? judgeRecord(record, now) : "wrong_secret";
 }
 
 /** Judges a key whose secret is known to be right. A key is over at its `expires_at`, not after it. */
@@ -89,12 +88,4 @@ export function judgeRecord(
   if (revokedAt !== null) return "revoked";
   if (expiresAt !== null && expiresAt <= now) return "expired";
   return isSuspended ? "suspended" : "valid";
-}
-
-const encoder = new TextEncoder();
-
-/** In a time that tells nothing of where they differ. */
-function isSame(one: string, other: string): boolean {
-  const [a, b] = [encoder.encode(one), encoder.encode(other)];
-  return a.length === b.length && timingSafeEqual(a, b);
 }
