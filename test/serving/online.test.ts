@@ -113,6 +113,17 @@ describe("the read of one entity", () => {
     }
   });
 
+  test("a feature called `*` is one of its category", async () => {
+    await write("starred", [entry("model", { score: 0.1, "*": 2 }), entry("stars", { "*": null })]);
+    const feature_names = ["model:*", "stars:*"];
+    const { body } = await online({ entity_id: "starred", feature_names, entity_type: "user" });
+    expect(body.features).toMatchObject({
+      "model:score": { value: 0.1 },
+      "model:*": { value: 2, status: "PRESENT" },
+      "stars:*": { value: null, status: "NULL_VALUE" },
+    });
+  });
+
   test("of one that was never written finds nothing, at revision 0", async () => {
     const { status, body } = await online({ entity_id: "never", feature_names: ["age", "score"] });
     expect(status).toBe(200);

@@ -141,8 +141,8 @@ export class OnlineAnswers {
     const registered = catalog.storedIn(entityType, category);
     const texts = [...valuesOf(found)].flatMap(([name, json]) => {
       const key = `${category}:${name}`;
-      // A key stands in an answer once.
-      if (names.has(key)) return [];
+      // A key stands in an answer once. That of the reference itself stands there only as a feature called `*`.
+      if (names.has(key) && name !== WHOLE_CATEGORY) return [];
       const version = registered?.get(name)?.version ?? null;
       const asked = askedAs(key, one, { version, maxAgeSeconds });
       return this.#presentText(asked, json, timesOf(found, name));
