@@ -48,6 +48,16 @@ test.each<[string, (candidate: Document) => void]>([
   expect((await validate(spoiled)).valid).toBe(false);
 });
 
+test("what a row was erased by may be an integer beyond 2^53", () => {
+  const { components } = document() as {
+    components: { schemas: Record<string, { properties: Record<string, unknown> }> };
+  };
+  expect(components.schemas.RawRowsErased?.properties.value).toEqual({
+    type: ["integer", "string"],
+    example: "user_001",
+  });
+});
+
 test("fields and parameters that are there only to be refused are not described", () => {
   const { paths } = document() as {
     paths: Record<string, { post?: { requestBody?: unknown; parameters?: { name: string }[] } }>;

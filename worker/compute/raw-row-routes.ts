@@ -89,7 +89,11 @@ const eraseRows = endpoint(
             .object({
               id: z.int().meta({ example: 1 }),
               column: z.string().meta({ example: "user_id" }),
-              value: z.union([z.string(), z.int()]).meta({ example: "user_001" }),
+              // An integer of a row may be one beyond 2^53.
+              value: z.unknown().meta({
+                override: { type: ["integer", "string"] },
+                example: "user_001",
+              }),
               rows_removed: z.int().meta({ description: "By this request.", example: 2 }),
               row_count: z.int().meta({ description: "Rows in the table now.", example: 0 }),
             })
