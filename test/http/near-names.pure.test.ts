@@ -15,6 +15,9 @@ test.each([
   ["event_timestmp", "event_timestamp"],
   ["entityIds", "entity_ids"],
   ["feature_name", "feature_names"],
+  ["tags", "tag"],
+  ["hour", "hours"],
+  ["Rows", "row"],
 ])("%s may mean %s", (written, field) => expect(isNear(written, field)).toBe(true));
 
 test.each([

@@ -65,7 +65,7 @@ const LONGEST = 40;
 export function isNear(written: string, field: string): boolean {
   if (written.length > LONGEST) return false;
   const [a, b] = [plain(written), plain(field)];
-  if (a === b || field.startsWith(`${written.toLowerCase()}_`)) return true;
+  if (a === b || `${a}s` === b || a === `${b}s` || field.startsWith(`${written.toLowerCase()}_`)) return true;
   const most = Math.min(a.length, b.length) < 5 ? 0 : Math.min(a.length, b.length) < 8 ? 1 : 2;
   return Math.abs(a.length - b.length) <= most && distance(a, b) <= most;
 }
