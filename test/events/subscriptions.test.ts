@@ -61,6 +61,15 @@ describe("the endpoints", () => {
     expect(JSON.stringify(results)).not.toContain(secret);
   });
 
+  test("is active at first, with a secret of ours: what asks for another is refused", async () => {
+    const { body } = await post("/subscriptions", { url: "http://localhost:9/x", status: "active" });
+    expect(body).toMatchObject({ status: "active" });
+    for (const [name, value] of Object.entries({ status: "paused", secret: "whsec_bWluZQ==" })) {
+      const refused = await post("/subscriptions", { url: "http://localhost:9/x", [name]: value });
+      expect(expectProblem(refused, 422).errors).toMatchObject([{ loc: ["body", name] }]);
+    }
+  });
+
   test("a filter is changed, and taken away with null; what is not named stays", async () => {
     const { subscription_id: id } = await subscribed({ features: ["a"], description: "d" });
     const path = `/subscriptions/${id}`;

@@ -110,6 +110,11 @@ export const newSubscription = z.lazy(() =>
     has_authorization: hasAuthorization,
     description: description().optional(),
     ...asked(),
+    status: z
+      .literal("active", { error: "is active at first: pause it by PATCH" })
+      .nullish()
+      .meta({ description: "As it will be, or left out." }),
+    secret: elsewhere("is made here, and answered once"),
   }),
 );
 
