@@ -48,6 +48,14 @@ test.each<[string, (candidate: Document) => void]>([
   expect((await validate(spoiled)).valid).toBe(false);
 });
 
+test("an item has its entity under the name of any type", () => {
+  const { components } = document() as { components: { schemas: Record<string, unknown> } };
+  expect(components.schemas.Item).toMatchObject({
+    properties: { bright_uid: { type: "string" } },
+    additionalProperties: { type: "string" },
+  });
+});
+
 test("what a row was erased by may be an integer beyond 2^53", () => {
   const { components } = document() as {
     components: { schemas: Record<string, { properties: Record<string, unknown> }> };

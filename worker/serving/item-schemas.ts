@@ -31,6 +31,7 @@ export const itemSchema = lazily(() =>
       features: z.object({ data: data(), meta: meta() }),
       ...origin(),
     })
+    .catchall(z.string().meta({ description: "The entity, under the name of a type that was declared." }))
     .meta({ id: "Item" }),
 );
 
