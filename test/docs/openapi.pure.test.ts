@@ -48,6 +48,19 @@ test.each<[string, (candidate: Document) => void]>([
   expect((await validate(spoiled)).valid).toBe(false);
 });
 
+test("when to come again is a header of the problems that say so", () => {
+  const { paths } = document() as {
+    paths: Record<string, { get: { responses: Record<string, { headers?: Record<string, unknown> }> } }>;
+  };
+  const { responses } = paths["/api/v1/features"]?.get ?? { responses: {} };
+  const headersOf = (status: number) => Object.keys(responses[status]?.headers ?? {});
+  expect(headersOf(503)).toEqual(["x-request-id", "retry-after"]);
+  expect(headersOf(429)).toEqual(["x-request-id", "retry-after"]);
+  expect(headersOf(401)).toEqual(["x-request-id", "www-authenticate"]);
+  expect(headersOf(404)).toEqual([]);
+  expect(headersOf(422)).toEqual(["x-request-id"]);
+});
+
 test("an item has its entity under the name of any type", () => {
   const { components } = document() as { components: { schemas: Record<string, unknown> } };
   expect(components.schemas.Item).toMatchObject({

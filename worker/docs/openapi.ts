@@ -43,6 +43,12 @@ const PROBLEM_WORDS: Record<ProblemStatus, string> = {
   503: "A store does not answer; `Retry-After` says when to try again.",
 };
 
+const PROBLEM_HEADERS: Partial<Record<ProblemStatus, Record<string, string>>> = {
+  401: { "www-authenticate": "The scheme of a key: `Bearer`." },
+  429: { "retry-after": "Seconds until it may be sent again." },
+  503: { "retry-after": "Seconds until it may be sent again; absent where that would not help." },
+};
+
 /** Problems that follow from what an endpoint takes. */
 function problemsOf(spec: EndpointSpec): ProblemStatus[] {
   const statuses = new Set<ProblemStatus>([500, ...(spec.problems ?? [])]);
@@ -100,6 +106,7 @@ function operation(spec: EndpointSpec, schemas: JsonSchemas) {
           String(status),
           {
             description: PROBLEM_WORDS[status],
+            headers: schemas.headers({ "x-request-id": null, ...PROBLEM_HEADERS[status] }),
             content: { "application/problem+json": { schema: schemas.of(problem(), "output") } },
           },
         ]),
