@@ -31,6 +31,28 @@ test.each([
 /** `data.0.name` → `["data", 0, "name"]`. */
 const steps = (place: string) => place.split(".").map((step) => (/^\d+$/.test(step) ? Number(step) : step));
 
+test.each([
+  ["/features/online?entity_type=user", "query.entity_type: is a field of the body"],
+  ["/features/online?table_type=user", "query.table_type: is a field of the body"],
+  ["/features/online?max_age_seconds=1", "query.max_age_seconds: is a field of the body"],
+  ["/features/batch?known_at=2020-01-01T00:00:00Z", "query.known_at: is a field of the body"],
+  ["/training-sets?entity_type=user", "query.entity_type: is a field of the body"],
+  ["/get/items?entity_type=account_id", "query.entity_type: is a field of the body"],
+  ["/items?entity_type=account_id", "query.entity_type: stands in the body, in `data`"],
+  [
+    "/items/batch?table_type=account_id",
+    "query.table_type: is called `entity_type`, and stands in the body, in `data`",
+  ],
+])("POST %s means another entity or time than is read: %s", async (path, detail) => {
+  expect(expectProblem(await post(path, {}), 422).detail).toBe(detail);
+});
+
+test("an entity type beside `data` is not passed over: the entity of another would be read", async () => {
+  const data = { entity_value: "a", feature_list: ["c:*"] };
+  const { detail } = expectProblem(await post("/get/items", { entity_type: "account_id", data }), 422);
+  expect(detail).toBe("body.entity_type: stands in `data`");
+});
+
 test("a missing parameter is named in the same way", async () => {
   const { errors } = expectProblem(await get("/feature-vectors?feature_name=a"), 422);
   expect(errors).toEqual([{ loc: ["query", "entity_id"], ...MISSING }]);

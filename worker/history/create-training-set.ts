@@ -1,10 +1,11 @@
 /** Asking for a training set. */
-import type * as z from "zod";
+import * as z from "zod";
 import { Problem, unavailable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { type AppContext, requestContext } from "../http/context.ts";
 import { createOnce } from "../http/create-once.ts";
 import { endpoint } from "../http/endpoint.ts";
+import { fieldsOfBody } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_TRAINING_SET_ROWS, MAX_TRAINING_SETS_PER_TENANT, TRAINING_SET_FILE_ROWS } from "../limits.ts";
 import { newId } from "../new-id.ts";
@@ -36,7 +37,7 @@ export const createTrainingSet = endpoint(
     summary: "Have a training set of many rows written into Parquet files",
     description: `As \`POST /api/v1/features/batch\`, for up to ${MAX_TRAINING_SET_ROWS} rows. They are written behind the answer, in files of ${TRAINING_SET_FILE_ROWS} rows or fewer with the same columns, in the order of the request. A name that is found in no row, since it is not registered, is refused. Without \`known_at\` it is the time of the request, so that all files know the same. The files stay until the set is deleted.`,
     scope: "read",
-    request: { json: request },
+    request: { query: z.object(fieldsOfBody("is a field of the body")), json: request },
     requestHeaders: writeRequestHeaders,
     answers: {
       202: { description: "It is being written.", schema: trainingSetSchema, headers: replayedHeader },

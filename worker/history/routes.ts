@@ -15,8 +15,8 @@ import { VALUE_STATUSES } from "../monitoring/value-tally.ts";
 import { sessionStart } from "../serving/consistency.ts";
 import {
   consistency,
-  consistencyQuery,
   oneConsistency,
+  queryBesideBody,
   readContext,
   TOKEN_HEADER,
 } from "../serving/read-context.ts";
@@ -82,7 +82,7 @@ const readTrainingData = endpoint(
     summary: "Training data: features as they were known at given times",
     description: `For each row the values with the latest event time at or before its time, within their TTL; never one of the future. With \`Accept: ${NDJSON_TYPE}\` one row a line, streamed; with \`Accept: ${PARQUET_TYPE}\` a Parquet file.`,
     scope: "read",
-    request: { query: consistencyQuery, json: body },
+    request: { query: queryBesideBody, json: body },
     requestHeaders: { [TOKEN_HEADER]: "Of an earlier write: the answer is never older than it." },
     answers: {
       200: {

@@ -141,6 +141,19 @@ export const elsewhere = (message: string) => z.never({ error: message }).nullis
 /** A query may call the entity type so; in a body it has one name. */
 export const tableTypeInBody = elsewhere("is called `entity_type` in a body");
 
+/**
+ * The query of a request whose body says what it is about. Passed over there, another entity would be meant, or another time.
+ *
+ * @param message Where they stand.
+ */
+export const fieldsOfBody = (message: string) => ({
+  entity_type: elsewhere(message),
+  table_type: elsewhere(message),
+  max_age_seconds: elsewhere(message),
+  timestamp: elsewhere(message),
+  known_at: elsewhere(message),
+});
+
 /** A number of an address, where everything is text. JavaScript would also take `0x1`, `1e0` and ` 1` for one. */
 export const digitsInAddress = (written: unknown) =>
   typeof written === "string" && /^\d+$/.test(written) ? Number(written) : written;

@@ -25,7 +25,7 @@ import { entityTypeFor, ofEntityType, resolveReferences } from "../registry/reso
 import { featureNames } from "../registry/versions.ts";
 import { MICROS_PER_MS } from "../timestamps.ts";
 import { OnlineAnswers, type OnlineQuestion, questionOf } from "./online-answers.ts";
-import { consistency, consistencyQuery, oneConsistency, readContext, TOKEN_HEADER } from "./read-context.ts";
+import { consistency, oneConsistency, queryBesideBody, readContext, TOKEN_HEADER } from "./read-context.ts";
 import { readEntities } from "./read-entities.ts";
 
 const ofThePast = elsewhere("is taken by `POST /api/v1/features/batch`: here is what is true now");
@@ -89,7 +89,7 @@ const readOnline = endpoint(
       "TTL and `max_age_seconds` are judged now. What is too old has status `OUTSIDE_MAX_AGE` and no value.",
     scope: "read",
     isRepeated: true,
-    request: { query: consistencyQuery, json: body },
+    request: { query: queryBesideBody, json: body },
     requestHeaders: { [TOKEN_HEADER]: "Of an earlier write: the answer is never older than it." },
     answers: { 200: { description: "The values with their status.", schema: onlineSchema } },
   },

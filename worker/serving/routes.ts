@@ -31,7 +31,7 @@ import { parseReference } from "../registry/versions.ts";
 import type { Consistency } from "./consistency.ts";
 import { itemAnswer, itemsAnswer, type Selection } from "./item-answers.ts";
 import { itemSchema, itemsSchema } from "./item-schemas.ts";
-import { consistency, consistencyQuery, oneConsistency, readContext, TOKEN_HEADER } from "./read-context.ts";
+import { consistency, oneConsistency, queryBesideBody, readContext, TOKEN_HEADER } from "./read-context.ts";
 import { readFound } from "./read-found.ts";
 import { itemsAsked, registeredSelection } from "./select-items.ts";
 
@@ -110,13 +110,16 @@ const getItems = endpoint(
     scope: "read",
     isRepeated: true,
     request: {
-      query: consistencyQuery,
+      query: queryBesideBody,
       json: z.object({
         meta: optional(z.looseObject({ consistency: inData })).meta({ example: { source: "api" } }),
         metadata: optional(z.looseObject({ consistency: inData })).meta({
           description: "Another name of `meta`.",
         }),
         consistency: inData,
+        // Passed over, the entity of another type would be read.
+        entity_type: elsewhere("stands in `data`"),
+        table_type: elsewhere("is called `entity_type`, and stands in `data`"),
         data: z.object({
           entity_type: optionalOr(entityType, DEFAULT_ENTITY_TYPE),
           table_type: tableTypeInBody,

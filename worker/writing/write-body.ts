@@ -99,7 +99,11 @@ const entityBody = z.object({
   ...optionsElsewhere("stands beside a category of `feature_list`, or in `metadata` for all of them"),
 });
 
-export const writeQuery = z.object(optionsOfBody("is an option of the body"));
+export const writeQuery = z.object({
+  ...optionsOfBody("is an option of the body"),
+  entity_type: elsewhere("stands in the body, in `data`"),
+  table_type: elsewhere("is called `entity_type`, and stands in the body, in `data`"),
+});
 
 const eitherMetadata = {
   metadata: optional(metadata),
