@@ -180,6 +180,25 @@ describe("Idempotency-Key", () => {
     expect(again.headers.get("idempotency-replayed")).toBe("true");
   });
 
+  test("a refusal comes again with its reason of then, and says so", async () => {
+    const body = itemsBody("idem-27", [entry("c", { a: 1 })]);
+    const routes = {
+      write: () => post("/items", { ...body, data: { ...body.data, if_revision: 1 } }, key("k27")),
+      deletion: () => ask("DELETE", "/entities/bright_uid/idem-27", { headers: key("k28") }),
+    };
+    const first = { write: await routes.write(), deletion: await routes.deletion() };
+    expect((await upsert("idem-27", [entry("c", { a: 0 })])).body.revision).toBe(1);
+    for (const [route, status] of [
+      ["write", 409],
+      ["deletion", 404],
+    ] as const) {
+      const again = expectProblem(await routes[route](), status, route);
+      expect(again.detail).toBe(expectProblem(first[route], status, route).detail);
+      expect(first[route].headers.get("idempotency-replayed"), route).toBeNull();
+      expect((await routes[route]()).headers.get("idempotency-replayed"), route).toBe("true");
+    }
+  });
+
   test("a write that comes again is answered as the first time, though it would be refused by now", async () => {
     const list = [entry("retyped", { idem_weight: "text" })];
     const routes = {

@@ -85,11 +85,13 @@ async function remove(
   const { entity_type: type, entity_value: value, category: name } = param;
   await assertKnownEntityType(c, type, ["path", "entity_type"]);
   const ref = { entityType: type, entityValue: value };
-  const { results, timestamp, headers } = await submitRequest(c, [
+  const { results, timestamp, headers, refusalHeaders } = await submitRequest(c, [
     { kind: "delete", ...ref, category: name, datedNow: dated === "now" },
   ]);
   const [result] = results;
-  if (result?.outcome !== "deleted") throw new Problem(404, "there is nothing to delete");
+  if (result?.outcome !== "deleted") {
+    throw new Problem(404, "there is nothing to delete", { headers: refusalHeaders });
+  }
   return jsonAnswer(
     {
       entity_type: type,

@@ -7,11 +7,11 @@ export function reasonOf(rejection: Rejection): Reason {
   return { type: rejection.reason, detail: detailOf(rejection) };
 }
 
-export function rejectionProblem(rejection: Rejection): Problem {
+export function rejectionProblem(rejection: Rejection, headers: Record<string, string>): Problem {
   const { type, detail } = reasonOf(rejection);
   const isConflict = rejection.reason === "revision_mismatch";
   const loc = ["body", "data", isConflict ? "if_revision" : "feature_list"];
-  return new Problem(isConflict ? 409 : 422, detail, { errors: [{ loc, msg: detail, type }] });
+  return new Problem(isConflict ? 409 : 422, detail, { errors: [{ loc, msg: detail, type }], headers });
 }
 
 /** @param loc Where the features of the category stand in the request. */

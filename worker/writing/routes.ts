@@ -18,9 +18,14 @@ import { MAX_CATEGORIES_PER_ENTITY } from "../limits.ts";
 import { catalogOf } from "../registry/catalog.ts";
 import { putItemsBatch } from "./batch-routes.ts";
 import { deleteCategory, deleteEntity } from "./delete-routes.ts";
-import type { RowResult } from "./entity-write.ts";
 import { rejectionProblem, typeProblem } from "./rejections.ts";
-import { answeredBefore, submitRequest, writeAnswerHeaders, writeRequestHeaders } from "./submit-request.ts";
+import {
+  type Answered,
+  answeredBefore,
+  submitRequest,
+  writeAnswerHeaders,
+  writeRequestHeaders,
+} from "./submit-request.ts";
 import { typedWrite, type UntypedWrite } from "./typed-write.ts";
 import {
   itemsBody,
@@ -136,18 +141,19 @@ async function submitWrite(
   placeOf: (position: number) => (string | number)[],
 ) {
   const typed = typedWrite(await catalogOf(requestContext(c)), asked);
-  const { results, timestamp, headers } = typed.ok
+  const answered = typed.ok
     ? await submitRequest(c, [typed.write])
     : await answeredBefore(c, asked, typeProblem(typed.fault, placeOf(typed.position)));
-  return { answer: writtenAnswer(asked, results[0], timestamp), headers };
+  return { answer: writtenAnswer(asked, answered), headers: answered.headers };
 }
 
-function writtenAnswer(write: EntityRef, result: RowResult | undefined, timestamp: string) {
+/** @throws Problem where it was refused. */
+function writtenAnswer(write: EntityRef, { results: [result], timestamp, refusalHeaders }: Answered) {
   assert(
     result && "revision" in result && result.outcome !== "deleted" && result.outcome !== "not_found",
     "a write has a write's result",
   );
-  if (result.outcome === "rejected") throw rejectionProblem(result.rejection);
+  if (result.outcome === "rejected") throw rejectionProblem(result.rejection, refusalHeaders);
   return {
     entity_value: write.entityValue,
     entity_type: write.entityType,

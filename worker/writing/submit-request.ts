@@ -26,11 +26,13 @@ export const writeAnswerHeaders = {
   ...replayedHeader,
 };
 
-interface Answered {
+export interface Answered {
   /** In the order of the rows. */
   results: RowResult[];
   timestamp: string;
   headers: Record<string, string>;
+  /** Those of a refusal. */
+  refusalHeaders: Record<string, string>;
 }
 
 /** Commits changes. @throws Problem as `submitChanges`, 413 for more than a writer can be sent, 422 for a malformed `Idempotency-Key`. */
@@ -63,13 +65,15 @@ function answered(context: TenantContext, rows: readonly EntityRef[], submitted:
     return result && "revision" in result ? { key: entityKey(row), revision: result.revision } : [];
   });
   const entity = only && others.length === 0 ? only : null;
+  const replayed = submitted.replayed ? REPLAYED : {};
   return {
     results,
     timestamp: formatTimestamp(submitted.committedAt),
     headers: {
       [TOKEN_HEADER]: encodeToken({ entity, bookmarks }),
-      ...(submitted.replayed && REPLAYED),
+      ...replayed,
     },
+    refusalHeaders: replayed,
   };
 }
 
