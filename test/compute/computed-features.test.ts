@@ -305,6 +305,29 @@ describe("creating", () => {
     expect(answers.map(({ status }) => status).toSorted()).toEqual([201, 409]);
   });
 
+  test("of the name of one whose values are written, or the reverse, is 409 and says just that", async () => {
+    const table = await newTable();
+    const written = (name: string) =>
+      post("/features/register", {
+        name,
+        dtype: "float64",
+        entity_type: "user_id",
+        category: freshName("c"),
+      });
+    const { name } = await newFeature(table);
+    const other = freshName("written");
+    expect((await written(other)).status).toBe(201);
+    for (const [answer, what] of [
+      [await written(name), "which is computed"],
+      [await createFeature(table, { name: other }), "whose values are written"],
+    ] as const) {
+      const { errors } = expectProblem(answer, 409);
+      expect(errors).toEqual([
+        { loc: ["body", "name"], msg: `this name is that of a registered feature ${what}`, type: "conflict" },
+      ]);
+    }
+  });
+
   test.each([["ttl_hours"], ["ttl_seconds"], ["version"], ["status"]])(
     "%s is a version's, not its own",
     async (field) => {

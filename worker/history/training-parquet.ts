@@ -72,7 +72,7 @@ export function assertColumnNames(columns: readonly TrainingColumn[]): void {
 function twice(name: string) {
   return unprocessable({
     loc: ["body", "feature_names"],
-    msg: `would make two columns \`${name}\` in Parquet; ask for them one by one, or as JSON`,
+    msg: `would make two columns \`${name}\` in Parquet; ask for them one by one, or in an answer of JSON`,
     type: "duplicate_column",
   });
 }

@@ -28,7 +28,10 @@ const METHODS = ["GET", "POST", "PATCH", "DELETE"];
 export function problemOfNoRoute(app: Hono<{ Bindings: Env }>, path: string): Problem {
   const allowed = METHODS.filter((method) => isRouted(app, method, path));
   if (allowed.length === 0) return new Problem(404, "there is no such path");
-  const headers = { allow: allowed.join(", ") };
+  // Whoever may GET may ask for the headers alone.
+  const headers = {
+    allow: allowed.flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : method)).join(", "),
+  };
   return new Problem(405, `this path takes ${allowed.join(", ")}`, { headers });
 }
 

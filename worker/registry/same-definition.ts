@@ -112,9 +112,14 @@ function sentTtlField({ ttl_hours, ttl_seconds }: SentTtl): keyof SentTtl {
   return ttl_seconds == null && ttl_hours !== undefined ? "ttl_hours" : "ttl_seconds";
 }
 
+/** @throws Problem 409 where one is computed and the other written: then nearly every field is another. */
 function pairsOfFeature(registered: RegisteredFeature, feature: NewFeature): Pair[] {
+  if (registered.kind !== feature.kind) {
+    const there = registered.kind === "computed" ? "which is computed" : "whose values are written";
+    const msg = `this name is that of a registered feature ${there}`;
+    throw new Problem(409, msg, { errors: [{ loc: ["body", "name"], msg, type: "conflict" }] });
+  }
   return [
-    ["kind", registered.kind, feature.kind],
     ["raw_table_id", registered.rawTableId, feature.rawTableId],
     ["materialize", registered.materialize, feature.materialize],
     ["entity_type", registered.entityType, feature.entityType],
