@@ -6,7 +6,7 @@ import * as z from "zod";
 import { registerBody } from "../../worker/registry/definitions.ts";
 
 // What the service itself checks a registration with, but without room for a misspelled field.
-const definitionsFile = z.strictObject({ features: z.array(z.strictObject(registerBody.shape)).min(1) });
+const definitionsFile = z.strictObject({ features: z.array(z.strictObject(registerBody().shape)).min(1) });
 
 /** What is sent to register a feature. */
 export type FeatureDefinition = z.input<typeof definitionsFile>["features"][number];

@@ -26,12 +26,11 @@ const addColumns = endpoint(
     scope: "write",
     request: {
       param: tableInPath,
-      json: z.lazy(() =>
+      json: () =>
         z.object({
-          columns: columnList,
+          columns: columnList(),
           schema_definition: elsewhere("is `columns` here, a list of those that are added"),
         }),
-      ),
     },
     answers: {
       201: { description: "Added.", schema: rawTableSchema },

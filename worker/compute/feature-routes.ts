@@ -59,7 +59,7 @@ const createFeature = endpoint(
       "The SQL is checked against the table now. The same feature again changes nothing and answers 200; another one of its name is 409. Its entities are of the type named by `entity_key`; its vector, the other columns, is the category of its name. A version is added by `POST /features/{feature}/versions`.",
     scope: "write",
     request: {
-      json: z.lazy(() =>
+      json: () =>
         z.object({
           name: registeredName.meta({ example: "avg_transaction_amount" }),
           description: textUpTo(MAX_DESCRIPTION_CHARACTERS)
@@ -84,7 +84,6 @@ const createFeature = endpoint(
           version: ofVersion,
           status: ofVersion,
         }),
-      ),
     },
     answers: {
       201: { description: "Created.", schema: featureSchema },
@@ -152,19 +151,21 @@ const compute = endpoint(
     description: `Over the rows in the body (up to ${MAX_INGEST_ROWS}) or, without any, over the ingested rows. Writes one vector per entity; more than ${MAX_INLINE_ENTITIES} entities become a job.`,
     scope: "write",
     request: {
-      param: z.object({ feature: textUpTo(MAX_NAME_CHARACTERS).meta({ example: "1" }) }),
-      query: z.object({
-        version: z
-          .string()
-          .optional()
-          .meta({ description: "Left out: the newest active version, else the newest.", example: "v1" }),
-      }),
-      json: z
-        .array(z.unknown())
-        .max(MAX_INGEST_ROWS)
-        .meta({
-          example: [{ user_id: "user_001", transaction_amount: 150.5, transaction_date: "2024-01-15" }],
+      param: () => z.object({ feature: textUpTo(MAX_NAME_CHARACTERS).meta({ example: "1" }) }),
+      query: () =>
+        z.object({
+          version: z
+            .string()
+            .optional()
+            .meta({ description: "Left out: the newest active version, else the newest.", example: "v1" }),
         }),
+      json: () =>
+        z
+          .array(z.unknown())
+          .max(MAX_INGEST_ROWS)
+          .meta({
+            example: [{ user_id: "user_001", transaction_amount: 150.5, transaction_date: "2024-01-15" }],
+          }),
     },
     bodyOptional: true,
     requestHeaders: writeRequestHeaders,

@@ -15,7 +15,7 @@ const getJob = endpoint(
     tag: "computed features",
     summary: "The progress of a computation",
     scope: "read",
-    request: { param: z.object({ job_id: textUpTo(MAX_NAME_CHARACTERS) }) },
+    request: { param: () => z.object({ job_id: textUpTo(MAX_NAME_CHARACTERS) }) },
     answers: { 200: { description: "The job.", schema: jobSchema } },
     problems: [404],
   },

@@ -27,16 +27,17 @@ const ingest = endpoint(
     description: `Up to ${MAX_INGEST_ROWS} rows, all of them or none. Features that are materialized on ingest are recomputed for the entities touched.`,
     scope: "write",
     request: {
-      json: z.object({
-        raw_table_id: rawTableReference,
-        data: z
-          .array(z.unknown())
-          .min(1)
-          .max(MAX_INGEST_ROWS)
-          .meta({
-            example: [{ user_id: "user_001", transaction_amount: 150.5, transaction_date: "2024-01-15" }],
-          }),
-      }),
+      json: () =>
+        z.object({
+          raw_table_id: rawTableReference,
+          data: z
+            .array(z.unknown())
+            .min(1)
+            .max(MAX_INGEST_ROWS)
+            .meta({
+              example: [{ user_id: "user_001", transaction_amount: 150.5, transaction_date: "2024-01-15" }],
+            }),
+        }),
     },
     requestHeaders: writeRequestHeaders,
     answers: {

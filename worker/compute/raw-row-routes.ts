@@ -30,7 +30,7 @@ const listRows = endpoint(
     scope: "read",
     request: {
       param: tableInPath,
-      query: pageQuery.extend({ column: column.optional(), value: value.optional() }),
+      query: () => pageQuery().extend({ column: column.optional(), value: value.optional() }),
     },
     answers: {
       200: {
@@ -80,7 +80,7 @@ const eraseRows = endpoint(
     description:
       "All rows that are there when it is asked, and what jobs have still to write of the table; the same request again does no harm, and goes on where one has broken off, or was answered 503: then rows are gone, and computations of them were not yet known to be written. A computation from before it is refused with 409 once rows are gone, or its job ends as `failed` and is computed again from what is left. Vectors that were written before stay until their entity is deleted (`DELETE /entities/{type}/{value}`), or computed again from rows that it still has.",
     scope: "write",
-    request: { param: tableInPath, query: z.object({ column, value }) },
+    request: { param: tableInPath, query: () => z.object({ column, value }) },
     answers: {
       200: {
         description: "They are gone; also when there was none.",

@@ -36,7 +36,7 @@ const registerRawTable = endpoint(
     summary: "Register a raw table",
     scope: "write",
     request: {
-      json: z.lazy(() =>
+      json: () =>
         z.object({
           name: registeredName.meta({ example: "user_transactions" }),
           description: textUpTo(MAX_DESCRIPTION_CHARACTERS)
@@ -49,7 +49,6 @@ const registerRawTable = endpoint(
             .meta({ description: "The `timestamp` column that says when a row became true." }),
           retention_days: retentionDays.optional(),
         }),
-      ),
     },
     answers: {
       201: { description: "Registered.", schema: rawTableSchema },

@@ -69,22 +69,24 @@ export const schemaDefinition = z
   });
 
 /** Columns in a list, which one must be. */
-export const columnList = z
-  .array(
-    z.object({
-      name: z.string().meta({ example: "coupon" }),
-      type: z.string().meta({ description: `One of ${COLUMN_TYPES.join(", ")}.`, example: "string" }),
-    }),
-  )
-  .min(1)
-  .max(MAX_RAW_COLUMNS)
-  .transform((columns, ctx) =>
-    columnsOf(
-      columns.map(({ name, type }) => [name, type]),
-      failIn(ctx),
-      (i, part) => [i, part],
+export const columnList = lazily(() =>
+  z
+    .array(
+      z.object({
+        name: z.string().meta({ example: "coupon" }),
+        type: z.string().meta({ description: `One of ${COLUMN_TYPES.join(", ")}.`, example: "string" }),
+      }),
+    )
+    .min(1)
+    .max(MAX_RAW_COLUMNS)
+    .transform((columns, ctx) =>
+      columnsOf(
+        columns.map(({ name, type }) => [name, type]),
+        failIn(ctx),
+        (i, part) => [i, part],
+      ),
     ),
-  );
+);
 
 export const retentionDays = z.number().positive().max(MAX_RETENTION_DAYS).nullable().meta({
   description:
@@ -99,13 +101,15 @@ export const rawTableReference = z
   .meta({ override: { type: ["integer", "string"] }, description: "Its id, or its name.", example: 1 });
 
 /** The table of an address. */
-export const tableInPath = z.object({
-  table_id: z.preprocess(digitsInAddress, rawTableReference).meta({
-    override: { type: ["integer", "string"] },
-    description: "Its id, or its name.",
-    example: 1,
+export const tableInPath = lazily(() =>
+  z.object({
+    table_id: z.preprocess(digitsInAddress, rawTableReference).meta({
+      override: { type: ["integer", "string"] },
+      description: "Its id, or its name.",
+      example: 1,
+    }),
   }),
-});
+);
 
 export const rawTableSchema = lazily(() =>
   z

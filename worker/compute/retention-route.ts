@@ -22,7 +22,7 @@ export const changeRetention = endpoint(
     scope: "write",
     request: {
       param: tableInPath,
-      json: z.lazy(() =>
+      json: () =>
         z.object({
           retention_days: retentionDays.meta({ example: 90 }),
           name: asRegistered,
@@ -30,7 +30,6 @@ export const changeRetention = endpoint(
           schema_definition: elsewhere("columns are added by `POST /raw-tables/{table_id}/columns`"),
           timestamp_column: asRegistered,
         }),
-      ),
     },
     answers: { 200: { description: "Changed.", schema: rawTableSchema } },
     problems: [404],

@@ -45,16 +45,17 @@ const getVector = endpoint(
     description: "By name (the newest active version), by `name@version`, or by the id of a version.",
     scope: "read",
     request: {
-      query: z.object({
-        entity_id: entityValue.meta({ example: "user_001" }),
-        feature_name: textUpTo(MAX_NAME_CHARACTERS).optional().meta({ example: "avg_transaction_amount" }),
-        version: z
-          .string()
-          .optional()
-          .meta({ description: "Of `feature_name`, as `feature_name@version`.", example: "v1" }),
-        feature_version_id: wholeNumber(1).optional().meta({ example: 1 }),
-        consistency: consistency.optional(),
-      }),
+      query: () =>
+        z.object({
+          entity_id: entityValue.meta({ example: "user_001" }),
+          feature_name: textUpTo(MAX_NAME_CHARACTERS).optional().meta({ example: "avg_transaction_amount" }),
+          version: z
+            .string()
+            .optional()
+            .meta({ description: "Of `feature_name`, as `feature_name@version`.", example: "v1" }),
+          feature_version_id: wholeNumber(1).optional().meta({ example: 1 }),
+          consistency: consistency.optional(),
+        }),
     },
     requestHeaders: { [TOKEN_HEADER]: "Of an earlier write: the answer is never older than it." },
     answers: { 200: { description: "The vector.", schema: vectorSchema } },

@@ -65,8 +65,8 @@ function operation(spec: EndpointSpec, schemas: JsonSchemas) {
     ([name, description]) => [name, z.string().optional().meta({ description })] as const,
   );
   const parameters = [
-    ...schemas.parameters("path", request.param),
-    ...schemas.parameters("query", request.query),
+    ...schemas.parameters("path", request.param?.()),
+    ...schemas.parameters("query", request.query?.()),
     ...schemas.parameters("header", z.object(Object.fromEntries(headers))),
   ];
   return {
@@ -82,7 +82,7 @@ function operation(spec: EndpointSpec, schemas: JsonSchemas) {
     ...(request.json && {
       requestBody: {
         required: !spec.bodyOptional,
-        content: { "application/json": { schema: schemas.of(request.json, "input") } },
+        content: { "application/json": { schema: schemas.of(request.json(), "input") } },
       },
     }),
     responses: {

@@ -101,7 +101,7 @@ const listDeliveries = endpoint(
     summary: "List deliveries",
     description: `A delivery is dead after ${MAX_DELIVERY_ATTEMPTS} tries. The last ${MAX_DELIVERED_KEPT} delivered and ${MAX_DEAD_KEPT} dead ones are kept; older ones can be replayed by time.`,
     scope: "admin",
-    request: { param: subscriptionParam, query: pageQuery.extend({ status: status.optional() }) },
+    request: { param: subscriptionParam, query: () => pageQuery().extend({ status: status.optional() }) },
     answers: {
       200: {
         description: "A page of deliveries, newest first.",
@@ -124,7 +124,7 @@ const listDeliveries = endpoint(
   },
 );
 
-const replayBody = z.lazy(() =>
+const replayBody = lazily(() =>
   z.object({
     delivery_ids: optional(z.array(deliveryId).min(1).max(MAX_PAGE_ROWS)).meta({
       description: "Instead of a time range: these deliveries, dead or delivered.",
@@ -188,7 +188,7 @@ const replaySubscription = endpoint(
 );
 
 /** @throws Problem 422 unless it is exactly one of the three, and whole. */
-function replayRequest(json: z.output<typeof replayBody>): ReplayRequest {
+function replayRequest(json: z.output<ReturnType<typeof replayBody>>): ReplayRequest {
   const { delivery_ids: ids, dead, from, to, ...within } = json;
   const isRange = [from, to, ...Object.values(within)].some((part) => part !== undefined);
   assertOneOf(["body", "from"], {

@@ -5,6 +5,7 @@
  */
 import * as z from "zod";
 import { entityKey } from "../keys.ts";
+import { lazily } from "../lazily.ts";
 import { MAX_KAFKA_REASON_CHARACTERS, MAX_TOPIC_CHARACTERS } from "../limits.ts";
 import { type EventFormat, encodeEvent } from "./encode-event.ts";
 import type { FeatureAvailable } from "./feature-available.ts";
@@ -68,14 +69,16 @@ function recordKey({ tenant_id, entity_type, entity_id }: FeatureAvailable): str
 }
 
 /** One record in the answer. It was taken when it has an offset and no error. */
-const recordResult = z.object({
-  offset: z.number().nullish(),
-  error_code: z.number().nullish(),
-  error: z.string().nullish(),
-});
-type RecordResult = z.infer<typeof recordResult>;
-const produceAnswer = z.object({ offsets: z.array(recordResult) });
-const errorAnswer = z.object({ error_code: z.number(), message: z.string() });
+const recordResult = lazily(() =>
+  z.object({
+    offset: z.number().nullish(),
+    error_code: z.number().nullish(),
+    error: z.string().nullish(),
+  }),
+);
+type RecordResult = z.infer<ReturnType<typeof recordResult>>;
+const produceAnswer = lazily(() => z.object({ offsets: z.array(recordResult()) }));
+const errorAnswer = lazily(() => z.object({ error_code: z.number(), message: z.string() }));
 
 /**
  * What the proxy's answer says about the `count` events of a request. An answer that does not say it of each means that
@@ -90,7 +93,7 @@ export function kafkaOutcome(
   isAuthorized: boolean,
 ): KafkaOutcome {
   const answer = parsed(text);
-  const produced = produceAnswer.safeParse(answer);
+  const produced = produceAnswer().safeParse(answer);
   const fail = () => allFailed({ status, answer }, count, isAuthorized);
   if (!produced.success || produced.data.offsets.length !== count) return fail();
   const failed = [...produced.data.offsets.entries()].filter(([, result]) => !isTaken(result));
@@ -110,7 +113,7 @@ function allFailed(
   count: number,
   isAuthorized: boolean,
 ): KafkaOutcome {
-  const error = errorAnswer.safeParse(answer);
+  const error = errorAnswer().safeParse(answer);
   const unreadable = isSuccess(status) ? "the answer is not that of a Kafka REST proxy" : `status ${status}`;
   return {
     kind: "failed",

@@ -40,7 +40,7 @@ export function receiverUrl(c: AppContext, text: string): string {
 }
 
 /** @throws Problem 422 for a topic that is none, or that nothing is sent to. */
-export function assertTopic({ kind, topic }: z.output<typeof newSubscription>): void {
+export function assertTopic({ kind, topic }: z.output<ReturnType<typeof newSubscription>>): void {
   if (topic == null) return;
   const loc = ["body", "topic"];
   if (kind !== "kafka-rest") {
@@ -57,7 +57,10 @@ export function assertTopic({ kind, topic }: z.output<typeof newSubscription>): 
 }
 
 /** @throws Problem 422 for a change of what stays: passed over, it would seem to be made. */
-export function assertAsMade(made: Subscription, change: z.output<typeof subscriptionChange>): void {
+export function assertAsMade(
+  made: Subscription,
+  change: z.output<ReturnType<typeof subscriptionChange>>,
+): void {
   for (const field of ["kind", "format", "topic"] as const) {
     if (change[field] == null || change[field] === made[field]) continue;
     const msg = "stays as it was made: make another subscription";
@@ -65,7 +68,7 @@ export function assertAsMade(made: Subscription, change: z.output<typeof subscri
   }
 }
 
-type Asked = Pick<z.output<typeof subscriptionChange>, "authorization" | "has_authorization">;
+type Asked = Pick<z.output<ReturnType<typeof subscriptionChange>>, "authorization" | "has_authorization">;
 
 /** @throws Problem 422 for a `has_authorization` that is not so, and that nothing makes so. */
 export function assertHas(

@@ -82,7 +82,10 @@ const createSubscription = endpoint(
 );
 
 /** @throws Problem 422 for a URL to which nothing may be sent; 503 where an authorization cannot be kept. */
-async function subscriptionOf(c: AppContext, json: z.output<typeof newSubscription>): Promise<Subscription> {
+async function subscriptionOf(
+  c: AppContext,
+  json: z.output<ReturnType<typeof newSubscription>>,
+): Promise<Subscription> {
   const now = nowMicros();
   const key = { subscriptionId: newId("sub_"), tenantId: c.principal.tenant };
   const url = receiverUrl(c, json.url);
@@ -177,7 +180,7 @@ const patchSubscription = endpoint(
 async function change(
   c: AppContext,
   subscriptionId: string,
-  json: z.output<typeof subscriptionChange>,
+  json: z.output<ReturnType<typeof subscriptionChange>>,
 ): Promise<Subscription> {
   // Judged on what it changes: of two at once the later one is judged anew. So each turn is a change of somebody's.
   for (;;) {

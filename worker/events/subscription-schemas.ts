@@ -29,9 +29,11 @@ import type { Subscription } from "./subscription-store.ts";
 
 export const SUBSCRIPTIONS = "subscriptions";
 
-export const subscriptionParam = z.object({
-  subscription_id: textUpTo(MAX_NAME_CHARACTERS).meta({ example: "sub_5f0c3f0e7e3c4d6b" }),
-});
+export const subscriptionParam = lazily(() =>
+  z.object({
+    subscription_id: textUpTo(MAX_NAME_CHARACTERS).meta({ example: "sub_5f0c3f0e7e3c4d6b" }),
+  }),
+);
 
 const url = lazily(() =>
   z.string().max(MAX_RECEIVER_URL_CHARACTERS).meta({
@@ -93,7 +95,7 @@ const asked = lazily(() => ({
   headers: elsewhere("cannot be chosen; what the receiver wants as `Authorization` is `authorization`"),
 }));
 
-export const newSubscription = z.lazy(() =>
+export const newSubscription = lazily(() =>
   z.object({
     url: url(),
     kind: optionalOr(z.enum(SUBSCRIPTION_KINDS), "webhook").meta({
@@ -120,7 +122,7 @@ export const newSubscription = z.lazy(() =>
 
 const asMade = z.string().nullish().meta({ description: "As it was made, or left out.", example: null });
 
-export const subscriptionChange = z.lazy(() =>
+export const subscriptionChange = lazily(() =>
   z.object({
     status: optional(z.enum(SUBSCRIPTION_STATUSES)).meta({
       description: `Paused: events gather, up to ${MAX_PENDING_DELIVERIES}, and nothing is delivered until it is active again.`,
@@ -227,7 +229,7 @@ export function detailAnswer(subscription: Subscription, facts: SubscriberFacts)
 }
 
 /** The filters that a body names. */
-export function filtersOf(body: z.output<typeof subscriptionChange>): Partial<{
+export function filtersOf(body: z.output<ReturnType<typeof subscriptionChange>>): Partial<{
   [Name in keyof Filters]: string[] | null;
 }> {
   return {

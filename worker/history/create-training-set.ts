@@ -27,7 +27,7 @@ import {
 } from "./training-set-store.ts";
 import { announceTrainingSet, endDeletion } from "./write-training-set.ts";
 
-const request = trainingRequest(MAX_TRAINING_SET_ROWS);
+const request = lazily(() => trainingRequest(MAX_TRAINING_SET_ROWS));
 
 export const createTrainingSet = endpoint(
   {
@@ -37,7 +37,7 @@ export const createTrainingSet = endpoint(
     summary: "Have a training set of many rows written into Parquet files",
     description: `As \`POST /api/v1/features/batch\`, for up to ${MAX_TRAINING_SET_ROWS} rows. They are written behind the answer, in files of ${TRAINING_SET_FILE_ROWS} rows or fewer with the same columns, in the order of the request. A name that is found in no row, since it is not registered, is refused. Without \`known_at\` it is the time of the request, so that all files know the same. The files stay until the set is deleted.`,
     scope: "read",
-    request: { query: z.object(fieldsOfBody("is a field of the body")), json: request },
+    request: { query: () => z.object(fieldsOfBody("is a field of the body")), json: request },
     requestHeaders: writeRequestHeaders,
     answers: {
       202: { description: "It is being written.", schema: trainingSetSchema, headers: replayedHeader },
@@ -65,7 +65,7 @@ export const createTrainingSet = endpoint(
 );
 
 /** @throws Problem 422 naming what does not fit. */
-async function checkedRows(c: AppContext, json: z.output<typeof request>): Promise<AskedRows> {
+async function checkedRows(c: AppContext, json: z.output<ReturnType<typeof request>>): Promise<AskedRows> {
   const context = requestContext(c);
   const asked = await askedRows(context, json);
   assertFound(asked.columns, json.feature_names);

@@ -17,6 +17,7 @@
 import * as z from "zod";
 import { jsonParts } from "../db/json-parts.ts";
 import { assert } from "../errors.ts";
+import { lazily } from "../lazily.ts";
 import { RETENTION_ROWS_PER_STEP } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { formatTimestamp, type Micros, nowMicros } from "../timestamps.ts";
@@ -187,11 +188,13 @@ const keyOf = (row: SizedKey): Place => [
   row.ingested_at,
 ];
 
-const storedProgress = z.object({
-  place: z.tuple([z.string(), z.string(), z.string(), z.string(), z.int(), z.int(), z.int()]),
-  rows: z.int().min(1),
-  isBegun: z.boolean(),
-});
+const storedProgress = lazily(() =>
+  z.object({
+    place: z.tuple([z.string(), z.string(), z.string(), z.string(), z.int(), z.int(), z.int()]),
+    rows: z.int().min(1),
+    isBegun: z.boolean(),
+  }),
+);
 
 async function readProgress(db: D1Database): Promise<Progress> {
   const row = await db
@@ -199,7 +202,7 @@ async function readProgress(db: D1Database): Promise<Progress> {
     .bind(RETENTION_TASK)
     .first<{ cursor: string }>();
   return row
-    ? storedProgress.parse(JSON.parse(row.cursor))
+    ? storedProgress().parse(JSON.parse(row.cursor))
     : { place: START, rows: RETENTION_ROWS_PER_STEP, isBegun: false };
 }
 

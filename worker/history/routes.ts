@@ -37,7 +37,9 @@ import { featuresText, type TrainingColumn, type TrainingRow } from "./training-
 import { assertColumnNames, trainingParquet } from "./training-parquet.ts";
 import { type AskedRows, askedRows, trainingRequest } from "./training-request.ts";
 
-const body = trainingRequest(MAX_ENTITIES_PER_REQUEST).extend({ consistency: optional(consistency) });
+const body = lazily(() =>
+  trainingRequest(MAX_ENTITIES_PER_REQUEST).extend({ consistency: optional(consistency) }),
+);
 
 const features = lazily(() =>
   z.record(

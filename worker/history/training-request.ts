@@ -47,10 +47,12 @@ export function trainingRequest(mostRows: number) {
         .min(1)
         .max(mostRows),
     ).meta({ description: "Instead of `entity_ids`: a time for each row, where it is not `timestamp`." }),
-    feature_names: featureNames.max(MAX_FEATURES_PER_REQUEST).meta({
-      description: "Registered names, `name@version` or `category:feature`.",
-      example: ["user_age", "user_lifetime_value"],
-    }),
+    feature_names: featureNames()
+      .max(MAX_FEATURES_PER_REQUEST)
+      .meta({
+        description: "Registered names, `name@version` or `category:feature`.",
+        example: ["user_age", "user_lifetime_value"],
+      }),
     entity_type: optional(entityType).meta({
       description: `Without it that of the registered features named, \`${DEFAULT_ENTITY_TYPE}\` where none is.`,
       example: "user",

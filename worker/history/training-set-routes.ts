@@ -75,7 +75,7 @@ const getTrainingSetFile = endpoint(
     tag: TRAINING_SETS,
     summary: "A file of a training set that is done",
     scope: "read",
-    request: { param: trainingSetParam.extend({ file: wholeNumber(0).meta({ example: 0 }) }) },
+    request: { param: () => trainingSetParam().extend({ file: wholeNumber(0).meta({ example: 0 }) }) },
     answers: { 200: { description: "The file, streamed.", contentType: PARQUET_TYPE } },
     problems: [404, 409],
   },

@@ -9,9 +9,11 @@ import type { TrainingSet } from "./training-set.ts";
 
 export const TRAINING_SETS = "training sets";
 
-export const trainingSetParam = z.object({
-  training_set_id: textUpTo(MAX_NAME_CHARACTERS).meta({ example: "ts_5f0c3f0e7e3c4d6b" }),
-});
+export const trainingSetParam = lazily(() =>
+  z.object({
+    training_set_id: textUpTo(MAX_NAME_CHARACTERS).meta({ example: "ts_5f0c3f0e7e3c4d6b" }),
+  }),
+);
 
 export const trainingSetSchema = lazily(() =>
   z

@@ -5,6 +5,7 @@
 import type { Context, Hono, HonoRequest } from "hono";
 import type * as z from "zod";
 import { Problem, type ProblemStatus, unprocessable } from "../errors.ts";
+import { lazily } from "../lazily.ts";
 import type { Answer } from "./answer.ts";
 import { authorise, type Scope } from "./auth.ts";
 import { crossOrigin, isFromPage } from "./browser.ts";
@@ -17,20 +18,20 @@ import { nearNames } from "./near-names.ts";
 import { observed } from "./observe.ts";
 
 /**
- * What an endpoint takes: each part is checked by its schema before the handler runs. A large one that is seldom sent is
- * a `z.lazy`, which the first request makes and not the start.
+ * What an endpoint takes: each part is checked by its schema before the handler runs. The first request makes them, and not
+ * the start, of which they would be a quarter.
  */
 interface RequestSchemas {
-  param?: z.ZodType;
-  query?: z.ZodType;
-  json?: z.ZodType;
+  param?: () => z.ZodType;
+  query?: () => z.ZodType;
+  json?: () => z.ZodType;
 }
 
 /** The parts of a request, checked. */
 export type Input = Partial<Record<keyof RequestSchemas, unknown>>;
 
 type InputOf<R extends RequestSchemas> = {
-  [Part in keyof R]: R[Part] extends z.ZodType ? z.output<R[Part]> : never;
+  [Part in keyof R]: R[Part] extends () => z.ZodType ? z.output<ReturnType<R[Part]>> : never;
 };
 
 /** A successful answer: its schema with an example, or just what it is. */
@@ -88,11 +89,14 @@ type Handle<R extends RequestSchemas> = (
  * @throws Problem of authorisation, of the body, or 422 naming the first part that does not fit its schema.
  */
 export function endpoint<R extends RequestSchemas>(spec: EndpointSpec<R>, handle: Handle<R>): Endpoint {
-  const { param, query, json } = spec.request;
+  const request: RequestSchemas = Object.fromEntries(
+    Object.entries(spec.request).map(([part, schema]) => [part, lazily(schema)]),
+  );
+  const { param, query, json } = request;
   const known = spec.isRepeated ? new KnownInputs() : null;
-  const addressed = (request: HonoRequest): Input => ({
-    ...(param && { param: validated("path", param, request.param()) }),
-    ...(query && { query: validated("query", query, queryOf(request)) }),
+  const addressed = (routed: HonoRequest): Input => ({
+    ...(param && { param: validated("path", param(), routed.param()) }),
+    ...(query && { query: validated("query", query(), queryOf(routed)) }),
   });
   const reading = { isOptional: spec.bodyOptional ?? false, isRepeated: spec.isRepeated ?? false };
   const parsed = (schema: z.ZodType, text: string) => validated("body", schema, parseBody(text));
@@ -103,10 +107,10 @@ export function endpoint<R extends RequestSchemas>(spec: EndpointSpec<R>, handle
     if (!json) return handle(c, input as InputOf<R>);
     const text = await readBody(c, reading);
     if (text === null) return handle(c, input as InputOf<R>);
-    const body = known ? known.get(text, () => parsed(json, text)) : parsed(json, text);
+    const body = known ? known.get(text, () => parsed(json(), text)) : parsed(json(), text);
     return handle(c, { param: input.param, query: input.query, json: body } as InputOf<R>);
   };
-  return { spec, addressed, answer };
+  return { spec: { ...spec, request }, addressed, answer };
 }
 
 export function mount(app: Hono<{ Bindings: Env }>, endpoint: Endpoint): void {

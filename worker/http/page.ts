@@ -58,12 +58,13 @@ export function fileEndpoint(
       summary,
       scope: "public",
       request: {
-        param: z.object({
-          file: z
-            .string()
-            .regex(/^[\w.-]+$/)
-            .meta({ example }),
-        }),
+        param: () =>
+          z.object({
+            file: z
+              .string()
+              .regex(/^[\w.-]+$/)
+              .meta({ example }),
+          }),
       },
       answers: { 200: { description: "The file.", contentType: "*/*" } },
       problems: [404],

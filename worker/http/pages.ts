@@ -1,16 +1,19 @@
 /** Pages of a list: how they are asked for, where one ended, and what the next one begins with. Pure. */
 import * as z from "zod";
 import { type Problem, unprocessable } from "../errors.ts";
+import { lazily } from "../lazily.ts";
 import { DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS } from "../limits.ts";
 import type { Micros } from "../timestamps.ts";
 import { wholeNumber } from "./fields.ts";
 
-export const pageQuery = z.object({
-  limit: wholeNumber(1, MAX_PAGE_ROWS)
-    .default(DEFAULT_PAGE_ROWS)
-    .meta({ override: { default: DEFAULT_PAGE_ROWS } }),
-  cursor: z.string().optional().meta({ description: "`next_cursor` of the page before." }),
-});
+export const pageQuery = lazily(() =>
+  z.object({
+    limit: wholeNumber(1, MAX_PAGE_ROWS)
+      .default(DEFAULT_PAGE_ROWS)
+      .meta({ override: { default: DEFAULT_PAGE_ROWS } }),
+    cursor: z.string().optional().meta({ description: "`next_cursor` of the page before." }),
+  }),
+);
 export const nextCursor = z
   .string()
   .nullable()

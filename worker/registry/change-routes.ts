@@ -82,12 +82,13 @@ const deleteFeature = endpoint(
     scope: "write",
     request: {
       param: oneFeature,
-      query: z.object({
-        force: z
-          .enum(["true", "false"])
-          .optional()
-          .meta({ description: "`true`: also while a version is active.", example: "false" }),
-      }),
+      query: () =>
+        z.object({
+          force: z
+            .enum(["true", "false"])
+            .optional()
+            .meta({ description: "`true`: also while a version is active.", example: "false" }),
+        }),
     },
     answers: { 200: { description: "What was removed.", schema: removedSchema } },
     problems: [404, 409],

@@ -5,6 +5,7 @@ import { DTYPES, type Dtype, VERSION_STATUSES } from "../db/column-values.ts";
 import { unprocessable } from "../errors.ts";
 import { category, elsewhere, entityType, optional, optionalOr, ttlSeconds } from "../http/fields.ts";
 import { nestsDeeperThan } from "../json.ts";
+import { lazily } from "../lazily.ts";
 import { MAX_DEFAULT_VALUE_BYTES, MAX_TTL_SECONDS, MAX_VALUE_DEPTH } from "../limits.ts";
 import { SECONDS_PER_HOUR } from "../timestamps.ts";
 import { conform } from "./dtypes.ts";
@@ -31,7 +32,7 @@ export const statusField = z.enum(VERSION_STATUSES).meta({
     "`draft`: filled, not yet what the bare name means. `active`: the newest active one is what the bare name means. `deprecated`: read only as `name@version`. Left out: a first version is active, a further one a draft.",
 });
 
-const ttl = {
+const ttl = lazily(() => ({
   ttl_hours: z
     .number()
     .positive()
@@ -42,7 +43,7 @@ const ttl = {
       example: 24,
     }),
   ttl_seconds: ttlSeconds.nullish(),
-};
+}));
 
 const dtype = z.enum(DTYPES).meta({ example: "float64" });
 const defaultValue = z.unknown().meta({
@@ -50,50 +51,54 @@ const defaultValue = z.unknown().meta({
     "Answered where nothing is found (`NOT_FOUND`), not for a value that is null or too old; of the feature's type.",
 });
 
-export const registerBody = z.object({
-  name: registeredName,
-  version: versionField.default(1),
-  dtype,
-  entity_type: declaredType.meta({ example: "user" }),
-  category: optionalOr(category, DEFAULT_CATEGORY).meta({
-    description: "Where its values are written.",
-    example: DEFAULT_CATEGORY,
+export const registerBody = lazily(() =>
+  z.object({
+    name: registeredName,
+    version: versionField.default(1),
+    dtype,
+    entity_type: declaredType.meta({ example: "user" }),
+    category: optionalOr(category, DEFAULT_CATEGORY).meta({
+      description: "Where its values are written.",
+      example: DEFAULT_CATEGORY,
+    }),
+    ...ttl(),
+    ...words(),
+    default_value: defaultValue.optional(),
+    status: optional(statusField),
   }),
-  ...ttl,
-  ...words,
-  default_value: defaultValue.optional(),
-  status: optional(statusField),
-});
+);
 
 /** What is the whole feature's. Whoever has its definition at hand may send it all, as long as it says the same. */
 const ofFeature = z
   .string()
   .nullish()
   .meta({ description: "As the feature has it, or left out.", example: null });
-const sentOfFeature = {
+const sentOfFeature = lazily(() => ({
   name: ofFeature,
   entity_type: ofFeature,
   category: ofFeature,
   entity_key: ofFeature,
   materialize: ofFeature,
-};
+}));
 
 /** What is left out is as in the newest version. */
-export const versionBody = z.object({
-  ...sentOfFeature,
-  version: versionField,
-  dtype: optional(dtype),
-  computation_logic: optional(z.string().min(1)).meta({ description: "New SQL of a computed feature." }),
-  ...ttl,
-  ...words,
-  default_value: defaultValue.optional(),
-  status: optional(statusField),
-});
+export const versionBody = lazily(() =>
+  z.object({
+    ...sentOfFeature(),
+    version: versionField,
+    dtype: optional(dtype),
+    computation_logic: optional(z.string().min(1)).meta({ description: "New SQL of a computed feature." }),
+    ...ttl(),
+    ...words(),
+    default_value: defaultValue.optional(),
+    status: optional(statusField),
+  }),
+);
 
 const saidOfIt = elsewhere("is changed by `PATCH /features/{feature}`, of one version as `name@version`");
 
 /** Its status is all that is changed in a version. */
-export const statusBody = z.lazy(() =>
+export const statusBody = lazily(() =>
   z.strictObject({
     status: statusField,
     dtype: ofAVersion,
@@ -108,7 +113,7 @@ export const statusBody = z.lazy(() =>
   }),
 );
 
-export function featureOf(body: z.output<typeof registerBody>): NewFeature {
+export function featureOf(body: z.output<ReturnType<typeof registerBody>>): NewFeature {
   return {
     name: body.name,
     entityType: body.entity_type,
@@ -129,7 +134,7 @@ export function featureOf(body: z.output<typeof registerBody>): NewFeature {
  * @throws Problem 422 when the TTLs disagree or the default is not of the type.
  */
 export function versionOf(
-  body: Omit<z.output<typeof versionBody>, "dtype"> & { dtype?: Dtype | undefined },
+  body: Omit<z.output<ReturnType<typeof versionBody>>, "dtype"> & { dtype?: Dtype | undefined },
   like: RegisteredVersion | null,
 ): NewVersion {
   const type = body.dtype ?? (like?.dtype === "vector" ? undefined : like?.dtype);
@@ -157,7 +162,7 @@ export function versionOf(
  * @throws Problem 422 when it brings what only a scalar can have.
  */
 export function computedVersionOf(
-  body: z.output<typeof versionBody>,
+  body: z.output<ReturnType<typeof versionBody>>,
   feature: Computed<RegisteredFeature>,
   like: RegisteredVersion | null,
 ): NewVersion & { computationLogic: string } {

@@ -3,6 +3,7 @@ import * as z from "zod";
 import { Problem } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
 import { textUpTo } from "../http/fields.ts";
+import { lazily } from "../lazily.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
 import { findFeature, type RegisteredFeature, type RegisteredVersion } from "./registry-store.ts";
 import { parseReference } from "./versions.ts";
@@ -12,14 +13,16 @@ const nameOrId = textUpTo(MAX_NAME_CHARACTERS).meta({
   example: "user_lifetime_value",
 });
 /** Path parameter `feature`. */
-export const oneFeature = z.object({ feature: nameOrId });
+export const oneFeature = lazily(() => z.object({ feature: nameOrId }));
 /** The same, where `name@version` is understood too. */
-export const oneReference = z.object({
-  feature: nameOrId.meta({
-    description: "A name, `name@version`, or a `feature_id`.",
-    example: "user_lifetime_value",
+export const oneReference = lazily(() =>
+  z.object({
+    feature: nameOrId.meta({
+      description: "A name, `name@version`, or a `feature_id`.",
+      example: "user_lifetime_value",
+    }),
   }),
-});
+);
 
 /** @throws Problem 404 when the tenant has no such feature. */
 export async function existingFeature(c: AppContext, nameOrId: string): Promise<RegisteredFeature> {

@@ -90,12 +90,15 @@ const listFeatures = endpoint(
     summary: "List registered features",
     scope: "read",
     request: {
-      query: z.object({
-        ...entityTypeQuery,
-        tag: textUpTo(MAX_NAME_CHARACTERS).optional(),
-        q: textUpTo(MAX_NAME_CHARACTERS).optional().meta({ description: "Part of a name or a description." }),
-        ...pageQuery.shape,
-      }),
+      query: () =>
+        z.object({
+          ...entityTypeQuery,
+          tag: textUpTo(MAX_NAME_CHARACTERS).optional(),
+          q: textUpTo(MAX_NAME_CHARACTERS)
+            .optional()
+            .meta({ description: "Part of a name or a description." }),
+          ...pageQuery().shape,
+        }),
     },
     answers: { 200: { description: "A page of features, oldest first.", schema: listSchema } },
   },

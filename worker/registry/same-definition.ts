@@ -66,7 +66,10 @@ export function assertSameFeature(registered: RegisteredFeature, feature: NewFea
 }
 
 /** @throws Problem 409 where a version brings something of its feature's that is another there. */
-export function assertOfFeature(registered: RegisteredFeature, body: z.output<typeof versionBody>): void {
+export function assertOfFeature(
+  registered: RegisteredFeature,
+  body: z.output<ReturnType<typeof versionBody>>,
+): void {
   const pairs: Pair[] = [
     ["name", registered.name, body.name],
     ["entity_type", registered.entityType, body.entity_type],

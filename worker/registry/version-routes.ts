@@ -72,7 +72,7 @@ const setStatus = endpoint(
     summary: "Activate or deprecate a version",
     scope: "write",
     request: {
-      param: oneFeature.extend({ version: z.string().meta({ example: "2" }) }),
+      param: () => oneFeature().extend({ version: z.string().meta({ example: "2" }) }),
       json: statusBody,
     },
     answers: { 200: { description: "The version.", schema: versionSchema } },
@@ -108,7 +108,7 @@ const setStatus = endpoint(
 async function newVersion(
   c: AppContext,
   feature: RegisteredFeature,
-  body: z.output<typeof versionBody>,
+  body: z.output<ReturnType<typeof versionBody>>,
   like: RegisteredVersion | null,
 ): Promise<{ version: NewVersion; proof: Proof | null }> {
   if (feature.kind === "computed") {

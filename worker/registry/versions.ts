@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { unprocessable } from "../errors.ts";
 import { textUpTo } from "../http/fields.ts";
+import { lazily } from "../lazily.ts";
 import { MAX_NAME_CHARACTERS } from "../limits.ts";
 
 const NAME = "[A-Za-z_][A-Za-z0-9_.-]*";
@@ -83,10 +84,12 @@ export function parseReference(text: string): Reference | null {
 }
 
 /** References as a body has them; how many of them, each route says for itself. */
-export const featureNames = z
-  .array(textUpTo(2 * MAX_NAME_CHARACTERS + 1))
-  .min(1)
-  .meta({
-    description: "Registered names, `name@version`, `category:feature` or `category:*`.",
-    example: ["user_age", "user_lifetime_value", "last_purchase_days"],
-  });
+export const featureNames = lazily(() =>
+  z
+    .array(textUpTo(2 * MAX_NAME_CHARACTERS + 1))
+    .min(1)
+    .meta({
+      description: "Registered names, `name@version`, `category:feature` or `category:*`.",
+      example: ["user_age", "user_lifetime_value", "last_purchase_days"],
+    }),
+);

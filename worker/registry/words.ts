@@ -1,19 +1,20 @@
 /** What is said about features, which decides about no value: as it is registered, and as it is changed. Pure. */
 import * as z from "zod";
 import { elsewhere, optional, textUpTo } from "../http/fields.ts";
+import { lazily } from "../lazily.ts";
 import { MAX_DESCRIPTION_CHARACTERS, MAX_NAME_CHARACTERS, MAX_TAGS } from "../limits.ts";
 import type { RegisteredVersion, Words } from "./registry-store.ts";
 
 const shortText = textUpTo(MAX_NAME_CHARACTERS).min(1);
 const tags = z.array(shortText).max(MAX_TAGS);
 
-export const words = {
+export const words = lazily(() => ({
   description: textUpTo(MAX_DESCRIPTION_CHARACTERS)
     .nullish()
     .meta({ example: "Predicted customer lifetime value" }),
   owner: shortText.nullish(),
   tags: optional(tags).meta({ example: ["revenue", "prediction"] }),
-};
+}));
 
 type SentWords = { [Name in keyof Words]?: Words[Name] | undefined };
 
@@ -32,13 +33,13 @@ export const ofAVersion = elsewhere(
 const asRegistered = elsewhere("stays as it was registered: register a feature of another name");
 
 /** What is said about a feature is all that is changed in it. */
-export const wordsBody = z.lazy(() =>
+export const wordsBody = lazily(() =>
   z.strictObject({
-    description: words.description.meta({
+    description: words().description.meta({
       description: "Null takes it away.",
       example: "Predicted customer lifetime value",
     }),
-    owner: words.owner.meta({ description: "Null takes it away.", example: "growth" }),
+    owner: words().owner.meta({ description: "Null takes it away.", example: "growth" }),
     tags: tags.nullish().meta({
       description: "All of them; null takes them away.",
       example: ["revenue", "prediction"],
@@ -60,7 +61,11 @@ export const wordsBody = z.lazy(() =>
 );
 
 /** Only what is named is changed. */
-export function changeOf({ description, owner, tags }: z.output<typeof wordsBody>): Partial<Words> {
+export function changeOf({
+  description,
+  owner,
+  tags,
+}: z.output<ReturnType<typeof wordsBody>>): Partial<Words> {
   return {
     ...(description !== undefined && { description }),
     ...(owner !== undefined && { owner }),

@@ -34,8 +34,8 @@ const invalidate = endpoint(
       "Seldom needed: every write keeps the cache current. Other locations may answer from their copies for up to a minute. Without `entity_type`: this value in every entity type.",
     scope: "write",
     request: {
-      param: z.object({ entity_id: entityValue.meta({ example: "user_123" }) }),
-      query: z.object(entityTypeQuery),
+      param: () => z.object({ entity_id: entityValue.meta({ example: "user_123" }) }),
+      query: () => z.object(entityTypeQuery),
     },
     answers: { 200: { description: "How many were removed.", schema: invalidatedSchema } },
   },

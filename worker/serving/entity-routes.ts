@@ -20,7 +20,7 @@ const getEntity = endpoint(
       "All of its categories, as `POST /api/v1/get/items` answers them. Those whose TTL is over are named as unavailable; where there are no others it is 404.",
     scope: "read",
     request: {
-      param: z.object({ entity_type: entityType, entity_value: entityValue }),
+      param: () => z.object({ entity_type: entityType, entity_value: entityValue }),
       query: consistencyQuery,
     },
     requestHeaders: { [TOKEN_HEADER]: "Of an earlier write: the answer is never older than it." },

@@ -30,23 +30,25 @@ import { readEntities } from "./read-entities.ts";
 
 const ofThePast = elsewhere("is taken by `POST /api/v1/features/batch`: here is what is true now");
 
-const body = z.object({
-  entity_id: optional(entityValue).meta({ example: "user_123" }),
-  entity_ids: optional(z.array(entityValue).min(1).max(MAX_ENTITIES_PER_REQUEST)).meta({
-    description: "Instead of `entity_id`, for several.",
+const body = lazily(() =>
+  z.object({
+    entity_id: optional(entityValue).meta({ example: "user_123" }),
+    entity_ids: optional(z.array(entityValue).min(1).max(MAX_ENTITIES_PER_REQUEST)).meta({
+      description: "Instead of `entity_id`, for several.",
+    }),
+    feature_names: featureNames().max(MAX_ONLINE_FEATURES),
+    entity_type: optional(entityType).meta({
+      description:
+        "Without it that of the registered features named, `bright_uid` where none is; needed where they belong to several.",
+      example: "user",
+    }),
+    max_age_seconds: optional(z.number().min(0).max(MAX_TTL_SECONDS)),
+    consistency: optional(consistency),
+    table_type: tableTypeInBody,
+    timestamp: ofThePast,
+    known_at: ofThePast,
   }),
-  feature_names: featureNames.max(MAX_ONLINE_FEATURES),
-  entity_type: optional(entityType).meta({
-    description:
-      "Without it that of the registered features named, `bright_uid` where none is; needed where they belong to several.",
-    example: "user",
-  }),
-  max_age_seconds: optional(z.number().min(0).max(MAX_TTL_SECONDS)),
-  consistency: optional(consistency),
-  table_type: tableTypeInBody,
-  timestamp: ofThePast,
-  known_at: ofThePast,
-});
+);
 
 const value = lazily(() =>
   z.object({
@@ -108,7 +110,7 @@ const readOnline = endpoint(
   },
 );
 
-type Body = z.output<typeof body>;
+type Body = z.output<ReturnType<typeof body>>;
 
 /** What a body asks, kept for as long as both the catalog and the body live. @throws as `newQuestion` and `idsOf`. */
 const preparedWith = madeOnce((catalog: Catalog) =>

@@ -3,6 +3,7 @@ import * as z from "zod";
 import { unprocessable } from "../errors.ts";
 import { type AppContext, requestContext } from "../http/context.ts";
 import { fieldsOfBody } from "../http/fields.ts";
+import { lazily } from "../lazily.ts";
 import { CONSISTENCIES, type Consistency, type ConsistencyToken, decodeToken } from "./consistency.ts";
 import type { ReadContext } from "./read-entities.ts";
 
@@ -13,10 +14,12 @@ export const consistency = z.enum(CONSISTENCIES).meta({
     "`edge` (default): memory, KV or a replica. `session`: never older than the write whose `x-consistency-token` is sent. `strong`: the primary database.",
 });
 
-export const consistencyQuery = z.object({ consistency: consistency.optional() });
+export const consistencyQuery = lazily(() => z.object({ consistency: consistency.optional() }));
 
 /** The query of routes whose body may name the consistency, too. */
-export const queryBesideBody = consistencyQuery.extend(fieldsOfBody("is a field of the body"));
+export const queryBesideBody = lazily(() =>
+  consistencyQuery().extend(fieldsOfBody("is a field of the body")),
+);
 
 /** @throws Problem 422 where query and body disagree. */
 export function oneConsistency(

@@ -24,6 +24,7 @@ import {
   tableTypeInBody,
 } from "../http/fields.ts";
 import type { EntityRef } from "../keys.ts";
+import { lazily } from "../lazily.ts";
 import { MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
 import { madeOnce } from "../made-once.ts";
 import { WHOLE_CATEGORY } from "../registry/resolve-references.ts";
@@ -37,10 +38,10 @@ import { itemsAsked, registeredSelection } from "./select-items.ts";
 
 const requestHeaders = { [TOKEN_HEADER]: "Of an earlier write: the answer is never older than it." };
 
-const itemQuery = z.object({ ...entityTypeQuery, consistency: consistency.optional() });
+const itemQuery = lazily(() => z.object({ ...entityTypeQuery, consistency: consistency.optional() }));
 
 const itemRef = madeOnce(
-  (asked: { param: { entity_value: string }; query: z.output<typeof itemQuery> }): EntityRef => ({
+  (asked: { param: { entity_value: string }; query: z.output<ReturnType<typeof itemQuery>> }): EntityRef => ({
     entityType: entityTypeIn(asked.query),
     entityValue: asked.param.entity_value,
   }),
@@ -59,7 +60,7 @@ const getItem = endpoint(
     scope: "read",
     isRepeated: true,
     request: {
-      param: z.object({ entity_value: entityValue, category }),
+      param: () => z.object({ entity_value: entityValue, category }),
       query: itemQuery,
     },
     requestHeaders,
@@ -111,27 +112,28 @@ const getItems = endpoint(
     isRepeated: true,
     request: {
       query: queryBesideBody,
-      json: z.object({
-        meta: optional(z.looseObject({ consistency: inData })).meta({ example: { source: "api" } }),
-        metadata: optional(z.looseObject({ consistency: inData })).meta({
-          description: "Another name of `meta`.",
+      json: () =>
+        z.object({
+          meta: optional(z.looseObject({ consistency: inData })).meta({ example: { source: "api" } }),
+          metadata: optional(z.looseObject({ consistency: inData })).meta({
+            description: "Another name of `meta`.",
+          }),
+          consistency: inData,
+          // Passed over, the entity of another type would be read.
+          entity_type: elsewhere("stands in `data`"),
+          table_type: elsewhere("is called `entity_type`, and stands in `data`"),
+          data: z.object({
+            entity_type: optionalOr(entityType, DEFAULT_ENTITY_TYPE),
+            table_type: tableTypeInBody,
+            entity_value: entityValue,
+            feature_list: z
+              .array(reference)
+              .min(1)
+              .max(MAX_ENTITIES_PER_REQUEST)
+              .meta({ example: ["user_features:age", "user_features:income", "transaction_features:*"] }),
+            consistency: optional(consistency),
+          }),
         }),
-        consistency: inData,
-        // Passed over, the entity of another type would be read.
-        entity_type: elsewhere("stands in `data`"),
-        table_type: elsewhere("is called `entity_type`, and stands in `data`"),
-        data: z.object({
-          entity_type: optionalOr(entityType, DEFAULT_ENTITY_TYPE),
-          table_type: tableTypeInBody,
-          entity_value: entityValue,
-          feature_list: z
-            .array(reference)
-            .min(1)
-            .max(MAX_ENTITIES_PER_REQUEST)
-            .meta({ example: ["user_features:age", "user_features:income", "transaction_features:*"] }),
-          consistency: optional(consistency),
-        }),
-      }),
     },
     requestHeaders,
     answers: { 200: { description: "What there is of the features.", schema: itemsSchema } },
@@ -156,12 +158,13 @@ const getItemFiltered = endpoint(
     scope: "read",
     isRepeated: true,
     request: {
-      param: z.object({ entity_value: entityValue }),
+      param: () => z.object({ entity_value: entityValue }),
       query: itemQuery,
-      json: categoriesOf(z.array(featureName).max(MAX_ENTITIES_PER_REQUEST), {
-        most: MAX_ENTITIES_PER_REQUEST,
-        example: { trans_features: ["avg_credit_30d", "num_transactions"] },
-      }),
+      json: () =>
+        categoriesOf(z.array(featureName).max(MAX_ENTITIES_PER_REQUEST), {
+          most: MAX_ENTITIES_PER_REQUEST,
+          example: { trans_features: ["avg_credit_30d", "num_transactions"] },
+        }),
     },
     requestHeaders,
     answers: { 200: { description: "What there is of the features.", schema: itemsSchema } },

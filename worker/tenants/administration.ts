@@ -2,12 +2,13 @@
 import * as z from "zod";
 import { Problem } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
+import { lazily } from "../lazily.ts";
 import { administers, DEFAULT_TENANT } from "./tenant-id.ts";
 import { findTenant, type Tenant } from "./tenant-store.ts";
 
 export const ADMINISTRATION = "administration";
 
-export const tenantParam = z.object({ tenant_id: z.string().meta({ example: "acme" }) });
+export const tenantParam = lazily(() => z.object({ tenant_id: z.string().meta({ example: "acme" }) }));
 export const answeredTenantId = z.string().meta({ example: "acme" });
 
 /**

@@ -61,7 +61,7 @@ const deleteTenant = endpoint(
     request: {
       param: tenantParam,
       // Not in a body: of a DELETE some clients send none, and some proxies pass none on.
-      query: z.object({ name: nameField("The tenant's name, to confirm it.", "Acme") }),
+      query: () => z.object({ name: nameField("The tenant's name, to confirm it.", "Acme") }),
     },
     answers: { 202: { description: "Begun, or over.", schema } },
     problems: [404, 409],

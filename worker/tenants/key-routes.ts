@@ -69,14 +69,15 @@ const createKey = endpoint(
     scope: "admin",
     request: {
       param: tenantParam,
-      json: z.object({
-        name: nameField("What the key is for.", "serving"),
-        scopes,
-        expires_at: timestamp.nullable().optional().meta({
-          description: "When the key ends: a time to come, with a zone. Never, without it.",
-          example: "2030-01-01T00:00:00+00:00",
+      json: () =>
+        z.object({
+          name: nameField("What the key is for.", "serving"),
+          scopes,
+          expires_at: timestamp.nullable().optional().meta({
+            description: "When the key ends: a time to come, with a zone. Never, without it.",
+            example: "2030-01-01T00:00:00+00:00",
+          }),
         }),
-      }),
     },
     requestHeaders: writeRequestHeaders,
     answers: { 201: { description: "Created.", schema: newKeySchema, headers: replayedHeader } },
@@ -145,7 +146,9 @@ const deleteKey = endpoint(
     summary: "Revoke a key",
     description: `It is refused everywhere within ${KEY_MEMORY_MS / 1_000} seconds. Revoking it again changes nothing.`,
     scope: "admin",
-    request: { param: tenantParam.extend({ key_id: z.string().meta({ example: "5f0c3f0e7e3c4d6b" }) }) },
+    request: {
+      param: () => tenantParam().extend({ key_id: z.string().meta({ example: "5f0c3f0e7e3c4d6b" }) }),
+    },
     answers: {
       200: {
         description: "It is revoked.",

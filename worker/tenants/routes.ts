@@ -50,17 +50,18 @@ const createTenant = endpoint(
     description: `For admins of the tenant \`${DEFAULT_TENANT}\`. Without \`tenant_id\` it is made from the name.`,
     scope: "admin",
     request: {
-      json: z.object({
-        name: nameField("What people call the tenant.", "Acme"),
-        tenant_id: optional(
-          z
-            .string()
-            .regex(
-              TENANT_ID,
-              "must be up to 64 lower-case letters, digits, `-` and `_`, a letter or digit first",
-            ),
-        ).meta({ example: "acme" }),
-      }),
+      json: () =>
+        z.object({
+          name: nameField("What people call the tenant.", "Acme"),
+          tenant_id: optional(
+            z
+              .string()
+              .regex(
+                TENANT_ID,
+                "must be up to 64 lower-case letters, digits, `-` and `_`, a letter or digit first",
+              ),
+          ).meta({ example: "acme" }),
+        }),
     },
     requestHeaders: writeRequestHeaders,
     answers: { 201: { description: "Created.", schema: tenantSchema, headers: replayedHeader } },
@@ -119,7 +120,7 @@ const patchTenant = endpoint(
     scope: "admin",
     request: {
       param: tenantParam,
-      json: z.object({ status: z.enum(CHANGEABLE).meta({ example: "suspended" }) }),
+      json: () => z.object({ status: z.enum(CHANGEABLE).meta({ example: "suspended" }) }),
     },
     answers: { 200: { description: "Changed, or as it was.", schema: tenantSchema } },
     problems: [404, 409],

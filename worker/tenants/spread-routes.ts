@@ -83,13 +83,14 @@ const spreadTenant = endpoint(
     scope: "admin",
     request: {
       param,
-      json: z.object({
-        databases: optional(z.int().min(1)).meta({
-          description:
-            "Over how many: more than now, at most as many as are bound, which is meant without it.",
-          example: 1,
+      json: () =>
+        z.object({
+          databases: optional(z.int().min(1)).meta({
+            description:
+              "Over how many: more than now, at most as many as are bound, which is meant without it.",
+            example: 1,
+          }),
         }),
-      }),
     },
     bodyOptional: true,
     answers,

@@ -33,14 +33,14 @@ const deletedSchema = lazily(() =>
     .meta({ id: "Deleted" }),
 );
 
-const entityParam = z.object({ entity_type: entityType, entity_value: entityValue });
+const entityParam = lazily(() => z.object({ entity_type: entityType, entity_value: entityValue }));
 
-const dating = {
+const dating = lazily(() => ({
   dated: z.enum(["now"]).optional().meta({
     description:
       "`now`: the tombstone is dated now, though a value, or the tombstone of an earlier deletion, may be dated in the future; so what is dated from now on is applied again. For an event time that was a mistake.",
   }),
-};
+}));
 
 const deleteSpec = {
   method: "delete",
@@ -61,7 +61,7 @@ export const deleteEntity = endpoint(
     request: {
       param: entityParam,
       // Passed over, it would delete much more than was meant.
-      query: z.object({ ...dating, category: elsewhere("is the last part of the path") }),
+      query: () => z.object({ ...dating(), category: elsewhere("is the last part of the path") }),
     },
   },
   (c, { param, query }) => remove(c, { ...param, category: null }, query),
@@ -72,14 +72,14 @@ export const deleteCategory = endpoint(
     ...deleteSpec,
     path: "/api/v1/entities/{entity_type}/{entity_value}/{category}",
     summary: "Delete one category of an entity",
-    request: { param: entityParam.extend({ category }), query: z.object(dating) },
+    request: { param: () => entityParam().extend({ category }), query: () => z.object(dating()) },
   },
   (c, { param, query }) => remove(c, param, query),
 );
 
 async function remove(
   c: AppContext,
-  param: z.output<typeof entityParam> & { category: string | null },
+  param: z.output<ReturnType<typeof entityParam>> & { category: string | null },
   { dated }: { dated?: "now" | undefined },
 ) {
   const { entity_type: type, entity_value: value, category: name } = param;

@@ -84,8 +84,8 @@ const putItems = endpoint(
   },
 );
 
-const optionsOfLongForm = optionsOfBody(
-  "is taken by `POST /api/v1/items` only: this form always replaces, as of now",
+const optionsOfLongForm = lazily(() =>
+  optionsOfBody("is taken by `POST /api/v1/items` only: this form always replaces, as of now"),
 );
 
 const putItemsOf = endpoint(
@@ -98,12 +98,13 @@ const putItemsOf = endpoint(
       "The body maps categories to their features; each category is replaced. The scope `write` is enough, no `source` is needed. An entity whose value is `batch` is written by `POST /api/v1/items`.",
     scope: "write",
     request: {
-      param: z.object({ entity_value: entityValue }),
-      query: z.object({ ...entityTypeQuery, ...optionsOfLongForm }),
-      json: categoriesOf(featureValues, {
-        most: MAX_CATEGORIES_PER_ENTITY,
-        example: { user_features: { age: 30, income: 60000 } },
-      }),
+      param: () => z.object({ entity_value: entityValue }),
+      query: () => z.object({ ...entityTypeQuery, ...optionsOfLongForm() }),
+      json: () =>
+        categoriesOf(featureValues, {
+          most: MAX_CATEGORIES_PER_ENTITY,
+          example: { user_features: { age: 30, income: 60000 } },
+        }),
     },
     requestHeaders: writeRequestHeaders,
     answers: { 200: { description: "Committed.", schema: countedSchema, headers: writeAnswerHeaders } },

@@ -15,38 +15,41 @@ import {
   ttlSeconds,
   writeMode,
 } from "../http/fields.ts";
+import { lazily } from "../lazily.ts";
 import { MAX_CATEGORIES_PER_ENTITY, MAX_ENTITIES_PER_REQUEST } from "../limits.ts";
 import type { CategoryWrite } from "./entity-write.ts";
 import type { UntypedWrite } from "./typed-write.ts";
 
 /** Names that are often used for the options. They are refused: ignored, they would lose what the caller meant. */
-const misspelt = {
+const misspelt = lazily(() => ({
   event_time: elsewhere("is called `event_timestamp`"),
   ttl_hours: elsewhere("is called `ttl_seconds`, and is in seconds"),
-};
+}));
 
 /** May stand in the metadata, for all categories, or beside a category, for it alone. */
-const writeOptions = {
+const writeOptions = lazily(() => ({
   mode: optional(writeMode),
   event_timestamp: optional(timestamp),
   compute_id: computeId.nullish(),
   ttl_seconds: ttlSeconds.nullish(),
-};
+}));
 
-const options = z.object(writeOptions);
-type WriteOptions = z.output<typeof options>;
+const options = lazily(() => z.object(writeOptions()));
+type WriteOptions = z.output<ReturnType<typeof options>>;
 
 /** `source` is not a schema's matter: a wrong one is 403, not 422. */
-const metadata = z.object({
-  source: z
-    .unknown()
-    .optional()
-    .meta({ override: { type: "string" }, example: "prediction_service" }),
-  ...writeOptions,
-  ...misspelt,
-  if_revision: elsewhere("stands in `data`"),
-});
-type Metadata = z.output<typeof metadata>;
+const metadata = lazily(() =>
+  z.object({
+    source: z
+      .unknown()
+      .optional()
+      .meta({ override: { type: "string" }, example: "prediction_service" }),
+    ...writeOptions(),
+    ...misspelt(),
+    if_revision: elsewhere("stands in `data`"),
+  }),
+);
+type Metadata = z.output<ReturnType<typeof metadata>>;
 
 /** The options where they are not read. They are refused: a caller who asks for a merge must not get a replacement. */
 const optionsElsewhere = (message: string) =>
@@ -55,7 +58,7 @@ const optionsElsewhere = (message: string) =>
     event_timestamp: elsewhere(message),
     compute_id: elsewhere(message),
     ttl_seconds: elsewhere(message),
-  }) satisfies Record<keyof typeof writeOptions, unknown>;
+  }) satisfies Record<keyof ReturnType<typeof writeOptions>, unknown>;
 
 /** The options in a query, refused there. @param message What to do instead. */
 export const optionsOfBody = (message: string) => ({
@@ -63,60 +66,68 @@ export const optionsOfBody = (message: string) => ({
   if_revision: elsewhere(message),
 });
 
-const featureList = z
-  .array(
-    z.object({
-      category,
-      features: featureValues,
-      ...writeOptions,
-      ...misspelt,
-      ttl: elsewhere("is called `ttl_seconds`"),
-      if_revision: elsewhere("stands in `data`"),
+const featureList = lazily(() =>
+  z
+    .array(
+      z.object({
+        category,
+        features: featureValues,
+        ...writeOptions(),
+        ...misspelt(),
+        ttl: elsewhere("is called `ttl_seconds`"),
+        if_revision: elsewhere("stands in `data`"),
+      }),
+    )
+    .min(1)
+    .max(MAX_CATEGORIES_PER_ENTITY)
+    .superRefine((list, ctx) => {
+      const first = new Map<string, number>();
+      list.forEach(({ category: name }, position) => {
+        const earlier = first.get(name);
+        if (earlier === undefined) first.set(name, position);
+        else
+          ctx.addIssue({
+            code: "custom",
+            message: `repeats the category at position ${earlier}`,
+            path: [position, "category"],
+          });
+      });
     }),
-  )
-  .min(1)
-  .max(MAX_CATEGORIES_PER_ENTITY)
-  .superRefine((list, ctx) => {
-    const first = new Map<string, number>();
-    list.forEach(({ category: name }, position) => {
-      const earlier = first.get(name);
-      if (earlier === undefined) first.set(name, position);
-      else
-        ctx.addIssue({
-          code: "custom",
-          message: `repeats the category at position ${earlier}`,
-          path: [position, "category"],
-        });
-    });
-  });
+);
 
-const entityBody = z.object({
-  entity_type: entityType,
-  entity_value: entityValue,
-  feature_list: featureList,
-  if_revision: optional(ifRevision),
-  table_type: tableTypeInBody,
-  ...optionsElsewhere("stands beside a category of `feature_list`, or in `metadata` for all of them"),
-});
+const entityBody = lazily(() =>
+  z.object({
+    entity_type: entityType,
+    entity_value: entityValue,
+    feature_list: featureList(),
+    if_revision: optional(ifRevision),
+    table_type: tableTypeInBody,
+    ...optionsElsewhere("stands beside a category of `feature_list`, or in `metadata` for all of them"),
+  }),
+);
 
-export const writeQuery = z.object({
-  ...optionsOfBody("is an option of the body"),
-  entity_type: elsewhere("stands in the body, in `data`"),
-  table_type: elsewhere("is called `entity_type`, and stands in the body, in `data`"),
-});
+export const writeQuery = lazily(() =>
+  z.object({
+    ...optionsOfBody("is an option of the body"),
+    entity_type: elsewhere("stands in the body, in `data`"),
+    table_type: elsewhere("is called `entity_type`, and stands in the body, in `data`"),
+  }),
+);
 
-const eitherMetadata = {
-  metadata: optional(metadata),
-  meta: optional(metadata).meta({ description: "Another name of `metadata`." }),
+const eitherMetadata = lazily(() => ({
+  metadata: optional(metadata()),
+  meta: optional(metadata()).meta({ description: "Another name of `metadata`." }),
   ...optionsElsewhere("stands in `metadata`, or beside a category of `feature_list`"),
   if_revision: elsewhere("stands in `data`"),
-};
+}));
 
-export const itemsBody = z.object({ ...eitherMetadata, data: entityBody });
-export const batchBody = z.object({
-  ...eitherMetadata,
-  data: z.array(entityBody).min(1).max(MAX_ENTITIES_PER_REQUEST),
-});
+export const itemsBody = lazily(() => z.object({ ...eitherMetadata(), data: entityBody() }));
+export const batchBody = lazily(() =>
+  z.object({
+    ...eitherMetadata(),
+    data: z.array(entityBody()).min(1).max(MAX_ENTITIES_PER_REQUEST),
+  }),
+);
 
 /** The only source that may write, as system A has it. */
 const WRITING_SOURCE = "prediction_service";
@@ -146,7 +157,10 @@ export function writingMetadata({
   return given;
 }
 
-export function toEntityWrite(body: z.output<typeof entityBody>, defaults: Metadata): UntypedWrite {
+export function toEntityWrite(
+  body: z.output<ReturnType<typeof entityBody>>,
+  defaults: Metadata,
+): UntypedWrite {
   return {
     kind: "write",
     entityType: body.entity_type,

@@ -4,6 +4,7 @@ import { unprocessable } from "../../errors.ts";
 import { jsonAnswer } from "../../http/answer.ts";
 import { endpoint } from "../../http/endpoint.ts";
 import { timestamp, wholeNumber } from "../../http/fields.ts";
+import { lazily } from "../../lazily.ts";
 import {
   DEFAULT_STATS_HOURS,
   MAX_COUNTED_FEATURES_PER_WRITE,
@@ -19,26 +20,28 @@ import { statsObject } from "./access.ts";
 import { statsAnswer, statsSchema } from "./answers.ts";
 import { askedHours } from "./window.ts";
 
-const query = z.object({
-  version: versionField.optional().meta({
-    description: "Left out: the newest active one, else the newest.",
-    example: "1",
-  }),
-  from: timestamp.optional().meta({
-    description: "The first hour is the one that this lies in.",
-    example: "2026-01-01T00:00:00+00:00",
-  }),
-  to: timestamp.optional().meta({
-    description: "The end, not included; left out: now.",
-    example: "2026-01-02T00:00:00+00:00",
-  }),
-  hours: wholeNumber(1, MAX_STATS_HOURS)
-    .optional()
-    .meta({
-      description: `How many, from \`from\` on or up to \`to\`; left out: ${DEFAULT_STATS_HOURS}.`,
-      example: 24,
+const query = lazily(() =>
+  z.object({
+    version: versionField.optional().meta({
+      description: "Left out: the newest active one, else the newest.",
+      example: "1",
     }),
-});
+    from: timestamp.optional().meta({
+      description: "The first hour is the one that this lies in.",
+      example: "2026-01-01T00:00:00+00:00",
+    }),
+    to: timestamp.optional().meta({
+      description: "The end, not included; left out: now.",
+      example: "2026-01-02T00:00:00+00:00",
+    }),
+    hours: wholeNumber(1, MAX_STATS_HOURS)
+      .optional()
+      .meta({
+        description: `How many, from \`from\` on or up to \`to\`; left out: ${DEFAULT_STATS_HOURS}.`,
+        example: 24,
+      }),
+  }),
+);
 
 const stats = endpoint(
   {
