@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { makeAssets } from "./assets.ts";
 import { migrateLocally } from "./local-migrations.ts";
+import { faultOfNumber, MAX_PORT } from "./options.ts";
 import { exitIfTaken, startWrangler, waitForAnswer, waitForExit, whenAskedToEnd } from "./wrangler.ts";
 
 // All arguments are wrangler's; these are only looked at on their way through.
@@ -16,8 +17,13 @@ const { values } = parseArgs({
   },
 });
 const port = text(values.port) ?? "8787";
+const fault = faultOfNumber("port", port, { least: 1, most: MAX_PORT });
+if (fault !== null) {
+  console.error(fault);
+  process.exit(1);
+}
 
-await exitIfTaken(port);
+await exitIfTaken(Number(port));
 makeAssets();
 await migrateLocally(text(values["persist-to"]), text(values.env));
 

@@ -3,6 +3,8 @@ import { type ParseArgsConfig, parseArgs } from "node:util";
 
 type Options = NonNullable<ParseArgsConfig["options"]>;
 
+export const MAX_PORT = 65_535;
+
 /** Ends with 0 after `--help`, and with 1 after what is no option, or has no value; each with the usage. */
 export function readOptions<const O extends Options>(usage: string, options: O) {
   helpWhenAsked(usage);

@@ -6,6 +6,7 @@
  */
 import { deepStrictEqual } from "node:assert/strict";
 import { readOptions, urlOf } from "./options.ts";
+import { Service } from "./service.ts";
 
 const USAGE = `
 npm run sample -- --url http://localhost:8787
@@ -36,6 +37,7 @@ interface Vector {
 }
 
 try {
+  await new Service(url, options.key ?? null).assertThere();
   await runSample();
 } catch (cause) {
   console.error(`\n${cause instanceof Error ? cause.message : cause}`);

@@ -1,9 +1,10 @@
+import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { MAX_ENTITY_DATABASES } from "../worker/limits.ts";
 import { CRON_EVERY_MS } from "../worker/timings.ts";
 import { makeAssets } from "./assets.ts";
 import { migrateLocally } from "./local-migrations.ts";
-import { numbersOf, readOptions } from "./options.ts";
+import { endWith, MAX_PORT, numbersOf, readOptions } from "./options.ts";
 import { runCron } from "./run-cron.ts";
 import { startRuntime } from "./runtime.ts";
 import { printStraightFromRuntime } from "./runtime-output.ts";
@@ -35,15 +36,20 @@ const values = readOptions(USAGE, {
 const numberOf = numbersOf(USAGE, values);
 const databases = numberOf("databases", { least: 1, most: MAX_ENTITY_DATABASES });
 const cronMinutes = numberOf("cron-minutes", { least: 0.01, most: 1_440, isWhole: false });
-const address = `http://127.0.0.1:${values.port}`;
+const port = numberOf("port", { least: 1, most: MAX_PORT });
+const vars = Object.fromEntries(values.var.map(splitAtColon));
+const address = `http://127.0.0.1:${port}`;
 const state = resolve(values.state);
 const bundle = join(state, "bundle");
+if (values["no-build"] && !existsSync(bundle)) {
+  endWith(USAGE, `Nothing was built in ${state} yet: leave out --no-build the first time.`);
+}
 
 // Before Miniflare's own handlers, which would end with 143. On exit it kills workerd, at any moment safely:
 // every answer waits until its writes are on disk.
 whenAskedToEnd(() => process.exit(0));
 
-await exitIfTaken(values.port);
+await exitIfTaken(port);
 makeAssets();
 if (!values["no-build"]) {
   await Promise.all([buildBundle(bundle, values.env), migrateLocally(state, values.env, databases)]);
@@ -55,8 +61,8 @@ const miniflare = await startRuntime({
   env: values.env,
   bundle,
   state,
-  port: Number(values.port),
-  vars: Object.fromEntries(values.var.map(splitAtColon)),
+  port,
+  vars,
   databases,
 });
 await waitForAnswer(`${address}/health`);
@@ -65,5 +71,6 @@ console.log(`ready on ${address}`);
 
 function splitAtColon(variable: string): [string, string] {
   const colon = variable.indexOf(":");
+  if (colon < 1) return endWith(USAGE, `--var must be NAME:value, not \`${variable}\`.`);
   return [variable.slice(0, colon), variable.slice(colon + 1)];
 }

@@ -98,17 +98,15 @@ export function buildBundle(directory: string, env = ""): Promise<string> {
 }
 
 /** Ends this process when something listens on the port already; its answers would pass for the service's. */
-export async function exitIfTaken(port: string): Promise<void> {
-  const socket = connect(Number(port), "localhost");
+export async function exitIfTaken(port: number): Promise<void> {
+  const socket = connect(port, "localhost");
   const isTaken = await new Promise((resolve) => {
     socket.once("connect", () => resolve(true));
     socket.once("error", () => resolve(false));
   });
   socket.destroy();
   if (isTaken) {
-    console.error(
-      `Port ${port} is in use. End what listens there, or choose another: -- --port ${Number(port) + 1}`,
-    );
+    console.error(`Port ${port} is in use. End what listens there, or choose another: -- --port ${port + 1}`);
     process.exit(1);
   }
 }

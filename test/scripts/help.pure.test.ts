@@ -1,13 +1,14 @@
-/** What a command says of itself, to who asks for help and to who writes an option that there is not. */
+/** What a command says of itself, to who asks for help and to who writes what it does not take. */
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { freePort } from "../../scripts/free-port.ts";
 
 const root = join(import.meta.dirname, "../..");
 
-function run(script: string, argument: string): Promise<{ code: number; stdout: string; stderr: string }> {
+function run(script: string, ...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [script, argument], { cwd: root }, (error, stdout, stderr) => {
+    execFile(process.execPath, [script, ...args], { cwd: root }, (error, stdout, stderr) => {
       resolve({ code: typeof error?.code === "number" ? error.code : 0, stdout, stderr });
     });
   });
@@ -38,4 +39,25 @@ test.each([
     expect(unknown.stderr).not.toMatch(/^ +at /m);
   },
   30_000,
+);
+
+test.each([
+  ["scripts/dev.ts", ["--port", "abc"], "--port must be a whole number from 1 to 65535, not `abc`."],
+  ["scripts/serve.ts", ["--port", "65536"], "--port must be a whole number from 1 to 65535, not `65536`."],
+  ["scripts/serve.ts", ["--var", "METRICS_TOKEN=abc"], "--var must be NAME:value, not `METRICS_TOKEN=abc`."],
+  ["scripts/serve.ts", ["--no-build", "--state", "/nonexistent"], "Nothing was built in /nonexistent yet"],
+])("%s %s says what is wrong, and starts nothing", async (script, args, what) => {
+  const { code, stderr } = await run(script, ...args);
+  expect(code).toBe(1);
+  expect(stderr).toContain(what);
+  expect(stderr).not.toMatch(/^ +at /m);
+});
+
+test.each(["scripts/sample-ingestion.ts", "scripts/seed.ts", "scripts/spread.ts"])(
+  "%s says how to start the service that it does not find",
+  async (script) => {
+    const { code, stderr } = await run(script, "--url", `http://127.0.0.1:${await freePort()}`);
+    expect(code).toBe(1);
+    expect(stderr).toContain("Start it: npm run serve (or npm run dev).");
+  },
 );
