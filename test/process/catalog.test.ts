@@ -139,6 +139,9 @@ test("a key that is not valid is told, and another one tried", async () => {
   type("form.key input", "fs_nobody_nothing");
   await submit("form.key");
   await shows("not valid. Paste one above");
+  type("form.key input", "fs_a67a…");
+  await submit("form.key");
+  await shows("what was pasted is no API key. Paste one above");
   type("form.key input", "");
   await submit("form.key");
   await shows("risk_score");

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { parseJson } from "../../worker/json.ts";
-import { age, bars, curl, json, moment, number, span } from "../../worker/ui/browser/format.ts";
+import { age, bars, curl, exactSpan, json, moment, number, span } from "../../worker/ui/browser/format.ts";
 
 test.each([
   [0, "0 s"],
@@ -14,6 +14,17 @@ test.each([
   [-90, "in 1 min"],
 ])("%d seconds are shown as %s", (seconds, expected) => {
   expect(span(seconds)).toBe(expected);
+});
+
+test.each([
+  [86_400, "1 day"],
+  [172_800, "2 days"],
+  [129_600, "36 h"],
+  [5_400, "90 min"],
+  [90, "90 s"],
+  [0.5, "0.5 s"],
+])("a TTL of %d seconds is shown as %s", (seconds, expected) => {
+  expect(exactSpan(seconds)).toBe(expected);
 });
 
 test("an age says whether it has been", () => {

@@ -110,12 +110,16 @@ export const apiKey = {
   set: (key: string) => (key === "" ? sessionStorage.removeItem(KEY) : sessionStorage.setItem(KEY, key)),
 };
 
+/** What a header may have: `fetch` sends no request with anything else in it. */
+const PLAIN_KEY = /^[\x21-\x7e]*$/;
+
 /**
  * @param path Under `/api/v1`.
  * @throws Refusal for anything but a success.
  */
 async function call<T>(method: "GET" | "POST", path: string, body?: unknown): Promise<T> {
   const key = apiKey.get();
+  if (!PLAIN_KEY.test(key)) throw new Refusal(401, "what was pasted is no API key");
   const request: RequestInit = {
     method,
     headers: {

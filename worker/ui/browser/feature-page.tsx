@@ -1,7 +1,7 @@
 /** A registered feature: what it is, how it does, its versions, and its value for an entity. */
 import { useState } from "preact/hooks";
 import { api, apiKey, type Feature, type Numbers, type Stats, type Version } from "./api.ts";
-import { age, bars, curl, dtypeOf, moment, number, span } from "./format.ts";
+import { age, bars, curl, dtypeOf, exactSpan, moment, number } from "./format.ts";
 import { Load, useLoaded } from "./loading.tsx";
 import { LookUp } from "./look-up.tsx";
 
@@ -99,7 +99,7 @@ function Versions({
               <span class={`status ${each.status}`}>{each.status}</span>
             </td>
             <td>{each.dtype}</td>
-            <td>{each.ttl_seconds === null ? "–" : span(each.ttl_seconds)}</td>
+            <td>{each.ttl_seconds === null ? "–" : exactSpan(each.ttl_seconds)}</td>
             <td>{each.default_value === null ? "–" : <code>{JSON.stringify(each.default_value)}</code>}</td>
             <td>{moment(each.created_at)}</td>
             <td>{computationOf(each)}</td>

@@ -21,6 +21,19 @@ export function span(seconds: number): string {
   return "";
 }
 
+const LARGER_UNITS = [
+  [86_400, "days"],
+  [3_600, "h"],
+  [60, "min"],
+] as const;
+
+/** A span of time with nothing left out, in the largest unit that divides it: `1 day`, `36 h`, `90 s`, `0.5 s`. */
+export function exactSpan(seconds: number): string {
+  const [size, unit] = LARGER_UNITS.find(([size]) => seconds % size === 0) ?? [1, "s"];
+  const amount = seconds / size;
+  return `${amount} ${unit === "days" && amount === 1 ? "day" : unit}`;
+}
+
 /** `5 min ago`, or `in 5 min` for what is to come. */
 export function age(seconds: number): string {
   return seconds < 0 ? span(seconds) : `${span(seconds)} ago`;
