@@ -12,9 +12,16 @@ const numbers = lazily(() => ({
   values: z.int().meta({ description: "Values that were written, nulls included.", example: 120 }),
   nulls: z.int().meta({ example: 3 }),
   null_rate: z.number().nullable().meta({ description: "nulls / values", example: 0.025 }),
-  min: z.number().nullable().meta({ description: "Of numbers and booleans; true is 1.", example: 18 }),
-  mean: z.number().nullable().meta({ description: "Of a boolean the share of true.", example: 41.5 }),
-  max: z.number().nullable().meta({ example: 93 }),
+  min: z.number().nullable().meta({
+    description:
+      "Of numbers and booleans; true is 1. As float64, so of an int64 beyond 2^53 the nearest one.",
+    example: 18,
+  }),
+  mean: z
+    .number()
+    .nullable()
+    .meta({ description: "As float64; of a boolean the share of true.", example: 41.5 }),
+  max: z.number().nullable().meta({ description: "As `min`.", example: 93 }),
 }));
 
 const totals = lazily(() => z.object(numbers()).meta({ id: "StatsTotals" }));
