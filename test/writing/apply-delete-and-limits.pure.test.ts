@@ -3,8 +3,9 @@ import { describe, expect, test } from "vitest";
 import { WHOLE_ENTITY } from "../../worker/db/current-rows.ts";
 import { MAX_CATEGORIES_PER_ENTITY, MAX_CATEGORY_BYTES, MAX_ENTITY_BYTES } from "../../worker/limits.ts";
 import { applyDelete } from "../../worker/writing/apply-delete.ts";
-import { applyWrite, type EntityState, liveRows, NEVER_WRITTEN } from "../../worker/writing/apply-write.ts";
+import { applyWrite, type EntityState, NEVER_WRITTEN } from "../../worker/writing/apply-write.ts";
 import type { CategoryWrite, EntityWrite } from "../../worker/writing/entity-write.ts";
+import { liveRows } from "./live-rows.ts";
 
 const NOW = 1_000;
 const ENTITY = { entityType: "bright_uid", entityValue: "user-123" };

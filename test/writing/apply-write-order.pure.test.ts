@@ -4,8 +4,9 @@ import { expect, test } from "vitest";
 import { readFeatureTimes } from "../../worker/db/feature-times.ts";
 import { parseJson } from "../../worker/json.ts";
 import { applyDelete } from "../../worker/writing/apply-delete.ts";
-import { applyWrite, type EntityState, liveRows, NEVER_WRITTEN } from "../../worker/writing/apply-write.ts";
+import { applyWrite, type EntityState, NEVER_WRITTEN } from "../../worker/writing/apply-write.ts";
 import type { CategoryWrite, EntityWrite, WriteMode } from "../../worker/writing/entity-write.ts";
+import { liveRows } from "./live-rows.ts";
 
 const CATEGORIES = ["profile", "__proto__", "7"];
 const NAMES = ["a", "b", "c", "__proto__", "constructor", "10", "2", 'quo"te\\', "größe"];

@@ -93,11 +93,6 @@ export function applyWrite(current: EntityState, write: EntityWrite, now: Micros
     : { outcome: "applied", next: { revision, rows }, categories, history };
 }
 
-/** The categories that exist: no tombstones. */
-export function liveRows(state: EntityState): (CategoryRow & { data: string })[] {
-  return [...state.rows.values()].filter((row): row is CategoryRow & { data: string } => row.data !== null);
-}
-
 type RowContent = Pick<
   CategoryRow,
   "data" | "eventTimes" | "eventTime" | "floor" | "computeId" | "expiresAt"
