@@ -3,7 +3,7 @@ import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { type Follower, FollowerStore } from "../../worker/compute/follower-store.ts";
-import { MAX_INLINE_ENTITIES, MAX_ROUNDS_PER_MESSAGE } from "../../worker/limits.ts";
+import { ENTITIES_PER_ROUND, MAX_INLINE_ENTITIES, MAX_ROUNDS_PER_MESSAGE } from "../../worker/limits.ts";
 import { FOLLOWER_LEASE_MS, JOB_START_MS, JOB_TTL_MS } from "../../worker/timings.ts";
 import type { ChangeRequest } from "../../worker/writing/entity-write.ts";
 import { type DatabaseCall, failBefore, only, watched } from "../setup/faults.ts";
@@ -633,6 +633,77 @@ describe("the pages of a job", () => {
   });
 });
 
+describe("a feature that is removed and made anew with other SQL", () => {
+  const MOST = "SELECT user_id, max(amount) AS most FROM data GROUP BY user_id";
+
+  /** What one of its name has instead, computed since. */
+  async function madeAnew(table: Table, name: string, entity: string): Promise<void> {
+    expect((await remove(`/features/${name}?force=true`)).status).toBe(200);
+    await newFeature(table, { name, computation_logic: MOST });
+    expect((await compute(name)).status).toBe(200);
+    expect(await vectorOf(entity, name)).toEqual({ most: 1 });
+  }
+
+  test.each([
+    ["the stream", (own: Env, table: Table, _: string) => consume([arrived(table)], own)],
+    [
+      "a computation by hand",
+      (own: Env, _: Table, name: string) => askWith(own, "POST", `/features/${name}/compute`),
+    ],
+  ])("keeps its vectors where %s of the removed one comes to its end after that", async (_, begin) => {
+    const table = await newTable();
+    const feature = await streaming(table);
+    const entity = freshName("e");
+    await ingestUnannounced(table, [followerOf(feature)], [entity]);
+    const { slow, open, reached } = slowToAnswer();
+    const late = begin(slow, table, feature.name);
+    await reached;
+    await madeAnew(table, feature.name, entity);
+    open();
+    await late;
+    expect(await vectorOf(entity, feature.name)).toEqual({ most: 1 });
+    expect(await inside(table, "SELECT * FROM fs_under_way")).toEqual([]);
+    await consume([arrived(table)]);
+    expect(await inside(table, "SELECT * FROM fs_followers")).toEqual([]);
+    expect(await vectorOf(entity, feature.name)).toEqual({ most: 1 });
+  });
+
+  test("keeps them where a page of the removed one's job has been given out before", async () => {
+    const table = await newTable();
+    const { name } = await newFeature(table);
+    const { own, sent } = withoutQueue();
+    const users = Array.from({ length: MAX_INLINE_ENTITIES + 1 }, (_, i) => `${name}-${i}`);
+    await ingestUnannounced(table, [], users);
+    const { body } = await askWith<Job>(own, "POST", `/features/${name}/compute`);
+    const { stop, open, reached } = gate();
+    const jobPage = async (real: () => Promise<unknown>) => real().finally(stop);
+    const late = consume(sent.splice(0), withStubs("RAW_TABLE", { jobPage }, own));
+    await reached;
+    expect((await remove(`/features/${name}?force=true`)).status).toBe(200);
+    open();
+    expect((await late).explicitAcks).toEqual(["m0"]);
+    expect((await get(`/get/item/${users[0]}/${name}?entity_type=user_id`)).status).toBe(404);
+    expect((await get<Job>(`/jobs/${body.job_id}`)).body).toMatchObject({ status: "failed", computed: 0 });
+    expect(await inside(table, "SELECT 1 FROM fs_under_way UNION ALL SELECT 1 FROM fs_jobs")).toEqual([]);
+  });
+
+  test("keeps them where the removed one has written a round and goes on", async () => {
+    const table = await newTable();
+    const { name } = await newFeature(table);
+    const users = Array.from({ length: ENTITIES_PER_ROUND + 1 }, (_, i) => `${name}-${i}`);
+    await ingestUnannounced(table, [], users);
+    const { stop, open, reached } = gate();
+    const slow = withStubs("RAW_TABLE", { mayGoOn: (real) => stop().then(real) });
+    const late = askWith(slow, "POST", `/features/${name}/compute`);
+    await reached;
+    const last = users.at(-1) ?? "";
+    await madeAnew(table, name, last);
+    open();
+    expect((await late).status).toBe(409);
+    expect(await vectorOf(last, name)).toEqual({ most: 1 });
+  });
+});
+
 test("a computation whose feature is removed meanwhile leaves no note, nor does an earlier one", async () => {
   const table = await newTable();
   const { name } = await newFeature(table);
@@ -643,7 +714,7 @@ test("a computation whose feature is removed meanwhile leaves no note, nor does 
   await reached;
   expect((await remove(`/features/${name}?force=true`)).status).toBe(200);
   open();
-  expect((await computing).status).toBe(200);
+  expect((await computing).status).toBe(409);
   const noted =
     "SELECT count(*) AS n FROM computations WHERE feature_id NOT IN (SELECT feature_id FROM features)";
   expect(await env.DB.prepare(noted).first("n")).toBe(0);

@@ -25,6 +25,9 @@ type Version = Pick<Follower, "featureId" | "version">;
  */
 export type WhyNotWritten = "overtaken" | "erased";
 
+/** As well: its feature was removed. */
+export type WhyCutOff = WhyNotWritten | "removed";
+
 /** A version that is to be computed as a whole, from the rows up to ingest `seq` or later ones. */
 export interface Debt extends Version {
   seq: number;

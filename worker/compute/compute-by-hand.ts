@@ -2,9 +2,9 @@
 
 import type { TenantContext } from "../http/context.ts";
 import { MAX_INLINE_ENTITIES } from "../limits.ts";
-import type { RegisteredFeature } from "../registry/registry-store.ts";
+import { isRegistered, type RegisteredFeature } from "../registry/registry-store.ts";
 import { nowMicros } from "../timestamps.ts";
-import type { WhyNotWritten } from "./computation-store.ts";
+import type { WhyCutOff } from "./computation-store.ts";
 import { type Job, noteComputation } from "./compute-store.ts";
 import type { ComputableVersion } from "./computed-feature.ts";
 import { rawTableObject } from "./raw-table-access.ts";
@@ -27,8 +27,10 @@ type OutcomeByHand =
   | ({ kind: "written" } & Omit<Written, "skipped" | "isCutOff"> & Skips)
   | { kind: "job"; job: Job }
   | { kind: "refused"; reply: Refused }
-  /** See {@link WhyNotWritten}; nothing more of this one is written. */
-  | { kind: "cut off"; why: WhyNotWritten };
+  /** Nothing more of this one is written. */
+  | { kind: "cut off"; why: WhyCutOff };
+
+const NOTHING: Written = { written: 0, skipped: [], bookmarks: new Map(), isCutOff: true };
 
 /** @throws Problem 503 when not all could be committed. */
 export async function computeByHand(
@@ -53,10 +55,13 @@ export async function computeByHand(
   const whyNot = seq === null ? null : await object.mayWrite(id, key, seq);
   if (whyNot !== null) return { kind: "cut off", why: whyNot };
   const target = vectorTarget(feature, version, `compute-${id}`);
-  const writing = writeVectors(context, computed, target, async () => seq === null || object.mayGoOn(id));
+  // One of its name may be there by now, whose vectors these would replace.
+  const isThere = () => isRegistered(env.DB, key);
+  const mayGoOn = async () => (seq === null || (await object.mayGoOn(id))) && (await isThere());
+  const writing = isThere().then((is) => (is ? writeVectors(context, computed, target, mayGoOn) : NOTHING));
   const of = { table, id, follower, computed, seq };
   const { written, skipped, bookmarks, isCutOff } = await computeAgainWhereOvertaken(context, of, writing);
-  if (isCutOff) return { kind: "cut off", why: "erased" };
+  if (isCutOff) return { kind: "cut off", why: (await isThere()) ? "erased" : "removed" };
   await noteComputation(env.DB, key, null, nowMicros());
   return {
     kind: "written",

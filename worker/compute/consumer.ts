@@ -12,7 +12,7 @@ import {
 } from "../history/write-training-set.ts";
 import { MAX_OWN_FAULT_TRIES, MAX_ROUNDS_PER_MESSAGE, MAX_TOUCHED_ENTITIES } from "../limits.ts";
 import { Log } from "../log.ts";
-import { findFeature } from "../registry/registry-store.ts";
+import { findFeature, isRegistered } from "../registry/registry-store.ts";
 import { retryDelaySeconds } from "../retry-delay.ts";
 import { type DeletionMessage, deletePiece } from "../tenants/deleting/continue-deletion.ts";
 import { nowMicros } from "../timestamps.ts";
@@ -162,6 +162,9 @@ async function recompute(
         await object.release(followerOf(version), holder, outcome.upTo);
         await noteComputation(DB, key, outcome.error, nowMicros());
         break;
+      case "removed":
+        await object.release(followerOf(version), holder, outcome.upTo);
+        break;
       case "store fault":
         result = "again";
         await object.release(followerOf(version), holder, null);
@@ -216,6 +219,8 @@ type Outcome =
   | { kind: "busy" }
   /** The tenant's SQL or rows are at fault, up to this ingest. */
   | { kind: "own fault"; error: string; upTo: number }
+  /** Its feature was, after it was read what follows the table. */
+  | { kind: "removed"; upTo: number }
   | { kind: "store fault" };
 
 async function recomputeVersion(
@@ -227,6 +232,7 @@ async function recomputeVersion(
   const { schema } = table;
   const { name, entityKey, sql } = version;
   const target = vectorTarget({ name, entityType: entityKey }, version, `ingest-${holder}`);
+  const isThere = () => isRegistered(context.env.DB, { tenant, ...follower });
   let note: string | null = null;
   for (let round = 0; round < MAX_ROUNDS_PER_MESSAGE; round++) {
     const claim = await object.claim(follower, holder, MAX_TOUCHED_ENTITIES);
@@ -239,9 +245,11 @@ async function recomputeVersion(
       return object.compute({ schema, sql, entityKey, source, job: null });
     }, entities);
     if (parts.kind === "own fault") return { ...parts, upTo };
-    const mayGoOn = async () => object.mayGoOn(holder);
     // Rows were erased: the next claim brings the same entities.
-    if (!(await mayGoOn())) continue;
+    if (!(await object.mayGoOn(holder))) continue;
+    // One of its name may be there by now, whose vectors these would replace.
+    if (!(await isThere())) return { kind: "removed", upTo };
+    const mayGoOn = async () => (await object.mayGoOn(holder)) && (await isThere());
     const written = writeVectors({ ...context, tenant }, parts.computed, target, mayGoOn);
     // Only now: a crash before this computes the same entities again. Of a write that fails half may be there.
     const isWritten = await written.then(

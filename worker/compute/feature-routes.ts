@@ -35,9 +35,9 @@ import { TOKEN_HEADER } from "../serving/read-context.ts";
 import { MICROS_PER_MS, nowMicros } from "../timestamps.ts";
 import { replayedHeader, writeAnswerHeaders, writeRequestHeaders } from "../writing/submit-request.ts";
 import { answerOnce } from "./answer-once.ts";
-import type { WhyNotWritten } from "./computation-store.ts";
+import type { WhyCutOff } from "./computation-store.ts";
 import { computeByHand } from "./compute-by-hand.ts";
-import { computationsOf } from "./compute-store.ts";
+import { computationsOf, FEATURE_REMOVED } from "./compute-store.ts";
 import { assertComputable, computableVersion, computationLogic, isOutdated } from "./computed-feature.ts";
 import { existingTable } from "./existing-table.ts";
 import { answeredSkips, jobAnswer, jobSchema } from "./job-answers.ts";
@@ -211,7 +211,8 @@ const compute = endpoint(
 const WHY_CUT_OFF = {
   overtaken: "the version is being computed from later rows; nothing of this was written",
   erased: "rows of the table were erased meanwhile, or it took too long; nothing more of this is written",
-} as const satisfies Record<WhyNotWritten, string>;
+  removed: FEATURE_REMOVED,
+} as const satisfies Record<WhyCutOff, string>;
 
 function sourceOf(schema: RawSchema, rows: readonly unknown[] | undefined): ComputeSource {
   if (rows === undefined || rows.length === 0) return { kind: "ingested" };

@@ -2,7 +2,7 @@
 
 import type { TenantContext } from "../http/context.ts";
 import { JOB_PAGE_ENTITIES, MAX_NAMED_SKIPS } from "../limits.ts";
-import { findFeature } from "../registry/registry-store.ts";
+import { findFeature, isRegistered } from "../registry/registry-store.ts";
 import { nowMicros } from "../timestamps.ts";
 import type { ComputeMessage } from "./compute-message.ts";
 import { advanceJob, FEATURE_REMOVED, findJob, type Job, noteComputation } from "./compute-store.ts";
@@ -47,6 +47,13 @@ export async function writeJobPage(
     if (await advanceJob(env.DB, job, ended(job, error))) await object.dropJob(jobId, "ended");
     return;
   }
+  const key = { tenant, featureId: job.featureId, version: job.version };
+  if (!(await isRegistered(env.DB, key))) {
+    // Who has removed it has ended the job.
+    await again(Promise.resolve());
+    await object.dropJob(jobId, "ended");
+    return;
+  }
   // Times and compute id are those of the rows: a page that is written again is a duplicate, not a new write. It is a
   // single round, which the table has just allowed.
   const target = vectorTarget(feature, version, `compute-${jobId}`);
@@ -59,7 +66,6 @@ export async function writeJobPage(
     await env.FEATURE_COMPUTE.send(message);
     return;
   }
-  const key = { tenant, featureId: job.featureId, version: job.version };
   await noteComputation(env.DB, key, advanced.error, nowMicros());
   await object.dropJob(jobId, "ended");
 }

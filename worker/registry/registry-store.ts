@@ -244,6 +244,19 @@ export async function setVersionStatus(
   return changed.length > 0;
 }
 
+/** Asked by who is about to write what it has computed: of a removed feature nothing is. */
+export async function isRegistered(
+  db: D1Database,
+  { tenant, featureId, version }: { tenant: string; featureId: number; version: number },
+): Promise<boolean> {
+  const { tenantId, featureId: id, version: number } = featureVersions;
+  const found = await primary(db)
+    .select({ version: number })
+    .from(featureVersions)
+    .where(and(eq(tenantId, tenant), eq(id, featureId), eq(number, version)));
+  return found.length > 0;
+}
+
 export const isFeature = (tenant: string, featureId: number) =>
   and(eq(features.tenantId, tenant), eq(features.featureId, featureId));
 
