@@ -225,6 +225,31 @@ describe("a computation by hand of rows that are erased", () => {
   });
 });
 
+test("a vector of a feature that is made while rows are erased is dated no earlier than they are, once it is computed again", async () => {
+  const table = await newTable({ user_id: "string", shop: "string", at: "timestamp" });
+  const [user, shop] = [freshName("u"), freshName("s")];
+  await ingest(table, [
+    { user_id: user, shop, at: eventTime(9) },
+    { user_id: freshName("other"), shop, at: eventTime(1) },
+  ]);
+  // It has read by which keys there are features.
+  const { stop, open, reached } = gate();
+  const slow = withStubs("RAW_TABLE", { erase: (real) => stop().then(real) });
+  const erasing = askWith<Erased>(
+    slow,
+    "DELETE",
+    `/raw-tables/${table.id}/rows?column=user_id&value=${user}`,
+  );
+  await reached;
+  const counts = "SELECT shop, count(*) AS n FROM data GROUP BY shop";
+  const { name } = await newFeature(table, { computation_logic: counts, entity_key: "shop" });
+  expect((await compute(name)).body.computed).toBe(1);
+  open();
+  expect((await erasing).body.rows_removed).toBe(1);
+  expect((await compute(name)).body).toMatchObject({ computed: 1, skipped: [] });
+  expect((await vector(shop, name)).body).toMatchObject({ vector: { n: 1 }, event_timestamp: eventTime(9) });
+});
+
 describe("the stream over rows that are erased", () => {
   test("that has computed and not written computes what is left", async () => {
     const { table, stays, goes, both } = await twoUsers();

@@ -33,9 +33,16 @@ export class Eraser {
   readonly #object: ErasedTable;
   /** Of the erasures that are under way: the rows before `end` were there when they began. */
   readonly #underWay = new Set<RowRange>();
+  /** By which something was computed here: who erases has asked for those of all features before it came. */
+  readonly #entityKeys = new Set<string>();
 
   constructor(object: ErasedTable) {
     this.#object = object;
+  }
+
+  /** A feature may have been made since, of which vectors are dated by rows that go. */
+  computes(entityKey: string): void {
+    this.#entityKeys.add(entityKey);
   }
 
   /** Rows are about to come, maybe with numbers of some that are gone: no erasure takes some of them and leaves others. */
@@ -64,7 +71,8 @@ export class Eraser {
     this.#underWay.add(walk);
     try {
       for (let removed = 0; ; ) {
-        const step = store().chosenRows.erase(schema, erasure, walk);
+        const entityKeys = [...new Set([...erasure.entityKeys, ...this.#entityKeys])];
+        const step = store().chosenRows.erase(schema, { ...erasure, entityKeys }, walk);
         removed += step.removed;
         if (step.removed > 0) await ensureAlarm();
         if (step.next === null) return removed;

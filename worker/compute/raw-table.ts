@@ -139,6 +139,7 @@ export class RawTable extends DurableObject<Env> {
   async compute(request: ComputeRequest): Promise<ComputeReply> {
     const { entityKey, job } = request;
     const schema = this.#store.columns.widened(request.schema);
+    this.#eraser.computes(entityKey);
     const made = vectorsOverTable(this.ctx.storage, this.#store, { ...request, schema });
     if (made.kind !== "vectors") return made;
     const { computed, skipped, skippedCount, steps } = made;
