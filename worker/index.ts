@@ -9,6 +9,7 @@ import { removeOldRecords } from "./db/insert-once.ts";
 import { settings } from "./env.ts";
 import { consumeAvailability } from "./events/consumer.ts";
 import { retainHistory } from "./history/retention-run.ts";
+import { endDeletions } from "./history/write-training-set.ts";
 import { answerKnownFirst } from "./http/known-addresses.ts";
 import { Log } from "./log.ts";
 import { countBatch } from "./monitoring/count-batch.ts";
@@ -50,6 +51,7 @@ export default {
       }),
       removeEndedJobs(env.DB, nowMicros()),
       removeOldRecords(env.DB, nowMicros()),
+      endDeletions(env),
       continueMoves({ env, settings: own, log }, Date.now() + MOVE_RUN_MS),
       continueDeletions({ env, settings: own, log }, Date.now() + DELETION_RUN_MS),
     ]);

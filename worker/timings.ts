@@ -149,6 +149,8 @@ export const ERASURE_LOOK_MS = 50;
 /** How long an ended job can be asked for, and how many jobs one run of the cron looks at: far under D1's 30 s. */
 export const ENDED_JOB_TTL_SECONDS = 30 * 24 * 60 * 60;
 export const JOBS_PER_CLEANING = 1_000;
+/** Hidden training sets that one run of the cron removes with their files, of which each has a few dozen at most. */
+export const TRAINING_SETS_PER_CLEANING = 100;
 /** Whoever keeps the rows of a job registers it in D1, which ends a statement after 30 s: by then it is there, or never will be. */
 export const JOB_START_MS = 60_000;
 /** Rows of a job that was never finished are kept this long. */

@@ -1,9 +1,11 @@
 /** Training sets: what `/features/batch` says, for more rows than it takes, in files of the bucket. */
+import { createScheduledController } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { parquetMetadataAsync, parquetReadObjects } from "hyparquet";
 import { beforeAll, describe, expect, test } from "vitest";
 import { getRequest, putRequest } from "../../worker/history/training-set-store.ts";
 import { writeTrainingSet } from "../../worker/history/write-training-set.ts";
+import worker from "../../worker/index.ts";
 import { trainingSetPrefix } from "../../worker/keys.ts";
 import {
   MAX_TRAINING_SET_ROWS,
@@ -322,6 +324,19 @@ describe("whatever happens on the way", () => {
     expect((await askByHand(`DELETE ${path}`, { ARCHIVE })).status).toBe(503);
     expect((await askByHand(`GET ${path}`)).status).toBe(404);
     await set.step();
+    expect(await keysOf(set)).toEqual([]);
+    const left = env.DB.prepare("SELECT count(*) AS n FROM training_sets WHERE training_set_id = ?");
+    expect(await left.bind(set.training_set_id).first("n")).toBe(0);
+  });
+
+  test("a deletion that the bucket refuses, and whose message is lost, is ended by the cron", async () => {
+    const set = await unseen(many.slice(0, 1));
+    const ARCHIVE = broken(archive(), "list", () => Promise.reject(new Error("away")));
+    const FEATURE_COMPUTE = broken(env.FEATURE_COMPUTE, "send", () => Promise.resolve());
+    const path = `/api/v1/training-sets/${set.training_set_id}`;
+    expect((await askByHand(`DELETE ${path}`, { ARCHIVE, FEATURE_COMPUTE })).status).toBe(503);
+    expect(await keysOf(set)).not.toEqual([]);
+    await worker.scheduled(createScheduledController(), env);
     expect(await keysOf(set)).toEqual([]);
     const left = env.DB.prepare("SELECT count(*) AS n FROM training_sets WHERE training_set_id = ?");
     expect(await left.bind(set.training_set_id).first("n")).toBe(0);

@@ -10,6 +10,7 @@ import { trainingSets } from "../db/schema.ts";
 import { trainingSetPrefix } from "../keys.ts";
 import { MAX_TRAINING_SETS_PER_TENANT } from "../limits.ts";
 import { type Micros, nowMicros } from "../timestamps.ts";
+import { TRAINING_SETS_PER_CLEANING } from "../timings.ts";
 import { COLUMN_TYPES, PARQUET_TYPE } from "./parquet-file.ts";
 import { removeSomeFiles } from "./remove-files.ts";
 import type { AskedRows } from "./training-request.ts";
@@ -130,6 +131,16 @@ export async function hideTrainingSet(db: D1Database, key: TrainingSetKey): Prom
     .where(isThis(key))
     .returning({ id: trainingSets.trainingSetId });
   return hidden.length > 0;
+}
+
+/** Some of all tenants that were hidden and are not gone. */
+export function hiddenTrainingSets(db: D1Database): Promise<TrainingSetKey[]> {
+  const { tenantId, trainingSetId, status } = trainingSets;
+  return primary(db)
+    .select({ tenantId, trainingSetId })
+    .from(trainingSets)
+    .where(eq(status, "deleting"))
+    .limit(TRAINING_SETS_PER_CLEANING);
 }
 
 export async function forgetTrainingSet(db: D1Database, key: TrainingSetKey): Promise<void> {

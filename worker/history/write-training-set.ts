@@ -5,6 +5,7 @@
  */
 import type { ComputeMessage } from "../compute/compute-message.ts";
 import { databasesOf } from "../db/entity-databases.ts";
+import { eachInTurn } from "../each-in-turn.ts";
 import type { ServiceContext } from "../env.ts";
 import {
   MAX_TRAINING_SET_TRIES,
@@ -33,6 +34,7 @@ import {
   findTrainingSet,
   forgetTrainingSet,
   getRequest,
+  hiddenTrainingSets,
   newFileName,
   putFile,
   type TrainingSetKey,
@@ -104,6 +106,11 @@ export async function writeTrainingSet(
 export async function endDeletion(db: D1Database, bucket: R2Bucket, key: TrainingSetKey): Promise<void> {
   await deleteFiles(bucket, key);
   await forgetTrainingSet(db, key);
+}
+
+/** By the cron: where who deleted it gave up, and its message was lost. @throws the first failure; it ends no other. */
+export async function endDeletions({ DB: db, ARCHIVE: bucket }: Env): Promise<void> {
+  if (bucket) await eachInTurn(await hiddenTrainingSets(db), (key) => endDeletion(db, bucket, key));
 }
 
 /** The rows of a file, which ends early where its values are many or large. */
