@@ -27,8 +27,8 @@ interface Step {
   onDeath: (() => void) | null;
 }
 
-/** A schedule takes some hundred steps, one among the most faults thousands; one that takes this many goes in circles. */
-const MOST_STEPS = 20_000;
+/** A schedule takes some hundred steps, one among the most faults up to 30,000; one that takes this many goes in circles. */
+const MOST_STEPS = 60_000;
 /** More than the longest chain of promises between two things that are waited for. */
 const MICROTASK_TURNS = 100;
 /** Clocks of machines differ by this much, now and then by far more. */
