@@ -4,7 +4,15 @@ import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import { requestContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { answeredTimestamp, category, entityType, entityValue, optional, timestamp } from "../http/fields.ts";
+import {
+  answeredTimestamp,
+  type Checked,
+  category,
+  entityType,
+  entityValue,
+  optional,
+  timestamp,
+} from "../http/fields.ts";
 import { assertOneOf } from "../http/one-of.ts";
 import { idIn, nextCursor, pageOf, pageQuery } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
@@ -188,7 +196,7 @@ const replaySubscription = endpoint(
 );
 
 /** @throws Problem 422 unless it is exactly one of the three, and whole. */
-function replayRequest(json: z.output<ReturnType<typeof replayBody>>): ReplayRequest {
+function replayRequest(json: Checked<typeof replayBody>): ReplayRequest {
   const { delivery_ids: ids, dead, from, to, ...within } = json;
   const isRange = [from, to, ...Object.values(within)].some((part) => part !== undefined);
   assertOneOf(["body", "from"], {

@@ -4,6 +4,7 @@
  * says of each whether it was taken.
  */
 import * as z from "zod";
+import type { Checked } from "../http/fields.ts";
 import { entityKey } from "../keys.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_KAFKA_REASON_CHARACTERS, MAX_TOPIC_CHARACTERS } from "../limits.ts";
@@ -76,7 +77,7 @@ const recordResult = lazily(() =>
     error: z.string().nullish(),
   }),
 );
-type RecordResult = z.infer<ReturnType<typeof recordResult>>;
+type RecordResult = Checked<typeof recordResult>;
 const produceAnswer = lazily(() => z.object({ offsets: z.array(recordResult()) }));
 const errorAnswer = lazily(() => z.object({ error_code: z.number(), message: z.string() }));
 

@@ -1,8 +1,8 @@
 /** What the endpoints of subscriptions check before they do anything. */
-import type * as z from "zod";
 import { pepperOf } from "../env.ts";
 import { Problem, unavailable, unprocessable } from "../errors.ts";
 import type { AppContext } from "../http/context.ts";
+import type { Checked } from "../http/fields.ts";
 import { RETRY_AFTER_SECONDS } from "../timings.ts";
 import { isTopicName } from "./kafka-rest.ts";
 import { isAuthorized, sealAuthorization } from "./receiver-authorization.ts";
@@ -40,7 +40,7 @@ export function receiverUrl(c: AppContext, text: string): string {
 }
 
 /** @throws Problem 422 for a topic that is none, or that nothing is sent to. */
-export function assertTopic({ kind, topic }: z.output<ReturnType<typeof newSubscription>>): void {
+export function assertTopic({ kind, topic }: Checked<typeof newSubscription>): void {
   if (topic == null) return;
   const loc = ["body", "topic"];
   if (kind !== "kafka-rest") {
@@ -57,10 +57,7 @@ export function assertTopic({ kind, topic }: z.output<ReturnType<typeof newSubsc
 }
 
 /** @throws Problem 422 for a change of what stays: passed over, it would seem to be made. */
-export function assertAsMade(
-  made: Subscription,
-  change: z.output<ReturnType<typeof subscriptionChange>>,
-): void {
+export function assertAsMade(made: Subscription, change: Checked<typeof subscriptionChange>): void {
   for (const field of ["kind", "format", "topic"] as const) {
     if (change[field] == null || change[field] === made[field]) continue;
     const msg = "stays as it was made: make another subscription";
@@ -68,7 +65,7 @@ export function assertAsMade(
   }
 }
 
-type Asked = Pick<z.output<ReturnType<typeof subscriptionChange>>, "authorization" | "has_authorization">;
+type Asked = Pick<Checked<typeof subscriptionChange>, "authorization" | "has_authorization">;
 
 /** @throws Problem 422 for a `has_authorization` that is not so, and that nothing makes so. */
 export function assertHas(

@@ -6,6 +6,7 @@ import { audit } from "../http/audit.ts";
 import type { AppContext } from "../http/context.ts";
 import { createOnce } from "../http/create-once.ts";
 import { endpoint } from "../http/endpoint.ts";
+import type { Checked } from "../http/fields.ts";
 import { formatPosition, nextCursor, pageOf, pageQuery, positionIn } from "../http/pages.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_SUBSCRIPTIONS_PER_TENANT } from "../limits.ts";
@@ -82,10 +83,7 @@ const createSubscription = endpoint(
 );
 
 /** @throws Problem 422 for a URL to which nothing may be sent; 503 where an authorization cannot be kept. */
-async function subscriptionOf(
-  c: AppContext,
-  json: z.output<ReturnType<typeof newSubscription>>,
-): Promise<Subscription> {
+async function subscriptionOf(c: AppContext, json: Checked<typeof newSubscription>): Promise<Subscription> {
   const now = nowMicros();
   const key = { subscriptionId: newId("sub_"), tenantId: c.principal.tenant };
   const url = receiverUrl(c, json.url);
@@ -180,7 +178,7 @@ const patchSubscription = endpoint(
 async function change(
   c: AppContext,
   subscriptionId: string,
-  json: z.output<ReturnType<typeof subscriptionChange>>,
+  json: Checked<typeof subscriptionChange>,
 ): Promise<Subscription> {
   // Judged on what it changes: of two at once the later one is judged anew. So each turn is a change of somebody's.
   for (;;) {

@@ -3,6 +3,7 @@ import * as z from "zod";
 import { EVENT_FORMATS, SUBSCRIPTION_KINDS, SUBSCRIPTION_STATUSES } from "../db/column-values.ts";
 import {
   answeredTimestamp,
+  type Checked,
   category,
   elsewhere,
   entityType,
@@ -229,7 +230,7 @@ export function detailAnswer(subscription: Subscription, facts: SubscriberFacts)
 }
 
 /** The filters that a body names. */
-export function filtersOf(body: z.output<ReturnType<typeof subscriptionChange>>): Partial<{
+export function filtersOf(body: Checked<typeof subscriptionChange>): Partial<{
   [Name in keyof Filters]: string[] | null;
 }> {
   return {

@@ -5,7 +5,7 @@ import { jsonAnswer } from "../http/answer.ts";
 import { type AppContext, requestContext } from "../http/context.ts";
 import { createOnce } from "../http/create-once.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { fieldsOfBody } from "../http/fields.ts";
+import { type Checked, fieldsOfBody } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_TRAINING_SET_ROWS, MAX_TRAINING_SETS_PER_TENANT, TRAINING_SET_FILE_ROWS } from "../limits.ts";
 import { newId } from "../new-id.ts";
@@ -65,7 +65,7 @@ export const createTrainingSet = endpoint(
 );
 
 /** @throws Problem 422 naming what does not fit. */
-async function checkedRows(c: AppContext, json: z.output<ReturnType<typeof request>>): Promise<AskedRows> {
+async function checkedRows(c: AppContext, json: Checked<typeof request>): Promise<AskedRows> {
   const context = requestContext(c);
   const asked = await askedRows(context, json);
   assertFound(asked.columns, json.feature_names);

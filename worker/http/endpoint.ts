@@ -11,6 +11,7 @@ import { authorise, type Scope } from "./auth.ts";
 import { crossOrigin, isFromPage } from "./browser.ts";
 import { AppContext } from "./context.ts";
 import { faultsOf, PARSING } from "./faults.ts";
+import type { Checked } from "./fields.ts";
 import { parseBody, readBody } from "./json-body.ts";
 import { noteAddress } from "./known-addresses.ts";
 import { KnownInputs } from "./known-inputs.ts";
@@ -31,7 +32,7 @@ interface RequestSchemas {
 export type Input = Partial<Record<keyof RequestSchemas, unknown>>;
 
 type InputOf<R extends RequestSchemas> = {
-  [Part in keyof R]: R[Part] extends () => z.ZodType ? z.output<ReturnType<R[Part]>> : never;
+  [Part in keyof R]: R[Part] extends () => z.ZodType ? Checked<R[Part]> : never;
 };
 
 /** A successful answer: its schema with an example, or just what it is. */

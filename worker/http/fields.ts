@@ -16,6 +16,9 @@ import { PARSING } from "./faults.ts";
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 export const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/;
 
+/** What a schema that is made when it is asked for makes of a value. */
+export type Checked<S extends () => z.ZodType> = z.output<ReturnType<S>>;
+
 /** A field of a body that may be left out. Null says the same: many clients send it for what is not set. */
 export function optional<S extends z.ZodType>(schema: S) {
   const given = schema.nullish().transform((value) => value ?? undefined);

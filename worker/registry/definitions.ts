@@ -3,7 +3,15 @@ import * as z from "zod";
 import { exceedsUtf8Bytes } from "../characters.ts";
 import { DTYPES, type Dtype, VERSION_STATUSES } from "../db/column-values.ts";
 import { unprocessable } from "../errors.ts";
-import { category, elsewhere, entityType, optional, optionalOr, ttlSeconds } from "../http/fields.ts";
+import {
+  type Checked,
+  category,
+  elsewhere,
+  entityType,
+  optional,
+  optionalOr,
+  ttlSeconds,
+} from "../http/fields.ts";
 import { nestsDeeperThan } from "../json.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_DEFAULT_VALUE_BYTES, MAX_TTL_SECONDS, MAX_VALUE_DEPTH } from "../limits.ts";
@@ -73,18 +81,18 @@ const ofFeature = z
   .string()
   .nullish()
   .meta({ description: "As the feature has it, or left out.", example: null });
-const sentOfFeature = lazily(() => ({
+const sentOfFeature = {
   name: ofFeature,
   entity_type: ofFeature,
   category: ofFeature,
   entity_key: ofFeature,
   materialize: ofFeature,
-}));
+};
 
 /** What is left out is as in the newest version. */
 export const versionBody = lazily(() =>
   z.object({
-    ...sentOfFeature(),
+    ...sentOfFeature,
     version: versionField,
     dtype: optional(dtype),
     computation_logic: optional(z.string().min(1)).meta({ description: "New SQL of a computed feature." }),
@@ -113,7 +121,7 @@ export const statusBody = lazily(() =>
   }),
 );
 
-export function featureOf(body: z.output<ReturnType<typeof registerBody>>): NewFeature {
+export function featureOf(body: Checked<typeof registerBody>): NewFeature {
   return {
     name: body.name,
     entityType: body.entity_type,
@@ -134,7 +142,7 @@ export function featureOf(body: z.output<ReturnType<typeof registerBody>>): NewF
  * @throws Problem 422 when the TTLs disagree or the default is not of the type.
  */
 export function versionOf(
-  body: Omit<z.output<ReturnType<typeof versionBody>>, "dtype"> & { dtype?: Dtype | undefined },
+  body: Omit<Checked<typeof versionBody>, "dtype"> & { dtype?: Dtype | undefined },
   like: RegisteredVersion | null,
 ): NewVersion {
   const type = body.dtype ?? (like?.dtype === "vector" ? undefined : like?.dtype);
@@ -162,7 +170,7 @@ export function versionOf(
  * @throws Problem 422 when it brings what only a scalar can have.
  */
 export function computedVersionOf(
-  body: z.output<ReturnType<typeof versionBody>>,
+  body: Checked<typeof versionBody>,
   feature: Computed<RegisteredFeature>,
   like: RegisteredVersion | null,
 ): NewVersion & { computationLogic: string } {

@@ -1,6 +1,6 @@
 /** Whether a registration, of a feature or of a raw table, is what is registered already. Pure. */
-import type * as z from "zod";
 import { Problem } from "../errors.ts";
+import type { Checked } from "../http/fields.ts";
 import { canonicalJson } from "../json.ts";
 import {
   MAX_DEFINITIONS_BYTES,
@@ -66,10 +66,7 @@ export function assertSameFeature(registered: RegisteredFeature, feature: NewFea
 }
 
 /** @throws Problem 409 where a version brings something of its feature's that is another there. */
-export function assertOfFeature(
-  registered: RegisteredFeature,
-  body: z.output<ReturnType<typeof versionBody>>,
-): void {
+export function assertOfFeature(registered: RegisteredFeature, body: Checked<typeof versionBody>): void {
   const pairs: Pair[] = [
     ["name", registered.name, body.name],
     ["entity_type", registered.entityType, body.entity_type],

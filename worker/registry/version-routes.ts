@@ -7,6 +7,7 @@ import { Problem, unprocessable } from "../errors.ts";
 import { jsonAnswer } from "../http/answer.ts";
 import type { AppContext } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
+import type { Checked } from "../http/fields.ts";
 import { nowMicros } from "../timestamps.ts";
 import { forgetCatalog } from "./catalog.ts";
 import { computedVersionOf, statusBody, versionBody, versionOf } from "./definitions.ts";
@@ -108,7 +109,7 @@ const setStatus = endpoint(
 async function newVersion(
   c: AppContext,
   feature: RegisteredFeature,
-  body: z.output<ReturnType<typeof versionBody>>,
+  body: Checked<typeof versionBody>,
   like: RegisteredVersion | null,
 ): Promise<{ version: NewVersion; proof: Proof | null }> {
   if (feature.kind === "computed") {

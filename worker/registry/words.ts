@@ -1,6 +1,6 @@
 /** What is said about features, which decides about no value: as it is registered, and as it is changed. Pure. */
 import * as z from "zod";
-import { elsewhere, optional, textUpTo } from "../http/fields.ts";
+import { type Checked, elsewhere, optional, textUpTo } from "../http/fields.ts";
 import { lazily } from "../lazily.ts";
 import { MAX_DESCRIPTION_CHARACTERS, MAX_NAME_CHARACTERS, MAX_TAGS } from "../limits.ts";
 import type { RegisteredVersion, Words } from "./registry-store.ts";
@@ -61,11 +61,7 @@ export const wordsBody = lazily(() =>
 );
 
 /** Only what is named is changed. */
-export function changeOf({
-  description,
-  owner,
-  tags,
-}: z.output<ReturnType<typeof wordsBody>>): Partial<Words> {
+export function changeOf({ description, owner, tags }: Checked<typeof wordsBody>): Partial<Words> {
   return {
     ...(description !== undefined && { description }),
     ...(owner !== undefined && { owner }),

@@ -7,6 +7,7 @@ import { DEFAULT_ENTITY_TYPE } from "../http/entity-type.ts";
 import {
   answeredRevision,
   answeredTimestamp,
+  type Checked,
   elsewhere,
   entityType,
   entityValue,
@@ -110,7 +111,7 @@ const readOnline = endpoint(
   },
 );
 
-type Body = z.output<ReturnType<typeof body>>;
+type Body = Checked<typeof body>;
 
 /** What a body asks, kept for as long as both the catalog and the body live. @throws as `newQuestion` and `idsOf`. */
 const preparedWith = madeOnce((catalog: Catalog) =>

@@ -13,6 +13,7 @@ import {
   isBuiltIn,
 } from "../http/entity-type.ts";
 import {
+  type Checked,
   categoriesOf,
   category,
   elsewhere,
@@ -41,7 +42,7 @@ const requestHeaders = { [TOKEN_HEADER]: "Of an earlier write: the answer is nev
 const itemQuery = lazily(() => z.object({ ...entityTypeQuery, consistency: consistency.optional() }));
 
 const itemRef = madeOnce(
-  (asked: { param: { entity_value: string }; query: z.output<ReturnType<typeof itemQuery>> }): EntityRef => ({
+  (asked: { param: { entity_value: string }; query: Checked<typeof itemQuery> }): EntityRef => ({
     entityType: entityTypeIn(asked.query),
     entityValue: asked.param.entity_value,
   }),

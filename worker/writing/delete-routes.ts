@@ -8,6 +8,7 @@ import { assertKnownEntityType } from "../http/entity-type.ts";
 import {
   answeredRevision,
   answeredTimestamp,
+  type Checked,
   category,
   elsewhere,
   entityType,
@@ -79,7 +80,7 @@ export const deleteCategory = endpoint(
 
 async function remove(
   c: AppContext,
-  param: z.output<ReturnType<typeof entityParam>> & { category: string | null },
+  param: Checked<typeof entityParam> & { category: string | null },
   { dated }: { dated?: "now" | undefined },
 ) {
   const { entity_type: type, entity_value: value, category: name } = param;

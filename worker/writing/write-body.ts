@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { Problem, unprocessable } from "../errors.ts";
 import {
+  type Checked,
   category,
   computeId,
   elsewhere,
@@ -35,7 +36,7 @@ const writeOptions = lazily(() => ({
 }));
 
 const options = lazily(() => z.object(writeOptions()));
-type WriteOptions = z.output<ReturnType<typeof options>>;
+type WriteOptions = Checked<typeof options>;
 
 /** `source` is not a schema's matter: a wrong one is 403, not 422. */
 const metadata = lazily(() =>
@@ -49,7 +50,7 @@ const metadata = lazily(() =>
     if_revision: elsewhere("stands in `data`"),
   }),
 );
-type Metadata = z.output<ReturnType<typeof metadata>>;
+type Metadata = Checked<typeof metadata>;
 
 /** The options where they are not read. They are refused: a caller who asks for a merge must not get a replacement. */
 const optionsElsewhere = (message: string) =>
@@ -157,10 +158,7 @@ export function writingMetadata({
   return given;
 }
 
-export function toEntityWrite(
-  body: z.output<ReturnType<typeof entityBody>>,
-  defaults: Metadata,
-): UntypedWrite {
+export function toEntityWrite(body: Checked<typeof entityBody>, defaults: Metadata): UntypedWrite {
   return {
     kind: "write",
     entityType: body.entity_type,
