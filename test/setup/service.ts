@@ -23,6 +23,7 @@ export const root = join(import.meta.dirname, "../..");
 
 const START_MS = 60_000;
 const END_MS = 15_000;
+const MAX_STARTS = 3;
 
 /** The variable that names a state as `npm run serve` leaves it after building and migrating; unset: there is none. */
 export const BUILT_STATE = "BUILT_STATE";
@@ -82,7 +83,19 @@ export async function endServices(): Promise<void> {
 }
 
 /** `npm run <command> -- --port <a free one> …`; returns once it says that it is ready. @throws with what it printed. */
-export async function startService({ command, state, args = [], build }: StartOptions): Promise<Service> {
+export async function startService(options: StartOptions): Promise<Service> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await startOnce(options);
+    } catch (cause) {
+      // Beside its port `wrangler dev` listens on one that it finds free, and takes a moment later: others may be faster.
+      const isTaken = cause instanceof Error && cause.message.includes("Address already in use");
+      if (!isTaken || tries === MAX_STARTS) throw cause;
+    }
+  }
+}
+
+async function startOnce({ command, state, args = [], build }: StartOptions): Promise<Service> {
   const port = await freePort();
   const built = process.env[BUILT_STATE];
   if (built !== undefined && !build && readdirSync(state).length === 0) {
