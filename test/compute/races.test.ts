@@ -687,19 +687,42 @@ describe("a feature that is removed and made anew with other SQL", () => {
     expect(await inside(table, "SELECT 1 FROM fs_under_way UNION ALL SELECT 1 FROM fs_jobs")).toEqual([]);
   });
 
-  test("keeps them where the removed one has written a round and goes on", async () => {
+  test.each([
+    [
+      "a computation by hand",
+      { asksFirst: 0, of: newFeature },
+      async (own: Env, _: Table, name: string) =>
+        expect((await askWith(own, "POST", `/features/${name}/compute`)).status).toBe(409),
+    ],
+    [
+      "the stream",
+      { asksFirst: 1, of: streaming },
+      async (own: Env, table: Table) => void (await consume([arrived(table)], own)),
+    ],
+  ])("keeps them where %s of the removed one has written a round and goes on", async (_, how, begin) => {
     const table = await newTable();
-    const { name } = await newFeature(table);
-    const users = Array.from({ length: ENTITIES_PER_ROUND + 1 }, (_, i) => `${name}-${i}`);
-    await ingestUnannounced(table, [], users);
+    const feature = await how.of(table);
+    const { name } = feature;
+    // In the order of their names they are written: the second round holds the last of them.
+    const users = Array.from(
+      { length: ENTITIES_PER_ROUND + 1 },
+      (_, i) => `${name}-${String(i).padStart(4, "0")}`,
+    );
+    await ingestUnannounced(table, how.of === streaming ? [followerOf(feature)] : [], users);
     const { stop, open, reached } = gate();
-    const slow = withStubs("RAW_TABLE", { mayGoOn: (real) => stop().then(real) });
-    const late = askWith(slow, "POST", `/features/${name}/compute`);
+    let asked = 0;
+    const mayGoOn = async (real: () => Promise<unknown>) => {
+      asked += 1;
+      if (asked === how.asksFirst + 1) await stop();
+      return real();
+    };
+    const late = begin(withStubs("RAW_TABLE", { mayGoOn }), table, name);
     await reached;
     const last = users.at(-1) ?? "";
+    expect((await get(`/get/item/${users[0]}/${name}?entity_type=user_id`)).status).toBe(200);
     await madeAnew(table, name, last);
     open();
-    expect((await late).status).toBe(409);
+    await late;
     expect(await vectorOf(last, name)).toEqual({ most: 1 });
   });
 });
